@@ -1,0 +1,129 @@
+/** The addon's surface as types. Nothing else in lib/ touches the .node file. */
+
+/** Mirrors `EngineOptions` in native/runtime/engine.h; 0 and '' mean the engine's own default. */
+export interface NativeOpenOptions {
+  device: 'auto' | 'cpu' | 'cuda';
+  threads: number;
+  isa: string;
+  contextLength: number;
+  maxSequences: number;
+  prefillChunk: number;
+  memoryLimit: number;
+}
+
+/** Mirrors `GrokConfig` in native/model/config.h. */
+export interface NativeConfig {
+  vocabSize: number;
+  contextLength: number;
+  dModel: number;
+  numLayers: number;
+  numQHeads: number;
+  numKvHeads: number;
+  headDim: number;
+  dFf: number;
+  numExperts: number;
+  expertsPerToken: number;
+  embeddingScale: number;
+  logitScale: number;
+  attnLogitScale: number;
+  attnLogitCap: number;
+  ropeBase: number;
+  normEps: number;
+  padId: number;
+  bosId: number;
+  eosId: number;
+}
+
+/** Mirrors `Inspection`; sizes in bytes. */
+export interface NativeInspection {
+  path: string;
+  format: string;
+  configFrom: string;
+  /** '' when no tokenizer.model lies beside the checkpoint. */
+  tokenizer: string;
+  config: NativeConfig;
+  tensors: {
+    name: string;
+    file: string;
+    dtype: 'f32' | 'bf16' | 'i8';
+    shape: number[];
+    scalesShape: number[];
+    sizeBytes: number;
+  }[];
+  fileBytes: number;
+  numParameters: number;
+  numActiveParameters: number;
+  memory: { weights: number; kvCache: number; workspace: number; total: number; available: number };
+}
+
+export interface NativeLoadProgress {
+  tensor: string;
+  loadedBytes: number;
+  totalBytes: number;
+  done: boolean;
+}
+
+/** Mirrors `SequenceRequest`. */
+export interface NativeRequest {
+  prompt: Int32Array;
+  maxTokens: number;
+  promptOutputs: 'none' | 'logprobs' | 'logits';
+  temperature: number;
+  topK: number;
+  topP: number;
+  minP: number;
+  repetitionPenalty: number;
+  presencePenalty: number;
+  frequencyPenalty: number;
+  numLogprobs: number;
+  biasTokens: Int32Array;
+  biasValues: Float32Array;
+  /** An integer in [0, 2^53). */
+  seed: number;
+  stopTokens: Int32Array;
+}
+
+export interface NativeToken {
+  token: number;
+  logprob: number;
+  /** The likeliest tokens, best first: ids and natural logarithms. */
+  topTokens: Int32Array;
+  topLogprobs: Float32Array;
+}
+
+export interface NativeOutput {
+  sequence: number;
+  promptTokensDone: number;
+  token: NativeToken | null;
+  /** Prompt tokens scored in this step, in order; the first of a prompt has no predecessor and is never among them. */
+  prompt: NativeToken[];
+  /** [rows, vocabSize] of this step, or null. */
+  logits: Float32Array | null;
+  finish: 'no' | 'stop' | 'length';
+}
+
+/** One engine. Calls run one after another on its own thread; promises reject with `{ code, message, hint }`. */
+export interface NativeModel {
+  readonly inspection: NativeInspection;
+  readonly device: string;
+  readonly contextLength: number;
+  readonly maxSequences: number;
+  loadNext(): Promise<NativeLoadProgress>;
+  /** Throws at once when the request cannot be run. */
+  submit(request: NativeRequest): Promise<number>;
+  step(sequences: Int32Array): Promise<NativeOutput[]>;
+  release(sequence: number): Promise<void>;
+  /** Stops the step in progress, then frees everything. Idempotent; pending and later calls reject with GROK_CLOSED. */
+  close(): Promise<void>;
+}
+
+export interface NativeAddon {
+  open(path: string, options: NativeOpenOptions): Promise<NativeModel>;
+  inspect(path: string, options: NativeOpenOptions): Promise<NativeInspection>;
+  /** Instruction sets with kernels in this binary that this CPU runs, best first. */
+  cpuIsas(): string[];
+  /** Why CUDA cannot be used, or '' when it can. */
+  cudaUnavailable(): string;
+  /** Every code an error of the addon can carry. */
+  errorCodes(): string[];
+}

@@ -1,0 +1,262 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/tensor.h"
+
+// THE CONTRACT. What a device must be able to do to run Grok-1: one struct per operation, with shapes and the
+// reference's source line. backend/cpu and backend/cuda implement the same list, file by file.
+//
+// Shapes are row-major with the last axis contiguous. Tokens of all sequences lie one after another ("ragged"): there is
+// no batch axis and no padding, so one forward pass serves prefill, decode and both mixed. Pointers are to the backend's
+// own memory unless the field says host. Sums are fp32 or exact.
+//
+// Sources are lines of xai-org/grok-1 at the commit pinned in docs/REFERENCES.md.
+namespace grok {
+
+// ---------------------------------------------------------------- memory
+
+// A block of the backend's memory, given back on destruction.
+class Buffer {
+ public:
+  virtual ~Buffer() = default;
+  virtual void* data() const = 0;
+  virtual std::size_t size_bytes() const = 0;
+  template <typename T>
+  T* as() const { return static_cast<T*>(data()); }
+};
+using BufferPtr = std::unique_ptr<Buffer>;
+
+// An int8 matrix (or one per expert) with its scales, in whatever layout the backend computes fastest from.
+class Matrix {
+ public:
+  virtual ~Matrix() = default;
+};
+using MatrixPtr = std::unique_ptr<Matrix>;
+
+// The token embedding: rows for `embed`, and the tied head for `logits`.
+class Table {
+ public:
+  virtual ~Table() = default;
+};
+using TablePtr = std::unique_ptr<Table>;
+
+// Tokens a page of the KV cache holds.
+inline constexpr int kPageSize = 64;
+
+// Keys and values of one layer, in pages that sequences own.
+struct KvPages {
+  float* keys = nullptr;    // [num_pages, num_kv_heads, kPageSize, head_dim], after rotation
+  float* values = nullptr;  // [num_pages, num_kv_heads, kPageSize, head_dim]
+};
+
+// The tokens of one step. `Backend::stage` turns one in host memory into one in the backend's.
+struct Batch {
+  const std::int32_t* tokens = nullptr;       // [num_tokens] ids
+  const std::int32_t* positions = nullptr;    // [num_tokens] place in its sequence, from 0
+  const std::int32_t* sequences = nullptr;    // [num_tokens] row of page_tables
+  const std::int32_t* page_tables = nullptr;  // [num_sequences, max_pages]: page of positions kPageSize*i ..
+  const std::int32_t* output_rows = nullptr;  // [num_outputs] rows of [num_tokens] whose logits are wanted
+  int num_tokens = 0;
+  int num_sequences = 0;
+  int max_pages = 0;
+  int num_outputs = 0;
+};
+
+// ---------------------------------------------------------------- operations
+
+// out = row of the table * scale. Source: model.py:LanguageModel (embedding_multiplier_scale)
+struct Embed {
+  float* out = nullptr;  // [num_tokens, d_model]
+  const Table* table = nullptr;
+  const Batch* batch = nullptr;
+  float scale = 1;
+};
+
+// out = x / sqrt(mean(x^2) + eps) * weight. Source: model.py:RMSNorm
+struct Norm {
+  float* out = nullptr;           // [num_tokens, d_model]
+  const float* x = nullptr;       // [num_tokens, d_model]
+  const float* weight = nullptr;  // [d_model]
+  int num_tokens = 0;
+  int d_model = 0;
+  float eps = 0;
+};
+
+// q = rotate(x Wq); rotate(x Wk) and x Wv go to each token's place in the cache.
+// Rotation is half-split: (a, b) -> (a cos - b sin, b cos + a sin) with b half a head away, angle = position *
+// rope_base^(-2i/head_dim). Source: model.py:MultiHeadAttention, RotaryEmbedding
+struct Qkv {
+  float* q = nullptr;  // [num_tokens, num_q_heads, head_dim]
+  KvPages kv;
+  const float* x = nullptr;     // [num_tokens, d_model]
+  const Matrix* w_q = nullptr;  // [d_model, num_q_heads * head_dim]
+  const Matrix* w_k = nullptr;  // [d_model, num_kv_heads * head_dim]
+  const Matrix* w_v = nullptr;  // [d_model, num_kv_heads * head_dim]
+  const Batch* batch = nullptr;
+  int num_q_heads = 0;
+  int num_kv_heads = 0;
+  int head_dim = 0;
+  float rope_base = 0;
+};
+
+// out = softmax(cap * tanh(scale * q k / cap)) v over the positions 0 .. own of the token's sequence. Query head h reads
+// kv head h / (num_q_heads / num_kv_heads). Source: model.py:MultiHeadAttention (logits capped before the mask)
+struct Attention {
+  float* out = nullptr;      // [num_tokens, num_q_heads, head_dim]
+  const float* q = nullptr;  // [num_tokens, num_q_heads, head_dim]
+  KvPages kv;
+  const Batch* batch = nullptr;
+  int num_q_heads = 0;
+  int num_kv_heads = 0;
+  int head_dim = 0;
+  float scale = 0;
+  float cap = 0;
+};
+
+// out = x Wo. Source: model.py:MultiHeadAttention (final projection)
+struct AttentionOut {
+  float* out = nullptr;       // [num_tokens, d_model]
+  const float* x = nullptr;   // [num_tokens, num_q_heads * head_dim]
+  const Matrix* w = nullptr;  // [num_q_heads * head_dim, d_model], scale groups along its input
+  int num_tokens = 0;
+};
+
+// residual += norm(y, post_weight); out = norm(residual, pre_weight). Source: model.py:DecoderLayer
+struct AddNorm {
+  float* residual = nullptr;           // [num_tokens, d_model]
+  float* out = nullptr;                // [num_tokens, d_model]
+  const float* y = nullptr;            // [num_tokens, d_model]
+  const float* post_weight = nullptr;  // [d_model]
+  const float* pre_weight = nullptr;   // [d_model]
+  int num_tokens = 0;
+  int d_model = 0;
+  float eps = 0;
+};
+
+// Softmax over all experts, then the best experts_per_token of it: not renormalised, ties to the lower id.
+// Source: model.py:Router
+struct Route {
+  std::int32_t* experts = nullptr;  // [num_tokens, experts_per_token], best first
+  float* gates = nullptr;           // [num_tokens, experts_per_token]
+  float* logits = nullptr;          // [num_tokens, num_experts]
+  const float* x = nullptr;         // [num_tokens, d_model]
+  const float* router = nullptr;    // [d_model, num_experts]
+  int num_tokens = 0;
+  int d_model = 0;
+  int num_experts = 0;
+  int experts_per_token = 0;
+};
+
+// out = sum over the token's experts of gate * down(gelu_tanh(gate(x)) * up(x)). Source: model.py:MoELayer, DenseBlock
+struct Experts {
+  float* out = nullptr;                   // [num_tokens, d_model]
+  const float* x = nullptr;               // [num_tokens, d_model]
+  const std::int32_t* experts = nullptr;  // [num_tokens, experts_per_token]
+  const float* gates = nullptr;           // [num_tokens, experts_per_token]
+  const Matrix* w_gate = nullptr;         // [num_experts, d_model, d_ff]
+  const Matrix* w_up = nullptr;           // [num_experts, d_model, d_ff]
+  const Matrix* w_down = nullptr;         // [num_experts, d_ff, d_model], scale groups along its input
+  int num_tokens = 0;
+  int experts_per_token = 0;
+};
+
+// out = x table^T * scale for the rows asked for. Source: model.py:LanguageModel (tied head, output_multiplier_scale)
+struct Logits {
+  float* out = nullptr;      // [num_outputs, vocab_size]
+  const float* x = nullptr;  // [num_tokens, d_model], after the final norm
+  const Table* table = nullptr;
+  const Batch* batch = nullptr;
+  float scale = 1;
+};
+
+struct TokenCount {
+  std::int32_t token = 0;
+  std::int32_t generated = 0;  // times it was generated; 0 = it is only in the prompt
+};
+
+struct TokenBias {
+  std::int32_t token = 0;
+  float bias = 0;
+};
+
+// How one row of logits becomes a token. In this order: bias, repetition, presence and frequency penalties, temperature,
+// top_k, top_p, min_p, draw. Source for temperature and top_p: runners.py:sample_token, top_p_filter
+struct SampleRow {
+  float temperature = 0;         // 0: the best token, ties to the lower id
+  std::int32_t top_k = 0;        // 0: all
+  float top_p = 1;               // tokens above the smallest probability whose ascending sum reaches 1 - top_p; ties stay
+  float min_p = 0;               // at least this share of the best token's probability
+  float repetition_penalty = 1;  // divides positive and multiplies negative logits of tokens seen, prompt included
+  float presence_penalty = 0;    // subtracted once for a token generated
+  float frequency_penalty = 0;   // subtracted for each time it was generated
+  float uniform = 0;             // the draw, in [0, 1)
+  std::int32_t forced = -1;      // >= 0: take this token; its log-probability is what the caller wants
+  std::int32_t num_logprobs = 0;  // how many of the likeliest tokens to report
+  std::span<const TokenCount> history;  // host
+  std::span<const TokenBias> bias;      // host
+};
+
+struct TokenLogprob {
+  std::int32_t token = 0;
+  float logprob = 0;  // natural logarithm
+};
+
+// Log-probabilities are of the model's own distribution: softmax of the logits before bias, penalties and temperature.
+struct SampledToken {
+  std::int32_t token = 0;
+  float logprob = 0;
+  std::vector<TokenLogprob> top;  // [num_logprobs], likeliest first
+};
+
+// Blocks until the results are in host memory.
+struct Sample {
+  SampledToken* out = nullptr;       // host [num_rows]
+  const float* logits = nullptr;     // [num_rows, vocab_size]
+  const SampleRow* rows = nullptr;   // host [num_rows]
+  int num_rows = 0;
+  int vocab_size = 0;
+};
+
+// ---------------------------------------------------------------- the device
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  // For people: "cpu (AVX2, 2 threads)".
+  virtual std::string description() const = 0;
+
+  virtual BufferPtr allocate(std::size_t size_bytes) = 0;  // contents undefined; throws out_of_memory
+  virtual BufferPtr load_vector(const TensorView& f32) = 0;
+  virtual TablePtr load_table(const TensorView& f32) = 0;  // [vocab_size, d_model]
+  virtual MatrixPtr load_matrix(const QuantizedView& stored) = 0;
+
+  // Bytes that load_matrix and load_table will keep, for planning before anything is loaded. Shapes only: reads nothing.
+  virtual std::uint64_t matrix_bytes(const QuantizedView& stored) const = 0;
+  virtual std::uint64_t table_bytes(const TensorView& f32) const = 0;
+
+  // The batch in the backend's memory; valid until the next stage().
+  virtual Batch stage(const Batch& host) = 0;
+  // Copies to host memory, after everything asked for before.
+  virtual void read(std::span<float> host, const float* from) = 0;
+  virtual void read(std::span<std::int32_t> host, const std::int32_t* from) = 0;
+
+  virtual void embed(const Embed& op) = 0;
+  virtual void norm(const Norm& op) = 0;
+  virtual void qkv(const Qkv& op) = 0;
+  virtual void attention(const Attention& op) = 0;
+  virtual void attention_out(const AttentionOut& op) = 0;
+  virtual void add_norm(const AddNorm& op) = 0;
+  virtual void route(const Route& op) = 0;
+  virtual void experts(const Experts& op) = 0;
+  virtual void logits(const Logits& op) = 0;
+  virtual void sample(const Sample& op) = 0;
+};
+
+}  // namespace grok

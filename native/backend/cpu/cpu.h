@@ -1,0 +1,23 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+
+// What the CPU backend shows to the rest of the house.
+namespace grok {
+
+struct CpuOptions {
+  int num_threads = 0;  // 0: default_num_threads()
+  std::string isa;      // "": the best this CPU runs; else one of cpu_isas()
+};
+
+// Throws invalid_argument for an ISA that is unknown or that this CPU lacks.
+std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options);
+
+// Instruction sets this binary has kernels for and this CPU runs, best first. The last is "portable".
+std::vector<std::string> cpu_isas();
+
+}  // namespace grok

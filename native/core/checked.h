@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/error.h"
+
+// The only way to compute a byte count from numbers that a file or a caller supplied.
+namespace grok {
+
+inline std::uint64_t checked_mul(std::uint64_t a, std::uint64_t b) {
+  std::uint64_t product;
+  if (__builtin_mul_overflow(a, b, &product))
+    throw Error(ErrorCode::bad_checkpoint, concat("the size ", a, " x ", b, " exceeds 64 bits"));
+  return product;
+}
+
+inline std::uint64_t checked_add(std::uint64_t a, std::uint64_t b) {
+  std::uint64_t sum;
+  if (__builtin_add_overflow(a, b, &sum))
+    throw Error(ErrorCode::bad_checkpoint, concat("the size ", a, " + ", b, " exceeds 64 bits"));
+  return sum;
+}
+
+}  // namespace grok

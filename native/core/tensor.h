@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/checked.h"
+#include "core/dtype.h"
+
+namespace grok {
+
+// Row-major: the last axis is contiguous.
+using Shape = std::vector<std::uint64_t>;
+
+inline std::uint64_t num_elements(const Shape& shape) {
+  std::uint64_t count = 1;
+  for (const std::uint64_t size : shape) count = checked_mul(count, size);
+  return count;
+}
+
+inline std::string to_string(const Shape& shape) {
+  std::string text = "[";
+  for (std::size_t axis = 0; axis < shape.size(); ++axis)
+    text += (axis ? ", " : "") + std::to_string(shape[axis]);
+  return text + "]";
+}
+
+// Where bytes come from: a mapped file, or numbers made up for a benchmark.
+class ByteSource {
+ public:
+  virtual ~ByteSource() = default;
+  // Copies out.size() bytes that start at `offset`. Safe from several threads. Throws io.
+  virtual void read(std::uint64_t offset, std::span<std::byte> out) const = 0;
+};
+
+// A tensor that lies in a ByteSource. It owns nothing, and its bytes have no alignment: they are only ever copied out.
+struct TensorView {
+  DType dtype = DType::f32;
+  Shape shape;
+  const ByteSource* source = nullptr;
+  std::uint64_t offset = 0;  // bytes into the source
+
+  std::uint64_t size_bytes() const { return checked_mul(num_elements(shape), size_of(dtype)); }
+  void read(std::uint64_t start, std::span<std::byte> out) const { source->read(offset + start, out); }
+};
+
+// weight * scale, as ckpt-0 stores a matrix: W[.., k, n] = weight[.., k, n] * scales[.., k / (d_in / num_groups), n].
+struct QuantizedView {
+  TensorView weight;  // i8   [num_experts?, d_in, d_out]
+  TensorView scales;  // bf16 [num_experts?, num_groups, d_out]
+};
+
+}  // namespace grok

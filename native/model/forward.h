@@ -1,0 +1,41 @@
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "backend/backend.h"
+#include "model/config.h"
+#include "model/weights.h"
+
+namespace grok {
+
+// Activations of one step, allocated once for the largest step.
+struct Workspace {
+  Workspace(Backend& backend, const GrokConfig& config, int max_tokens, int max_outputs);
+  static std::uint64_t size_bytes(const GrokConfig& config, int max_tokens, int max_outputs);
+
+  BufferPtr residual, normed, projected;  // f32 [max_tokens, d_model]
+  BufferPtr q, mixed;                     // f32 [max_tokens, num_q_heads * head_dim]
+  BufferPtr router_logits;                // f32 [max_tokens, num_experts]
+  BufferPtr experts;                      // i32 [max_tokens, experts_per_token]
+  BufferPtr gates;                        // f32 [max_tokens, experts_per_token]
+  BufferPtr logits;                       // f32 [max_outputs, vocab_size]
+};
+
+// Sees intermediate tensors as they come about, in the backend's memory. For tests; names are those of the goldens:
+// "embed", "attn_out", "router_logits", "moe_out", "hidden", "final_norm". `layer` is -1 outside layers.
+using Observer = std::function<void(const char* name, int layer, const float* data, int num_tokens, int width)>;
+
+struct ForwardOptions {
+  // Asked before each layer: true ends the pass with ErrorCode::cancelled. The batch's cache entries are then undefined.
+  std::function<bool()> should_stop;
+  Observer observer;
+};
+
+// The forward pass, for every backend: logits of batch.output_rows land in workspace.logits [num_outputs, vocab_size].
+// Keys and values of the batch's tokens are written to kv_layers [num_layers].
+// Source: model.py:LanguageModel, Transformer, DecoderLayer
+void forward(const GrokConfig& config, const Weights& weights, const Batch& batch, const std::vector<KvPages>& kv_layers,
+             Workspace& workspace, Backend& backend, const ForwardOptions& options = {});
+
+}  // namespace grok

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "format/tensor_source.h"
+#include "model/config.h"
+
+namespace grok {
+
+struct LayerWeights {
+  MatrixPtr w_q, w_k, w_v, w_o;     // attention
+  MatrixPtr w_gate, w_up, w_down;   // experts
+  BufferPtr router;                 // f32 [d_model, num_experts]
+  BufferPtr pre_attn_norm, post_attn_norm, pre_moe_norm, post_moe_norm;  // f32 [d_model]
+};
+
+struct Weights {
+  TablePtr embedding;    // [vocab_size, d_model], also the head
+  BufferPtr final_norm;  // f32 [d_model]
+  std::vector<LayerWeights> layers;
+};
+
+// Names of all parameters in the order of xAI's files: the leaves of the parameter tree, module paths sorted AS STRINGS
+// (so layer 10 comes before layer 2). Source: checkpoint.py (tree_flatten sorts dict keys)
+std::vector<std::string> parameter_names(int num_layers);
+
+// One weight to load: its place in Weights is bound, its shape and dtype are checked.
+struct BoundWeight {
+  std::string name;
+  std::string file;
+  std::uint64_t stored_bytes = 0;    // in the file
+  std::uint64_t resident_bytes = 0;  // once loaded
+  std::function<void()> load;        // reads, converts, keeps
+};
+
+// Binds every parameter of the source to its place in `weights` by name. Everything is checked before anything is read:
+// one bad_checkpoint error lists all missing, unexpected and misshapen parameters, file by file, expected and found.
+// `weights`, `source` and `backend` must outlive the result.
+std::vector<BoundWeight> bind_weights(const GrokConfig& config, const TensorSource& source, Backend& backend,
+                                      Weights& weights);
+
+// What the shapes in a checkpoint say about the model.
+struct DerivedSizes {
+  int num_layers = 0, vocab_size = 0, d_model = 0, d_ff = 0, num_experts = 0;
+  int q_width = 0, kv_width = 0;  // num_heads * head_dim
+};
+
+// Throws bad_checkpoint when the parameters that say it are missing or are not of a Grok-1 network.
+DerivedSizes derive_sizes(const TensorSource& source);
+
+}  // namespace grok

@@ -1,0 +1,123 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "model/config.h"
+
+namespace grok {
+
+struct EngineOptions {
+  std::string device = "auto";    // "auto", "cpu", "cuda"
+  int num_threads = 0;            // 0: as many as the process may use
+  std::string isa;                // "": the best
+  int context_length = 0;         // tokens a sequence may have; 0: the model's
+  int max_sequences = 0;          // sequences that hold cache at once; 0: 4
+  int prefill_chunk = 0;          // prompt tokens one step takes at most; 0: 256
+  std::uint64_t memory_limit = 0;  // bytes; 0: what the machine has available
+};
+
+// Bytes, before anything is allocated.
+struct MemoryPlan {
+  std::uint64_t weights = 0;      // as the backend keeps them
+  std::uint64_t kv_cache = 0;     // all sequences at full length; touched only as it is used
+  std::uint64_t workspace = 0;
+  std::uint64_t available = 0;    // what the limit or the machine allows
+  std::uint64_t total() const { return weights + kv_cache + workspace; }
+};
+
+struct TensorInfo {
+  std::string name, file, dtype;
+  Shape shape;
+  Shape scales_shape;  // empty: not quantised
+  std::uint64_t size_bytes = 0;
+};
+
+// All that can be said of a checkpoint from its headers.
+struct Inspection {
+  std::string path;         // the directory or file that holds the tensors
+  std::string format;       // "ckpt-0 (770 files)"
+  std::string config_from;  // "config.json" or "built in (Grok-1)"
+  std::string tokenizer;    // path of the tokenizer.model that lies beside it, or empty
+  GrokConfig config;
+  std::vector<TensorInfo> tensors;
+  std::uint64_t file_bytes = 0;
+  std::uint64_t num_parameters = 0;         // scales not counted
+  std::uint64_t num_active_parameters = 0;  // used for one token
+  MemoryPlan memory;
+};
+
+using SequenceId = std::int32_t;
+
+enum class PromptOutputs { none, logprobs, logits };
+
+// One prompt to continue, to score, or both.
+struct SequenceRequest {
+  std::vector<std::int32_t> prompt;  // at least one id
+  int max_tokens = 0;                // to generate; prompt + max_tokens must fit the context
+  PromptOutputs prompt_outputs = PromptOutputs::none;
+  SampleRow sampling;                // history, bias, uniform and forced are the engine's to fill
+  std::vector<TokenBias> bias;
+  std::uint64_t seed = 0;
+  std::vector<std::int32_t> stop_tokens;  // generation ends when one is drawn; it is reported
+};
+
+enum class Finish { no, stop, length };
+
+// What one step brought for one sequence.
+struct SequenceOutput {
+  SequenceId sequence = 0;
+  int prompt_tokens_done = 0;              // of the prompt, so far
+  std::optional<SampledToken> token;       // the one generated
+  std::vector<SampledToken> prompt;        // PromptOutputs::logprobs: prompt tokens first .. , each given its predecessors
+  std::vector<float> logits;               // PromptOutputs::logits: [rows, vocab_size], rows of this step
+  Finish finish = Finish::no;
+};
+
+struct LoadProgress {
+  std::string tensor;             // just loaded
+  std::uint64_t loaded_bytes = 0;  // of the files
+  std::uint64_t total_bytes = 0;
+  bool done = false;
+};
+
+// Reads headers only. Throws not_found, io, bad_checkpoint, unsupported.
+Inspection inspect(const std::string& path, const EngineOptions& options);
+
+// A model, its cache and the sequences that share them. Not thread-safe but for stop(): one thread drives it.
+class Engine {
+ public:
+  // Checks names, shapes, types and memory. Reads no weight.
+  static std::unique_ptr<Engine> open(const std::string& path, const EngineOptions& options);
+  virtual ~Engine() = default;
+
+  virtual const Inspection& inspection() const = 0;
+  virtual std::string device() const = 0;  // "cpu (AVX2, 2 threads)"
+  virtual int context_length() const = 0;
+  virtual int max_sequences() const = 0;
+
+  // Loads one tensor. Call until done.
+  virtual LoadProgress load_next() = 0;
+
+  // Checks the request (invalid_argument, context_overflow) and queues it. First come, first served: a sequence waits
+  // until the cache has room for all it asked for.
+  virtual SequenceId submit(SequenceRequest request) = 0;
+
+  // One forward pass for those of `runnable` that hold cache: each advances by one token, or by one chunk of its prompt.
+  // Sequences that finished are released. Throws cancelled when stop() was called.
+  virtual std::vector<SequenceOutput> step(std::span<const SequenceId> runnable) = 0;
+
+  // Forgets a sequence and gives its cache back. Unknown ids are ignored: it may just have finished.
+  virtual void release(SequenceId sequence) = 0;
+
+  // From any thread: the step in progress ends before its next layer, later ones at once.
+  virtual void stop() = 0;
+};
+
+}  // namespace grok
