@@ -1,0 +1,63 @@
+#!/usr/bin/env node
+// Builds build/Release/grok-run.node. CMake does the work; cmake-js drives it where it is installed.
+// prebuildify runs this file in node-gyp's place and passes node-gyp's arguments: all but --debug are beside the point.
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const buildDir = join(root, 'build');
+const require = createRequire(import.meta.url);
+
+function fail(sentence) {
+  console.error(`grok-run: ${sentence}`);
+  process.exit(1);
+}
+
+function isInstalled(program) {
+  return spawnSync(program, ['--version'], { stdio: 'ignore' }).status === 0;
+}
+
+function run(program, args) {
+  const { status, error } = spawnSync(program, args, { cwd: root, stdio: 'inherit' });
+  if (error) fail(`cannot run ${program}: ${error.message}`);
+  if (status !== 0) fail(`the native build failed; the first error above says why.`);
+}
+
+/** cmake-js's command line, or undefined in an installed package, which does not bring it along. */
+function cmakeJs() {
+  try {
+    const manifest = require.resolve('cmake-js/package.json');
+    return join(dirname(manifest), 'bin', 'cmake-js');
+  } catch {
+    return undefined;
+  }
+}
+
+if (process.platform !== 'linux' || !['x64', 'arm64'].includes(process.arch))
+  fail(`the native part builds on Linux x64 and arm64, and this is ${process.platform} ${process.arch}.`);
+
+const missing = [];
+if (!isInstalled('cmake')) missing.push('cmake');
+if (![process.env.CXX, 'c++', 'g++', 'clang++'].some((compiler) => compiler && isInstalled(compiler)))
+  missing.push('g++');
+if (!['make', 'ninja'].some(isInstalled)) missing.push('make');
+if (missing.length > 0)
+  fail(`${missing.join(' and ')} not found, and needed to build the native part: apt install ${missing.join(' ')}`);
+
+const config = process.argv.includes('--debug') || process.argv.includes('-d') ? 'Debug' : 'Release';
+const cuda = process.env.GROK_CUDA ?? 'AUTO';
+if (!['AUTO', 'ON', 'OFF'].includes(cuda)) fail(`expected GROK_CUDA to be AUTO, ON or OFF, got "${cuda}".`);
+
+const driver = cmakeJs();
+if (driver)
+  run(process.execPath, [driver, 'configure', '--log-level', 'warn', '--config', config, `--CDGROK_CUDA=${cuda}`]);
+else run('cmake', ['-S', root, '-B', buildDir, `-DCMAKE_BUILD_TYPE=${config}`, `-DGROK_CUDA=${cuda}`]);
+
+run('cmake', ['--build', buildDir, '--target', 'addon', '--parallel', String(availableParallelism())]);
+
+const addon = join(buildDir, 'Release', 'grok-run.node');
+if (!existsSync(addon)) fail(`the build ended without ${addon}.`);
