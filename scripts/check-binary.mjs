@@ -1,0 +1,81 @@
+// Holds the binaries in prebuilds/ to what users' machines can load, and the tarball to what npm takes.
+// Needs readelf (apt install binutils).
+import { execFileSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+// Debian 12, Ubuntu 22.04 and RHEL 9 have this glibc or a newer one.
+const MAX_GLIBC = [2, 34];
+// Named by napi_module registration, and nothing else: a second addon in the process must not see our symbols.
+const EXPORTS = new Set(['napi_register_module_v1', 'node_api_module_get_api_version_v1']);
+// What the CUDA runtime brings must be inside; only the driver may be the user's, and it is opened at run time.
+const LIBRARIES = /^(libc|libm|libstdc\+\+|libgcc_s|libpthread|libdl|librt|ld-linux-x86-64|ld-linux-aarch64)\.so\.\d+$/;
+const MAX_TARBALL_BYTES = 50e6;
+
+const problems = [];
+
+function readelf(...args) {
+  return execFileSync('readelf', ['--wide', ...args], { encoding: 'utf8', maxBuffer: 64e6 });
+}
+
+function isNewer([major, minor], [maxMajor, maxMinor]) {
+  return major > maxMajor || (major === maxMajor && minor > maxMinor);
+}
+
+function checkBinary(file) {
+  const problem = (sentence) => problems.push(`${file}: ${sentence}`);
+
+  const glibc = [...readelf('--version-info', file).matchAll(/GLIBC_(\d+)\.(\d+)/g)]
+    .map(([, major, minor]) => [Number(major), Number(minor)])
+    .reduce((newest, version) => (isNewer(version, newest) ? version : newest), [0, 0]);
+  if (isNewer(glibc, MAX_GLIBC)) problem(`needs glibc ${glibc.join('.')}, expected at most ${MAX_GLIBC.join('.')}`);
+
+  const needed = [...readelf('--dynamic', file).matchAll(/\(NEEDED\).*\[(.+)\]/g)].map(([, library]) => library);
+  for (const library of needed)
+    if (!LIBRARIES.test(library)) problem(`needs ${library}, which a user's machine may lack`);
+
+  const stack = readelf('--program-headers', file).match(/GNU_STACK.*?\s([RWE]+)\s+0x\w+\s*$/m)?.[1];
+  if (stack !== 'RW') problem(`expected GNU_STACK to be RW, found ${stack}: new glibc refuses an executable stack`);
+
+  const exported = readelf('--dyn-syms', file)
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .filter(
+      ([, , , , bind, visibility, section]) => bind !== 'LOCAL' && visibility === 'DEFAULT' && /^\d+$/.test(section),
+    )
+    .map((fields) => fields[7].replace(/@.*/, ''));
+  for (const name of EXPORTS) if (!exported.includes(name)) problem(`does not export ${name}`);
+  for (const name of exported) if (!EXPORTS.has(name)) problem(`exports ${name}, which is nobody's business`);
+
+  console.log(
+    `${file}: glibc ${glibc.join('.')}, needs ${needed.join(' ')}, stack ${stack}, exports ${exported.length}`,
+  );
+}
+
+function checkTarball() {
+  const [pack] = JSON.parse(
+    execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { encoding: 'utf8', maxBuffer: 64e6 }),
+  );
+  const files = pack.files.map(({ path }) => path);
+  if (pack.size >= MAX_TARBALL_BYTES)
+    problems.push(`the tarball has ${pack.size} bytes, expected under ${MAX_TARBALL_BYTES}`);
+  // npm runs `node-gyp rebuild` on installing a package that has one.
+  if (files.includes('binding.gyp')) problems.push('binding.gyp is in the tarball');
+  for (const file of ['dist/bin/grok-run.js', 'dist/lib/index.js', 'dist/lib/index.d.ts', 'CMakeLists.txt', 'LICENSE'])
+    if (!files.includes(file)) problems.push(`${file} is not in the tarball`);
+  for (const folder of ['prebuilds/', 'models/', 'native/'])
+    if (!files.some((file) => file.startsWith(folder))) problems.push(`nothing of ${folder} is in the tarball`);
+  console.log(
+    `tarball: ${files.length} files, ${(pack.size / 1e6).toFixed(1)} MB packed, ${(pack.unpackedSize / 1e6).toFixed(1)} MB unpacked`,
+  );
+}
+
+const binaries = readdirSync('prebuilds', { recursive: true })
+  .filter((file) => file.endsWith('.node'))
+  .map((file) => join('prebuilds', file));
+if (binaries.length === 0) problems.push('prebuilds/ has no .node file: npm run prebuild:binaries makes one');
+binaries.forEach(checkBinary);
+checkTarball();
+
+for (const sentence of problems) console.error(`check-binary: ${sentence}`);
+process.exit(problems.length > 0 ? 1 : 0);

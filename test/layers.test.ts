@@ -1,0 +1,125 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+// Who may know whom (docs/ARCHITECTURE.md). An entry ending in "/" allows a whole room, any other one file.
+// A room may always include its own files.
+const NATIVE_ARROWS: Record<string, readonly string[]> = {
+  'native/core/': [],
+  'native/format/': ['core/'],
+  'native/backend/backend.h': ['core/'],
+  'native/backend/cpu/': ['backend/backend.h', 'core/'],
+  'native/backend/cuda/': ['backend/backend.h', 'core/'],
+  'native/model/': ['backend/backend.h', 'format/tensor_source.h', 'core/'],
+  // The composition root: the one place that picks a backend and a format, by their factories.
+  'native/runtime/': ['model/', 'backend/backend.h', 'backend/cpu/cpu.h', 'backend/cuda/cuda.h', 'format/', 'core/'],
+  'native/napi/': ['runtime/', 'core/'],
+};
+
+const SYSTEM_HEADERS: readonly { header: RegExp; room: string }[] = [
+  { header: /^(napi|node_api|js_native_api|uv|v8|node)(-inl)?\.h$/, room: 'native/napi/' },
+  { header: /^(cuda.*|cub\/.*|cooperative_groups.*|mma\.h|nv.*\.h)$/, room: 'native/backend/cuda/' },
+];
+
+/** What a native file includes and must not. `file` is relative to the project. */
+function brokenIncludes(file: string, source: string): string[] {
+  const room = Object.keys(NATIVE_ARROWS).find((prefix) => file.startsWith(prefix));
+  if (room === undefined) return [`${file} lies in no room of the house`];
+  const allowed = [...(NATIVE_ARROWS[room] ?? []), room.replace('native/', '')];
+  const broken: string[] = [];
+  for (const [, bracket, header = ''] of source.matchAll(/^\s*#\s*include\s*([<"])([^>"]+)[>"]/gm)) {
+    if (bracket === '<') {
+      const owner = SYSTEM_HEADERS.find((rule) => rule.header.test(header));
+      if (owner && owner.room !== room) broken.push(`${file} includes <${header}>, which belongs in ${owner.room}`);
+    } else if (!allowed.some((prefix) => (prefix.endsWith('/') ? header.startsWith(prefix) : header === prefix))) {
+      broken.push(`${file} includes "${header}"; allowed: ${allowed.join(', ')}`);
+    }
+  }
+  return broken;
+}
+
+/** What a TypeScript file imports and must not. `file` is relative to the project. */
+function brokenImports(file: string, source: string): string[] {
+  const broken: string[] = [];
+  for (const [, specifier = ''] of source.matchAll(
+    /(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*)['"]([^'"]+)['"]/g,
+  )) {
+    if (specifier === 'node-gyp-build' && file !== 'lib/native.ts')
+      broken.push(`${file} loads the addon; only lib/native.ts may`);
+    if (!specifier.startsWith('.')) continue;
+    const target = normalize(join(dirname(file), specifier));
+    const stays = target.startsWith(file.startsWith('bin/') ? 'bin/' : 'lib/');
+    if (!stays && !(file.startsWith('bin/') && target === 'lib/index.js'))
+      broken.push(`${file} imports ${specifier}; bin may know bin and lib/index.js, lib only lib`);
+  }
+  return broken;
+}
+
+function filesUnder(folder: string, name: RegExp): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .map((file) => join(folder, file))
+    .filter((file) => name.test(file));
+}
+
+describe('the arrows between native rooms', () => {
+  it('are seen to be broken when they are', () => {
+    const broken: [string, string][] = [
+      ['native/core/tensor.h', '#include "format/tensor_source.h"'],
+      ['native/backend/backend.h', '#include "backend/cpu/cpu.h"'],
+      ['native/backend/cpu/norm.cpp', '#include "backend/cuda/cuda.h"'],
+      ['native/backend/cpu/norm.cpp', '#include "model/config.h"'],
+      ['native/model/forward.cpp', '  #  include "backend/cpu/cpu.h"'],
+      ['native/model/weights.cpp', '#include "format/pickle.h"'],
+      ['native/runtime/engine.cpp', '#include "backend/cpu/kernels.h"'],
+      ['native/runtime/engine.cpp', '#include <napi.h>'],
+      ['native/napi/addon.cpp', '#include "model/forward.h"'],
+      ['native/backend/cpu/norm.cpp', '#include <cuda_runtime.h>'],
+      ['native/helpers/strings.h', '#include <string>'],
+    ];
+    for (const [file, source] of broken) expect(brokenIncludes(file, source), `${file}: ${source}`).toHaveLength(1);
+  });
+
+  it('are seen to be kept when they are', () => {
+    const kept: [string, string][] = [
+      ['native/runtime/engine.cpp', '#include "backend/cpu/cpu.h"\n#include "model/forward.h"\n#include <vector>'],
+      ['native/napi/addon.cpp', '#include <napi.h>\n#include "runtime/engine.h"'],
+      ['native/backend/cuda/norm.cu', '#include <cuda_runtime.h>\n#include "backend/cuda/check.h"'],
+    ];
+    for (const [file, source] of kept) expect(brokenIncludes(file, source)).toEqual([]);
+  });
+
+  it('hold in every native file', () => {
+    const files = filesUnder('native', /\.(h|cpp|cu|cuh)$/);
+    expect(files.length).toBeGreaterThan(0);
+    expect(files.flatMap((file) => brokenIncludes(file, readFileSync(file, 'utf8')))).toEqual([]);
+  });
+});
+
+describe('the arrows between bin, lib and the addon', () => {
+  it('are seen to be broken when they are', () => {
+    const broken: [string, string][] = [
+      ['bin/commands/run.ts', `import { Grok } from '../../lib/grok.js';`],
+      ['bin/grok-run.ts', `import { addon } from '../lib/native.js';`],
+      ['bin/grok-run.ts', `import nodeGypBuild from 'node-gyp-build';`],
+      ['lib/grok.ts', `const load = require('node-gyp-build');`],
+      ['lib/grok.ts', `const { main } = await import('../bin/grok-run.js');`],
+    ];
+    for (const [file, source] of broken) expect(brokenImports(file, source), `${file}: ${source}`).toHaveLength(1);
+  });
+
+  it('hold in every TypeScript file', () => {
+    const files = [...filesUnder('lib', /\.ts$/), ...filesUnder('bin', /\.ts$/)];
+    expect(files.length).toBeGreaterThan(0);
+    expect(files.flatMap((file) => brokenImports(file, readFileSync(file, 'utf8')))).toEqual([]);
+  });
+});
+
+describe('error codes', () => {
+  it('are the same in native/core/error.h and in lib/errors.ts', () => {
+    const codes = (file: string) => [...new Set(readFileSync(file, 'utf8').match(/\bGROK_[A-Z_]+\b/g))].sort();
+    const native = codes('native/core/error.h');
+    expect(native).toContain('GROK_BAD_CHECKPOINT');
+    // lib has codes of its own besides, for what fails before or above the addon.
+    expect(codes('lib/errors.ts')).toEqual(expect.arrayContaining(native));
+  });
+});
