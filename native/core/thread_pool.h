@@ -1,8 +1,11 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -20,22 +23,24 @@ class ThreadPool {
   int num_threads() const { return int(workers_.size()) + 1; }
 
   // Runs body(index) for each index in [0, count), in any order, and returns when all are done. Indices are handed out
-  // one by one, so a thread that lost its core to a neighbour does not hold the others up. The first exception is
-  // rethrown here. One loop at a time; never called from inside a body.
+  // one by one, so a thread that lost its core to a neighbour holds up no more than the one it is at. The first
+  // exception is rethrown here. One loop at a time; never called from inside a body.
   void parallel_for(std::size_t count, const std::function<void(std::size_t index)>& body);
 
  private:
   struct Loop;
   void work();
-  void take_part(Loop& loop);
 
   std::vector<std::thread> workers_;
-  std::atomic<Loop*> loop_{nullptr};
-  std::atomic<std::uint32_t> generation_{0};  // moves on when a loop starts, or the pool stops
-  std::atomic<bool> stopping_{false};
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  Loop* loop_ = nullptr;                      // guarded by mutex_
+  std::atomic<std::uint64_t> generation_{0};  // moves on when a loop starts or the pool stops
+  int num_sleeping_ = 0;                      // guarded by mutex_
+  bool stopping_ = false;                     // guarded by mutex_
 };
 
-// Cores this process may use: CPU affinity and the cgroup's quota respected, hyper-threads counted once.
+// Cores this process may use: CPU affinity and the cgroup's quota respected, hyper-threads counted once. At least 1.
 int default_num_threads();
 
 }  // namespace grok

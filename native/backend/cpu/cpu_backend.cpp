@@ -1,0 +1,86 @@
+#include "backend/cpu/cpu_backend.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "backend/cpu/cpu.h"
+#include "backend/cpu/packed_matrix.h"
+
+namespace grok {
+namespace {
+
+// Best first.
+std::vector<const Kernels*> usable_kernels() {
+  std::vector<const Kernels*> usable;
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) usable.push_back(&kAvx2Kernels);
+#endif
+  usable.push_back(&kPortableKernels);
+  return usable;
+}
+
+// Bytes of the file that one task copies.
+constexpr std::size_t kCopyBytes = std::size_t(4) << 20;
+
+BufferPtr copy_of(const TensorView& view, ThreadPool& pool) {
+  const std::size_t size_bytes = view.size_bytes();
+  auto memory = std::make_unique<HostMemory>(size_bytes);
+  pool.parallel_for((size_bytes + kCopyBytes - 1) / kCopyBytes, [&](std::size_t task) {
+    const std::size_t start = task * kCopyBytes;
+    view.read(start, {memory->as<std::byte>() + start, std::min(kCopyBytes, size_bytes - start)});
+  });
+  return memory;
+}
+
+}  // namespace
+
+std::vector<std::string> cpu_isas() {
+  std::vector<std::string> names;
+  for (const Kernels* kernels : usable_kernels()) names.push_back(kernels->isa);
+  return names;
+}
+
+std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) {
+  const auto usable = usable_kernels();
+  const auto wanted = std::find_if(usable.begin(), usable.end(), [&](const Kernels* kernels) {
+    return options.isa.empty() || options.isa == kernels->isa;
+  });
+  if (wanted == usable.end()) {
+    std::string names;
+    for (const Kernels* kernels : usable) names += concat(names.empty() ? "" : ", ", kernels->isa);
+    throw Error(ErrorCode::invalid_argument,
+                concat("no kernels for the instruction set \"", options.isa, "\" on this CPU: expected one of ", names),
+                "unset GROK_CPU to let the program choose");
+  }
+  const int num_threads = options.num_threads > 0 ? options.num_threads : default_num_threads();
+  return std::make_unique<CpuBackend>(**wanted, num_threads);
+}
+
+std::string CpuBackend::description() const {
+  const int num_threads = pool_.num_threads();
+  return concat("cpu (", kernels_.isa, ", ", num_threads, num_threads == 1 ? " thread)" : " threads)");
+}
+
+BufferPtr CpuBackend::allocate(std::size_t size_bytes) { return std::make_unique<HostMemory>(size_bytes); }
+
+BufferPtr CpuBackend::load_vector(const TensorView& f32) { return copy_of(f32, pool_); }
+
+TablePtr CpuBackend::load_table(const TensorView& f32) {
+  return std::make_unique<CpuTable>(int(f32.shape[0]), int(f32.shape[1]), copy_of(f32, pool_));
+}
+
+MatrixPtr CpuBackend::load_matrix(const QuantizedView& stored) { return std::make_unique<PackedMatrix>(stored, pool_); }
+
+std::uint64_t CpuBackend::matrix_bytes(const QuantizedView& stored) const { return PackedMatrix::size_bytes(stored); }
+
+std::uint64_t CpuBackend::table_bytes(const TensorView& f32) const { return f32.size_bytes(); }
+
+void CpuBackend::read(std::span<float> host, const float* from) {
+  std::memcpy(host.data(), from, host.size_bytes());
+}
+
+void CpuBackend::read(std::span<std::int32_t> host, const std::int32_t* from) {
+  std::memcpy(host.data(), from, host.size_bytes());
+}
+
+}  // namespace grok

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/cpu/kernels.h"
+#include "core/thread_pool.h"
+
+namespace grok {
+
+// The operations as an executable specification. One file an operation, as in backend/cuda.
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend(const Kernels& kernels, int num_threads) : kernels_(kernels), pool_(num_threads) {}
+
+  std::string description() const override;
+  BufferPtr allocate(std::size_t size_bytes) override;
+  BufferPtr load_vector(const TensorView& f32) override;
+  TablePtr load_table(const TensorView& f32) override;
+  MatrixPtr load_matrix(const QuantizedView& stored) override;
+  std::uint64_t matrix_bytes(const QuantizedView& stored) const override;
+  std::uint64_t table_bytes(const TensorView& f32) const override;
+  Batch stage(const Batch& host) override { return host; }
+  void read(std::span<float> host, const float* from) override;
+  void read(std::span<std::int32_t> host, const std::int32_t* from) override;
+
+  void embed(const Embed& op) override;
+  void norm(const Norm& op) override;
+  void qkv(const Qkv& op) override;
+  void attention(const Attention& op) override;
+  void attention_out(const AttentionOut& op) override;
+  void add_norm(const AddNorm& op) override;
+  void route(const Route& op) override;
+  void experts(const Experts& op) override;
+  void logits(const Logits& op) override;
+  void sample(const Sample& op) override;
+
+ private:
+  const Kernels& kernels_;
+  ThreadPool pool_;
+  std::vector<float> rotation_;  // [positions so far, head_dim / 2, 2]: cosine and sine
+};
+
+// f32 [vocab_size, d_model], rows as in the file.
+class CpuTable final : public Table {
+ public:
+  CpuTable(int vocab_size, int d_model, BufferPtr rows)
+      : vocab_size(vocab_size), d_model(d_model), rows_(std::move(rows)) {}
+  const float* row(int token) const { return rows_->as<float>() + std::size_t(token) * d_model; }
+
+  const int vocab_size;
+  const int d_model;
+
+ private:
+  BufferPtr rows_;
+};
+
+}  // namespace grok

@@ -1,0 +1,29 @@
+#include "backend/cpu/kernels.h"
+
+#include "backend/backend.h"
+#include "backend/cpu/packed_matrix.h"
+
+namespace grok {
+namespace {
+
+// 128-bit vectors: every x86-64 and arm64 has them, and the compiler knows how.
+constexpr int kWidth = 4;
+using Vec = float __attribute__((vector_size(16)));
+using IntVec = std::int32_t __attribute__((vector_size(16)));
+using ByteVec = std::int8_t __attribute__((vector_size(4)));
+
+inline Vec load_i8(const std::int8_t* from) {
+  ByteVec bytes;
+  __builtin_memcpy(&bytes, from, sizeof bytes);
+  return __builtin_convertvector(bytes, Vec);
+}
+
+inline Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
+
+#include "backend/cpu/kernels.inc"
+
+}  // namespace
+
+const Kernels kPortableKernels = {"portable", strip_product, page_attention, dot, gated_gelu};
+
+}  // namespace grok

@@ -1,0 +1,130 @@
+#include "backend/cpu/sample.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "backend/cpu/cpu_backend.h"
+
+namespace grok {
+namespace {
+
+// The first of equals: the lower id. NaN never wins.
+std::int32_t best_token(std::span<const float> logits) {
+  std::int32_t best = 0;
+  for (std::size_t token = 1; token < logits.size(); ++token)
+    if (logits[token] > logits[best] || std::isnan(logits[best])) best = std::int32_t(token);
+  return best;
+}
+
+double log_sum_exp(std::span<const float> logits) {
+  const float highest = logits[best_token(logits)];
+  double total = 0;
+  for (const float logit : logits) total += std::exp(logit - highest);
+  return highest + std::log(total);
+}
+
+std::vector<TokenLogprob> likeliest(std::span<const float> logits, int count, double log_total) {
+  std::vector<std::int32_t> tokens(logits.size());
+  std::iota(tokens.begin(), tokens.end(), 0);
+  count = std::min(count, int(tokens.size()));
+  std::partial_sort(tokens.begin(), tokens.begin() + count, tokens.end(), [&](std::int32_t a, std::int32_t b) {
+    return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
+  });
+  std::vector<TokenLogprob> top(count);
+  for (int rank = 0; rank < count; ++rank) top[rank] = {tokens[rank], float(logits[tokens[rank]] - log_total)};
+  return top;
+}
+
+bool likelier(const Candidate& a, const Candidate& b) {
+  return a.probability != b.probability ? a.probability > b.probability : a.token < b.token;
+}
+
+// Source: runners.py:top_p_filter. There: sort ascending, find the first value where the running sum reaches 1 - top_p,
+// keep what is not below it. Seen from the top: a token stays while the sum of those above it is at most top_p, and
+// ties with the last that stays do too.
+void keep_top_p(std::vector<Candidate>& candidates, double top_p) {
+  double total = 0;
+  for (const Candidate& candidate : candidates) total += candidate.probability;
+
+  const auto less_likely = [](const Candidate& a, const Candidate& b) { return likelier(b, a); };
+  std::make_heap(candidates.begin(), candidates.end(), less_likely);
+  auto heap_end = candidates.end();  // [begin, heap_end) is the heap, what was taken from it lies behind
+  double above = 0, threshold = 0;
+  while (heap_end != candidates.begin()) {
+    const Candidate& next = candidates.front();
+    if (above > top_p * total && next.probability != threshold) break;
+    threshold = next.probability;
+    above += next.probability;
+    std::pop_heap(candidates.begin(), heap_end--, less_likely);
+  }
+  candidates.erase(candidates.begin(), heap_end);
+}
+
+std::int32_t draw(const std::vector<Candidate>& candidates, double uniform) {
+  double total = 0;
+  for (const Candidate& candidate : candidates) total += candidate.probability;
+  double left = uniform * total;
+  for (const Candidate& candidate : candidates) {
+    left -= candidate.probability;
+    if (left < 0) return candidate.token;
+  }
+  return candidates.back().token;  // rounding used the last of it up
+}
+
+}  // namespace
+
+std::vector<float> adjusted_logits(std::span<const float> logits, const SampleRow& row) {
+  std::vector<float> adjusted(logits.begin(), logits.end());
+  for (const TokenBias& bias : row.bias) adjusted[bias.token] += bias.bias;
+  for (const TokenCount& seen : row.history) {
+    float& logit = adjusted[seen.token];
+    logit = logit > 0 ? logit / row.repetition_penalty : logit * row.repetition_penalty;
+    if (seen.generated > 0) logit -= row.presence_penalty + float(seen.generated) * row.frequency_penalty;
+  }
+  return adjusted;
+}
+
+std::vector<Candidate> sampling_candidates(std::span<const float> adjusted, const SampleRow& row) {
+  const double highest = adjusted[best_token(adjusted)];
+  std::vector<Candidate> candidates;
+  candidates.reserve(adjusted.size());
+  for (std::size_t token = 0; token < adjusted.size(); ++token) {
+    const double probability = std::exp((adjusted[token] - highest) / row.temperature);
+    if (probability > 0) candidates.push_back({std::int32_t(token), probability});  // not zero, not NaN
+  }
+  if (row.top_k > 0 && std::size_t(row.top_k) < candidates.size()) {
+    std::nth_element(candidates.begin(), candidates.begin() + row.top_k, candidates.end(), likelier);
+    candidates.resize(row.top_k);
+  }
+  if (row.top_p < 1) keep_top_p(candidates, row.top_p);
+  if (row.min_p > 0)
+    std::erase_if(candidates, [&](const Candidate& candidate) { return candidate.probability < row.min_p; });
+  std::sort(candidates.begin(), candidates.end(),
+            [](const Candidate& a, const Candidate& b) { return a.token < b.token; });
+  return candidates;
+}
+
+void CpuBackend::sample(const Sample& op) {
+  pool_.parallel_for(op.num_rows, [&](std::size_t r) {
+    const SampleRow& row = op.rows[r];
+    const std::span logits(op.logits + r * op.vocab_size, op.vocab_size);
+    const double log_total = log_sum_exp(logits);
+
+    std::int32_t token = row.forced;
+    if (token < 0) {
+      const std::vector<float> adjusted = adjusted_logits(logits, row);
+      if (row.temperature > 0) {
+        const std::vector<Candidate> candidates = sampling_candidates(adjusted, row);
+        token = candidates.empty() ? best_token(adjusted) : draw(candidates, row.uniform);
+      } else {
+        token = best_token(adjusted);
+      }
+    }
+    op.out[r] = {.token = token,
+                 .logprob = float(logits[token] - log_total),
+                 .top = likeliest(logits, row.num_logprobs, log_total)};
+  });
+}
+
+}  // namespace grok

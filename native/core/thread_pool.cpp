@@ -1,0 +1,147 @@
+#include "core/thread_pool.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <exception>
+#include <fstream>
+#include <set>
+#include <string>
+
+#include "core/error.h"
+
+namespace grok {
+namespace {
+
+// How long an idle worker watches for the next loop before it sleeps. Loops of one decode step follow each other within
+// a few microseconds; waking a sleeper costs about fifty.
+constexpr int kSpins = 4000;
+
+inline void pause_cpu() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+}  // namespace
+
+struct ThreadPool::Loop {
+  const std::function<void(std::size_t)>& body;
+  const std::size_t count;
+  std::atomic<std::size_t> next{0};
+  std::atomic<int> num_workers{0};  // that hold a pointer to this loop
+  std::mutex failure_mutex;
+  std::exception_ptr failure;
+
+  void take_part() {
+    for (std::size_t index; (index = next.fetch_add(1, std::memory_order_relaxed)) < count;) {
+      try {
+        body(index);
+      } catch (...) {
+        const std::lock_guard lock(failure_mutex);
+        if (!failure) failure = std::current_exception();
+        next.store(count, std::memory_order_relaxed);
+      }
+    }
+  }
+};
+
+ThreadPool::ThreadPool(int num_threads) {
+  for (int worker = 1; worker < num_threads; ++worker) workers_.emplace_back([this] { work(); });
+}
+
+ThreadPool::~ThreadPool() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    generation_.fetch_add(1, std::memory_order_release);
+  }
+  wake_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+}
+
+void ThreadPool::work() {
+  for (std::uint64_t seen = 0;;) {
+    for (int spin = 0; spin < kSpins && generation_.load(std::memory_order_acquire) == seen; ++spin) pause_cpu();
+
+    Loop* loop;
+    {
+      std::unique_lock lock(mutex_);
+      ++num_sleeping_;
+      wake_.wait(lock, [&] { return generation_.load(std::memory_order_relaxed) != seen; });
+      --num_sleeping_;
+      seen = generation_.load(std::memory_order_relaxed);
+      if (stopping_) return;
+      loop = loop_;  // null when the others have finished it already
+      if (loop) loop->num_workers.fetch_add(1, std::memory_order_relaxed);
+    }
+    if (!loop) continue;
+    loop->take_part();
+    loop->num_workers.fetch_sub(1, std::memory_order_release);
+  }
+}
+
+void ThreadPool::parallel_for(std::size_t count, const std::function<void(std::size_t)>& body) {
+  if (workers_.empty() || count <= 1) {
+    for (std::size_t index = 0; index < count; ++index) body(index);
+    return;
+  }
+  Loop loop{.body = body, .count = count, .failure_mutex = {}, .failure = nullptr};
+  bool any_sleeping;
+  {
+    const std::lock_guard lock(mutex_);
+    loop_ = &loop;
+    generation_.fetch_add(1, std::memory_order_release);
+    any_sleeping = num_sleeping_ > 0;
+  }
+  if (any_sleeping) wake_.notify_all();
+  loop.take_part();
+  {
+    const std::lock_guard lock(mutex_);
+    loop_ = nullptr;  // from here on no further worker can join
+  }
+  for (int spin = 0; loop.num_workers.load(std::memory_order_acquire) > 0; ++spin)
+    spin < kSpins ? pause_cpu() : std::this_thread::yield();
+  if (loop.failure) std::rethrow_exception(loop.failure);
+}
+
+namespace {
+
+// "max 100000" or "150000 100000": quota and period in microseconds. 0 when there is no limit.
+int cgroup_quota_cores() {
+  std::ifstream v2("/sys/fs/cgroup/cpu.max");
+  std::string quota_text;
+  double quota = -1, period = 0;
+  if (v2 >> quota_text >> period) {
+    if (quota_text != "max") quota = std::atof(quota_text.c_str());
+  } else {
+    std::ifstream("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") >> quota;
+    std::ifstream("/sys/fs/cgroup/cpu/cpu.cfs_period_us") >> period;
+  }
+  return quota > 0 && period > 0 ? std::max(1, int(quota / period)) : 0;
+}
+
+}  // namespace
+
+int default_num_threads() {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  int num_cores = 0;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
+    std::set<std::string> cores;  // by the list of their hyper-threads
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+      if (!CPU_ISSET(cpu, &allowed)) continue;
+      std::string siblings;
+      std::ifstream(concat("/sys/devices/system/cpu/cpu", cpu, "/topology/thread_siblings_list")) >> siblings;
+      cores.insert(siblings.empty() ? concat("cpu", cpu) : siblings);
+    }
+    num_cores = int(cores.size());
+  }
+  if (num_cores == 0) num_cores = int(std::thread::hardware_concurrency());
+  if (const int quota = cgroup_quota_cores()) num_cores = std::min(num_cores, quota);
+  return std::max(1, num_cores);
+}
+
+}  // namespace grok

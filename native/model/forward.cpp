@@ -1,0 +1,142 @@
+#include "model/forward.h"
+
+#include "core/checked.h"
+
+namespace grok {
+namespace {
+
+std::size_t bytes_of(std::uint64_t rows, std::uint64_t width) {
+  return checked_mul(checked_mul(rows, width), sizeof(float));
+}
+
+}  // namespace
+
+Workspace::Workspace(Backend& backend, const GrokConfig& config, int max_tokens, int max_outputs) {
+  const auto rows_of = [&](std::uint64_t width) { return backend.allocate(bytes_of(max_tokens, width)); };
+  residual = rows_of(config.d_model);
+  normed = rows_of(config.d_model);
+  projected = rows_of(config.d_model);
+  q = rows_of(std::uint64_t(config.num_q_heads) * config.head_dim);
+  mixed = rows_of(std::uint64_t(config.num_q_heads) * config.head_dim);
+  router_logits = rows_of(config.num_experts);
+  experts = rows_of(config.experts_per_token);
+  gates = rows_of(config.experts_per_token);
+  logits = backend.allocate(bytes_of(max_outputs, config.vocab_size));
+}
+
+std::uint64_t Workspace::size_bytes(const GrokConfig& config, int max_tokens, int max_outputs) {
+  const std::uint64_t width = 3 * std::uint64_t(config.d_model) +
+                              2 * std::uint64_t(config.num_q_heads) * config.head_dim + config.num_experts +
+                              2 * std::uint64_t(config.experts_per_token);
+  return checked_add(bytes_of(max_tokens, width), bytes_of(max_outputs, config.vocab_size));
+}
+
+void forward(const GrokConfig& config, const Weights& weights, const Batch& batch, const std::vector<KvPages>& kv_layers,
+             Workspace& workspace, Backend& backend, const ForwardOptions& options) {
+  const int num_tokens = batch.num_tokens, d_model = config.d_model;
+  const float eps = float(config.norm_eps);
+  float* const residual = workspace.residual->as<float>();
+  float* const normed = workspace.normed->as<float>();
+  float* const projected = workspace.projected->as<float>();
+  float* const q = workspace.q->as<float>();
+  float* const mixed = workspace.mixed->as<float>();
+  float* const router_logits = workspace.router_logits->as<float>();
+  std::int32_t* const experts = workspace.experts->as<std::int32_t>();
+  float* const gates = workspace.gates->as<float>();
+
+  const auto observe = [&](const char* name, int layer, const float* values, int width) {
+    if (options.observer) options.observer(name, layer, values, num_tokens, width);
+  };
+
+  // Both multipliers act on bf16 values in xAI's code and round to bf16 themselves: 78.5 and 0.578125 for Grok-1.
+  const float embedding_scale = round_to_bf16(float(config.embedding_scale));
+  const float logit_scale = round_to_bf16(float(config.logit_scale));
+
+  backend.embed({.out = residual, .table = weights.embedding.get(), .batch = &batch, .scale = embedding_scale});
+  observe("embed", -1, residual, d_model);
+  backend.norm({.out = normed,
+                .x = residual,
+                .weight = weights.layers[0].pre_attn_norm->as<float>(),
+                .num_tokens = num_tokens,
+                .d_model = d_model,
+                .eps = eps});
+
+  for (int l = 0; l < config.num_layers; ++l) {
+    if (options.should_stop && options.should_stop())
+      throw Error(ErrorCode::cancelled, concat("stopped before layer ", l, " of ", config.num_layers));
+    const LayerWeights& layer = weights.layers[l];
+    const BufferPtr& next_norm =
+        l + 1 < config.num_layers ? weights.layers[l + 1].pre_attn_norm : weights.final_norm;
+
+    backend.qkv({.q = q,
+                 .kv = kv_layers[l],
+                 .x = normed,
+                 .w_q = layer.w_q.get(),
+                 .w_k = layer.w_k.get(),
+                 .w_v = layer.w_v.get(),
+                 .batch = &batch,
+                 .num_q_heads = config.num_q_heads,
+                 .num_kv_heads = config.num_kv_heads,
+                 .head_dim = config.head_dim,
+                 .rope_base = float(config.rope_base)});
+    backend.attention({.out = mixed,
+                       .q = q,
+                       .kv = kv_layers[l],
+                       .batch = &batch,
+                       .num_q_heads = config.num_q_heads,
+                       .num_kv_heads = config.num_kv_heads,
+                       .head_dim = config.head_dim,
+                       .scale = float(config.attn_logit_scale),
+                       .cap = float(config.attn_logit_cap)});
+    backend.attention_out({.out = projected, .x = mixed, .w = layer.w_o.get(), .num_tokens = num_tokens});
+    observe("attn_out", l, projected, d_model);
+    backend.add_norm({.residual = residual,
+                      .out = normed,
+                      .y = projected,
+                      .post_weight = layer.post_attn_norm->as<float>(),
+                      .pre_weight = layer.pre_moe_norm->as<float>(),
+                      .num_tokens = num_tokens,
+                      .d_model = d_model,
+                      .eps = eps});
+
+    backend.route({.experts = experts,
+                   .gates = gates,
+                   .logits = router_logits,
+                   .x = normed,
+                   .router = layer.router->as<float>(),
+                   .num_tokens = num_tokens,
+                   .d_model = d_model,
+                   .num_experts = config.num_experts,
+                   .experts_per_token = config.experts_per_token});
+    observe("router_logits", l, router_logits, config.num_experts);
+    backend.experts({.out = projected,
+                     .x = normed,
+                     .experts = experts,
+                     .gates = gates,
+                     .w_gate = layer.w_gate.get(),
+                     .w_up = layer.w_up.get(),
+                     .w_down = layer.w_down.get(),
+                     .num_tokens = num_tokens,
+                     .experts_per_token = config.experts_per_token});
+    observe("moe_out", l, projected, d_model);
+    backend.add_norm({.residual = residual,
+                      .out = normed,
+                      .y = projected,
+                      .post_weight = layer.post_moe_norm->as<float>(),
+                      .pre_weight = next_norm->as<float>(),
+                      .num_tokens = num_tokens,
+                      .d_model = d_model,
+                      .eps = eps});
+    observe("hidden", l, residual, d_model);
+  }
+  observe("final_norm", -1, normed, d_model);
+
+  if (batch.num_outputs > 0)
+    backend.logits({.out = workspace.logits->as<float>(),
+                    .x = normed,
+                    .table = weights.embedding.get(),
+                    .batch = &batch,
+                    .scale = logit_scale});
+}
+
+}  // namespace grok
