@@ -1,0 +1,103 @@
+import { Command } from 'commander';
+import type { Inspection } from '../../lib/index.js';
+import { UsageError } from '../failure.js';
+import type { Host } from '../host.js';
+import {
+  addModelOptions,
+  addOutputOptions,
+  flagsOf,
+  loadOptionsOf,
+  type ModelFlags,
+  modelOf,
+  type OutputFlags,
+} from '../options.js';
+import { Printer, table } from '../printer.js';
+import { formatBytes, formatCount } from '../units.js';
+
+interface InspectFlags extends ModelFlags, OutputFlags {
+  readonly tensors?: boolean;
+  readonly json?: boolean;
+}
+
+export function makeInspectCommand(host: Host): Command {
+  const command = new Command('inspect')
+    .summary('what is in a checkpoint, and whether it fits this machine')
+    .description('Reads headers only: configuration, tensors, parameters, and the memory a run needs.')
+    .argument('[path]', 'checkpoint directory or file (default: --model, or the embedded toy)')
+    .option('--tensors', 'list every tensor')
+    .option('--json', 'everything as one JSON object');
+  addModelOptions(command);
+  addOutputOptions(command);
+  return command.action(async (path: string | undefined) => {
+    const flags = flagsOf<InspectFlags>(command);
+    if (path !== undefined && command.getOptionValueSource('model') === 'cli') {
+      throw new UsageError('Expected a path or --model, found both', 'leave one out');
+    }
+    const inspection = await host.library.inspect(path ?? modelOf(flags), loadOptionsOf(flags));
+    const printer = new Printer(host, flags);
+    if (flags.json) await printer.json(inspection);
+    else await printer.line(describe(inspection, printer, flags.tensors === true).join('\n'));
+  });
+}
+
+function describe(inspection: Inspection, printer: Printer, allTensors: boolean): string[] {
+  const { memory, numParameters, numActiveParameters } = inspection;
+  const fits = memory.total <= memory.available;
+  const verdict = fits
+    ? printer.styled('green', 'it fits')
+    : printer.styled('red', `it does not fit: ${formatBytes(memory.total - memory.available)} are missing`);
+  return [
+    ...section(printer, 'Checkpoint', [
+      ['path', inspection.path],
+      ['format', inspection.format],
+      ['configuration', inspection.configFrom],
+      ['tokenizer', inspection.tokenizer || 'none beside it: name one with --tokenizer'],
+      ['parameters', `${formatCount(numParameters)}, ${formatCount(numActiveParameters)} used per token`],
+      ['files', formatBytes(inspection.fileBytes)],
+    ]),
+    '',
+    ...section(printer, 'Model', numbersOf(inspection.config)),
+    '',
+    ...section(printer, 'Tensors', tensorRows(inspection.tensors, allTensors), new Set([0, 4])),
+    '',
+    ...section(printer, 'Memory to run it here', [
+      ['weights', formatBytes(memory.weights)],
+      ['key-value cache', formatBytes(memory.kvCache)],
+      ['workspace', formatBytes(memory.workspace)],
+      ['needed', formatBytes(memory.total)],
+      ['available', formatBytes(memory.available)],
+    ]),
+    `  ${verdict}`,
+  ];
+}
+
+type Rows = readonly (readonly string[])[];
+
+function section(printer: Printer, title: string, rows: Rows, right?: ReadonlySet<number>): string[] {
+  return [printer.styled('bold', title), ...table(rows, right).map((row) => `  ${row}`)];
+}
+
+/** In the words of the glossary: `numKvHeads` is `num_kv_heads`. */
+function numbersOf(config: Inspection['config']): Rows {
+  return Object.entries(config).map(([name, value]) => [
+    name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+    `${value}`,
+  ]);
+}
+
+type Tensor = Inspection['tensors'][number];
+
+/** One row a tensor, or one row for all that differ in nothing but their layer. */
+function tensorRows(tensors: readonly Tensor[], all: boolean): string[][] {
+  const groups = new Map<string, { count: number; bytes: number }>();
+  for (const { name, dtype, shape, scalesShape, sizeBytes } of tensors) {
+    const scales = scalesShape.length > 0 ? `scales ${scalesShape.join(' x ')}` : '';
+    const row = [all ? name : name.replace(/layer_\d+/, 'layer_*'), dtype, shape.join(' x '), scales].join('\t');
+    const group = groups.get(row) ?? { count: 0, bytes: 0 };
+    groups.set(row, { count: group.count + 1, bytes: group.bytes + sizeBytes });
+  }
+  return [...groups].map(([row, { count, bytes }]) => {
+    const [name = '', dtype = '', shape = '', scales = ''] = row.split('\t');
+    return [`${count}`, name, dtype, shape, formatBytes(bytes), scales];
+  });
+}

@@ -1,0 +1,131 @@
+import type { Command } from 'commander';
+import type { Completion, Generation, Grok } from '../../lib/index.js';
+import { UsageError } from '../failure.js';
+import type { Host } from '../host.js';
+import { readInput } from '../input.js';
+import { loadModel } from '../load.js';
+import {
+  addModelOptions,
+  addOutputOptions,
+  addSamplingOptions,
+  flagsOf,
+  generateOptionsOf,
+  type ModelFlags,
+  modelOf,
+  type OutputFlags,
+  type SamplingFlags,
+} from '../options.js';
+import { Printer } from '../printer.js';
+import { formatCount, formatDuration, formatRate } from '../units.js';
+
+interface RunFlags extends ModelFlags, SamplingFlags, OutputFlags {
+  readonly file?: string;
+  readonly json?: boolean;
+  readonly jsonl?: boolean;
+  readonly stream?: boolean;
+}
+
+const HELP = `
+The prompt is continued, not answered: Grok-1 is a base model. On a terminal the prompt is printed first, so that the
+text reads from its beginning; in a pipe or a file there is the continuation alone (--echo, --no-echo). The text ends
+with a line break. One line break at the end of a prompt from a file or stdin is dropped.
+
+--json prints one object at the end: text, tokenIds, finishReason, usage, timings, seed. --jsonl prints one object
+for each piece as it comes (text, tokenIds) and then one with the rest.
+
+Commands win over prompts. A prompt that starts with a dash or is a command's name follows --:
+  $ grok-run -- inspect
+
+Examples:
+  $ grok-run "Once upon a time"
+  $ grok-run -m ./checkpoints -n 64 --temperature 0 "The answer to life is"
+  $ cat story.txt | grok-run --seed 7 > continuation.txt
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`;
+
+/** Gives `command` what it takes to continue a prompt: the program itself, and its twin `run`. */
+export function makeRunCommand(command: Command, host: Host): Command {
+  command.argument('[prompt...]', 'text to continue, its words joined by a space (none or -: stdin)');
+  addSamplingOptions(command, host.library.defaults)
+    .option('-f, --file <path>', 'read the prompt from a file')
+    .option('--json', 'one JSON object at the end')
+    .option('--jsonl', 'one JSON object a line, as the text comes')
+    .option('--no-stream', 'print the text once it is complete');
+  addModelOptions(command);
+  addOutputOptions(command);
+  return command.addHelpText('after', HELP).action(async (words: string[]) => {
+    await run(host, words, flagsOf<RunFlags>(command));
+  });
+}
+
+async function run(host: Host, words: readonly string[], flags: RunFlags): Promise<void> {
+  const asJson = flags.json || flags.jsonl;
+  if (flags.json && flags.jsonl) throw new UsageError('Expected --json or --jsonl, found both', 'leave one out');
+  if (flags.logprobs !== undefined && !asJson) {
+    throw new UsageError('Expected --json or --jsonl beside --logprobs, found neither', 'add --json');
+  }
+  const prompt = await readInput(host, words, flags.file, 'a prompt');
+  const startedAt = performance.now();
+  await using grok = await loadModel(host, flags);
+  const loadMs = performance.now() - startedAt;
+
+  const generation = grok.generate(prompt, {
+    ...generateOptionsOf(flags),
+    echo: flags.echo ?? (!asJson && host.stdout.isTTY === true),
+  });
+  const printer = new Printer(host, flags);
+  await print(printer, generation, flags, () => introduceToy(printer, grok, flags));
+  describe(printer, grok, loadMs, await generation.result);
+}
+
+/** @param introduce called before the first output: when a request is refused, its error stands alone */
+async function print(printer: Printer, generation: Generation, flags: RunFlags, introduce: () => void): Promise<void> {
+  if (flags.json || flags.stream === false) {
+    const completion = await generation.result;
+    introduce();
+    await (flags.json ? printer.json(completion) : printer.paragraph(completion.text));
+    return;
+  }
+  let last = '';
+  let introduced = false;
+  for await (const chunk of generation) {
+    if (!introduced) introduce();
+    introduced = true;
+    await (flags.jsonl ? printer.json(chunk) : printer.text(chunk.text));
+    last = chunk.text || last;
+  }
+  if (!introduced) introduce();
+  if (flags.jsonl) {
+    const { text, tokenIds, logprobs, ...rest } = await generation.result;
+    await printer.json(rest);
+  } else if (!last.endsWith('\n')) {
+    await printer.text('\n');
+  }
+}
+
+function introduceToy(printer: Printer, grok: Grok, flags: RunFlags): void {
+  if (modelOf(flags) !== undefined) return;
+  const size = formatCount(grok.info.parameters.total);
+  printer.note(`this is the embedded toy, ${size} parameters; Grok-1 itself: grok-run -m <checkpoint directory>`);
+}
+
+function describe(
+  printer: Printer,
+  grok: Grok,
+  loadMs: number,
+  { usage, timings, finishReason, seed }: Completion,
+): void {
+  printer.detail(`device   ${grok.info.device}`);
+  printer.detail(`load     ${formatDuration(loadMs)}`);
+  printer.detail(
+    `prefill  ${usage.promptTokens} tokens in ${formatDuration(timings.prefillMs)}, ` +
+      formatRate(usage.promptTokens, timings.prefillMs),
+  );
+  // The first token is prefill's.
+  printer.detail(
+    `decode   ${usage.completionTokens} tokens in ${formatDuration(timings.decodeMs)}, ` +
+      formatRate(usage.completionTokens - 1, timings.decodeMs),
+  );
+  printer.detail(`finish   ${finishReason}`);
+  printer.detail(`seed     ${seed}`);
+}

@@ -1,0 +1,74 @@
+import { CommanderError } from 'commander';
+
+/** The command line asks for something that makes no sense. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+  readonly code = 'GROK_USAGE';
+
+  constructor(
+    message: string,
+    readonly hint?: string,
+  ) {
+    super(message);
+  }
+}
+
+/** A command did what it should and found that something else is wrong; its output has said what. */
+export class ProblemsFound extends Error {
+  override readonly name = 'ProblemsFound';
+}
+
+/** An error as the terminal sees it. */
+export interface Failure {
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string;
+}
+
+// 130, interrupted, is the signal's: see grok-run.ts.
+const EXIT_DONE = 0;
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
+
+const USAGE_CODES: ReadonlySet<string> = new Set(['GROK_USAGE', 'GROK_INVALID_ARGUMENT']);
+
+/** The one place that turns errors into exit codes, and into what stderr says of them. */
+export function settle(
+  error: unknown,
+  options: { asJson: boolean; verbose: boolean },
+): { exitCode: number; report: string } {
+  // Help and version are errors to commander, with exit code 0.
+  if (error instanceof CommanderError && error.exitCode === 0) return { exitCode: EXIT_DONE, report: '' };
+  if (error instanceof ProblemsFound) return { exitCode: EXIT_FAILED, report: '' };
+  const failure = failureOf(error);
+  const exitCode = USAGE_CODES.has(failure.code) ? EXIT_USAGE : EXIT_FAILED;
+  if (options.asJson) return { exitCode, report: `${JSON.stringify({ error: failure })}\n` };
+  const stack = options.verbose && error instanceof Error ? `${error.stack}\n` : '';
+  return { exitCode, report: `${inWords(failure)}\n${stack}` };
+}
+
+/** Code, message and fix of anything that was thrown. */
+export function failureOf(error: unknown): Failure {
+  if (error instanceof CommanderError) {
+    // Commander's message is "error: unknown option '--sed'\n(Did you mean --seed?)".
+    const [message = '', suggestion] = error.message.replace(/^error: /, '').split('\n');
+    return { code: 'GROK_USAGE', message, hint: suggestion?.replace(/^\((.*)\)$/, '$1') ?? 'see grok-run --help' };
+  }
+  if (!(error instanceof Error)) return { code: 'GROK_INTERNAL', message: String(error) };
+
+  const { code, hint } = error as { code?: unknown; hint?: unknown };
+  // The library refuses options with RangeErrors and TypeErrors in its own phrase; others of these classes are bugs.
+  const refusesOption = /^(Expected|Unknown) /.test(error.message) && ['RangeError', 'TypeError'].includes(error.name);
+  return {
+    code: typeof code === 'string' ? code : refusesOption ? 'GROK_INVALID_ARGUMENT' : 'GROK_INTERNAL',
+    message: error.message || error.name,
+    ...(typeof hint === 'string' && hint !== '' && { hint }),
+  };
+}
+
+/** One line, unless the message itself has several. */
+function inWords({ code, message, hint }: Failure): string {
+  const line = `grok-run: ${code}: ${message}`;
+  if (!hint) return line;
+  return message.includes('\n') ? `${line}\nfix: ${hint}` : `${line} (fix: ${hint})`;
+}

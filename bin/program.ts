@@ -1,0 +1,63 @@
+import { Command } from 'commander';
+import { makeDetokenizeCommand } from './commands/detokenize.js';
+import { makeDoctorCommand } from './commands/doctor.js';
+import { makeInspectCommand } from './commands/inspect.js';
+import { makeRunCommand } from './commands/run.js';
+import { makeScoreCommand } from './commands/score.js';
+import { makeTokenizeCommand } from './commands/tokenize.js';
+import { UsageError } from './failure.js';
+import type { Host } from './host.js';
+import { isOneTypoAway } from './typo.js';
+
+/** `--` ends commands as well as options: `grok-run -- inspect` continues the prompt "inspect". */
+class Program extends Command {
+  override parseOptions(args: string[]): ReturnType<Command['parseOptions']> {
+    const parsed = super.parseOptions(args);
+    const end = args.indexOf('--');
+    const numWordsAfter = end < 0 ? 0 : args.length - end - 1;
+    const allAfter = numWordsAfter > 0 && parsed.unknown.length === 0 && parsed.operands.length === numWordsAfter;
+    return allAfter ? { ...parsed, operands: ['run', ...parsed.operands] } : parsed;
+  }
+}
+
+/** The whole command line, ready for parseAsync. It throws instead of exiting and reports no error by itself. */
+export function makeProgram(host: Host): Command {
+  const program = new Program('grok-run')
+    .description('Continues a prompt with Grok-1, or with the small model of its architecture that comes along.')
+    .version(host.library.version, '-V, --version', 'print the version')
+    // Flags after a command's name are the command's.
+    .enablePositionalOptions()
+    .helpCommand(true);
+  makeRunCommand(program, host);
+
+  const commands = [
+    makeRunCommand(new Command('run').summary('the same, spelled out'), host),
+    makeInspectCommand(host),
+    makeDoctorCommand(host),
+    makeTokenizeCommand(host),
+    makeDetokenizeCommand(host),
+    makeScoreCommand(host),
+  ];
+  for (const command of commands) program.addCommand(command);
+  program.hook('preAction', (_, called) => {
+    if (called === program) refuseMistypedCommand(program);
+  });
+  for (const command of [program, ...commands]) {
+    command.exitOverride().configureOutput({
+      writeOut: (text) => host.stdout.write(text),
+      writeErr: (text) => host.stderr.write(text),
+      outputError: () => {},
+    });
+  }
+  return program;
+}
+
+/** A single word that is nearly a command's name: taken as a prompt it would surprise. */
+function refuseMistypedCommand(program: Command): void {
+  const [word, ...others] = program.args;
+  if (word === undefined || others.length > 0) return;
+  const meant = program.commands.map((command) => command.name()).find((name) => isOneTypoAway(word, name));
+  // Too many words are one letter away from "run".
+  if (meant === undefined || meant.length < 4) return;
+  throw new UsageError(`Unknown command '${word}'; did you mean ${meant}?`, `as a prompt: grok-run -- ${word}`);
+}

@@ -1,0 +1,67 @@
+import type { SingleBar } from 'cli-progress';
+import type { Host } from './host.js';
+import { formatBytes, formatDuration } from './units.js';
+
+/** A load that is over sooner gets no bar: it would only flicker. */
+const PATIENCE_MS = 400;
+
+interface LoadProgress {
+  readonly loadedBytes: number;
+  readonly totalBytes: number;
+  readonly tensor: string;
+}
+
+/** A bar on stderr while weights load. */
+export class LoadBar {
+  private readonly startedAt = performance.now();
+  private bar: SingleBar | undefined;
+  private state: 'waiting' | 'drawing' | 'stopped' = 'waiting';
+  private latest: LoadProgress = { loadedBytes: 0, totalBytes: 0, tensor: '' };
+  private readonly stopAtExit = () => this.stop();
+
+  constructor(private readonly host: Host) {}
+
+  update(progress: LoadProgress): void {
+    this.latest = progress;
+    if (this.state === 'waiting' && performance.now() - this.startedAt > PATIENCE_MS) {
+      this.state = 'drawing';
+      void this.draw();
+    }
+    this.bar?.update(progress.loadedBytes, this.words());
+  }
+
+  /** Takes the bar away and gives the cursor back. */
+  stop(): void {
+    this.state = 'stopped';
+    this.bar?.stop();
+    this.bar = undefined;
+    process.off('exit', this.stopAtExit);
+  }
+
+  private async draw(): Promise<void> {
+    const { SingleBar, Presets } = (await import('cli-progress')).default;
+    if (this.state === 'stopped') return;
+    this.bar = new SingleBar(
+      {
+        format: 'loading {bar} {percentage}% | {loaded} of {total_} | {left} left | {tensor}',
+        stream: this.host.stderr as NodeJS.WriteStream,
+        clearOnComplete: true,
+        hideCursor: true,
+        linewrap: false,
+        barsize: 24,
+        // Ctrl+C is handled in grok-run.ts, which leaves through process.exit.
+        gracefulExit: false,
+      },
+      Presets.shades_classic,
+    );
+    process.once('exit', this.stopAtExit);
+    this.bar.start(this.latest.totalBytes, this.latest.loadedBytes, this.words());
+  }
+
+  private words(): Record<string, string> {
+    const { loadedBytes, totalBytes, tensor } = this.latest;
+    const elapsed = performance.now() - this.startedAt;
+    const left = loadedBytes > 0 ? formatDuration((elapsed * (totalBytes - loadedBytes)) / loadedBytes) : '?';
+    return { loaded: formatBytes(loadedBytes), total_: formatBytes(totalBytes), left, tensor };
+  }
+}

@@ -1,0 +1,54 @@
+/** Numbers as people write and read them. */
+
+const BYTE_FACTORS: Readonly<Record<string, number>> = {
+  b: 1,
+  k: 2 ** 10,
+  m: 2 ** 20,
+  g: 2 ** 30,
+  t: 2 ** 40,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+  tib: 2 ** 40,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  tb: 1e12,
+};
+
+/** `70GiB`, `70G`, `512 MiB`, `75161927680`: bytes, or undefined when it is no size. A bare letter is binary. */
+export function parseBytes(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim());
+  const factor = BYTE_FACTORS[match?.[2]?.toLowerCase() || 'b'];
+  return match && factor ? Math.floor(Number(match[1]) * factor) : undefined;
+}
+
+function scaled(value: number, step: number, units: readonly string[]): string {
+  let power = 0;
+  // 0.9995 and above would be rounded to a whole step, and 1024.0 MiB reads badly.
+  while (power < units.length - 1 && value / step ** power >= step * 0.9995) power++;
+  return power === 0 ? `${value}${units[0]}` : `${(value / step ** power).toFixed(1)}${units[power]}`;
+}
+
+/** `296.4 GiB` */
+export function formatBytes(bytes: number): string {
+  return scaled(bytes, 1024, [' B', ' KiB', ' MiB', ' GiB', ' TiB']);
+}
+
+/** `316.5B`, as parameters are counted. */
+export function formatCount(count: number): string {
+  return scaled(count, 1000, ['', 'K', 'M', 'B', 'T']);
+}
+
+/** `12 ms`, `3.25 s`, `2 min 10 s` */
+export function formatDuration(milliseconds: number): string {
+  if (milliseconds < 1000) return `${Math.round(milliseconds)} ms`;
+  if (milliseconds < 60_000) return `${(milliseconds / 1000).toFixed(2)} s`;
+  const seconds = Math.round(milliseconds / 1000);
+  return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+}
+
+/** `213.4 tokens/s`; nothing was measured when no time passed. */
+export function formatRate(tokens: number, milliseconds: number): string {
+  return milliseconds > 0 ? `${((tokens * 1000) / milliseconds).toFixed(1)} tokens/s` : '- tokens/s';
+}
