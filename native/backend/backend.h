@@ -93,7 +93,7 @@ struct Norm {
 // rope_base^(-2i/head_dim). Source: model.py:MultiHeadAttention, RotaryEmbedding
 struct Qkv {
   float* q = nullptr;  // [num_tokens, num_q_heads, head_dim]
-  KvPages kv;
+  KvPages kv = {};
   const float* x = nullptr;     // [num_tokens, d_model]
   const Matrix* w_q = nullptr;  // [d_model, num_q_heads * head_dim]
   const Matrix* w_k = nullptr;  // [d_model, num_kv_heads * head_dim]
@@ -110,7 +110,7 @@ struct Qkv {
 struct Attention {
   float* out = nullptr;      // [num_tokens, num_q_heads, head_dim]
   const float* q = nullptr;  // [num_tokens, num_q_heads, head_dim]
-  KvPages kv;
+  KvPages kv = {};
   const Batch* batch = nullptr;
   int num_q_heads = 0;
   int num_kv_heads = 0;
@@ -198,8 +198,8 @@ struct SampleRow {
   float uniform = 0;             // the draw, in [0, 1)
   std::int32_t forced = -1;      // >= 0: take this token; its log-probability is what the caller wants
   std::int32_t num_logprobs = 0;  // how many of the likeliest tokens to report
-  std::span<const TokenCount> history;  // host
-  std::span<const TokenBias> bias;      // host
+  std::span<const TokenCount> history = {};  // host
+  std::span<const TokenBias> bias = {};      // host
 };
 
 struct TokenLogprob {
@@ -211,7 +211,7 @@ struct TokenLogprob {
 struct SampledToken {
   std::int32_t token = 0;
   float logprob = 0;
-  std::vector<TokenLogprob> top;  // [num_logprobs], likeliest first
+  std::vector<TokenLogprob> top = {};  // [num_logprobs], likeliest first
 };
 
 // Blocks until the results are in host memory.

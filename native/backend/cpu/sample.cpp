@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "backend/cpu/cpu_backend.h"
@@ -65,11 +66,14 @@ std::int32_t draw(const std::vector<Candidate>& candidates, double uniform) {
   double total = 0;
   for (const Candidate& candidate : candidates) total += candidate.probability;
   double left = uniform * total;
+  std::int32_t last = candidates.front().token;
   for (const Candidate& candidate : candidates) {
+    if (candidate.probability == 0) continue;  // kept, and yet too unlikely to be drawn
+    last = candidate.token;
     left -= candidate.probability;
-    if (left < 0) return candidate.token;
+    if (left < 0) break;
   }
-  return candidates.back().token;  // rounding used the last of it up
+  return last;  // rounding may have left nothing to draw from but the last
 }
 
 }  // namespace
@@ -90,8 +94,8 @@ std::vector<Candidate> sampling_candidates(std::span<const float> adjusted, cons
   std::vector<Candidate> candidates;
   candidates.reserve(adjusted.size());
   for (std::size_t token = 0; token < adjusted.size(); ++token) {
-    const double probability = std::exp((adjusted[token] - highest) / row.temperature);
-    if (probability > 0) candidates.push_back({std::int32_t(token), probability});  // not zero, not NaN
+    if (!(adjusted[token] > -std::numeric_limits<float>::infinity())) continue;  // ruled out by its bias, or NaN
+    candidates.push_back({std::int32_t(token), std::exp((adjusted[token] - highest) / row.temperature)});
   }
   if (row.top_k > 0 && std::size_t(row.top_k) < candidates.size()) {
     std::nth_element(candidates.begin(), candidates.begin() + row.top_k, candidates.end(), likelier);

@@ -1,0 +1,140 @@
+#include "testing.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "backend/cpu/cpu.h"
+#include "backend/cpu/sample.h"
+#include "support/golden.h"
+#include "support/made_up.h"
+
+using namespace grok;
+using namespace grok::testing;
+
+namespace {
+
+SampledToken sampled(const std::vector<float>& logits, const SampleRow& row) {
+  SampledToken token;
+  make_cpu_backend({.num_threads = 1})
+      ->sample({.out = &token, .logits = logits.data(), .rows = &row, .num_rows = 1, .vocab_size = int(logits.size())});
+  return token;
+}
+
+std::vector<std::int32_t> candidates(const std::vector<float>& logits, const SampleRow& row) {
+  std::vector<std::int32_t> tokens;
+  for (const Candidate& candidate : sampling_candidates(adjusted_logits(logits, row), row)) tokens.push_back(candidate.token);
+  return tokens;
+}
+
+struct GoldenCase {
+  int number = 0, vocab = 0, kept = 0;
+  double temperature = 0, top_p = 0, cut_margin = 1;
+};
+
+std::vector<GoldenCase> golden_cases() {
+  std::ifstream file(golden_path("sampling/sampling.json"));
+  const std::string text(std::istreambuf_iterator<char>(file), {});
+  JsonReader json(text, "sampling.json");
+  std::vector<GoldenCase> cases;
+  json.read_array([&] {
+    GoldenCase found;
+    json.read_object([&](const std::string& key) {
+      if (key == "case") found.number = int(json.read_integer());
+      else if (key == "vocab") found.vocab = int(json.read_integer());
+      else if (key == "kept") found.kept = int(json.read_integer());
+      else if (key == "temperature") found.temperature = json.read_number();
+      else if (key == "top_p") found.top_p = json.read_number();
+      else if (key == "cut_margin") {
+        try {
+          found.cut_margin = json.read_number();
+        } catch (const Error&) {
+          json.skip();  // null: nothing was cut
+        }
+      } else json.skip();
+    });
+    cases.push_back(found);
+  });
+  return cases;
+}
+
+}  // namespace
+
+TEST("takes the lower id of equals when greedy, and never a NaN") {
+  CHECK_EQ(sampled({1, 3, 3, 2}, {}).token, 1);
+  CHECK_EQ(sampled({std::nanf(""), 1, 2}, {}).token, 2);
+}
+
+TEST("draws something when every logit is NaN") {
+  const std::vector<float> logits(5, std::nanf(""));
+  const std::int32_t token = sampled(logits, {.temperature = 1, .uniform = 0.5f}).token;
+  CHECK(token >= 0 && token < 5);
+}
+
+TEST("keeps exactly the tokens that xAI's temperature and top_p keep") {
+  const Golden golden(golden_path("sampling/sampling.safetensors"));
+  const auto cases = golden_cases();
+  CHECK(cases.size() > 60);
+  for (const GoldenCase& golden_case : cases) {
+    const std::string prefix = concat("case", golden_case.number, "/");
+    const auto logits = golden.floats(prefix + "logits");
+    std::vector<TokenBias> bias;  // a masked token is one that cannot be drawn
+    if (golden.has(prefix + "mask")) {
+      const auto mask = golden.bytes(prefix + "mask");
+      for (std::size_t token = 0; token < mask.size(); ++token)
+        if (!mask[token]) bias.push_back({std::int32_t(token), -std::numeric_limits<float>::infinity()});
+    }
+    const SampleRow row{.temperature = float(golden_case.temperature), .top_p = float(golden_case.top_p), .bias = bias};
+    const auto found = candidates(logits, row);
+    const auto expected = golden.ints(prefix + "kept_ids");
+    // Where the running sum passes within 1e-5 of the cut, float32 sums may fall on either side (golden README).
+    if (golden_case.cut_margin < 1e-5) {
+      CHECK(std::abs(int(found.size()) - int(expected.size())) <= 1);
+    } else {
+      if (found != expected) fail(__FILE__, __LINE__, concat(prefix, ": kept ", found.size(), ", expected ", expected.size()));
+    }
+  }
+}
+
+TEST("top_k keeps exactly k, of equals the lower ids") {
+  CHECK(candidates({2, 1, 2, 2, 0}, {.temperature = 1, .top_k = 2}) == std::vector<std::int32_t>({0, 2}));
+}
+
+TEST("top_p 0 keeps the best token, and its ties") {
+  CHECK(candidates({1, 5, 2}, {.temperature = 1, .top_p = 0}) == std::vector<std::int32_t>({1}));
+  CHECK(candidates({1, 5, 5}, {.temperature = 1, .top_p = 0}) == std::vector<std::int32_t>({1, 2}));
+}
+
+TEST("min_p keeps what has that share of the best token's probability") {
+  const float half = std::log(0.5f), tenth = std::log(0.1f);
+  CHECK(candidates({0, half, tenth}, {.temperature = 1, .min_p = 0.2f}) == std::vector<std::int32_t>({0, 1}));
+}
+
+TEST("penalties fall on what was seen, biases on what was named") {
+  const std::vector<TokenCount> history = {{.token = 0, .generated = 0}, {.token = 1, .generated = 2}};
+  const std::vector<TokenBias> bias = {{.token = 2, .bias = 1.5f}};
+  const auto adjusted = adjusted_logits(std::vector<float>{4, -4, 1, 1}, {.repetition_penalty = 2, .presence_penalty = 0.5f,
+                                                        .frequency_penalty = 0.25f, .history = history, .bias = bias});
+  CHECK(adjusted == std::vector<float>({2, -9, 2.5f, 1}));
+}
+
+TEST("draws each token as often as its probability says") {
+  const std::vector<float> logits = {0, std::log(2.0f), std::log(5.0f)};  // 1/8, 2/8, 5/8
+  int counts[3] = {};
+  for (int i = 0; i < 8000; ++i)
+    ++counts[sampled(logits, {.temperature = 1, .uniform = (float(i) + 0.5f) / 8000}).token];
+  CHECK_EQ(counts[0], 1000);
+  CHECK_EQ(counts[1], 2000);
+  CHECK_EQ(counts[2], 5000);
+}
+
+TEST("reports log-probabilities of the model's own distribution, not of the one drawn from") {
+  const std::vector<float> logits = {0, std::log(3.0f)};
+  const SampledToken token = sampled(logits, {.temperature = 0.1f, .forced = 0, .num_logprobs = 5});
+  CHECK_EQ(token.token, 0);
+  CHECK_NEAR(token.logprob, std::log(0.25), 1e-6);
+  CHECK_EQ(token.top.size(), 2u);
+  CHECK_EQ(token.top[0].token, 1);
+  CHECK_NEAR(token.top[0].logprob, std::log(0.75), 1e-6);
+}
+
+TEST_MAIN()

@@ -1,0 +1,106 @@
+#include "testing.h"
+
+#include "backend/cpu/cpu.h"
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/packed_matrix.h"
+#include "support/golden.h"
+#include "support/made_up.h"
+
+using namespace grok;
+using namespace grok::testing;
+
+// Single operations against xAI's code in float64 (test/fixtures/golden/README.md, "units").
+namespace {
+
+const Golden& units() {
+  static const Golden golden(golden_path("units/units.safetensors"));
+  return golden;
+}
+
+std::vector<const Kernels*> all_kernels() {
+  std::vector<const Kernels*> kernels = {&kPortableKernels};
+#if defined(__x86_64__)
+  if (cpu_isas().front() != "portable") kernels.push_back(&kAvx2Kernels);
+#endif
+  return kernels;
+}
+
+}  // namespace
+
+TEST("gelu is the tanh form") {
+  const auto input = units().floats("gelu/input"), expected = units().floats("exact/gelu/output");
+  for (const Kernels* kernels : all_kernels()) {
+    auto found = input;
+    const std::vector<float> ones(input.size(), 1.0f);
+    kernels->gated_gelu(found.data(), ones.data(), found.size());
+    // A few units in the last place of float32, also where tanh is close to -1 and the result close to 0.
+    for (std::size_t i = 0; i < input.size(); ++i)
+      CHECK_NEAR(found[i], expected[i], 1e-6 * std::abs(expected[i]) + 1e-9);
+  }
+}
+
+TEST("attention logits are capped by 30 tanh(x / 30) before the softmax") {
+  const auto input = units().floats("cap/input"), expected = units().floats("exact/cap/output");
+  for (const Kernels* kernels : all_kernels())
+    for (std::size_t i = 0; i < input.size(); ++i) {
+      const float key = input[i], value = 1, q = 1;
+      float out = 0, weight_sum = 0;
+      kernels->page_attention({.out = &out, .weight_sums = &weight_sum, .q = &q, .keys = &key, .values = &value,
+                               .num_heads = 1, .num_positions = 1, .head_dim = 1, .scale = 1, .cap = 30});
+      // The kernel works with e^(logit - 30): float32 holds the exponent to 30 * 2^-23.
+      CHECK_NEAR(30 + std::log(double(weight_sum)), expected[i], 1e-5);
+      CHECK_EQ(out, weight_sum);
+    }
+}
+
+TEST("norms sum in float32 and use the scale as it is") {
+  const auto input = units().floats("rms_norm/float32/input"), weight = units().floats("rms_norm/scale");
+  const auto expected = units().floats("exact/rms_norm/float32/output");
+  const int num_tokens = int(units().shape("rms_norm/float32/input")[0]), d_model = int(weight.size());
+  for (const std::string& isa : cpu_isas()) {
+    std::vector<float> found(input.size());
+    make_cpu_backend({.num_threads = 1, .isa = isa})
+        ->norm({.out = found.data(), .x = input.data(), .weight = weight.data(), .num_tokens = num_tokens,
+                .d_model = d_model, .eps = 1e-5f});
+    CHECK(distance(found, expected) < 1e-6);
+  }
+}
+
+TEST("rotation is half-split and exact up to position 8191") {
+  // An identity matrix for Wq and Wk turns the operation into the rotation alone.
+  const auto input = units().floats("rope/input"), expected = units().floats("exact/rope/output");
+  const auto positions = units().ints("rope/positions");
+  const int num_tokens = int(positions.size()), num_heads = 2, head_dim = 128, width = num_heads * head_dim;
+  MadeUpMatrix identity(1, width, width, 1, 1);
+  for (int row = 0; row < width; ++row)
+    for (int column = 0; column < width; ++column) identity.weights[row * width + column] = row == column;
+  std::fill(identity.scales.begin(), identity.scales.end(), f32_to_bf16(1.0f));
+  const Bytes weights(identity.weights), scales(identity.scales);
+  const QuantizedView view{{DType::i8, {std::uint64_t(width), std::uint64_t(width)}, &weights, 0},
+                           {DType::bf16, {1, std::uint64_t(width)}, &scales, 0}};
+
+  const auto backend = make_cpu_backend({.num_threads = 1});
+  const MatrixPtr matrix = backend->load_matrix(view);
+  const int num_pages = 8192 / kPageSize;
+  std::vector<std::int32_t> pages(num_pages), sequences(num_tokens), tokens(num_tokens);
+  for (int page = 0; page < num_pages; ++page) pages[page] = num_pages - 1 - page;  // any order will do
+  const Batch batch{.tokens = tokens.data(), .positions = positions.data(), .sequences = sequences.data(),
+                    .page_tables = pages.data(), .num_tokens = num_tokens, .num_sequences = 1, .max_pages = num_pages};
+  const BufferPtr keys = backend->allocate(sizeof(float) * 8192 * width), values = backend->allocate(sizeof(float) * 8192 * width);
+  std::vector<float> q(input.size());
+  backend->qkv({.q = q.data(), .kv = {keys->as<float>(), values->as<float>()}, .x = input.data(), .w_q = matrix.get(),
+                .w_k = matrix.get(), .w_v = matrix.get(), .batch = &batch, .num_q_heads = num_heads,
+                .num_kv_heads = num_heads, .head_dim = head_dim, .rope_base = 10000});
+
+  CHECK(distance(q, expected) < 1e-6);
+  std::vector<float> cached;  // keys as the cache holds them
+  for (int token = 0; token < num_tokens; ++token)
+    for (int head = 0; head < num_heads; ++head) {
+      const std::size_t page = pages[positions[token] / kPageSize];
+      const float* key = keys->as<float>() + ((page * num_heads + head) * kPageSize + positions[token] % kPageSize) * head_dim;
+      cached.insert(cached.end(), key, key + head_dim);
+    }
+  CHECK(distance(cached, expected) < 1e-6);
+}
+
+TEST_MAIN()
