@@ -52,6 +52,18 @@ function checkBinary(file) {
   );
 }
 
+/**
+ * Kernels for wider instruction sets must keep their functions to themselves. Of an inline function that several files
+ * emit, the linker keeps one copy: were it theirs, a CPU without AVX2 would die in code that has nothing to do with AVX2.
+ */
+function checkKernels(objects) {
+  for (const object of objects) {
+    const shared = readelf('--syms', object).match(/FUNC\s+WEAK\s+\w+\s+\d+\s+\S+/g) ?? [];
+    for (const symbol of shared) problems.push(`${object}: shares ${symbol.split(/\s+/).pop()} with the other files`);
+    console.log(`${object}: ${shared.length} shared functions`);
+  }
+}
+
 function checkTarball() {
   const [pack] = JSON.parse(
     execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { encoding: 'utf8', maxBuffer: 64e6 }),
@@ -75,6 +87,11 @@ const binaries = readdirSync('prebuilds', { recursive: true })
   .map((file) => join('prebuilds', file));
 if (binaries.length === 0) problems.push('prebuilds/ has no .node file: npm run prebuild:binaries makes one');
 binaries.forEach(checkBinary);
+checkKernels(
+  readdirSync('build/CMakeFiles', { recursive: true })
+    .filter((file) => /_(avx2|avx512)\.cpp\.o$/.test(file))
+    .map((file) => join('build/CMakeFiles', file)),
+);
 checkTarball();
 
 for (const sentence of problems) console.error(`check-binary: ${sentence}`);

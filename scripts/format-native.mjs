@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 const sources = ['native', 'test/native']
   .flatMap((folder) => readdirSync(folder, { recursive: true }).map((file) => join(folder, file)))
-  .filter((file) => /\.(cpp|h|cu|cuh)$/.test(file));
+  .filter((file) => /\.(cpp|h|inc|cu|cuh)$/.test(file));
 
 const mode = process.argv.includes('--check') ? ['--dry-run', '-Werror'] : ['-i'];
 const { status, error } = spawnSync('clang-format', [...mode, ...sources], { stdio: 'inherit' });

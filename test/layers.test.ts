@@ -89,7 +89,7 @@ describe('the arrows between native rooms', () => {
   });
 
   it('hold in every native file', () => {
-    const files = filesUnder('native', /\.(h|cpp|cu|cuh)$/);
+    const files = filesUnder('native', /\.(h|inc|cpp|cu|cuh)$/);
     expect(files.length).toBeGreaterThan(0);
     expect(files.flatMap((file) => brokenIncludes(file, readFileSync(file, 'utf8')))).toEqual([]);
   });
