@@ -33,6 +33,8 @@ class ByteSource {
   virtual ~ByteSource() = default;
   // Copies out.size() bytes that start at `offset`. Safe from several threads. Throws io.
   virtual void read(std::uint64_t offset, std::span<std::byte> out) const = 0;
+  // These bytes were read and are not wanted again: memory that holds them may be given back.
+  virtual void drop(std::uint64_t /*offset*/, std::uint64_t /*size_bytes*/) const {}
 };
 
 // A tensor that lies in a ByteSource. It owns nothing, and its bytes have no alignment: they are only ever copied out.
@@ -44,6 +46,7 @@ struct TensorView {
 
   std::uint64_t size_bytes() const { return checked_mul(num_elements(shape), size_of(dtype)); }
   void read(std::uint64_t start, std::span<std::byte> out) const { source->read(offset + start, out); }
+  void drop() const { source->drop(offset, size_bytes()); }
 };
 
 // weight * scale, as ckpt-0 stores a matrix: W[.., k, n] = weight[.., k, n] * scales[.., k / (d_in / num_groups), n].

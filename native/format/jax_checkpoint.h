@@ -1,0 +1,19 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "format/tensor_source.h"
+
+namespace grok {
+
+// Whether the directory holds a file of a ckpt-0 checkpoint, whole or not. False for what is no directory.
+bool has_jax_tensors(const std::string& directory);
+
+// Opens xAI's checkpoint as released: file tensor<i>_000 is the pickle of the leaf names[i]. One error lists every file
+// that is missing, foreign, unfinished or unsound.
+// Source: xai-org/grok-1 checkpoint.py:load_tensors
+std::unique_ptr<TensorSource> open_jax_checkpoint(const std::string& directory, const std::vector<std::string>& names);
+
+}  // namespace grok

@@ -1,0 +1,176 @@
+#include "format/mapped_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <csetjmp>
+#include <csignal>
+#include <cstring>
+#include <mutex>
+#include <system_error>
+#include <utility>
+
+#include "core/error.h"
+
+namespace grok {
+namespace {
+
+// ---------------------------------------------------------------- faults
+
+// What a thread is copying from a mapping just now.
+struct GuardedCopy {
+  sigjmp_buf on_fault;
+  const std::byte* begin;
+  const std::byte* end;
+};
+
+// The handler reads this variable, so reaching it must not allocate: glibc's static model does not. Volatile, for the
+// compiler does not see that the handler reads it in the middle of a memcpy.
+#ifdef __GLIBC__
+__attribute__((tls_model("initial-exec")))
+#endif
+thread_local GuardedCopy* volatile guarded_copy = nullptr;
+
+struct sigaction previous_action;
+
+void pass_on(int signal, siginfo_t* info, void* context) {
+  if (previous_action.sa_flags & SA_SIGINFO) {
+    previous_action.sa_sigaction(signal, info, context);
+  } else if (previous_action.sa_handler != SIG_DFL && previous_action.sa_handler != SIG_IGN) {
+    previous_action.sa_handler(signal);
+  } else if (previous_action.sa_handler == SIG_DFL || info->si_code > 0) {
+    // Back to the default. A fault happens again on return; a signal that was sent does not, so it is sent again.
+    std::signal(signal, SIG_DFL);
+    if (info->si_code <= 0) std::raise(signal);
+  }
+}
+
+void on_sigbus(int signal, siginfo_t* info, void* context) {
+  GuardedCopy* const copy = guarded_copy;
+  const auto* address = static_cast<const std::byte*>(info->si_addr);
+  const bool is_fault = info->si_code > 0;  // else it was sent by someone
+  if (copy && is_fault && address >= copy->begin && address < copy->end) siglongjmp(copy->on_fault, 1);
+  pass_on(signal, info, context);
+}
+
+void install_handler() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    struct sigaction action = {};
+    action.sa_sigaction = on_sigbus;
+    // NODEFER: the jump out of the handler then leaves no blocked signal behind, and arming it costs no system call.
+    action.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGBUS, &action, &previous_action);
+  });
+}
+
+// False when the bytes are gone. The jump skips destructors, so no object in this frame may have one.
+bool copy_guarded(std::byte* to, const std::byte* from, std::size_t size) {
+  GuardedCopy copy;
+  copy.begin = from;
+  copy.end = from + size;
+  if (sigsetjmp(copy.on_fault, 0) != 0) {
+    guarded_copy = nullptr;
+    return false;
+  }
+  guarded_copy = &copy;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  std::memcpy(to, from, size);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  guarded_copy = nullptr;
+  return true;
+}
+
+// ---------------------------------------------------------------- opening
+
+std::string reason(int error_number) { return std::generic_category().message(error_number); }
+
+[[noreturn]] void throw_open_error(const std::string& path, int error_number) {
+  switch (error_number) {
+    case ENOENT:
+    case ENOTDIR: throw Error(ErrorCode::not_found, concat(path, ": no such file"));
+    case EACCES:
+    case EPERM:
+      throw Error(ErrorCode::io, concat(path, ": not readable: ", reason(error_number)),
+                  "Give this user permission to read the file and to enter its directory.");
+    case EMFILE:
+    case ENFILE:
+      throw Error(ErrorCode::io, concat(path, ": cannot be opened: ", reason(error_number)),
+                  "Raise the limit on open files (ulimit -n), or look for a leak of descriptors in this process.");
+    default: throw Error(ErrorCode::io, concat(path, ": cannot be opened: ", reason(error_number)));
+  }
+}
+
+// Closes on scope exit.
+struct Descriptor {
+  int number;
+  ~Descriptor() {
+    if (number >= 0) ::close(number);
+  }
+};
+
+}  // namespace
+
+MappedFile::MappedFile(std::string path) : path_(std::move(path)) {
+  install_handler();
+  // NONBLOCK: a named pipe must not make us wait for its writer.
+  const Descriptor file{::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  if (file.number < 0) throw_open_error(path_, errno);
+
+  struct stat status;
+  if (::fstat(file.number, &status) != 0)
+    throw Error(ErrorCode::io, concat(path_, ": cannot be examined: ", reason(errno)));
+  if (!S_ISREG(status.st_mode))
+    throw Error(ErrorCode::io, concat(path_, ": expected a file, found ",
+                                      S_ISDIR(status.st_mode) ? "a directory" : "something that is not a regular file"));
+  if (status.st_size == 0)
+    throw Error(ErrorCode::bad_checkpoint, concat(path_, ": the file is empty"), "Download it again.");
+
+  size_bytes_ = std::uint64_t(status.st_size);
+  void* const mapping = ::mmap(nullptr, size_bytes_, PROT_READ, MAP_PRIVATE, file.number, 0);
+  if (mapping == MAP_FAILED) {
+    const int error_number = errno;
+    throw Error(ErrorCode::io, concat(path_, ": ", size_bytes_, " bytes cannot be mapped: ", reason(error_number)),
+                error_number == ENOMEM ? "Raise the limit on address space (ulimit -v) or vm.max_map_count." : "");
+  }
+  begin_ = static_cast<const std::byte*>(mapping);
+}
+
+MappedFile::~MappedFile() {
+  if (begin_) ::munmap(const_cast<std::byte*>(begin_), size_bytes_);
+}
+
+void MappedFile::read(std::uint64_t offset, std::span<std::byte> out) const {
+  if (out.empty()) return;
+  if (offset > size_bytes_ || out.size() > size_bytes_ - offset)
+    throw Error(ErrorCode::io, concat(path_, ": expected ", out.size(), " bytes at ", offset, ", the file has ",
+                                      size_bytes_, " in all"));
+  if (copy_guarded(out.data(), begin_ + offset, out.size())) return;
+
+  struct stat status;
+  const std::string now =
+      ::stat(path_.c_str(), &status) == 0 ? concat(status.st_size) : concat("none (", reason(errno), ")");
+  throw Error(ErrorCode::io,
+              concat(path_, ": could not read ", out.size(), " bytes at ", offset, ": expected a file of ", size_bytes_,
+                     " bytes, found ", now, " now"),
+              "The file changed or its disk failed while it was in use. Leave checkpoints alone while a model loads.");
+}
+
+void MappedFile::drop(std::uint64_t offset, std::uint64_t size_bytes) const {
+  if (offset >= size_bytes_) return;
+  // Whole pages only: those at the ends may hold a neighbour that is still wanted.
+  const auto page = std::uint64_t(::sysconf(_SC_PAGESIZE));
+  const std::uint64_t first = (offset + page - 1) / page * page;
+  const std::uint64_t end = offset + std::min(size_bytes, size_bytes_ - offset);
+  const std::uint64_t last = end == size_bytes_ ? end : end / page * page;
+  // A refusal costs memory, not correctness.
+  if (first < last) ::madvise(const_cast<std::byte*>(begin_ + first), last - first, MADV_DONTNEED);
+}
+
+}  // namespace grok

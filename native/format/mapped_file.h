@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "core/tensor.h"
+
+namespace grok {
+
+// A file mapped for reading. It holds address space, no file descriptor: a checkpoint has 770 of these.
+//
+// A file can shrink while it is mapped, and touching what is gone raises SIGBUS, which would end the whole process. So
+// nothing but read() touches the mapping, and read() turns that fault into an error.
+class MappedFile final : public ByteSource {
+ public:
+  // Throws not_found, io (unreadable, no regular file, out of descriptors or address space), bad_checkpoint (empty).
+  explicit MappedFile(std::string path);
+  ~MappedFile() override;
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  void read(std::uint64_t offset, std::span<std::byte> out) const override;
+  void drop(std::uint64_t offset, std::uint64_t size_bytes) const override;
+
+  std::uint64_t size_bytes() const { return size_bytes_; }  // when it was opened
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+  std::uint64_t size_bytes_ = 0;
+  const std::byte* begin_ = nullptr;
+};
+
+}  // namespace grok

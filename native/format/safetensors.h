@@ -1,0 +1,23 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "format/tensor_source.h"
+
+namespace grok {
+
+// Opens a .safetensors file, or a directory with model.safetensors or with model.safetensors.index.json and its shards.
+//
+// Names are those of ckpt-0. A quantised matrix `N` is stored as the pair `N` (or `N.weight`, `N/weight`), I8, and
+// `N.scales` (or `N/scales`), BF16, in the shapes of ckpt-0. All else is F32.
+//
+// As strict as the reference implementation: a header of at most 100 MB, offsets without holes or overlap from the first
+// byte to the last, every size equal to its shape's.
+// Source: huggingface/safetensors, safetensors/src/tensor.rs
+std::unique_ptr<TensorSource> open_safetensors(const std::string& path);
+
+// Whether open_safetensors would look into it: a file of that name, or a directory that holds one of the two files.
+bool is_safetensors(const std::string& path);
+
+}  // namespace grok
