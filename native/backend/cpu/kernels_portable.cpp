@@ -1,5 +1,9 @@
 #include "backend/cpu/kernels.h"
 
+#if defined(__SSE4_1__)
+#include <smmintrin.h>
+#endif
+
 #include "backend/backend.h"
 #include "backend/cpu/packed_matrix.h"
 
@@ -13,9 +17,16 @@ using IntVec = std::int32_t __attribute__((vector_size(16)));
 using ByteVec = std::int8_t __attribute__((vector_size(4)));
 
 inline Vec load_i8(const std::int8_t* from) {
+#if defined(__SSE4_1__)
+  // Spelled out, since the compiler turns the conversion below into four scalar ones: four times slower.
+  std::int32_t bytes;
+  __builtin_memcpy(&bytes, from, sizeof bytes);
+  return _mm_cvtepi32_ps(_mm_cvtepi8_epi32(_mm_cvtsi32_si128(bytes)));
+#else
   ByteVec bytes;
   __builtin_memcpy(&bytes, from, sizeof bytes);
   return __builtin_convertvector(bytes, Vec);
+#endif
 }
 
 inline Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
