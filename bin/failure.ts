@@ -37,8 +37,9 @@ export function settle(
   error: unknown,
   options: { asJson: boolean; verbose: boolean },
 ): { exitCode: number; report: string } {
-  // Help and version are errors to commander, with exit code 0.
+  // Help and version are errors to commander; help for a command that there is not is one to us, too.
   if (error instanceof CommanderError && error.exitCode === 0) return { exitCode: EXIT_DONE, report: '' };
+  if (error instanceof CommanderError && error.code === 'commander.help') return { exitCode: EXIT_USAGE, report: '' };
   if (error instanceof ProblemsFound) return { exitCode: EXIT_FAILED, report: '' };
   const failure = failureOf(error);
   const exitCode = USAGE_CODES.has(failure.code) ? EXIT_USAGE : EXIT_FAILED;

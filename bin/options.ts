@@ -70,6 +70,7 @@ export interface OutputFlags {
 /** Which checkpoint, and so which tokenizer. */
 export function addCheckpointOptions(command: Command): Command {
   return command
+    .optionsGroup('Model:')
     .addOption(
       new Option('-m, --model <path>', 'checkpoint directory or file (default: the embedded toy)').env(
         'GROK_RUN_MODEL',
@@ -89,7 +90,7 @@ export function addModelOptions(command: Command): Command {
         .env('GROK_RUN_DEVICE'),
     )
     .addOption(
-      new Option('-c, --context-size <tokens>', "prompt and answer together (default: the model's)").argParser(
+      new Option('-c, --context-size <tokens>', "prompt and continuation together (default: the model's)").argParser(
         parseWhole,
       ),
     )
@@ -106,6 +107,7 @@ export function addModelOptions(command: Command): Command {
 /** How the next token is chosen, and when to stop. */
 export function addSamplingOptions(command: Command, { generate }: Library['defaults']): Command {
   return command
+    .optionsGroup('Generation:')
     .option('-n, --max-tokens <n>', `tokens to generate at most (default: ${generate.maxTokens})`, parseWhole)
     .option('-t, --temperature <x>', `0 always takes the likeliest (default: ${generate.temperature})`, parseNumber)
     .option('--top-k <n>', `choose among the n likeliest; 0 is off (default: ${generate.topK})`, parseWhole)
@@ -118,14 +120,17 @@ export function addSamplingOptions(command: Command, { generate }: Library['defa
     .option('--stop <text>', 'stop before this text; may be given again', collect)
     .option('--logit-bias <id=x>', 'add x to the logit of a token; may be given again', collectBias)
     .option('--ignore-eos', 'go on after the model says it is done')
-    .option('--echo', 'print the prompt before its continuation (default: on a terminal)')
-    .option('--no-echo', 'print the continuation alone (default: in a pipe or file)')
-    .option('--logprobs <n>', 'with --json or --jsonl: log-probabilities, and the n likeliest', parseWhole);
+    .option(
+      '--logprobs <n>',
+      'log-probabilities of the token and the n likeliest; needs --json or --jsonl',
+      parseWhole,
+    );
 }
 
 /** What goes to stderr. */
 export function addOutputOptions(command: Command): Command {
   return command
+    .optionsGroup('Messages:')
     .option('-q, --quiet', 'nothing on stderr but errors')
     .option('-v, --verbose', 'timings and seed; the stack of an error')
     .option('--no-progress', 'no bar while weights load')

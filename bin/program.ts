@@ -5,7 +5,7 @@ import { makeInspectCommand } from './commands/inspect.js';
 import { makeRunCommand } from './commands/run.js';
 import { makeScoreCommand } from './commands/score.js';
 import { makeTokenizeCommand } from './commands/tokenize.js';
-import { UsageError } from './failure.js';
+import { settle, UsageError } from './failure.js';
 import type { Host } from './host.js';
 import { isOneTypoAway } from './typo.js';
 
@@ -21,13 +21,13 @@ class Program extends Command {
 }
 
 /** The whole command line, ready for parseAsync. It throws instead of exiting and reports no error by itself. */
-export function makeProgram(host: Host): Command {
+function makeProgram(host: Host): Command {
   const program = new Program('grok-run')
     .description('Continues a prompt with Grok-1, or with the small model of its architecture that comes along.')
     .version(host.library.version, '-V, --version', 'print the version')
     // Flags after a command's name are the command's.
     .enablePositionalOptions()
-    .helpCommand(true);
+    .helpCommand('help [command]', 'the flags of a command');
   makeRunCommand(program, host);
 
   const commands = [
@@ -60,4 +60,20 @@ function refuseMistypedCommand(program: Command): void {
   // Too many words are one letter away from "run".
   if (meant === undefined || meant.length < 4) return;
   throw new UsageError(`Unknown command '${word}'; did you mean ${meant}?`, `as a prompt: grok-run -- ${word}`);
+}
+
+/** Runs one command line and says how it ended. */
+export async function runProgram(host: Host, args: readonly string[]): Promise<number> {
+  try {
+    await makeProgram(host).parseAsync(args, { from: 'user' });
+    return 0;
+  } catch (error) {
+    // Read here and not by commander: the flags must hold when parsing is what failed.
+    const flags = new Set(args.includes('--') ? args.slice(0, args.indexOf('--')) : args);
+    const asJson = flags.has('--json') || flags.has('--jsonl');
+    const verbose = flags.has('-v') || flags.has('--verbose');
+    const { exitCode, report } = settle(error, { asJson, verbose });
+    host.stderr.write(report);
+    return exitCode;
+  }
 }

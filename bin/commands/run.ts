@@ -26,32 +26,39 @@ interface RunFlags extends ModelFlags, SamplingFlags, OutputFlags {
 }
 
 const HELP = `
-The prompt is continued, not answered: Grok-1 is a base model. On a terminal the prompt is printed first, so that the
-text reads from its beginning; in a pipe or a file there is the continuation alone (--echo, --no-echo). The text ends
-with a line break. One line break at the end of a prompt from a file or stdin is dropped.
+The prompt is continued, not answered: Grok-1 is a base model. On a terminal the
+prompt is printed first, so that the text reads from its beginning; in a pipe or
+a file there is the continuation alone (--echo and --no-echo decide otherwise).
+One line break ends the output; one at the end of a prompt from a file or from
+stdin is dropped.
 
---json prints one object at the end: text, tokenIds, finishReason, usage, timings, seed. --jsonl prints one object
-for each piece as it comes (text, tokenIds) and then one with the rest.
+--json prints one object at the end: text, tokenIds, finishReason, usage,
+timings, seed. --jsonl prints an object for each piece as it comes (text,
+tokenIds), then one with the rest. Errors are then {"error":{...}} on stderr.
 
-Commands win over prompts. A prompt that starts with a dash or is a command's name follows --:
+Commands win over prompts. A prompt that starts with a dash, or is a command's
+name, follows --:
   $ grok-run -- inspect
 
 Examples:
   $ grok-run "Once upon a time"
-  $ grok-run -m ./checkpoints -n 64 --temperature 0 "The answer to life is"
+  $ grok-run -m ./checkpoints -n 64 -t 0 "The answer to life is"
   $ cat story.txt | grok-run --seed 7 > continuation.txt
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`;
 
 /** Gives `command` what it takes to continue a prompt: the program itself, and its twin `run`. */
 export function makeRunCommand(command: Command, host: Host): Command {
-  command.argument('[prompt...]', 'text to continue, its words joined by a space (none or -: stdin)');
-  addSamplingOptions(command, host.library.defaults)
+  command
+    .argument('[prompt...]', 'text to continue, its words joined by a space (none or -: stdin)')
     .option('-f, --file <path>', 'read the prompt from a file')
+    .option('--echo', 'print the prompt first (default: on a terminal)')
+    .option('--no-echo', 'print the continuation alone (default: in a pipe or a file)')
     .option('--json', 'one JSON object at the end')
     .option('--jsonl', 'one JSON object a line, as the text comes')
     .option('--no-stream', 'print the text once it is complete');
   addModelOptions(command);
+  addSamplingOptions(command, host.library.defaults);
   addOutputOptions(command);
   return command.addHelpText('after', HELP).action(async (words: string[]) => {
     await run(host, words, flagsOf<RunFlags>(command));

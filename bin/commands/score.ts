@@ -14,7 +14,7 @@ export function makeScoreCommand(host: Host): Command {
   const command = new Command('score')
     .summary('how likely a text is')
     .description(
-      'Prints each token of a text with its log-probability given those before it (natural logarithm; the first has\n' +
+      'Prints each token of a text with its log-probability given those before it (natural logarithm; the first has ' +
         'none), then their total and the perplexity, e to the power of the mean negative log-probability.',
     )
     .argument('[text...]', 'its words joined by a space (none or -: stdin)')

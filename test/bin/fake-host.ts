@@ -1,0 +1,150 @@
+import { Readable, Writable } from 'node:stream';
+import type { Host, Library } from '../../bin/host.js';
+import { runProgram } from '../../bin/program.js';
+
+/** What the fake library was asked, in order. */
+export interface Call {
+  readonly name: string;
+  readonly args: readonly unknown[];
+}
+
+export interface Scene {
+  readonly stdin?: string | Uint8Array;
+  /** Which streams are terminals. */
+  readonly terminals?: readonly ('stdin' | 'stdout' | 'stderr')[];
+  readonly env?: Record<string, string>;
+  readonly library?: Partial<Record<keyof Library, unknown>>;
+}
+
+export interface Outcome {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly calls: readonly Call[];
+}
+
+export const COMPLETION = {
+  text: ' there was a fox.',
+  tokenIds: [7, 8],
+  finishReason: 'length',
+  usage: { promptTokens: 5, completionTokens: 2, totalTokens: 7 },
+  timings: { queueMs: 0, prefillMs: 10, firstTokenMs: 10, decodeMs: 20, tokensPerSecond: 50 },
+  seed: 1234,
+};
+
+export const INSPECTION = {
+  path: '/models/small/ckpt-0',
+  format: 'ckpt-0 (26 files)',
+  configFrom: 'config.json',
+  tokenizer: '/models/small/tokenizer.model',
+  config: { vocabSize: 4096, numLayers: 2, numKvHeads: 2 },
+  tensors: [0, 1].map((layer) => ({
+    name: `transformer/decoder_layer_${layer}/moe/linear/w`,
+    file: `tensor0000${layer}_000`,
+    dtype: 'i8',
+    shape: [8, 256, 512],
+    scalesShape: [8, 1, 512],
+    sizeBytes: 1_048_576,
+  })),
+  fileBytes: 15 * 2 ** 20,
+  numParameters: 11_700_000,
+  numActiveParameters: 4_600_000,
+  memory: { weights: 16 * 2 ** 20, kvCache: 2 ** 20, workspace: 2 ** 20, total: 18 * 2 ** 20, available: 2 ** 30 },
+};
+
+function fakeLibrary(calls: Call[]): Record<keyof Library, unknown> {
+  const called = (name: string, ...args: unknown[]) => calls.push({ name, args });
+  const pieces = [' there', ' was a fox.'];
+  const grok = {
+    info: { device: 'cpu (fake)', parameters: { total: 11_700_000, active: 4_600_000 } },
+    generate(prompt: string, options: { echo?: boolean }) {
+      called('generate', prompt, options);
+      const start = options.echo ? [prompt] : [];
+      return {
+        result: Promise.resolve({ ...COMPLETION, text: [...start, ...pieces].join('') }),
+        async *[Symbol.asyncIterator]() {
+          for (const [index, text] of [...start, ...pieces].entries()) yield { text, tokenIds: [index] };
+        },
+      };
+    },
+    async score(text: string) {
+      called('score', text);
+      return [
+        { id: 3, text: 'a', logprob: null },
+        { id: 4, text: ' b', logprob: -1 },
+        { id: 5, text: '\n', logprob: -3 },
+      ];
+    },
+    async [Symbol.asyncDispose]() {
+      called('close');
+    },
+  };
+  return {
+    version: '1.2.3',
+    defaults: {
+      generate: {
+        maxTokens: 11,
+        temperature: 0.12,
+        topK: 13,
+        topP: 0.14,
+        minP: 0.15,
+        repetitionPenalty: 1.6,
+        presencePenalty: 0.17,
+        frequencyPenalty: 0.18,
+      },
+    },
+    Grok: {
+      async load(...args: unknown[]) {
+        called('load', ...args);
+        return grok;
+      },
+    },
+    Tokenizer: {
+      async load(...args: unknown[]) {
+        called('loadTokenizer', ...args);
+        return {
+          encode: (text: string) => [...text].map((letter) => letter.codePointAt(0)),
+          decode: (ids: number[]) => String.fromCodePoint(...ids),
+        };
+      },
+    },
+    async inspect(...args: unknown[]) {
+      called('inspect', ...args);
+      return INSPECTION;
+    },
+    diagnose: () => ({ binary: '/fake/grok-run.node', cpuIsas: ['avx2', 'portable'], cudaUnavailable: 'no driver' }),
+  };
+}
+
+function collector(isTTY: boolean): { stream: Writable & { isTTY: boolean }; read: () => string } {
+  const chunks: string[] = [];
+  const stream = new Writable({
+    write(chunk, _encoding, done) {
+      chunks.push(String(chunk));
+      done();
+    },
+  });
+  return { stream: Object.assign(stream, { isTTY }), read: () => chunks.join('') };
+}
+
+/** Runs the command line in this process, on a library that answers at once and remembers what it was asked. */
+export async function invoke(args: readonly string[], scene: Scene = {}): Promise<Outcome> {
+  const { stdin = '', terminals = [], env = {}, library = {} } = scene;
+  const calls: Call[] = [];
+  const stdout = collector(terminals.includes('stdout'));
+  const stderr = collector(terminals.includes('stderr'));
+  const host = {
+    library: { ...fakeLibrary(calls), ...library } as unknown as Library,
+    stdin: Object.assign(Readable.from([stdin]), { isTTY: terminals.includes('stdin') }),
+    stdout: stdout.stream,
+    stderr: stderr.stream,
+    env,
+  } as Host;
+  const exitCode = await runProgram(host, args);
+  return { exitCode, stdout: stdout.read(), stderr: stderr.read(), calls };
+}
+
+/** An error as the library throws it. */
+export function grokError(code: string, message: string, hint?: string): Error {
+  return Object.assign(new Error(message), { name: 'GrokError', code, hint });
+}

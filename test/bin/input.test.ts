@@ -1,0 +1,82 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { invoke, type Scene } from './fake-host.js';
+
+/** What the library was asked to continue. */
+async function promptOf(args: readonly string[], scene: Scene = {}): Promise<unknown> {
+  const { calls, stderr } = await invoke(args, scene);
+  const call = calls.find(({ name }) => name === 'generate');
+  if (!call) throw new Error(stderr);
+  return call.args[0];
+}
+
+let folder: string;
+const file = (content: string | Uint8Array): string => {
+  const path = join(folder, 'prompt.txt');
+  writeFileSync(path, content);
+  return path;
+};
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'grok-run-input-'));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+describe('a prompt', () => {
+  it('is refused when it comes twice', async () => {
+    const { exitCode, stderr } = await invoke(['hello', '--file', file('there')]);
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain('Expected either a prompt as words or --file, found both');
+  });
+
+  it('is asked for, not waited for, when stdin is a terminal', async () => {
+    const { exitCode, stderr, calls } = await invoke([], { terminals: ['stdin'] });
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain('Expected a prompt as words, with --file or on stdin, found none');
+    expect(calls).toEqual([]);
+  });
+
+  it('is missed when stdin is empty', async () => {
+    const { exitCode, stderr } = await invoke([], { stdin: '' });
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain('Expected a prompt on stdin, found nothing');
+  });
+
+  it('is refused before anything is loaded when its file is not there', async () => {
+    const { exitCode, stderr, calls } = await invoke(['--file', join(folder, 'absent.txt')]);
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain('absent.txt');
+    expect(calls).toEqual([]);
+  });
+
+  it('is refused when it is not UTF-8', async () => {
+    const { exitCode, stderr } = await invoke(['-f', file(Uint8Array.of(0x61, 0xff))]);
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain('Expected UTF-8 text');
+  });
+
+  it('is its words joined by a space', async () => {
+    expect(await promptOf(['Once', 'upon', 'a  time'])).toBe('Once upon a  time');
+  });
+
+  it('comes from stdin when there are no words', async () => {
+    expect(await promptOf([], { stdin: 'from a pipe' })).toBe('from a pipe');
+  });
+
+  it('comes from stdin for a dash, even at a terminal', async () => {
+    expect(await promptOf(['-'], { stdin: 'typed', terminals: ['stdin'] })).toBe('typed');
+  });
+
+  it('loses one line break at its end, and only one', async () => {
+    expect(await promptOf([], { stdin: 'echo\n' })).toBe('echo');
+    expect(await promptOf([], { stdin: 'dos\r\n' })).toBe('dos');
+    expect(await promptOf([], { stdin: 'kept\n\n' })).toBe('kept\n');
+    expect(await promptOf(['-f', file('a\nb\n')])).toBe('a\nb');
+  });
+
+  it('keeps its line breaks when it is given as words', async () => {
+    expect(await promptOf(['line\n'])).toBe('line\n');
+  });
+});
