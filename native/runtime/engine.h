@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -14,21 +13,21 @@
 namespace grok {
 
 struct EngineOptions {
-  std::string device = "auto";    // "auto", "cpu", "cuda"
-  int num_threads = 0;            // 0: as many as the process may use
-  std::string isa;                // "": the best
-  int context_length = 0;         // tokens a sequence may have; 0: the model's
-  int max_sequences = 0;          // sequences that hold cache at once; 0: 4
-  int prefill_chunk = 0;          // prompt tokens one step takes at most; 0: 256
+  std::string device = "auto";     // "auto", "cpu", "cuda"
+  int num_threads = 0;             // 0: as many as the process may use
+  std::string isa;                 // "": the best
+  int context_length = 0;          // tokens a sequence may have; 0: the model's
+  int max_sequences = 0;           // sequences that hold cache at once; 0: 4
+  int prefill_chunk = 0;           // prompt tokens one step takes at most; 0: 256
   std::uint64_t memory_limit = 0;  // bytes; 0: what the machine has available
 };
 
 // Bytes, before anything is allocated.
 struct MemoryPlan {
-  std::uint64_t weights = 0;      // as the backend keeps them
-  std::uint64_t kv_cache = 0;     // all sequences at full length; touched only as it is used
+  std::uint64_t weights = 0;   // as the backend keeps them
+  std::uint64_t kv_cache = 0;  // all sequences at full length; touched only as it is used
   std::uint64_t workspace = 0;
-  std::uint64_t available = 0;    // what the limit or the machine allows
+  std::uint64_t available = 0;  // what the limit or the machine allows
   std::uint64_t total() const { return weights + kv_cache + workspace; }
 };
 
@@ -62,7 +61,7 @@ struct SequenceRequest {
   std::vector<std::int32_t> prompt;  // at least one id
   int max_tokens = 0;                // to generate; prompt + max_tokens must fit the context
   PromptOutputs prompt_outputs = PromptOutputs::none;
-  SampleRow sampling;                // history, bias, uniform and forced are the engine's to fill
+  SampleRow sampling;  // history, bias, uniform and forced are the engine's to fill
   std::vector<TokenBias> bias;
   std::uint64_t seed = 0;
   std::vector<std::int32_t> stop_tokens;  // generation ends when one is drawn; it is reported
@@ -73,15 +72,15 @@ enum class Finish { no, stop, length };
 // What one step brought for one sequence.
 struct SequenceOutput {
   SequenceId sequence = 0;
-  int prompt_tokens_done = 0;              // of the prompt, so far
-  std::optional<SampledToken> token;       // the one generated
-  std::vector<SampledToken> prompt;        // PromptOutputs::logprobs: prompt tokens first .. , each given its predecessors
-  std::vector<float> logits;               // PromptOutputs::logits: [rows, vocab_size], rows of this step
+  int prompt_tokens_done = 0;         // of the prompt, so far
+  std::optional<SampledToken> token;  // the one generated
+  std::vector<SampledToken> prompt;   // PromptOutputs::logprobs: prompt tokens first .. , each given its predecessors
+  std::vector<float> logits;          // PromptOutputs::logits: [rows, vocab_size], rows of this step
   Finish finish = Finish::no;
 };
 
 struct LoadProgress {
-  std::string tensor;             // just loaded
+  std::string tensor;              // just loaded
   std::uint64_t loaded_bytes = 0;  // of the files
   std::uint64_t total_bytes = 0;
   bool done = false;
@@ -90,7 +89,14 @@ struct LoadProgress {
 // Reads headers only. Throws not_found, io, bad_checkpoint, unsupported.
 Inspection inspect(const std::string& path, const EngineOptions& options);
 
-// A model, its cache and the sequences that share them. Not thread-safe but for stop(): one thread drives it.
+// Instruction sets that device "cpu" can be asked for, best first.
+std::vector<std::string> usable_isas();
+
+// Why device "cuda" cannot be used, or "" when it can.
+std::string why_no_cuda();
+
+// A model, its cache and the sequences that share them. One thread drives it with load_next() and step(); submit(),
+// release() and stop() may be called from any other meanwhile.
 class Engine {
  public:
   // Checks names, shapes, types and memory. Reads no weight.
@@ -110,13 +116,15 @@ class Engine {
   virtual SequenceId submit(SequenceRequest request) = 0;
 
   // One forward pass for those of `runnable` that hold cache: each advances by one token, or by one chunk of its prompt.
-  // Sequences that finished are released. Throws cancelled when stop() was called.
+  // Sequences that finished are released. Throws cancelled when stop() was called. A step that throws releases the
+  // sequences it was for, since their cache may be half-written; the message names them.
   virtual std::vector<SequenceOutput> step(std::span<const SequenceId> runnable) = 0;
 
-  // Forgets a sequence and gives its cache back. Unknown ids are ignored: it may just have finished.
+  // Forgets a sequence and gives its cache back: at once, or at the end of the step that it is part of. A step ends before
+  // its next layer when all of its sequences were released. Unknown ids are ignored: it may just have finished.
   virtual void release(SequenceId sequence) = 0;
 
-  // From any thread: the step in progress ends before its next layer, later ones at once.
+  // For good: the step in progress ends before its next layer, later ones at once.
   virtual void stop() = 0;
 };
 

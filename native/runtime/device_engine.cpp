@@ -1,0 +1,225 @@
+#include "runtime/device_engine.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/error.h"
+#include "runtime/memory_plan.h"
+#include "runtime/request_check.h"
+#include "runtime/scheduler.h"
+
+namespace grok {
+namespace {
+
+std::string ids_of(std::span<const StepPart> parts) {
+  std::string ids;
+  for (const StepPart& part : parts) ids += (ids.empty() ? "" : ", ") + std::to_string(part.id);
+  return ids;
+}
+
+}  // namespace
+
+DeviceEngine::DeviceEngine(std::unique_ptr<Backend> backend, std::unique_ptr<TensorSource> source,
+                           Inspection inspection, const Limits& limits)
+    : backend_(std::move(backend)), source_(std::move(source)), inspection_(std::move(inspection)), limits_(limits) {
+  const GrokConfig& config = inspection_.config;
+  require_fit(inspection_.memory, config, limits_);
+  bound_ = bind_weights(config, *source_, *backend_, weights_);
+  for (const BoundWeight& weight : bound_) progress_.total_bytes += weight.stored_bytes;
+  workspace_ = std::make_unique<Workspace>(*backend_, config, limits_.max_tokens, limits_.max_outputs);
+  cache_ = std::make_unique<KvCache>(*backend_, config, num_cache_pages(inspection_.memory, config, limits_));
+}
+
+LoadProgress DeviceEngine::load_next() {
+  throw_if_stopped();
+  if (num_loaded_ < bound_.size()) {
+    const BoundWeight& weight = bound_[num_loaded_++];
+    weight.load();
+    progress_.tensor = weight.name;
+    progress_.loaded_bytes += weight.stored_bytes;
+  }
+  progress_.done = num_loaded_ == bound_.size();
+  return progress_;
+}
+
+SequenceId DeviceEngine::submit(SequenceRequest request) {
+  throw_if_stopped();
+  check_request(request, inspection_.config, limits_.context_length);
+  Sequence sequence(std::move(request));
+  const std::lock_guard lock(mutex_);
+  sequences_.emplace(next_id_, std::move(sequence));
+  return next_id_++;
+}
+
+void DeviceEngine::release(SequenceId id) {
+  const std::lock_guard lock(mutex_);
+  const auto found = sequences_.find(id);
+  if (found == sequences_.end()) return;
+  if (found->second.in_step)
+    found->second.released = true;
+  else
+    sequences_.erase(found);
+}
+
+int DeviceEngine::num_free_pages() {
+  const std::lock_guard lock(mutex_);
+  return cache_->pool().num_free();
+}
+
+std::vector<SequenceOutput> DeviceEngine::step(std::span<const SequenceId> runnable) {
+  throw_if_stopped();
+  if (!progress_.done)
+    throw Error(ErrorCode::invalid_argument, "expected all weights to be loaded before the first step");
+  const std::vector<StepPart> parts = begin_step(runnable);
+  if (parts.empty()) return {};
+
+  std::vector<SequenceOutput> outputs(parts.size());
+  try {
+    run(parts, outputs);
+  } catch (const Error& error) {
+    drop(parts);
+    if (error.code == ErrorCode::cancelled && !stopped_) return {};  // all were released: nobody waits for an answer
+    throw Error(error.code, concat(error.what(), " (released with their cache: sequences ", ids_of(parts), ")"),
+                error.hint);
+  } catch (...) {
+    drop(parts);
+    throw;
+  }
+  end_step(parts, outputs);
+  return outputs;
+}
+
+// Picks the sequences of the next step and gives cache to those that have none yet.
+std::vector<StepPart> DeviceEngine::begin_step(std::span<const SequenceId> runnable) {
+  const std::lock_guard lock(mutex_);
+  int num_holding = 0;
+  std::vector<StepPart> parts;
+  std::vector<Candidate> candidates;
+  for (auto& [id, sequence] : sequences_) {
+    num_holding += !sequence.pages.empty();
+    if (std::find(runnable.begin(), runnable.end(), id) == runnable.end()) continue;
+    parts.push_back({.id = id, .sequence = &sequence});
+    candidates.push_back({.holds_cache = !sequence.pages.empty(),
+                          .pages_needed = pages_for(sequence.prompt_size() + sequence.request.max_tokens),
+                          .prompt_left = sequence.prompt_left(),
+                          .every_output = sequence.request.prompt_outputs != PromptOutputs::none});
+  }
+
+  const std::vector<int> num_tokens = schedule(candidates, {.prompt_tokens = limits_.prefill_chunk,
+                                                            .outputs = limits_.max_outputs,
+                                                            .free_pages = cache_->pool().num_free(),
+                                                            .free_slots = limits_.max_sequences - num_holding});
+  for (std::size_t index = 0; index < parts.size(); ++index) {
+    Sequence& sequence = *parts[index].sequence;
+    parts[index].num_tokens = num_tokens[index];
+    if (num_tokens[index] == 0) continue;
+    if (sequence.pages.empty()) sequence.pages = cache_->pool().lease(candidates[index].pages_needed);
+    sequence.in_step = true;
+  }
+  std::erase_if(parts, [](const StepPart& part) { return part.num_tokens == 0; });
+  return parts;
+}
+
+void DeviceEngine::run(std::span<const StepPart> parts, std::vector<SequenceOutput>& outputs) {
+  const StepBatch batch(parts);
+  forward(inspection_.config, weights_, backend_->stage(batch.view()), cache_->layers(), *workspace_, *backend_,
+          {.should_stop = [&] { return should_stop(parts); }, .observer = {}});
+  sample(batch, parts, outputs);
+  read_kept_logits(batch, parts, outputs);
+}
+
+// Draws the new tokens and scores those of prompts.
+void DeviceEngine::sample(const StepBatch& batch, std::span<const StepPart> parts,
+                          std::vector<SequenceOutput>& outputs) {
+  const std::span sampled = std::span(batch.outputs).first(std::size_t(batch.num_sampled));
+  if (sampled.empty()) return;
+  std::vector<SampleRow> rows;
+  for (const OutputRow& output : sampled) {
+    const Sequence& sequence = *parts[std::size_t(output.part)].sequence;
+    const SampleRow& wanted = sequence.request.sampling;
+    SampleRow row;
+    if (output.is_generated) {
+      row = wanted;
+      row.uniform = uniform_draw(sequence.request.seed, sequence.num_generated);
+      row.forced = -1;
+      row.bias = sequence.request.bias;
+      row.history = sequence.history ? sequence.history->counts() : std::span<const TokenCount>();
+    } else {
+      row.num_logprobs = wanted.num_logprobs;
+      row.forced = sequence.token_at(output.position + 1);
+    }
+    rows.push_back(row);
+  }
+
+  std::vector<SampledToken> tokens(rows.size());
+  backend_->sample({.out = tokens.data(),
+                    .logits = workspace_->logits->as<float>(),
+                    .rows = rows.data(),
+                    .num_rows = batch.num_sampled,
+                    .vocab_size = inspection_.config.vocab_size});
+  for (std::size_t row = 0; row < tokens.size(); ++row) {
+    SequenceOutput& output = outputs[std::size_t(sampled[row].part)];
+    if (sampled[row].is_generated)
+      output.token = std::move(tokens[row]);
+    else
+      output.prompt.push_back(std::move(tokens[row]));
+  }
+}
+
+void DeviceEngine::read_kept_logits(const StepBatch& batch, std::span<const StepPart> parts,
+                                    std::vector<SequenceOutput>& outputs) {
+  const auto vocab_size = std::size_t(inspection_.config.vocab_size);
+  for (std::size_t row = 0; row < batch.outputs.size(); ++row) {
+    if (!batch.outputs[row].is_kept) continue;
+    const auto index = std::size_t(batch.outputs[row].part);
+    std::vector<float>& logits = outputs[index].logits;
+    logits.resize(std::size_t(parts[index].num_tokens) * vocab_size);
+    const auto place = std::size_t(batch.outputs[row].position - parts[index].sequence->num_cached) * vocab_size;
+    backend_->read(std::span(logits).subspan(place, vocab_size), workspace_->logits->as<float>() + row * vocab_size);
+  }
+}
+
+// Moves the sequences on, and lets go of those that finished or were released meanwhile.
+void DeviceEngine::end_step(std::span<const StepPart> parts, std::vector<SequenceOutput>& outputs) {
+  const std::lock_guard lock(mutex_);
+  std::vector<SequenceOutput> wanted;
+  for (std::size_t index = 0; index < parts.size(); ++index) {
+    Sequence& sequence = *parts[index].sequence;
+    const SequenceRequest& request = sequence.request;
+    SequenceOutput& output = outputs[index];
+    sequence.in_step = false;
+    sequence.num_cached += parts[index].num_tokens;
+    output.sequence = parts[index].id;
+    output.prompt_tokens_done = std::min(sequence.num_cached, sequence.prompt_size());
+    if (output.token) {
+      const std::int32_t token = output.token->token;
+      sequence.add_generated(token);
+      const auto& stops = request.stop_tokens;
+      if (std::find(stops.begin(), stops.end(), token) != stops.end()) output.finish = Finish::stop;
+    }
+    if (output.finish == Finish::no && sequence.prompt_left() == 0 && sequence.num_generated == request.max_tokens)
+      output.finish = Finish::length;
+
+    const bool was_released = sequence.released;
+    if (was_released || output.finish != Finish::no) sequences_.erase(parts[index].id);
+    if (!was_released) wanted.push_back(std::move(output));
+  }
+  outputs = std::move(wanted);
+}
+
+void DeviceEngine::drop(std::span<const StepPart> parts) {
+  const std::lock_guard lock(mutex_);
+  for (const StepPart& part : parts) sequences_.erase(part.id);
+}
+
+bool DeviceEngine::should_stop(std::span<const StepPart> parts) {
+  if (stopped_) return true;
+  const std::lock_guard lock(mutex_);
+  return std::all_of(parts.begin(), parts.end(), [](const StepPart& part) { return part.sequence->released; });
+}
+
+void DeviceEngine::throw_if_stopped() const {
+  if (stopped_) throw Error(ErrorCode::cancelled, "the engine was stopped");
+}
+
+}  // namespace grok

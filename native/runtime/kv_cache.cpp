@@ -1,0 +1,57 @@
+#include "runtime/kv_cache.h"
+
+#include <utility>
+
+#include "core/checked.h"
+#include "core/error.h"
+
+namespace grok {
+namespace {
+
+// Keys or values of one page in one layer: f32 [num_kv_heads, kPageSize, head_dim].
+std::uint64_t half_page_bytes(const GrokConfig& config) {
+  const std::uint64_t width = checked_mul(std::uint64_t(config.num_kv_heads), std::uint64_t(config.head_dim));
+  return checked_mul(width, kPageSize * sizeof(float));
+}
+
+}  // namespace
+
+PagePool::PagePool(int num_pages) {
+  for (std::int32_t page = 0; page < num_pages; ++page) free_.insert(free_.end(), page);
+}
+
+PageLease PagePool::lease(int num_pages) {
+  if (num_pages > num_free())
+    throw Error(ErrorCode::internal, concat("the cache has ", num_free(), " free pages, ", num_pages, " were taken"));
+  PageLease lease;
+  lease.pool_ = this;
+  lease.pages_.reserve(std::size_t(num_pages));
+  while (int(lease.pages_.size()) < num_pages) lease.pages_.push_back(free_.extract(free_.begin()).value());
+  return lease;
+}
+
+PageLease& PageLease::operator=(PageLease&& other) noexcept {
+  std::swap(pool_, other.pool_);
+  std::swap(pages_, other.pages_);
+  return *this;
+}
+
+PageLease::~PageLease() {
+  for (const std::int32_t page : pages_) pool_->free_.insert(page);
+}
+
+std::uint64_t page_bytes(const GrokConfig& config) {
+  return checked_mul(2 * std::uint64_t(config.num_layers), half_page_bytes(config));
+}
+
+KvCache::KvCache(Backend& backend, const GrokConfig& config, int num_pages) : pool_(num_pages) {
+  const std::uint64_t bytes = checked_mul(half_page_bytes(config), std::uint64_t(num_pages));
+  for (int layer = 0; layer < config.num_layers; ++layer) {
+    BufferPtr keys = backend.allocate(bytes), values = backend.allocate(bytes);
+    layers_.push_back({.keys = keys->as<float>(), .values = values->as<float>()});
+    buffers_.push_back(std::move(keys));
+    buffers_.push_back(std::move(values));
+  }
+}
+
+}  // namespace grok

@@ -1,0 +1,44 @@
+#include "runtime/limits.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+
+namespace grok {
+namespace {
+
+constexpr int kDefaultSequences = 4;
+constexpr int kMostSequences = 1024;
+constexpr int kDefaultPrefillChunk = 256;  // enough rows for a weight to be reused from the CPU's caches
+constexpr int kMostPrefillChunk = 1 << 16;
+
+// Grok-1's logits are half a megabyte a row. A chunk of a prompt whose every row is wanted shrinks to fit in this.
+constexpr std::uint64_t kMostLogitsBytes = 64 << 20;
+
+int option(const char* name, int value, int most, int standard) {
+  if (value < 0 || value > most)
+    throw Error(ErrorCode::invalid_argument,
+                concat("expected ", name, " to be at most ", most, ", or 0 for the default; found ", value));
+  return value ? value : standard;
+}
+
+}  // namespace
+
+Limits limits_for(const GrokConfig& config, const EngineOptions& options) {
+  if (options.num_threads < 0)
+    throw Error(ErrorCode::invalid_argument,
+                concat("expected num_threads to be positive, or 0 for the default; found ", options.num_threads));
+  Limits limits;
+  limits.context_length =
+      option("context_length", options.context_length, config.context_length, config.context_length);
+  limits.max_sequences = option("max_sequences", options.max_sequences, kMostSequences, kDefaultSequences);
+  limits.prefill_chunk = option("prefill_chunk", options.prefill_chunk, kMostPrefillChunk, kDefaultPrefillChunk);
+  limits.max_tokens = limits.prefill_chunk + limits.max_sequences;
+
+  const std::uint64_t row_bytes = std::uint64_t(config.vocab_size) * sizeof(float);
+  const auto affordable = int(std::min<std::uint64_t>(kMostLogitsBytes / row_bytes, std::uint64_t(limits.max_tokens)));
+  limits.max_outputs = std::max(affordable, limits.max_sequences);  // each may draw a token
+  return limits;
+}
+
+}  // namespace grok

@@ -1,0 +1,20 @@
+#pragma once
+
+#include "model/config.h"
+#include "runtime/engine.h"
+
+namespace grok {
+
+// The engine's options for one model, with every 0 replaced by what it stands for.
+struct Limits {
+  int context_length = 0;
+  int max_sequences = 0;
+  int prefill_chunk = 0;
+  int max_tokens = 0;   // of one step: a prompt chunk, and a token for each sequence that decodes
+  int max_outputs = 0;  // rows of logits in one step
+};
+
+// Throws invalid_argument with the option's name, what was expected and what was found.
+Limits limits_for(const GrokConfig& config, const EngineOptions& options);
+
+}  // namespace grok

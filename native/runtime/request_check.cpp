@@ -1,0 +1,64 @@
+#include "runtime/request_check.h"
+
+#include <cmath>
+
+#include "core/error.h"
+
+namespace grok {
+namespace {
+
+template <typename Value>
+void expect(bool holds, const char* name, const char* expected, const Value& found) {
+  if (!holds)
+    throw Error(ErrorCode::invalid_argument, concat("expected ", name, " to be ", expected, ", found ", found));
+}
+
+void expect_in_vocabulary(std::int32_t token, int vocab_size, const char* name, std::size_t index) {
+  if (token < 0 || token >= vocab_size)
+    throw Error(ErrorCode::invalid_argument, concat("expected ", name, "[", index, "] to be a token id from 0 to ",
+                                                    vocab_size - 1, ", found ", token));
+}
+
+void check_sampling(const SampleRow& row, int vocab_size) {
+  expect(std::isfinite(row.temperature) && row.temperature >= 0, "temperature", "a number >= 0", row.temperature);
+  expect(row.top_k >= 0, "top_k", "an integer >= 0", row.top_k);
+  expect(row.top_p >= 0 && row.top_p <= 1, "top_p", "a number from 0 to 1", row.top_p);
+  expect(row.min_p >= 0 && row.min_p <= 1, "min_p", "a number from 0 to 1", row.min_p);
+  expect(std::isfinite(row.repetition_penalty) && row.repetition_penalty > 0, "repetition_penalty", "a number > 0",
+         row.repetition_penalty);
+  expect(std::isfinite(row.presence_penalty), "presence_penalty", "a finite number", row.presence_penalty);
+  expect(std::isfinite(row.frequency_penalty), "frequency_penalty", "a finite number", row.frequency_penalty);
+  if (row.num_logprobs < 0 || row.num_logprobs > vocab_size)
+    throw Error(ErrorCode::invalid_argument, concat("expected num_logprobs to be an integer from 0 to ", vocab_size,
+                                                    ", the size of the vocabulary; found ", row.num_logprobs));
+}
+
+}  // namespace
+
+void check_request(const SequenceRequest& request, const GrokConfig& config, int context_length) {
+  if (request.prompt.empty())
+    throw Error(ErrorCode::invalid_argument, "expected a prompt of at least one token, found none");
+  expect(request.max_tokens >= 0, "max_tokens", "an integer >= 0", request.max_tokens);
+  if (request.max_tokens == 0 && request.prompt_outputs == PromptOutputs::none)
+    throw Error(ErrorCode::invalid_argument,
+                "expected max_tokens of at least 1, or prompt outputs to be asked for; found neither");
+
+  const std::uint64_t length = request.prompt.size() + std::uint64_t(request.max_tokens);
+  if (length > std::uint64_t(context_length))
+    throw Error(ErrorCode::context_overflow,
+                concat("the prompt has ", request.prompt.size(), " tokens and max_tokens is ", request.max_tokens,
+                       ": together ", length, ", and the context holds ", context_length),
+                "shorten the prompt, ask for fewer tokens, or open the model with a larger context_length");
+
+  for (std::size_t index = 0; index < request.prompt.size(); ++index)
+    expect_in_vocabulary(request.prompt[index], config.vocab_size, "prompt", index);
+  for (std::size_t index = 0; index < request.stop_tokens.size(); ++index)
+    expect_in_vocabulary(request.stop_tokens[index], config.vocab_size, "stop_tokens", index);
+  for (std::size_t index = 0; index < request.bias.size(); ++index) {
+    expect_in_vocabulary(request.bias[index].token, config.vocab_size, "bias", index);
+    expect(std::isfinite(request.bias[index].bias), "bias", "finite numbers", request.bias[index].bias);
+  }
+  check_sampling(request.sampling, config.vocab_size);
+}
+
+}  // namespace grok

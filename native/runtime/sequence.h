@@ -1,0 +1,82 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "runtime/engine.h"
+#include "runtime/kv_cache.h"
+
+namespace grok {
+
+// What the penalties look at: each token seen, and how often it was generated.
+class TokenHistory {
+ public:
+  explicit TokenHistory(std::span<const std::int32_t> prompt) {
+    for (const std::int32_t token : prompt) entry(token);
+  }
+
+  void add_generated(std::int32_t token) { ++entry(token).generated; }
+  std::span<const TokenCount> counts() const { return counts_; }
+
+ private:
+  TokenCount& entry(std::int32_t token) {
+    const auto [place, is_new] = places_.try_emplace(token, counts_.size());
+    if (is_new) counts_.push_back({.token = token});
+    return counts_[place->second];
+  }
+
+  std::vector<TokenCount> counts_;
+  std::unordered_map<std::int32_t, std::size_t> places_;  // token -> index in counts_
+};
+
+// Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators" (2014), SplitMix64
+inline std::uint64_t splitmix64(std::uint64_t state) {
+  state += 0x9E3779B97F4A7C15;
+  state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9;
+  state = (state ^ (state >> 27)) * 0x94D049BB133111EB;
+  return state ^ (state >> 31);
+}
+
+// The draw for the index-th generated token, in [0, 1) with the 24 bits that a float holds exactly. It depends on nothing
+// else, so a sequence reads the same whoever shares its batch.
+inline float uniform_draw(std::uint64_t seed, int index) {
+  return float(splitmix64(splitmix64(seed) + std::uint64_t(index)) >> 40) * 0x1p-24f;
+}
+
+inline bool has_penalties(const SampleRow& row) {
+  return row.repetition_penalty != 1 || row.presence_penalty != 0 || row.frequency_penalty != 0;
+}
+
+// A request on its way.
+struct Sequence {
+  explicit Sequence(SequenceRequest wanted) : request(std::move(wanted)) {
+    if (has_penalties(request.sampling)) history.emplace(request.prompt);
+  }
+
+  int prompt_size() const { return int(request.prompt.size()); }
+  int prompt_left() const { return num_cached < prompt_size() ? prompt_size() - num_cached : 0; }
+  std::int32_t token_at(int position) const {
+    return position < prompt_size() ? request.prompt[std::size_t(position)] : last_token;
+  }
+
+  void add_generated(std::int32_t token) {
+    last_token = token;
+    ++num_generated;
+    if (history) history->add_generated(token);
+  }
+
+  SequenceRequest request;
+  std::optional<TokenHistory> history;  // only where a penalty asks for it
+  PageLease pages;                      // empty while it waits
+  int num_cached = 0;                   // tokens whose keys and values are in the cache
+  int num_generated = 0;
+  std::int32_t last_token = 0;  // the youngest generated; not in the cache yet
+  bool in_step = false;         // part of the step in progress
+  bool released = false;        // while it was in a step
+};
+
+}  // namespace grok

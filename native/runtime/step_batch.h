@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "backend/backend.h"
+#include "runtime/sequence.h"
+
+namespace grok {
+
+// A sequence's share of a step: its next tokens.
+struct StepPart {
+  SequenceId id = 0;
+  Sequence* sequence = nullptr;
+  int num_tokens = 0;
+};
+
+// What a row of logits is for.
+struct OutputRow {
+  int part = 0;
+  int position = 0;           // of the token that it comes after
+  bool is_generated = false;  // draws a new token
+  bool is_scored = false;     // scores the prompt token that follows
+  bool is_kept = false;       // goes to the caller as it is
+};
+
+// The tokens of one step in host memory, laid out as the backend takes them.
+struct StepBatch {
+  explicit StepBatch(std::span<const StepPart> parts);
+
+  Batch view() const;
+
+  std::vector<std::int32_t> tokens, positions, sequences;  // [num_tokens]
+  std::vector<std::int32_t> page_tables;                   // [num_parts, max_pages]
+  std::vector<std::int32_t> output_rows;                   // [num_outputs]
+  std::vector<OutputRow> outputs;                          // [num_outputs]
+  int num_parts = 0;
+  int max_pages = 0;
+  int num_sampled = 0;  // outputs that a token is drawn from or scored with: the first ones
+};
+
+}  // namespace grok
