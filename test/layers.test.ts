@@ -41,11 +41,11 @@ function brokenIncludes(file: string, source: string): string[] {
 /** What a TypeScript file imports and must not. `file` is relative to the project. */
 function brokenImports(file: string, source: string): string[] {
   const broken: string[] = [];
+  if (/['"]node-gyp-build['"]|\.node['"`]/.test(source) && file !== 'lib/native.ts')
+    broken.push(`${file} loads the addon; only lib/native.ts may`);
   for (const [, specifier = ''] of source.matchAll(
     /(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*)['"]([^'"]+)['"]/g,
   )) {
-    if (specifier === 'node-gyp-build' && file !== 'lib/native.ts')
-      broken.push(`${file} loads the addon; only lib/native.ts may`);
     if (!specifier.startsWith('.')) continue;
     const target = normalize(join(dirname(file), specifier));
     const stays = target.startsWith(file.startsWith('bin/') ? 'bin/' : 'lib/');
@@ -101,7 +101,8 @@ describe('the arrows between bin, lib and the addon', () => {
       ['bin/commands/run.ts', `import { Grok } from '../../lib/grok.js';`],
       ['bin/grok-run.ts', `import { addon } from '../lib/native.js';`],
       ['bin/grok-run.ts', `import nodeGypBuild from 'node-gyp-build';`],
-      ['lib/grok.ts', `const load = require('node-gyp-build');`],
+      ['lib/grok.ts', `const load = createRequire(import.meta.url)('node-gyp-build');`],
+      ['lib/grok.ts', `const addon = require('/opt/grok-run.node');`],
       ['lib/grok.ts', `const { main } = await import('../bin/grok-run.js');`],
     ];
     for (const [file, source] of broken) expect(brokenImports(file, source), `${file}: ${source}`).toHaveLength(1);
