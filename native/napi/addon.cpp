@@ -1,0 +1,57 @@
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/error.h"
+#include "napi/convert.h"
+#include "napi/engine_thread.h"
+#include "napi/model_wrap.h"
+#include "napi/napi_setup.h"
+#include "runtime/engine.h"
+
+namespace grok {
+namespace {
+
+Napi::Value open(const Napi::CallbackInfo& info) {
+  const auto thread = EngineThread::start(info.Env());
+  return thread->run(
+      info.Env(),
+      [path = string_from(info[0], "path"), options = engine_options_from(info[1])] {
+        return std::shared_ptr<Engine>(Engine::open(path, options));
+      },
+      [thread](Napi::Env env, std::shared_ptr<Engine> engine) { return wrap_model(env, std::move(engine), thread); });
+}
+
+Napi::Value inspect_checkpoint(const Napi::CallbackInfo& info) {
+  const auto thread = EngineThread::start(info.Env());
+  return thread->run(
+      info.Env(),
+      [path = string_from(info[0], "path"), options = engine_options_from(info[1])] { return inspect(path, options); },
+      [thread](Napi::Env env, const Inspection& inspection) { return to_js(env, inspection); });
+}
+
+Napi::Value cpu_isa_names(const Napi::CallbackInfo& info) { return to_js(info.Env(), usable_isas()); }
+
+Napi::Value cuda_unavailable(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), why_no_cuda()); }
+
+Napi::Value error_codes(const Napi::CallbackInfo& info) {
+  std::vector<std::string> names;
+  for (int code = 0; code <= int(ErrorCode::internal); ++code) names.push_back(code_name(ErrorCode(code)));
+  return to_js(info.Env(), names);
+}
+
+Napi::Object initialise(Napi::Env env, Napi::Object exports) {
+  exports.Set("open", Napi::Function::New(env, open, "open"));
+  exports.Set("inspect", Napi::Function::New(env, inspect_checkpoint, "inspect"));
+  exports.Set("cpuIsas", Napi::Function::New(env, cpu_isa_names, "cpuIsas"));
+  exports.Set("cudaUnavailable", Napi::Function::New(env, cuda_unavailable, "cudaUnavailable"));
+  exports.Set("errorCodes", Napi::Function::New(env, error_codes, "errorCodes"));
+  return exports;
+}
+
+}  // namespace
+}  // namespace grok
+
+static Napi::Object initialise_addon(Napi::Env env, Napi::Object exports) { return grok::initialise(env, exports); }
+NODE_API_MODULE(grok_run, initialise_addon)

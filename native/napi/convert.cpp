@@ -1,0 +1,282 @@
+#include "napi/convert.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <new>
+#include <utility>
+
+#include "core/error.h"
+
+namespace grok {
+namespace {
+
+[[noreturn]] void throw_type_error(Napi::Value value, const char* name, const char* expected) {
+  throw Napi::TypeError::New(value.Env(), concat("Expected `", name, "` to be ", expected, ", got ",
+                                                 std::string(value.ToString()).substr(0, 80)));
+}
+
+double number_from(Napi::Value value, const char* name) {
+  if (!value.IsNumber()) throw_type_error(value, name, "a number");
+  return value.As<Napi::Number>().DoubleValue();
+}
+
+double integer_from(Napi::Value value, const char* name, double least, double most) {
+  const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : std::nan("");
+  if (!(number >= least && number <= most) || number != std::floor(number))
+    throw_type_error(value, name, least < 0 ? "a 32-bit integer" : "an integer in [0, 2^53)");
+  return number;
+}
+
+std::uint64_t uint53_from(Napi::Value value, const char* name) {
+  return std::uint64_t(integer_from(value, name, 0, 0x1p53 - 1));
+}
+
+Napi::Object object_from(Napi::Value value, const char* name) {
+  if (!value.IsObject()) throw_type_error(value, name, "an object");
+  return value.As<Napi::Object>();
+}
+
+std::vector<float> floats_from(Napi::Value value, const char* name) {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_float32_array)
+    throw_type_error(value, name, "a Float32Array");
+  const auto array = value.As<Napi::Float32Array>();
+  return {array.Data(), array.Data() + array.ElementLength()};
+}
+
+PromptOutputs prompt_outputs_from(Napi::Value value) {
+  const std::string name = string_from(value, "promptOutputs");
+  if (name == "none") return PromptOutputs::none;
+  if (name == "logprobs") return PromptOutputs::logprobs;
+  if (name == "logits") return PromptOutputs::logits;
+  throw_type_error(value, "promptOutputs", "'none', 'logprobs' or 'logits'");
+}
+
+const char* name_of(Finish finish) {
+  switch (finish) {
+    case Finish::no: return "no";
+    case Finish::stop: return "stop";
+    case Finish::length: return "length";
+  }
+  return "no";
+}
+
+Napi::Number to_js(Napi::Env env, std::uint64_t number) { return Napi::Number::New(env, double(number)); }
+
+Napi::Array to_js(Napi::Env env, const Shape& shape) {
+  Napi::Array array = Napi::Array::New(env, shape.size());
+  for (std::uint32_t axis = 0; axis < shape.size(); ++axis) array.Set(axis, to_js(env, shape[axis]));
+  return array;
+}
+
+Napi::Object to_js(Napi::Env env, const GrokConfig& config) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("vocabSize", config.vocab_size);
+  object.Set("contextLength", config.context_length);
+  object.Set("dModel", config.d_model);
+  object.Set("numLayers", config.num_layers);
+  object.Set("numQHeads", config.num_q_heads);
+  object.Set("numKvHeads", config.num_kv_heads);
+  object.Set("headDim", config.head_dim);
+  object.Set("dFf", config.d_ff);
+  object.Set("numExperts", config.num_experts);
+  object.Set("expertsPerToken", config.experts_per_token);
+  object.Set("embeddingScale", config.embedding_scale);
+  object.Set("logitScale", config.logit_scale);
+  object.Set("attnLogitScale", config.attn_logit_scale);
+  object.Set("attnLogitCap", config.attn_logit_cap);
+  object.Set("ropeBase", config.rope_base);
+  object.Set("normEps", config.norm_eps);
+  object.Set("padId", config.pad_id);
+  object.Set("bosId", config.bos_id);
+  object.Set("eosId", config.eos_id);
+  return object;
+}
+
+Napi::Object to_js(Napi::Env env, const MemoryPlan& memory) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("weights", to_js(env, memory.weights));
+  object.Set("kvCache", to_js(env, memory.kv_cache));
+  object.Set("workspace", to_js(env, memory.workspace));
+  object.Set("total", to_js(env, memory.total()));
+  object.Set("available", to_js(env, memory.available));
+  return object;
+}
+
+Napi::Object to_js(Napi::Env env, const TensorInfo& tensor) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("name", tensor.name);
+  object.Set("file", tensor.file);
+  object.Set("dtype", tensor.dtype);
+  object.Set("shape", to_js(env, tensor.shape));
+  object.Set("scalesShape", to_js(env, tensor.scales_shape));
+  object.Set("sizeBytes", to_js(env, tensor.size_bytes));
+  return object;
+}
+
+Napi::Object to_js(Napi::Env env, const SampledToken& sampled) {
+  Napi::Int32Array tokens = Napi::Int32Array::New(env, sampled.top.size());
+  Napi::Float32Array logprobs = Napi::Float32Array::New(env, sampled.top.size());
+  for (std::size_t rank = 0; rank < sampled.top.size(); ++rank) {
+    tokens[rank] = sampled.top[rank].token;
+    logprobs[rank] = sampled.top[rank].logprob;
+  }
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("token", sampled.token);
+  object.Set("logprob", sampled.logprob);
+  object.Set("topTokens", tokens);
+  object.Set("topLogprobs", logprobs);
+  return object;
+}
+
+// Hands the memory over without copying: a chunk of logits can be 64 MB.
+Napi::Float32Array to_js(Napi::Env env, std::vector<float> values) {
+  const std::size_t length = values.size();
+  auto owner = std::make_unique<std::vector<float>>(std::move(values));
+  napi_value buffer;
+  const auto release = [](napi_env, void*, void* memory) { delete static_cast<std::vector<float>*>(memory); };
+  if (napi_create_external_arraybuffer(env, owner->data(), length * sizeof(float), release, owner.get(), &buffer) ==
+      napi_ok) {
+    owner.release();
+    return Napi::Float32Array::New(env, length, Napi::ArrayBuffer(env, buffer), 0);
+  }
+  // Electron allows no memory but V8's own.
+  Napi::Float32Array copy = Napi::Float32Array::New(env, length);
+  std::copy(owner->begin(), owner->end(), copy.Data());
+  return copy;
+}
+
+Napi::Object to_js(Napi::Env env, SequenceOutput output) {
+  Napi::Array prompt = Napi::Array::New(env, output.prompt.size());
+  for (std::uint32_t index = 0; index < output.prompt.size(); ++index)
+    prompt.Set(index, to_js(env, output.prompt[index]));
+
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("sequence", output.sequence);
+  object.Set("promptTokensDone", output.prompt_tokens_done);
+  object.Set("token", output.token ? Napi::Value(to_js(env, *output.token)) : env.Null());
+  object.Set("prompt", prompt);
+  object.Set("logits", output.logits.empty() ? env.Null() : Napi::Value(to_js(env, std::move(output.logits))));
+  object.Set("finish", name_of(output.finish));
+  return object;
+}
+
+Napi::Value error_object(Napi::Env env, ErrorCode code, const std::string& message, const std::string& hint) {
+  Napi::Object object = Napi::Error::New(env, message).Value();
+  object.Set("code", code_name(code));
+  object.Set("hint", hint);
+  return object;
+}
+
+}  // namespace
+
+std::string string_from(Napi::Value value, const char* name) {
+  if (!value.IsString()) throw_type_error(value, name, "a string");
+  return value.As<Napi::String>();
+}
+
+std::int32_t int32_from(Napi::Value value, const char* name) {
+  using Limits = std::numeric_limits<std::int32_t>;
+  return std::int32_t(integer_from(value, name, Limits::min(), Limits::max()));
+}
+
+std::vector<std::int32_t> int32s_from(Napi::Value value, const char* name) {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_int32_array)
+    throw_type_error(value, name, "an Int32Array");
+  const auto array = value.As<Napi::Int32Array>();
+  return {array.Data(), array.Data() + array.ElementLength()};
+}
+
+EngineOptions engine_options_from(Napi::Value value) {
+  const Napi::Object object = object_from(value, "options");
+  return {.device = string_from(object.Get("device"), "device"),
+          .num_threads = int32_from(object.Get("threads"), "threads"),
+          .isa = string_from(object.Get("isa"), "isa"),
+          .context_length = int32_from(object.Get("contextLength"), "contextLength"),
+          .max_sequences = int32_from(object.Get("maxSequences"), "maxSequences"),
+          .prefill_chunk = int32_from(object.Get("prefillChunk"), "prefillChunk"),
+          .memory_limit = uint53_from(object.Get("memoryLimit"), "memoryLimit")};
+}
+
+SequenceRequest request_from(Napi::Value value) {
+  const Napi::Object object = object_from(value, "request");
+  SequenceRequest request;
+  request.prompt = int32s_from(object.Get("prompt"), "prompt");
+  request.max_tokens = int32_from(object.Get("maxTokens"), "maxTokens");
+  request.prompt_outputs = prompt_outputs_from(object.Get("promptOutputs"));
+  request.sampling.temperature = float(number_from(object.Get("temperature"), "temperature"));
+  request.sampling.top_k = int32_from(object.Get("topK"), "topK");
+  request.sampling.top_p = float(number_from(object.Get("topP"), "topP"));
+  request.sampling.min_p = float(number_from(object.Get("minP"), "minP"));
+  request.sampling.repetition_penalty = float(number_from(object.Get("repetitionPenalty"), "repetitionPenalty"));
+  request.sampling.presence_penalty = float(number_from(object.Get("presencePenalty"), "presencePenalty"));
+  request.sampling.frequency_penalty = float(number_from(object.Get("frequencyPenalty"), "frequencyPenalty"));
+  request.sampling.num_logprobs = int32_from(object.Get("numLogprobs"), "numLogprobs");
+  request.seed = uint53_from(object.Get("seed"), "seed");
+  request.stop_tokens = int32s_from(object.Get("stopTokens"), "stopTokens");
+
+  const std::vector<std::int32_t> tokens = int32s_from(object.Get("biasTokens"), "biasTokens");
+  const std::vector<float> biases = floats_from(object.Get("biasValues"), "biasValues");
+  if (tokens.size() != biases.size())
+    throw_type_error(object.Get("biasValues"), "biasValues", "as long as `biasTokens`");
+  for (std::size_t index = 0; index < tokens.size(); ++index)
+    request.bias.push_back({.token = tokens[index], .bias = biases[index]});
+  return request;
+}
+
+Napi::Object to_js(Napi::Env env, const Inspection& inspection) {
+  Napi::Array tensors = Napi::Array::New(env, inspection.tensors.size());
+  for (std::uint32_t index = 0; index < inspection.tensors.size(); ++index) {
+    const Napi::HandleScope scope(env);
+    tensors.Set(index, to_js(env, inspection.tensors[index]));
+  }
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("path", inspection.path);
+  object.Set("format", inspection.format);
+  object.Set("configFrom", inspection.config_from);
+  object.Set("tokenizer", inspection.tokenizer);
+  object.Set("config", to_js(env, inspection.config));
+  object.Set("tensors", tensors);
+  object.Set("fileBytes", to_js(env, inspection.file_bytes));
+  object.Set("numParameters", to_js(env, inspection.num_parameters));
+  object.Set("numActiveParameters", to_js(env, inspection.num_active_parameters));
+  object.Set("memory", to_js(env, inspection.memory));
+  return object;
+}
+
+Napi::Object to_js(Napi::Env env, const LoadProgress& progress) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("tensor", progress.tensor);
+  object.Set("loadedBytes", to_js(env, progress.loaded_bytes));
+  object.Set("totalBytes", to_js(env, progress.total_bytes));
+  object.Set("done", progress.done);
+  return object;
+}
+
+Napi::Array to_js(Napi::Env env, std::vector<SequenceOutput> outputs) {
+  Napi::Array array = Napi::Array::New(env, outputs.size());
+  for (std::uint32_t index = 0; index < outputs.size(); ++index)
+    array.Set(index, to_js(env, std::move(outputs[index])));
+  return array;
+}
+
+Napi::Array to_js(Napi::Env env, const std::vector<std::string>& strings) {
+  Napi::Array array = Napi::Array::New(env, strings.size());
+  for (std::uint32_t index = 0; index < strings.size(); ++index) array.Set(index, strings[index]);
+  return array;
+}
+
+Napi::Value to_js_error(Napi::Env env, const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const Error& known) {
+    return error_object(env, known.code, known.what(), known.hint);
+  } catch (const std::bad_alloc&) {
+    return error_object(env, ErrorCode::out_of_memory, "the system gave no more memory", "");
+  } catch (const std::exception& unexpected) {
+    return error_object(env, ErrorCode::internal, unexpected.what(), "");
+  }
+}
+
+}  // namespace grok

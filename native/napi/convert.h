@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdint>
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "napi/napi_setup.h"
+#include "runtime/engine.h"
+
+// JavaScript values to plain C++ ones and back. A value of the wrong type is a TypeError that names it.
+namespace grok {
+
+std::string string_from(Napi::Value value, const char* name);
+std::int32_t int32_from(Napi::Value value, const char* name);
+std::vector<std::int32_t> int32s_from(Napi::Value value, const char* name);
+
+EngineOptions engine_options_from(Napi::Value value);
+SequenceRequest request_from(Napi::Value value);
+
+Napi::Object to_js(Napi::Env env, const Inspection& inspection);
+Napi::Object to_js(Napi::Env env, const LoadProgress& progress);
+Napi::Array to_js(Napi::Env env, std::vector<SequenceOutput> outputs);  // takes the logits' memory over
+Napi::Array to_js(Napi::Env env, const std::vector<std::string>& strings);
+
+// An Error with `code` and `hint`.
+Napi::Value to_js_error(Napi::Env env, const std::exception_ptr& error);
+
+}  // namespace grok

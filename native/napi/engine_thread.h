@@ -1,0 +1,92 @@
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <type_traits>
+#include <utility>
+
+#include "napi/napi_setup.h"
+
+namespace grok {
+
+// Something to do on an engine's thread and to answer on JavaScript's. Made and destroyed on JavaScript's.
+class Job {
+ public:
+  virtual ~Job() = default;
+  virtual void execute() = 0;                     // on the engine's thread; may throw
+  virtual Napi::Value answer(Napi::Env env) = 0;  // on JavaScript's, when execute() did not throw
+
+  std::optional<Napi::Promise::Deferred> deferred;  // none: nobody waits
+  std::exception_ptr error;
+};
+
+template <typename Work, typename ToJs>
+class JobOf final : public Job {
+ public:
+  JobOf(Work work, ToJs to_js) : work_(std::move(work)), to_js_(std::move(to_js)) {}
+  void execute() override { result_.emplace(work_()); }
+  Napi::Value answer(Napi::Env env) override { return to_js_(env, std::move(*result_)); }
+
+ private:
+  Work work_;
+  ToJs to_js_;
+  std::optional<std::invoke_result_t<Work&>> result_;
+};
+
+// One native thread that does jobs in order. It is not one of libuv's, whose four must stay free for files and DNS. It
+// keeps the event loop alive only while somebody waits for a promise. All methods are for the JavaScript thread.
+class EngineThread {
+ public:
+  // The thread ends, without being waited for, after the last job once the last handle is gone. If the environment (the
+  // process, or a worker) ends first, a running job is interrupted and the thread is joined.
+  static std::shared_ptr<EngineThread> start(Napi::Env env);
+
+  // Called when the environment ends while a job may be running. It must make that job return soon.
+  void on_interrupt(std::function<void()> interrupt) { interrupt_ = std::move(interrupt); }
+
+  // Resolves with to_js(env, work()). A handle to this thread must be among what the two hold.
+  template <typename Work, typename ToJs>
+  Napi::Promise run(Napi::Env env, Work work, ToJs to_js) {
+    auto job = std::make_unique<JobOf<Work, ToJs>>(std::move(work), std::move(to_js));
+    job->deferred.emplace(env);
+    const Napi::Promise promise = job->deferred->Promise();
+    post(std::move(job));
+    return promise;
+  }
+
+  // Gives up something that takes long to free.
+  void discard(std::shared_ptr<void> resource);
+
+ private:
+  static void answer_one(Napi::Env env, Napi::Function, EngineThread* thread, void*);
+  using Doorbell = Napi::TypedThreadSafeFunction<EngineThread, void, answer_one>;
+
+  explicit EngineThread(Napi::Env env);
+  static void on_environment_end(void* thread);
+  void post(std::unique_ptr<Job> job);
+  void do_jobs();
+  void finish();
+  void end();
+
+  const napi_env env_;
+  Doorbell doorbell_;  // rung once for each job done, and once more when the thread is about to end
+  std::function<void()> interrupt_;
+  int num_waited_for_ = 0;  // promises not settled
+  bool has_ended_ = false;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::unique_ptr<Job>> waiting_;  // under mutex_, like the next two
+  std::deque<std::unique_ptr<Job>> done_;
+  bool finishing_ = false;
+
+  std::thread thread_;  // last: it uses the rest
+};
+
+}  // namespace grok

@@ -1,0 +1,134 @@
+#include "napi/model_wrap.h"
+
+#include <exception>
+#include <utility>
+#include <vector>
+
+#include "core/error.h"
+#include "napi/convert.h"
+
+namespace grok {
+namespace {
+
+// What the methods of one object share. Its fields are the JavaScript thread's, but the engine may be used by jobs.
+struct Model {
+  std::shared_ptr<Engine> engine;
+  std::shared_ptr<EngineThread> thread;
+  Napi::Reference<Napi::Promise> closing;  // empty until close()
+
+  ~Model() {
+    if (!engine) return;
+    engine->stop();
+    thread->discard(std::move(engine));
+  }
+};
+using ModelPtr = std::shared_ptr<Model>;
+
+Error closed_error() { return {ErrorCode::closed, "the model was closed"}; }
+
+Napi::Promise rejected(Napi::Env env, const std::exception_ptr& error) {
+  const auto deferred = Napi::Promise::Deferred::New(env);
+  deferred.Reject(to_js_error(env, error));
+  return deferred.Promise();
+}
+
+// Resolves with to_js(env, work(engine)). The job holds the model, so that it is not garbage before it answers.
+template <typename Work, typename ToJs>
+Napi::Promise run(const ModelPtr& model, Napi::Env env, Work work, ToJs to_js) {
+  if (!model->closing.IsEmpty()) return rejected(env, std::make_exception_ptr(closed_error()));
+  const auto job = [model, work = std::move(work)] {
+    try {
+      return work(*model->engine);
+    } catch (const Error& error) {
+      if (error.code == ErrorCode::cancelled) throw closed_error();  // only close() stops an engine
+      throw;
+    }
+  };
+  return model->thread->run(env, job, std::move(to_js));
+}
+
+// Does at once what needs no waiting.
+template <typename Work>
+Napi::Promise answer(const ModelPtr& model, Napi::Env env, Work work) {
+  try {
+    if (!model->closing.IsEmpty()) throw closed_error();
+    const auto deferred = Napi::Promise::Deferred::New(env);
+    deferred.Resolve(work(*model->engine));
+    return deferred.Promise();
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (...) {
+    return rejected(env, std::current_exception());
+  }
+}
+
+Napi::Value load_next(const ModelPtr& model, const Napi::CallbackInfo& info) {
+  return run(
+      model, info.Env(), [](Engine& engine) { return engine.load_next(); },
+      [](Napi::Env env, const LoadProgress& progress) { return to_js(env, progress); });
+}
+
+Napi::Value submit(const ModelPtr& model, const Napi::CallbackInfo& info) {
+  SequenceRequest request = request_from(info[0]);
+  return answer(model, info.Env(),
+                [&](Engine& engine) { return Napi::Number::New(info.Env(), engine.submit(std::move(request))); });
+}
+
+Napi::Value step(const ModelPtr& model, const Napi::CallbackInfo& info) {
+  return run(
+      model, info.Env(),
+      [runnable = int32s_from(info[0], "sequences")](Engine& engine) { return engine.step(runnable); },
+      [](Napi::Env env, std::vector<SequenceOutput> outputs) { return to_js(env, std::move(outputs)); });
+}
+
+Napi::Value release(const ModelPtr& model, const Napi::CallbackInfo& info) {
+  const SequenceId sequence = int32_from(info[0], "sequence");
+  return answer(model, info.Env(), [&](Engine& engine) {
+    engine.release(sequence);
+    return info.Env().Undefined();
+  });
+}
+
+Napi::Value close(const ModelPtr& model, const Napi::CallbackInfo& info) {
+  if (model->closing.IsEmpty()) {
+    model->engine->stop();
+    const auto free_engine = [model] {
+      model->engine.reset();
+      return true;
+    };
+    const auto to_js = [](Napi::Env env, bool) { return env.Undefined(); };
+    model->closing = Napi::Reference<Napi::Promise>::New(model->thread->run(info.Env(), free_engine, to_js), 1);
+  }
+  return model->closing.Value();
+}
+
+}  // namespace
+
+Napi::Object wrap_model(Napi::Env env, std::shared_ptr<Engine> engine, std::shared_ptr<EngineThread> thread) {
+  thread->on_interrupt([weak = std::weak_ptr(engine)] {
+    if (const auto running = weak.lock()) running->stop();
+  });
+
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("inspection", to_js(env, engine->inspection()));
+  object.Set("device", engine->device());
+  object.Set("contextLength", engine->context_length());
+  object.Set("maxSequences", engine->max_sequences());
+
+  const auto model = std::make_shared<Model>();
+  model->engine = std::move(engine);
+  model->thread = std::move(thread);
+  // Closures rather than a class: a method called on a foreign `this` cannot go wrong, and there is no constructor to call.
+  const auto method = [&](const char* name, Napi::Value (*body)(const ModelPtr&, const Napi::CallbackInfo&)) {
+    const auto call = [model, body](const Napi::CallbackInfo& info) { return body(model, info); };
+    object.Set(name, Napi::Function::New(env, call, name));
+  };
+  method("loadNext", load_next);
+  method("submit", submit);
+  method("step", step);
+  method("release", release);
+  method("close", close);
+  return object;
+}
+
+}  // namespace grok

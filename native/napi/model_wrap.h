@@ -1,0 +1,15 @@
+#pragma once
+
+#include <memory>
+
+#include "napi/engine_thread.h"
+#include "napi/napi_setup.h"
+#include "runtime/engine.h"
+
+namespace grok {
+
+// The object that lib/native.ts calls NativeModel. When it and all its methods are garbage, the engine is freed on its
+// own thread.
+Napi::Object wrap_model(Napi::Env env, std::shared_ptr<Engine> engine, std::shared_ptr<EngineThread> thread);
+
+}  // namespace grok
