@@ -54,12 +54,13 @@ JsonReader::JsonReader(std::string_view text, std::string name) : text_(text), n
 void JsonReader::fail(const std::string& expected) const {
   const std::string found =
       position_ < text_.size() ? printable(text_.substr(position_, 12)) : std::string("the end of the text");
-  throw Error(ErrorCode::bad_checkpoint, concat(name_, ": byte ", position_, ": expected ", expected, ", found ", found));
+  throw Error(ErrorCode::bad_checkpoint,
+              concat(name_, ": byte ", position_, ": expected ", expected, ", found ", found));
 }
 
 void JsonReader::skip_space() {
-  while (position_ < text_.size() && (text_[position_] == ' ' || text_[position_] == '\n' ||
-                                      text_[position_] == '\r' || text_[position_] == '\t'))
+  while (position_ < text_.size() &&
+         (text_[position_] == ' ' || text_[position_] == '\n' || text_[position_] == '\r' || text_[position_] == '\t'))
     ++position_;
 }
 

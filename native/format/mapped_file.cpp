@@ -127,8 +127,9 @@ MappedFile::MappedFile(std::string path) : path_(std::move(path)) {
   if (::fstat(file.number, &status) != 0)
     throw Error(ErrorCode::io, concat(path_, ": cannot be examined: ", reason(errno)));
   if (!S_ISREG(status.st_mode))
-    throw Error(ErrorCode::io, concat(path_, ": expected a file, found ",
-                                      S_ISDIR(status.st_mode) ? "a directory" : "something that is not a regular file"));
+    throw Error(ErrorCode::io,
+                concat(path_, ": expected a file, found ",
+                       S_ISDIR(status.st_mode) ? "a directory" : "something that is not a regular file"));
   if (status.st_size == 0)
     throw Error(ErrorCode::bad_checkpoint, concat(path_, ": the file is empty"), "Download it again.");
 

@@ -21,7 +21,8 @@ constexpr std::size_t kMaxRank = 8;
 
 constexpr const char* kNotOurs =
     "This is not a file of a Grok-1 checkpoint. Do not open it with Python's pickle either: that could run code.";
-constexpr const char* kResave = "Save the arrays again as C-ordered, little-endian float32, int8 or bfloat16, pickle protocol 4.";
+constexpr const char* kResave =
+    "Save the arrays again as C-ordered, little-endian float32, int8 or bfloat16, pickle protocol 4.";
 
 // Source: Python, Lib/pickletools.py
 enum class Op : unsigned char {
@@ -89,12 +90,11 @@ struct Quantized {
   std::optional<PickledTensor> parts;  // once it has its state
 };
 
-using Object =
-    std::variant<None, bool, std::int64_t, std::string, Payload, Tuple, Dict, Name, Dtype, Array, Quantized>;
+using Object = std::variant<None, bool, std::int64_t, std::string, Payload, Tuple, Dict, Name, Dtype, Array, Quantized>;
 
 constexpr std::array<const char*, std::variant_size_v<Object>> kKindNames = {
-    "None", "a bool", "an integer", "a string", "bytes", "a tuple", "a dict",
-    "a name", "a dtype", "an array", "a QuantizedWeight8bit"};
+    "None",    "a bool",   "an integer",           "a string", "bytes", "a tuple", "a dict", "a name",
+    "a dtype", "an array", "a QuantizedWeight8bit"};
 
 // ---------------------------------------------------------------- the reader
 
@@ -295,8 +295,9 @@ class PickleReader {
       case Op::stop: return false;
       default: {
         const auto code = static_cast<unsigned char>(op);
-        fail("an instruction of a Grok-1 pickle", concat("opcode ", int(code), " ", printable(std::string(1, char(code)))),
-             ErrorCode::bad_checkpoint, kNotOurs);
+        fail("an instruction of a Grok-1 pickle",
+             concat("opcode ", int(code), " ", printable(std::string(1, char(code)))), ErrorCode::bad_checkpoint,
+             kNotOurs);
       }
     }
     return true;
@@ -409,8 +410,7 @@ class PickleReader {
     if (as<std::int64_t>(state[0], "version 3 of a dtype's state") != 3)
       fail("version 3 of a dtype's state", describe(state[0]));
     const std::string& order = as<std::string>(state[1], "a byte order");
-    if (order == ">")
-      fail("little-endian numbers", "big-endian ones", ErrorCode::unsupported, kResave);
+    if (order == ">") fail("little-endian numbers", "big-endian ones", ErrorCode::unsupported, kResave);
     if (order != (dtype.type == DType::i8 ? "|" : "<")) fail("the byte order of the dtype", printable(order));
     for (std::size_t index = 2; index < 5; ++index) as<None>(state[index], "None: no fields, no subtype");
     for (std::size_t index = 5; index < 8; ++index) as<std::int64_t>(state[index], "an integer");
@@ -470,7 +470,8 @@ class PickleReader {
     const Object& object = objects_[stack_.back()];
     if (const auto* array = std::get_if<Array>(&object); array && array->view)
       return {.weight = *array->view, .scales = std::nullopt};
-    if (const auto* quantized = std::get_if<Quantized>(&object); quantized && quantized->parts) return *quantized->parts;
+    if (const auto* quantized = std::get_if<Quantized>(&object); quantized && quantized->parts)
+      return *quantized->parts;
     fail("an array or a QuantizedWeight8bit at the end", describe(stack_.back()));
   }
 

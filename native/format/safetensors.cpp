@@ -106,9 +106,8 @@ std::vector<Entry> read_header(const std::string& text, const std::string& label
 
 // Sorts the entries by place. The data must be covered from its first byte to its last, each byte once.
 void check_layout(std::vector<Entry>& entries, const std::string& label, std::uint64_t data_bytes) {
-  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
-    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
-  });
+  std::sort(entries.begin(), entries.end(),
+            [](const Entry& a, const Entry& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
   std::uint64_t covered = 0;
   for (const Entry& entry : entries) {
     const std::string place = label + ": " + printable(entry.name);
@@ -189,9 +188,10 @@ std::optional<std::string> base_of_scales(const std::string& name) {
 class Safetensors final : public TensorSource {
  public:
   explicit Safetensors(const std::string& path) {
-    if (fs::is_directory(path)) {
+    std::error_code ignored;
+    if (fs::is_directory(path, ignored)) {
       const fs::path directory(path);
-      if (fs::exists(directory / kFile)) {
+      if (fs::exists(directory / kFile, ignored)) {
         add_file(directory / kFile);
       } else {
         add_shards(directory);
@@ -257,7 +257,8 @@ class Safetensors final : public TensorSource {
     std::map<std::string, Place*> scales;  // of each base
     for (auto& [name, place] : tensors_)
       if (const auto base = base_of_scales(name))
-        if (!scales.emplace(*base, &place).second) problems.add(place.file + ": scales of " + printable(*base) + " twice");
+        if (!scales.emplace(*base, &place).second)
+          problems.add(place.file + ": scales of " + printable(*base) + " twice");
 
     for (auto& [name, place] : tensors_) {
       if (base_of_scales(name)) continue;

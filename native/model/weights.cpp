@@ -1,0 +1,254 @@
+#include "model/weights.h"
+
+#include <algorithm>
+#include <functional>
+#include <optional>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+
+#include "core/error.h"
+#include "core/printable.h"
+#include "format/problem_list.h"
+
+namespace grok {
+namespace {
+
+constexpr const char* kEmbedding = "language_model/in_out_embed/embeddings";
+constexpr const char* kFinalNorm = "language_model/rms_norm/scale";
+constexpr std::string_view kLayerPrefix = "transformer/decoder_layer_";
+
+// Source: xai-org/grok-1 model.py:DecoderLayer, MHABlock, DenseBlock, Router (the names that Haiku gives their modules)
+constexpr const char* kGate = "moe/linear/w";
+constexpr const char* kUp = "moe/linear_v/w";
+constexpr const char* kDown = "moe/linear_1/w";
+constexpr const char* kQuery = "multi_head_attention/query/w";
+constexpr const char* kKey = "multi_head_attention/key/w";
+constexpr const char* kValue = "multi_head_attention/value/w";
+constexpr const char* kAttentionOut = "multi_head_attention/linear/w";
+constexpr const char* kPreAttnNorm = "rms_norm/scale";
+constexpr const char* kPostAttnNorm = "rms_norm_1/scale";
+constexpr const char* kPreMoeNorm = "rms_norm_2/scale";
+constexpr const char* kPostMoeNorm = "rms_norm_3/scale";
+constexpr const char* kRouter = "router/w";
+
+std::string layer_name(int layer, const char* parameter) { return concat(kLayerPrefix, layer, "/", parameter); }
+
+// ---------------------------------------------------------------- binding
+
+// A place in Weights: what may be stored for it, and how that gets there.
+struct Place {
+  Shape shape;
+  bool is_quantized = false;
+  std::function<std::uint64_t(const StoredParameter&)> resident_bytes;
+  std::function<void(const StoredParameter&)> load;
+};
+
+class Places {
+ public:
+  Places(const GrokConfig& config, Backend& backend, Weights& weights) : backend_(backend) {
+    const auto vocab_size = std::uint64_t(config.vocab_size);
+    const auto d_model = std::uint64_t(config.d_model);
+    const auto d_ff = std::uint64_t(config.d_ff);
+    const auto num_experts = std::uint64_t(config.num_experts);
+    const std::uint64_t q_width = checked_mul(std::uint64_t(config.num_q_heads), std::uint64_t(config.head_dim));
+    const std::uint64_t kv_width = checked_mul(std::uint64_t(config.num_kv_heads), std::uint64_t(config.head_dim));
+
+    table(kEmbedding, {vocab_size, d_model}, weights.embedding);
+    vector(kFinalNorm, {d_model}, weights.final_norm);
+    weights.layers.clear();
+    weights.layers.resize(std::size_t(config.num_layers));
+    for (int layer = 0; layer < config.num_layers; ++layer) {
+      LayerWeights& of_layer = weights.layers[std::size_t(layer)];
+      matrix(layer_name(layer, kGate), {num_experts, d_model, d_ff}, of_layer.w_gate);
+      matrix(layer_name(layer, kUp), {num_experts, d_model, d_ff}, of_layer.w_up);
+      matrix(layer_name(layer, kDown), {num_experts, d_ff, d_model}, of_layer.w_down);
+      matrix(layer_name(layer, kQuery), {d_model, q_width}, of_layer.w_q);
+      matrix(layer_name(layer, kKey), {d_model, kv_width}, of_layer.w_k);
+      matrix(layer_name(layer, kValue), {d_model, kv_width}, of_layer.w_v);
+      matrix(layer_name(layer, kAttentionOut), {q_width, d_model}, of_layer.w_o);
+      vector(layer_name(layer, kPreAttnNorm), {d_model}, of_layer.pre_attn_norm);
+      vector(layer_name(layer, kPostAttnNorm), {d_model}, of_layer.post_attn_norm);
+      vector(layer_name(layer, kPreMoeNorm), {d_model}, of_layer.pre_moe_norm);
+      vector(layer_name(layer, kPostMoeNorm), {d_model}, of_layer.post_moe_norm);
+      vector(layer_name(layer, kRouter), {d_model, num_experts}, of_layer.router);
+    }
+  }
+
+  // Each place is taken once.
+  std::optional<Place> take(const std::string& name) {
+    auto entry = places_.extract(name);
+    if (entry.empty()) return std::nullopt;
+    return std::move(entry.mapped());
+  }
+
+  std::vector<std::string> names_left() const {
+    std::vector<std::string> names;
+    for (const auto& [name, place] : places_) names.push_back(name);
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+ private:
+  void table(const std::string& name, Shape shape, TablePtr& target) {
+    places_[name] = {
+        std::move(shape), false,
+        [backend = &backend_](const StoredParameter& stored) { return backend->table_bytes(stored.weight); },
+        [backend = &backend_, &target](const StoredParameter& stored) { target = backend->load_table(stored.weight); }};
+  }
+
+  void vector(const std::string& name, Shape shape, BufferPtr& target) {
+    places_[name] = {std::move(shape), false, [](const StoredParameter& stored) { return stored.weight.size_bytes(); },
+                     [backend = &backend_, &target](const StoredParameter& stored) {
+                       target = backend->load_vector(stored.weight);
+                     }};
+  }
+
+  void matrix(const std::string& name, Shape shape, MatrixPtr& target) {
+    places_[name] = {std::move(shape), true,
+                     [backend = &backend_](const StoredParameter& stored) {
+                       return backend->matrix_bytes({stored.weight, *stored.scales});
+                     },
+                     [backend = &backend_, &target](const StoredParameter& stored) {
+                       target = backend->load_matrix({stored.weight, *stored.scales});
+                     }};
+  }
+
+  Backend& backend_;
+  std::unordered_map<std::string, Place> places_;
+};
+
+std::string describe(const TensorView& tensor) { return concat(name_of(tensor.dtype), " ", to_string(tensor.shape)); }
+
+// Scales are [.., num_groups, d_out] for a weight [.., d_in, d_out], with any number of groups that divides d_in.
+bool scales_fit(const TensorView& scales, const Shape& weight_shape) {
+  const std::size_t rank = weight_shape.size();
+  if (scales.dtype != DType::bf16 || scales.shape.size() != rank) return false;
+  for (std::size_t axis = 0; axis < rank; ++axis)
+    if (axis != rank - 2 && scales.shape[axis] != weight_shape[axis]) return false;
+  const std::uint64_t num_groups = scales.shape[rank - 2];
+  return num_groups > 0 && weight_shape[rank - 2] % num_groups == 0;
+}
+
+void check(const StoredParameter& stored, const Place& place, ProblemList& problems) {
+  const std::string where = stored.file + ": " + stored.name + ": ";
+  const TensorView expected{.dtype = place.is_quantized ? DType::i8 : DType::f32, .shape = place.shape};
+  if (stored.weight.dtype != expected.dtype || stored.weight.shape != expected.shape)
+    problems.add(where + "expected " + describe(expected) + ", found " + describe(stored.weight));
+  if (!place.is_quantized) {
+    if (stored.scales) problems.add(where + "expected no scales, found " + describe(*stored.scales));
+    return;
+  }
+  if (!stored.scales) {
+    problems.add(where + "expected scales, found none");
+  } else if (!scales_fit(*stored.scales, place.shape)) {
+    Shape one_group = place.shape;
+    one_group[one_group.size() - 2] = 1;
+    problems.add(where + "expected scales bf16 " + to_string(one_group) + ", or with more groups along axis " +
+                 concat(one_group.size() - 2, " that divide ", place.shape[place.shape.size() - 2]) + ", found " +
+                 describe(*stored.scales));
+  }
+}
+
+// ---------------------------------------------------------------- what shapes say
+
+const Shape& shape_of(const TensorSource& source, const std::string& name, std::size_t rank) {
+  const StoredParameter* parameter = source.find(name);
+  if (!parameter)
+    throw Error(ErrorCode::bad_checkpoint, "expected the parameter " + name + ", found none of that name",
+                "The parameters of a Grok-1 checkpoint are listed in docs/CHECKPOINT.md.");
+  if (parameter->weight.shape.size() != rank)
+    throw Error(ErrorCode::bad_checkpoint,
+                concat(parameter->file, ": ", name, ": expected ", rank, " axes, found ", describe(parameter->weight)));
+  return parameter->weight.shape;
+}
+
+int as_size(const std::string& name, std::uint64_t size) {
+  constexpr std::uint64_t kMax = 1 << 30;
+  if (size > kMax)
+    throw Error(ErrorCode::bad_checkpoint, concat(name, ": expected axes of at most ", kMax, ", found ", size));
+  return int(size);
+}
+
+// One more than the highest layer that any parameter names.
+int count_layers(const TensorSource& source) {
+  int num_layers = 0;
+  for (const StoredParameter& parameter : source.parameters()) {
+    if (!parameter.name.starts_with(kLayerPrefix)) continue;
+    constexpr std::size_t kMaxDigits = 6;
+    int layer = 0;
+    std::size_t num_digits = 0;
+    for (const char character : std::string_view(parameter.name).substr(kLayerPrefix.size(), kMaxDigits)) {
+      if (character < '0' || character > '9') break;
+      layer = layer * 10 + (character - '0');
+      ++num_digits;
+    }
+    if (num_digits > 0) num_layers = std::max(num_layers, layer + 1);
+  }
+  return num_layers;
+}
+
+}  // namespace
+
+std::vector<std::string> parameter_names(int num_layers) {
+  std::vector<std::string> names = {kEmbedding, kFinalNorm};
+  for (int layer = 0; layer < num_layers; ++layer)
+    for (const char* parameter : {kGate, kUp, kDown, kQuery, kKey, kValue, kAttentionOut, kPreAttnNorm, kPostAttnNorm,
+                                  kPreMoeNorm, kPostMoeNorm, kRouter})
+      names.push_back(layer_name(layer, parameter));
+  // A module has one parameter, and '/' sorts before what continues a module's name ('_', digits). So sorting whole names
+  // sorts module paths.
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::vector<BoundWeight> bind_weights(const GrokConfig& config, const TensorSource& source, Backend& backend,
+                                      Weights& weights) {
+  Places places(config, backend, weights);
+  ProblemList problems;
+  std::vector<std::pair<const StoredParameter*, Place>> bound;
+  for (const StoredParameter& stored : source.parameters()) {
+    std::optional<Place> place = places.take(stored.name);
+    if (!place) {
+      problems.add(stored.file + ": " + printable(stored.name) + " is not a parameter of this network");
+      continue;
+    }
+    check(stored, *place, problems);
+    bound.emplace_back(&stored, std::move(*place));
+  }
+  for (const std::string& name : places.names_left()) problems.add(name + ": missing");
+  problems.throw_if_any("the checkpoint, " + source.description() + ", does not fit the network:");
+
+  std::vector<BoundWeight> result;
+  for (auto& [stored, place] : bound) {
+    const std::uint64_t scales_bytes = stored->scales ? stored->scales->size_bytes() : 0;
+    result.push_back({.name = stored->name,
+                      .file = stored->file,
+                      .stored_bytes = checked_add(stored->weight.size_bytes(), scales_bytes),
+                      .resident_bytes = place.resident_bytes(*stored),
+                      .load = [stored, load = std::move(place.load)] {
+                        load(*stored);
+                        // The backend has its own copy now.
+                        stored->weight.drop();
+                        if (stored->scales) stored->scales->drop();
+                      }});
+  }
+  return result;
+}
+
+DerivedSizes derive_sizes(const TensorSource& source) {
+  const std::string gate = layer_name(0, kGate), query = layer_name(0, kQuery), key = layer_name(0, kKey);
+  const Shape& embedding_shape = shape_of(source, kEmbedding, 2);
+  const Shape& gate_shape = shape_of(source, gate, 3);
+  const Shape& query_shape = shape_of(source, query, 2);
+  const Shape& key_shape = shape_of(source, key, 2);
+  return {.num_layers = count_layers(source),
+          .vocab_size = as_size(kEmbedding, embedding_shape[0]),
+          .d_model = as_size(kEmbedding, embedding_shape[1]),
+          .d_ff = as_size(gate, gate_shape[2]),
+          .num_experts = as_size(gate, gate_shape[0]),
+          .q_width = as_size(query, query_shape[1]),
+          .kv_width = as_size(key, key_shape[1])};
+}
+
+}  // namespace grok
