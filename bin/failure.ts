@@ -58,10 +58,8 @@ export function failureOf(error: unknown): Failure {
   if (!(error instanceof Error)) return { code: 'GROK_INTERNAL', message: String(error) };
 
   const { code, hint } = error as { code?: unknown; hint?: unknown };
-  // The library refuses options with RangeErrors and TypeErrors in its own phrase; others of these classes are bugs.
-  const refusesOption = /^(Expected|Unknown) /.test(error.message) && ['RangeError', 'TypeError'].includes(error.name);
   return {
-    code: typeof code === 'string' ? code : refusesOption ? 'GROK_INVALID_ARGUMENT' : 'GROK_INTERNAL',
+    code: typeof code === 'string' ? code : 'GROK_INTERNAL',
     message: error.message || error.name,
     ...(typeof hint === 'string' && hint !== '' && { hint }),
   };

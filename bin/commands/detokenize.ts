@@ -17,7 +17,7 @@ export function makeDetokenizeCommand(host: Host): Command {
     .description('Prints the text of token ids, which may be separated by spaces, commas or line breaks.')
     .argument('[ids...]', 'token ids (none or -: stdin)')
     .option('-f, --file <path>', 'read the ids from a file')
-    .option('--json', 'the text as JSON');
+    .option('--json', 'the text as one JSON object');
   addCheckpointOptions(command);
   addOutputOptions(command);
   return command.action(async (words: string[]) => {

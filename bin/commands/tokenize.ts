@@ -16,15 +16,16 @@ export function makeTokenizeCommand(host: Host): Command {
     .description('Prints the token ids of a text on one line.')
     .argument('[text...]', 'its words joined by a space (none or -: stdin)')
     .option('-f, --file <path>', 'read the text from a file')
-    .option('--json', 'ids and the text of each as JSON');
+    .option('--json', 'ids and their pieces as one JSON object');
   addCheckpointOptions(command);
   addOutputOptions(command);
   return command.action(async (words: string[]) => {
     const flags = flagsOf<TokenizeFlags>(command);
     const text = await readInput(host, words, flags.file, 'a text');
     const tokenizer = await loadTokenizer(host, flags);
-    const ids = [...tokenizer.encode(text)];
+    const ids = tokenizer.encode(text);
     const printer = new Printer(host, flags);
-    await (flags.json ? printer.json({ ids, count: ids.length }) : printer.line(ids.join(' ')));
+    if (flags.json) await printer.json({ ids, pieces: ids.map((id) => tokenizer.piece(id)) });
+    else await printer.line(ids.join(' '));
   });
 }

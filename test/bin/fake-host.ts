@@ -104,6 +104,7 @@ function fakeLibrary(calls: Call[]): Record<keyof Library, unknown> {
         called('loadTokenizer', ...args);
         return {
           encode: (text: string) => [...text].map((letter) => letter.codePointAt(0)),
+          piece: (id: number) => String.fromCodePoint(id),
           decode: (ids: number[]) => String.fromCodePoint(...ids),
         };
       },

@@ -1,0 +1,64 @@
+import { describe, expect, it } from 'vitest';
+import { grokError, INSPECTION, invoke } from '../fake-host.js';
+
+describe('grok-run inspect', () => {
+  it('refuses two paths', async () => {
+    const { exitCode, stderr } = await invoke(['inspect', './a', '-m', './b']);
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain('Expected a path or --model, found both');
+  });
+
+  it('passes on what is wrong with a checkpoint', async () => {
+    const inspect = () => Promise.reject(grokError('GROK_BAD_CHECKPOINT', 'tensor00003_000 is 12 bytes short'));
+    const { exitCode, stdout, stderr } = await invoke(['inspect', './a'], { library: { inspect } });
+    expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: '' });
+    expect(stderr).toBe('grok-run: GROK_BAD_CHECKPOINT: tensor00003_000 is 12 bytes short\n');
+  });
+
+  it('says by how much a model does not fit', async () => {
+    const memory = { ...INSPECTION.memory, available: 8 * 2 ** 20 };
+    const { exitCode, stdout } = await invoke(['inspect'], {
+      library: { inspect: async () => ({ ...INSPECTION, memory }) },
+    });
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain('it does not fit: 10.0 MiB are missing');
+  });
+
+  it('asks for the memory that the flags mean', async () => {
+    const { calls } = await invoke(['inspect', './a', '-c', '128', '--max-ram', '1GiB', '--threads', '2', '-d', 'cpu']);
+    expect(calls).toEqual([
+      { name: 'inspect', args: ['./a', { contextSize: 128, memoryLimit: 2 ** 30, threads: 2, device: 'cpu' }] },
+    ]);
+  });
+
+  it('shows checkpoint, configuration, tensors and memory', async () => {
+    const { stdout } = await invoke(['inspect', './a']);
+    expect(stdout).toContain('parameters     11.7M, 4.6M used per token');
+    expect(stdout).toContain('num_kv_heads  2');
+    expect(stdout).toMatch(/needed +18\.0 MiB/);
+    expect(stdout).toContain('it fits');
+    expect(stdout).not.toContain('\u001b');
+  });
+
+  it('counts tensors that differ in their layer alone, and lists each with --tensors', async () => {
+    const row = 'i8  8 x 256 x 512';
+    expect((await invoke(['inspect'])).stdout).toContain(
+      `2  transformer/decoder_layer_*/moe/linear/w  ${row}  2.0 MiB`,
+    );
+    const { stdout } = await invoke(['inspect', '--tensors']);
+    for (const layer of [0, 1]) expect(stdout).toContain(`1  transformer/decoder_layer_${layer}/moe/linear/w  ${row}`);
+  });
+
+  it('prints everything as one JSON object', async () => {
+    expect(JSON.parse((await invoke(['inspect', '--json'])).stdout)).toEqual(INSPECTION);
+  });
+
+  it('has colours on a terminal, unless they are not wanted', async () => {
+    expect((await invoke(['inspect'], { terminals: ['stdout'] })).stdout).toContain('\u001b[32mit fits');
+    expect((await invoke(['inspect'], { env: { FORCE_COLOR: '1' } })).stdout).toContain('\u001b[');
+    expect((await invoke(['inspect', '--no-color'], { terminals: ['stdout'] })).stdout).not.toContain('\u001b');
+    expect((await invoke(['inspect'], { terminals: ['stdout'], env: { NO_COLOR: '1' } })).stdout).not.toContain(
+      '\u001b',
+    );
+  });
+});
