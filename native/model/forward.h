@@ -28,8 +28,8 @@ using Observer = std::function<void(const char* name, int layer, const float* da
 
 struct ForwardOptions {
   // Asked before each layer: true ends the pass with ErrorCode::cancelled. The batch's cache entries are then undefined.
-  std::function<bool()> should_stop;
-  Observer observer;
+  std::function<bool()> should_stop = nullptr;
+  Observer observer = nullptr;
 };
 
 // The forward pass, for every backend: logits of batch.output_rows land in workspace.logits [num_outputs, vocab_size].
