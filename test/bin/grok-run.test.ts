@@ -1,0 +1,342 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+// The program as it is installed: compiled, in a process of its own, with the real addon and the embedded model.
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const PROGRAM = join(ROOT, 'dist/bin/grok-run.js');
+const EMBEDDED = join(ROOT, 'models/grok-tiny');
+
+let folder: string;
+beforeAll(() => {
+  execFileSync('npm', ['run', '--silent', 'build:ts'], { cwd: ROOT, stdio: 'inherit' });
+  folder = mkdtempSync(join(tmpdir(), 'grok-run-cli-'));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function cleanEnv(extra: Record<string, string> = {}): NodeJS.ProcessEnv {
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('GROK_') && name !== 'FORCE_COLOR');
+  return { ...Object.fromEntries(inherited), ...extra };
+}
+
+const usedArguments = new Set<string>();
+
+function start(args: readonly string[], env: Record<string, string> = {}) {
+  for (const argument of args) usedArguments.add(argument);
+  const startedAt = performance.now();
+  const child = spawn(process.execPath, [PROGRAM, ...args], { cwd: folder, env: cleanEnv(env) });
+  const pieces: string[] = [];
+  let stderr = '';
+  let firstTextMs = Number.POSITIVE_INFINITY;
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    if (pieces.length === 0) firstTextMs = performance.now() - startedAt;
+    pieces.push(text);
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  const ended = once(child, 'close').then(([code, signal]) => ({
+    code: code as number | null,
+    signal: signal as string | null,
+    stdout: pieces.join(''),
+    stderr,
+    pieces,
+    firstTextMs,
+    totalMs: performance.now() - startedAt,
+  }));
+  return { child, ended };
+}
+
+/** Runs to the end; `stdin` is what is piped in. */
+async function run(
+  args: readonly string[],
+  { stdin = '', env = {} }: { stdin?: string; env?: Record<string, string> } = {},
+) {
+  const { child, ended } = start(args, env);
+  child.stdin.end(stdin);
+  return await ended;
+}
+
+describe('grok-run, asked wrongly', () => {
+  it.each([
+    [['--temprature', '1', 'x'], 'Did you mean --temperature?'],
+    [['inspet'], 'did you mean inspect?'],
+    [['-n', 'many', 'x'], 'Expected a number'],
+    [['--temperature', '-1', 'x'], '`temperature`'],
+    [['--top-p', '1.5', 'x'], '`topP`'],
+    [['--logprobs', '99', '--json', 'x'], '`logprobs`'],
+    [['--logit-bias', '99999999=1', 'x'], '`logitBias`'],
+    [['-c', '0', 'x'], '`contextSize`'],
+    [['detokenize', '99999999'], 'vocabulary'],
+  ])('ends with 2 and one line: %j', async (args, message) => {
+    const { code, stdout, stderr } = await run(args);
+    expect(stderr).toContain(message);
+    if (!args.includes('--json')) expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+  });
+
+  it('ends with 2 when there is no prompt at all', async () => {
+    const { code, stderr } = await run([]);
+    expect(code).toBe(2);
+    expect(stderr).toContain('Expected a prompt on stdin, found nothing');
+  });
+});
+
+describe('grok-run, failing', () => {
+  it('ends with 1, a code, a fix and no stack when the model is not there', async () => {
+    const { code, stdout, stderr } = await run(['-m', './absent', 'x']);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toMatch(/^grok-run: GROK_NOT_FOUND: .*absent.*\n$/);
+    expect(stderr).not.toContain('    at ');
+  });
+
+  it('shows the stack with --verbose', async () => {
+    const { code, stderr } = await run(['-m', './absent', 'x', '--verbose']);
+    expect(code).toBe(1);
+    expect(stderr).toContain('    at ');
+  });
+
+  it('writes nothing but a JSON object to stderr with --json', async () => {
+    for (const args of [
+      ['-m', './absent', 'x', '--json'],
+      ['inspect', './absent', '--json'],
+      ['-n', '100000000', 'x', '--jsonl'],
+    ]) {
+      const { code, stdout, stderr } = await run(args);
+      const { error } = JSON.parse(stderr);
+      expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+      expect(error.code).toMatch(/^GROK_(NOT_FOUND|CONTEXT_OVERFLOW)$/);
+      expect(error.message).not.toBe('');
+    }
+  });
+
+  it('refuses a model that does not fit --max-ram before it reads it', async () => {
+    const { code, stderr } = await run(['--max-ram', '1MiB', 'x']);
+    expect(code).toBe(1);
+    expect(stderr).toContain('GROK_OUT_OF_MEMORY');
+  });
+
+  it('says why there is no CUDA when CUDA is asked for, and doctor does, too', async () => {
+    const { code, stderr } = await run(['-d', 'cuda', 'x']);
+    if (code === 0) return; // this machine has it
+    expect(code).toBe(1);
+    expect(stderr).toContain('GROK_CUDA_UNAVAILABLE');
+    const doctor = await run(['doctor', '--device', 'cuda', '--json']);
+    expect(doctor.code).toBe(1);
+    expect(JSON.parse(doctor.stdout).checks).toContainEqual(
+      expect.objectContaining({ name: 'cuda', status: 'problem' }),
+    );
+  });
+});
+
+describe('grok-run, stopped', () => {
+  it('ends quietly with 0 when its reader has enough', async () => {
+    const { child, ended } = start(['-m', EMBEDDED, '-n', '400', '--ignore-eos', 'Once upon a time']);
+    child.stdin.end();
+    await once(child.stdout, 'data');
+    child.stdout.destroy();
+    const { code, signal, stderr } = await ended;
+    expect({ code, signal, stderr }).toEqual({ code: 0, signal: null, stderr: '' });
+  });
+
+  it('ends at once with 130 and what was printed on Ctrl+C', async () => {
+    const { child, ended } = start(['-m', EMBEDDED, '-n', '480', '--ignore-eos', 'Once upon a time']);
+    child.stdin.end();
+    await once(child.stdout, 'data');
+    const interruptedAt = performance.now();
+    child.kill('SIGINT');
+    const { code, signal, stdout, stderr } = await ended;
+    expect({ code, signal, stderr }).toEqual({ code: 130, signal: null, stderr: '' });
+    expect(stdout).not.toBe('');
+    expect(performance.now() - interruptedAt).toBeLessThan(1000);
+  });
+
+  it('ends with 130 on Ctrl+C while it waits for stdin', async () => {
+    const { child, ended } = start(['-']);
+    // Nothing is printed that would show that it waits; a process that starts takes less than this.
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    child.kill('SIGINT');
+    expect(await ended).toMatchObject({ code: 130, stdout: '', stderr: '' });
+  });
+});
+
+describe('grok-run', () => {
+  it('streams a text from the embedded model, and says on one line of stderr that it is a toy', async () => {
+    const { code, stdout, stderr, pieces, firstTextMs } = await run(['-n', '100', '--ignore-eos', 'Once upon a time']);
+    expect(code).toBe(0);
+    expect(stdout.trim().length).toBeGreaterThan(50);
+    expect(stdout.endsWith('\n')).toBe(true);
+    expect(pieces.length).toBeGreaterThan(10);
+    expect(stderr).toMatch(/^grok-run: this is the embedded toy.* grok-run -m .*\n$/);
+    console.log(`first text ${firstTextMs.toFixed(0)} ms after the start of the process`);
+  });
+
+  it('has its first text within a second of its start', async () => {
+    // The best of three: the machine may be busy with something else.
+    let best = Number.POSITIVE_INFINITY;
+    for (let attempt = 0; attempt < 3 && best > 1000; attempt++) {
+      best = Math.min(best, (await run(['-n', '8', 'Once upon a time'])).firstTextMs);
+    }
+    expect(best).toBeLessThan(1000);
+  });
+
+  it('prints the same text for the same seed, streamed or not, from words, stdin or a file', async () => {
+    const prompt = 'The little dog';
+    const file = join(folder, 'prompt.txt');
+    writeFileSync(file, `${prompt}\n`);
+    const flags = ['--seed', '7', '-n', '24', '-q'];
+    const texts = [
+      await run([...flags, ...prompt.split(' ')]),
+      await run([...flags, '-'], { stdin: `${prompt}\n` }),
+      await run(flags, { stdin: prompt }),
+      await run([...flags, '--file', file]),
+      await run([...flags, '--no-stream', prompt]),
+      await run(['run', ...flags, prompt]),
+      await run([...flags, '--', prompt]),
+      await run([...flags, '--echo', prompt]),
+      await run([...flags, '--no-echo', prompt]),
+    ].map(({ code, stdout, stderr }, index) => {
+      expect({ index, code, stderr }).toEqual({ index, code: 0, stderr: '' });
+      return stdout;
+    });
+    const echoed = texts.splice(7, 1)[0];
+    expect(new Set(texts).size).toBe(1);
+    expect(echoed).toBe(`${prompt}${texts[0]}`);
+    expect((await run(['--seed', '8', '-n', '24', '-q', prompt])).stdout).not.toBe(texts[0]);
+  });
+
+  it('obeys every flag of sampling', async () => {
+    const greedy = ['-q', '-n', '12', '--ignore-eos', '-t', '0', 'The little dog'];
+    const plain = (await run(greedy)).stdout;
+    expect((await run(['-q', '-n', '12', '--ignore-eos', '--top-k', '1', 'The little dog'])).stdout).toBe(plain);
+    expect((await run(['-q', '-n', '12', '--ignore-eos', '--top-p', '0', 'The little dog'])).stdout).toBe(plain);
+    expect((await run(['-q', '-n', '12', '--ignore-eos', '--min-p', '1', 'The little dog'])).stdout).toBe(plain);
+    const [first] = JSON.parse((await run([...greedy, '--json'])).stdout).tokenIds;
+    const biased = JSON.parse((await run([...greedy, '--json', '--logit-bias', `${first}=-1000`])).stdout);
+    expect(biased.tokenIds[0]).not.toBe(first);
+    const longer = ['-q', '-n', '60', '--ignore-eos', '-t', '0', 'The little dog'];
+    const long = (await run(longer)).stdout;
+    for (const penalty of ['--repeat-penalty', '--presence-penalty', '--frequency-penalty']) {
+      expect((await run([...longer, penalty, '1.9'])).stdout, penalty).not.toBe(long);
+    }
+  });
+
+  it('stops before any of the stop texts', async () => {
+    const { stdout } = await run(['-q', '-t', '0', '-n', '60', '--stop', 'e', '--stop', 'a', 'The little dog']);
+    expect(stdout).not.toMatch(/[ea]/);
+  });
+
+  it('prints a completion as JSON, with log-probabilities when asked', async () => {
+    const { code, stdout } = await run(['-n', '4', '--ignore-eos', '--seed', '3', '--logprobs', '2', '--json', 'Once']);
+    expect(code).toBe(0);
+    const completion = JSON.parse(stdout);
+    expect(completion).toMatchObject({ finishReason: 'length', seed: 3, usage: { completionTokens: 4 } });
+    expect(completion.tokenIds).toHaveLength(4);
+    expect(completion.logprobs).toHaveLength(4);
+    expect(completion.logprobs[0].top).toHaveLength(2);
+  });
+
+  it('prints pieces as JSON lines that add up to the completion', async () => {
+    const flags = ['-n', '16', '--ignore-eos', '--seed', '3', 'Once'];
+    const lines = (await run([...flags, '--jsonl'])).stdout.trimEnd().split('\n');
+    const chunks = lines.map((line) => JSON.parse(line));
+    const last = chunks.pop();
+    const completion = JSON.parse((await run([...flags, '--json'])).stdout);
+    expect(chunks.map(({ text }) => text).join('')).toBe(completion.text);
+    expect(chunks.flatMap(({ tokenIds }) => tokenIds)).toEqual(completion.tokenIds);
+    expect(last).toMatchObject({ finishReason: 'length', seed: 3, usage: completion.usage });
+  });
+
+  it('tells timings and the seed with --verbose', async () => {
+    const { stderr } = await run(['-m', EMBEDDED, '-v', '-n', '8', '--ignore-eos', '--seed', '12', 'Once']);
+    expect(stderr).toMatch(/^device +cpu/m);
+    expect(stderr).toMatch(/^load +\d/m);
+    expect(stderr).toMatch(/^prefill +\d+ tokens in/m);
+    expect(stderr).toMatch(/^decode +8 tokens in .* tokens\/s$/m);
+    expect(stderr).toMatch(/^seed +12$/m);
+  });
+
+  it('runs a named model with a named tokenizer, by flags or environment', async () => {
+    const flags = [
+      '-q',
+      '--seed',
+      '1',
+      '-n',
+      '8',
+      '-c',
+      '64',
+      '--threads',
+      '1',
+      '-d',
+      'cpu',
+      '--max-ram',
+      '4GiB',
+      'Once',
+    ];
+    const tokenizer = join(EMBEDDED, 'tokenizer.model');
+    const named = await run(['-m', EMBEDDED, '--tokenizer', tokenizer, '--no-progress', '--no-color', ...flags]);
+    expect(named).toMatchObject({ code: 0, stderr: '' });
+    const env = {
+      GROK_RUN_MODEL: EMBEDDED,
+      GROK_RUN_TOKENIZER: tokenizer,
+      GROK_RUN_THREADS: '1',
+      GROK_RUN_DEVICE: 'cpu',
+    };
+    expect((await run(['--seed', '1', '-n', '8', 'Once'], { env })).stdout).toBe(named.stdout);
+  });
+
+  it('prints its version', async () => {
+    expect((await run(['-V'])).stdout).toMatch(/^\d+\.\d+\.\d+\S*\n$/);
+  });
+});
+
+describe('the other commands', () => {
+  it('inspect: sizes that agree with each other', async () => {
+    const { code, stdout, stderr } = await run(['inspect', '--json']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const { config, tensors, memory, tokenizer } = JSON.parse(stdout);
+    expect(tensors).toHaveLength(2 + 12 * config.numLayers);
+    expect(memory.total).toBe(memory.weights + memory.kvCache + memory.workspace);
+    expect(tokenizer).toMatch(/tokenizer\.model$/);
+    const text = await run(['inspect', EMBEDDED, '--tensors']);
+    for (const { name } of tensors) expect(text.stdout).toContain(name);
+  });
+
+  it('doctor: this machine is well', async () => {
+    const { code, stdout, stderr } = await run(['doctor', '-m', EMBEDDED]);
+    expect({ code, stderr, stdout }).toEqual({ code: 0, stderr: '', stdout: expect.stringMatching(/^ok +model /m) });
+  });
+
+  it('tokenize and detokenize: there and back', async () => {
+    const text = 'Once upon a time, there was a 狐狸 🦊.';
+    const { stdout: ids, stderr } = await run(['tokenize', text]);
+    expect(stderr).toBe('');
+    expect(ids).toMatch(/^\d+( \d+)*\n$/);
+    expect((await run(['detokenize'], { stdin: ids })).stdout).toBe(`${text}\n`);
+    const { ids: same, pieces } = JSON.parse((await run(['tokenize', '--json'], { stdin: text })).stdout);
+    expect(same.join(' ')).toBe(ids.trim());
+    expect(pieces).toHaveLength(same.length);
+  });
+
+  it('score: a story is likelier than the same words in disorder', async () => {
+    const perplexity = async (text: string): Promise<number> =>
+      JSON.parse((await run(['score', '--json'], { stdin: text })).stdout).perplexity;
+    const story = await perplexity('Once upon a time there was a little girl.');
+    const disorder = await perplexity('girl a time little. was Once upon a there');
+    expect(story).toBeLessThan(disorder / 2);
+  });
+});
+
+describe('the help', () => {
+  it('has no flag that the tests above did not use', async () => {
+    const { stdout } = await run(['--help']);
+    const documented = [...stdout.matchAll(/^ {2}(?:(-\w), )?(--[a-z-]+)/gm)].map(([, short, long]) => [short, long]);
+    expect(documented.length).toBeGreaterThan(20);
+    expect(documented.filter((names) => !names.some((name) => name && usedArguments.has(name)))).toEqual([]);
+  });
+});
