@@ -13,7 +13,7 @@ constexpr int kDefaultPrefillChunk = 256;  // enough rows for a weight to be reu
 constexpr int kMostPrefillChunk = 1 << 16;
 
 // Grok-1's logits are half a megabyte a row. A chunk of a prompt whose every row is wanted shrinks to fit in this.
-constexpr std::uint64_t kMostLogitsBytes = 64 << 20;
+constexpr std::uint64_t kMostLogitsBytes = 32 << 20;
 
 int option(const char* name, int value, int most, int standard) {
   if (value < 0 || value > most)
