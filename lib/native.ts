@@ -1,4 +1,8 @@
-/** The addon's surface as types. Nothing else in lib/ touches the .node file. */
+import { createRequire } from 'node:module';
+import { GrokError } from './errors.js';
+import { packageRoot } from './package-root.js';
+
+/** The addon's surface as types, and its loader. Nothing else in lib/ touches the .node file. */
 
 /** Mirrors `EngineOptions` in native/runtime/engine.h; 0 and '' mean the engine's own default. */
 export interface NativeOpenOptions {
@@ -126,4 +130,83 @@ export interface NativeAddon {
   cudaUnavailable(): string;
   /** Every code an error of the addon can carry. */
   errorCodes(): string[];
+}
+
+/** What the addon says of itself and of this machine. */
+export interface Diagnosis {
+  /** Path of the .node file. */
+  readonly binary: string;
+  /** Instruction sets with kernels in this binary that this CPU runs, best first. */
+  readonly cpuIsas: readonly string[];
+  /** Why CUDA cannot be used, or '' when it can. */
+  readonly cudaUnavailable: string;
+}
+
+/** @throws {GrokError} GROK_NO_BINARY */
+export function diagnose(): Diagnosis {
+  const addon = loadNative();
+  return {
+    binary: addonLoader().resolve(packageRoot),
+    cpuIsas: addon.cpuIsas(),
+    cudaUnavailable: addon.cudaUnavailable(),
+  };
+}
+
+interface AddonLoader {
+  (directory: string): NativeAddon;
+  resolve(directory: string): string;
+}
+
+function addonLoader(): AddonLoader {
+  return createRequire(import.meta.url)('node-gyp-build') as AddonLoader;
+}
+
+let loadedAddon: NativeAddon | undefined;
+
+/** Loads the addon at the first call: importing the library must work where no binary does. */
+export function loadNative(): NativeAddon {
+  loadedAddon ??= loadFrom(packageRoot);
+  return loadedAddon;
+}
+
+/** Exported for its test. `directory` is searched as node-gyp-build does: build/Release first, then prebuilds/. */
+export function loadFrom(directory: string): NativeAddon {
+  try {
+    return addonLoader()(directory);
+  } catch (error) {
+    const loaderSays = error instanceof Error ? error.message.trim() : String(error);
+    const details = {
+      platform: process.platform,
+      arch: process.arch,
+      libc: libcOfThisProcess(),
+      node: process.version,
+      directory,
+      loader: loaderSays,
+    };
+    const machine = `${details.platform}-${details.arch}, ${details.libc}, Node ${details.node}`;
+    throw new GrokError(`The native part of grok-run cannot be loaded on ${machine}: ${loaderSays}`, {
+      code: 'GROK_NO_BINARY',
+      hint: hintFor(details.libc),
+      details,
+      cause: error,
+    });
+  }
+}
+
+function hintFor(libc: string): string {
+  const supported =
+    process.platform === 'linux' && (process.arch === 'x64' || process.arch === 'arm64') && libc !== 'musl';
+  if (!supported) return 'grok-run runs on Linux with glibc, x64 or arm64: use such a machine or container.';
+  return (
+    'Possible solutions: in a clone, build it with `npm run build` (Debian packages: cmake, g++); in a bundled ' +
+    'application, mark grok-run as external; with an older glibc than the message asks for, build from source.'
+  );
+}
+
+/** "glibc 2.36", "musl", or "no glibc" off Linux. */
+function libcOfThisProcess(): string {
+  if (process.platform !== 'linux') return 'no glibc';
+  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
+  const glibc = report?.header?.glibcVersionRuntime;
+  return glibc ? `glibc ${glibc}` : 'musl';
 }

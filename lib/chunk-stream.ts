@@ -1,0 +1,71 @@
+import type { Chunk } from './completion.js';
+
+// About a screenful of text ahead of a reader that does not keep up.
+const unreadLimit = 256;
+
+/** Chunks on their way to the one who reads them. */
+export class ChunkStream implements AsyncIterableIterator<Chunk, undefined> {
+  readonly #unread: Chunk[] = [];
+  readonly #readers: PromiseWithResolvers[] = [];
+  #state: { open: true } | { open: false; error?: unknown; failed: boolean } = { open: true };
+  readonly #onRead: () => void;
+  readonly #onReturn: () => void;
+
+  /** `onRead`: someone asks for a chunk. `onReturn`: nobody will again. */
+  constructor(hooks: { onRead: () => void; onReturn: () => void }) {
+    this.#onRead = hooks.onRead;
+    this.#onReturn = hooks.onReturn;
+  }
+
+  get isFull(): boolean {
+    return this.#unread.length >= unreadLimit;
+  }
+
+  push(chunk: Chunk): void {
+    if (!this.#state.open) return;
+    const reader = this.#readers.shift();
+    if (reader) reader.resolve({ done: false, value: chunk });
+    else this.#unread.push(chunk);
+  }
+
+  /** What is unread can still be read. */
+  end(): void {
+    if (!this.#state.open) return;
+    this.#state = { open: false, failed: false };
+    for (const reader of this.#readers.splice(0)) reader.resolve({ done: true, value: undefined });
+  }
+
+  /** What is unread is dropped: an abort takes effect at once. */
+  fail(error: unknown): void {
+    if (!this.#state.open) return;
+    this.#state = { open: false, failed: true, error };
+    this.#unread.length = 0;
+    for (const reader of this.#readers.splice(0)) reader.reject(error);
+  }
+
+  next(): Promise<IteratorResult<Chunk, undefined>> {
+    const value = this.#unread.shift();
+    this.#onRead();
+    if (value) return Promise.resolve({ done: false, value });
+    if (this.#state.open) return new Promise((resolve, reject) => this.#readers.push({ resolve, reject }));
+    if (this.#state.failed) return Promise.reject(this.#state.error);
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  /** `break` in a `for await`. */
+  return(): Promise<IteratorResult<Chunk, undefined>> {
+    this.#onReturn();
+    this.end();
+    this.#unread.length = 0;
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+}
+
+interface PromiseWithResolvers {
+  resolve(result: IteratorResult<Chunk, undefined>): void;
+  reject(error: unknown): void;
+}

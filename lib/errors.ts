@@ -1,0 +1,94 @@
+/** Every code a {@link GrokError} can carry. The addon's own (native/core/error.h) come first; a test compares the lists. */
+export const grokErrorCodes = [
+  'GROK_INVALID_ARGUMENT',
+  'GROK_NOT_FOUND',
+  'GROK_IO',
+  'GROK_BAD_CHECKPOINT',
+  'GROK_UNSUPPORTED',
+  'GROK_OUT_OF_MEMORY',
+  'GROK_CONTEXT_OVERFLOW',
+  'GROK_CLOSED',
+  'GROK_CANCELLED',
+  'GROK_CUDA_UNAVAILABLE',
+  'GROK_INTERNAL',
+  'GROK_NO_BINARY',
+  'GROK_NO_TOKENIZER',
+  'GROK_BAD_TOKENIZER',
+] as const;
+
+export type GrokErrorCode = (typeof grokErrorCodes)[number];
+
+export interface GrokErrorOptions {
+  code: GrokErrorCode;
+  hint?: string | undefined;
+  details?: Readonly<Record<string, unknown>> | undefined;
+  cause?: unknown;
+}
+
+/** Every failure of the library but an abort, which rejects with the signal's own reason. */
+export class GrokError extends Error {
+  override readonly name = 'GrokError';
+  /** What went wrong, for programs. */
+  readonly code: GrokErrorCode;
+  /** What to do about it, for people. */
+  declare readonly hint?: string;
+  /** Figures behind the message. */
+  declare readonly details?: Readonly<Record<string, unknown>>;
+
+  constructor(message: string, options: GrokErrorOptions) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = options.code;
+    if (options.hint) this.hint = options.hint;
+    if (options.details) this.details = options.details;
+  }
+}
+
+/** `Expected \`temperature\` to be a number ≥ 0, got -1 (number)`: the one phrase for every bad argument. */
+export function invalidArgument(name: string, expectation: string, found: unknown, hint?: string): GrokError {
+  return new GrokError(`Expected \`${name}\` to be ${expectation}, got ${describe(found)}`, {
+    code: 'GROK_INVALID_ARGUMENT',
+    hint,
+    details: { name },
+  });
+}
+
+/** A value and its type, short enough for one line. */
+export function describe(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  if (typeof value === 'string') {
+    const shown = value.length > 40 ? `${value.slice(0, 40)}…` : value;
+    return `${JSON.stringify(shown)} (string)`;
+  }
+  if (Array.isArray(value)) return `an array of ${value.length}`;
+  if (typeof value === 'object') return `an object (${value.constructor?.name ?? 'no prototype'})`;
+  if (typeof value === 'function') return 'a function';
+  return `${String(value)} (${typeof value})`;
+}
+
+export function closedError(): GrokError {
+  return new GrokError('The model was closed', {
+    code: 'GROK_CLOSED',
+    hint: 'Load it again with Grok.load(), or close it only after the last generation has ended.',
+  });
+}
+
+/**
+ * Awaits a call of the addon. Its rejections have no JavaScript stack: wrapping them here keeps code and hint and shows
+ * the caller.
+ */
+export async function callNative<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    throw fromNative(error);
+  }
+}
+
+function fromNative(error: unknown): unknown {
+  if (error instanceof GrokError || typeof error !== 'object' || error === null || !('code' in error)) return error;
+  const { code } = error;
+  if (!grokErrorCodes.includes(code as GrokErrorCode)) return error;
+  const message = 'message' in error ? String(error.message) : String(code);
+  const hint = 'hint' in error && error.hint ? String(error.hint) : undefined;
+  return new GrokError(message, { code: code as GrokErrorCode, hint, cause: error });
+}

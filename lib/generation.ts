@@ -1,0 +1,194 @@
+import { ChunkBuilder, toLogprob, unscored } from './chunk-builder.js';
+import { ChunkStream } from './chunk-stream.js';
+import type { Chunk, Completion, TokenLogprob } from './completion.js';
+import type { NativeOutput } from './native.js';
+import { generationRequest } from './native-request.js';
+import { defaults, type ResolvedGenerateOptions } from './options.js';
+import { encodePrompt, type Prompt, type PromptHost, roomFor } from './prompt.js';
+import type { StepLoop } from './step-loop.js';
+import { Stopwatch } from './stopwatch.js';
+
+/** What a generation runs on. */
+export interface GenerationHost extends PromptHost {
+  readonly loop: StepLoop;
+  readonly eosId: number;
+}
+
+/**
+ * A text in the making. It starts when it is first read, or when {@link result} is first asked for.
+ *
+ * Read it with `for await`. A reader that falls far behind holds it up, unless {@link result} was asked for: then it runs
+ * to its end by itself. `break` and {@link cancel} end it quietly; an aborted signal rejects with the signal's reason.
+ */
+export class Generation implements AsyncIterable<Chunk> {
+  readonly #host: GenerationHost;
+  readonly #prompt: Prompt;
+  readonly #options: ResolvedGenerateOptions;
+  readonly #builder: ChunkBuilder;
+  readonly #stream: ChunkStream;
+  readonly #result: Promise<Completion>;
+  #settle!: { resolve(completion: Completion): void; reject(error: unknown): void };
+
+  #state: 'new' | 'running' | 'ended' = 'new';
+  #resultWanted = false;
+  #stopwatch = new Stopwatch();
+  /** In the engine. */
+  #sequence: number | undefined;
+  #promptIds: readonly number[] = [];
+  readonly #promptLogprobs: TokenLogprob[] = [];
+  readonly #chunks: Chunk[] = [];
+  #numGenerated = 0;
+
+  /** @internal Grok.generate makes them. `prompt` and `options` are checked. */
+  constructor(host: GenerationHost, prompt: Prompt, options: ResolvedGenerateOptions) {
+    this.#host = host;
+    this.#prompt = prompt;
+    this.#options = options;
+    const { stop, logprobs } = options;
+    this.#builder = new ChunkBuilder(host.tokenizer, { stop, withLogprobs: logprobs !== undefined });
+    this.#stream = new ChunkStream({ onRead: () => this.#demand(), onReturn: () => this.cancel() });
+    this.#result = new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject };
+    });
+    this.#result.catch(() => {}); // nobody has to ask for it
+  }
+
+  /** All of it, once it has ended. */
+  get result(): Promise<Completion> {
+    this.#resultWanted = true;
+    this.#demand();
+    return this.#result;
+  }
+
+  /** The chunks, for one reader. */
+  [Symbol.asyncIterator](): AsyncIterator<Chunk, undefined> {
+    return this.#stream;
+  }
+
+  /** Ends it now. The reader gets what is there, and `result` resolves with it and finishReason `'abort'`. */
+  cancel(): void {
+    if (this.#state !== 'ended') this.#finish('abort');
+  }
+
+  #demand(): void {
+    if (this.#state === 'new') this.#start();
+    else if (this.#sequence !== undefined) this.#host.loop.wake();
+  }
+
+  #start(): void {
+    this.#state = 'running';
+    this.#stopwatch = new Stopwatch();
+    const { signal } = this.#options;
+    if (signal?.aborted) {
+      this.#fail(signal.reason);
+      return;
+    }
+    signal?.addEventListener('abort', this.#onAbort, { once: true });
+    this.#submit().catch((error) => this.#fail(error));
+  }
+
+  async #submit(): Promise<void> {
+    const { echo, logprobs, maxTokens: wanted, signal } = this.#options;
+    const promptIds = await encodePrompt(this.#prompt, this.#host, signal);
+    const otherwise = defaults.generate.maxTokens;
+    const maxTokens = roomFor(promptIds.length, { maxTokens: wanted, otherwise }, this.#host.contextLength);
+    if (this.#hasEnded()) return;
+
+    this.#promptIds = promptIds;
+    const promptText = this.#builder.readPrompt(promptIds);
+    const scoresPrompt = echo && logprobs !== undefined;
+    if (echo && !scoresPrompt) this.#emit({ text: promptText, tokenIds: promptIds });
+    if (maxTokens === 0 && !scoresPrompt) {
+      this.#finish('length');
+      return;
+    }
+
+    let echoIsDue = scoresPrompt;
+    const request = generationRequest(promptIds, maxTokens, this.#host.eosId, this.#options);
+    const sequence = await this.#host.loop.add(request, {
+      wantsTokens: () => this.#resultWanted || !this.#stream.isFull,
+      accept: (output, stepStartedAt) => {
+        this.#stopwatch.working(stepStartedAt);
+        for (const token of output.prompt) this.#promptLogprobs.push(toLogprob(token, this.#host.tokenizer));
+        if (echoIsDue && output.promptTokensDone === promptIds.length) {
+          echoIsDue = false;
+          const first = unscored(promptIds[0] ?? 0, this.#host.tokenizer);
+          this.#emit({ text: promptText, tokenIds: promptIds, logprobs: [first, ...this.#promptLogprobs] });
+        }
+        this.#accept(output);
+      },
+      fail: (error) => this.#fail(error),
+    });
+    this.#sequence = sequence;
+    if (this.#hasEnded()) this.#leaveEngine();
+  }
+
+  #accept({ token, finish }: NativeOutput): void {
+    if (token) this.#stopwatch.token();
+    if (token && (this.#options.ignoreEos || token.token !== this.#host.eosId)) {
+      this.#numGenerated++;
+      const { chunk, found } = this.#builder.push(token);
+      if (chunk) this.#emit(chunk);
+      if (found !== undefined) {
+        this.#finish('stop', found);
+        return;
+      }
+    }
+    if (finish !== 'no') this.#finish(finish);
+  }
+
+  #emit(chunk: Chunk): void {
+    this.#chunks.push(chunk);
+    this.#stream.push(chunk);
+  }
+
+  readonly #onAbort = () => this.#fail(this.#options.signal?.reason);
+
+  #finish(reason: Completion['finishReason'], stopSequence?: string): void {
+    const last = this.#builder.finish();
+    if (last.chunk) this.#emit(last.chunk);
+    this.#end();
+    this.#stream.end();
+    this.#settle.resolve(
+      // A stop text that only the very end completed is one all the same.
+      last.found === undefined ? this.#completion(reason, stopSequence) : this.#completion('stop', last.found),
+    );
+  }
+
+  #fail(error: unknown): void {
+    if (this.#state === 'ended') return;
+    this.#end();
+    this.#stream.fail(error);
+    this.#settle.reject(error);
+  }
+
+  #end(): void {
+    this.#state = 'ended';
+    this.#options.signal?.removeEventListener('abort', this.#onAbort);
+    this.#leaveEngine();
+  }
+
+  #leaveEngine(): void {
+    if (this.#sequence !== undefined) this.#host.loop.remove(this.#sequence);
+    this.#sequence = undefined;
+  }
+
+  /** A question the compiler must not answer from what was true before an await. */
+  #hasEnded(): boolean {
+    return this.#state === 'ended';
+  }
+
+  #completion(finishReason: Completion['finishReason'], stopSequence: string | undefined): Completion {
+    const promptTokens = this.#promptIds.length;
+    return {
+      text: this.#chunks.map(({ text }) => text).join(''),
+      tokenIds: this.#chunks.flatMap(({ tokenIds }) => tokenIds),
+      finishReason,
+      ...(stopSequence !== undefined && { stopSequence }),
+      usage: { promptTokens, completionTokens: this.#numGenerated, totalTokens: promptTokens + this.#numGenerated },
+      timings: this.#stopwatch.read(),
+      seed: this.#options.seed,
+      ...(this.#options.logprobs !== undefined && { logprobs: this.#chunks.flatMap(({ logprobs }) => logprobs ?? []) }),
+    };
+  }
+}

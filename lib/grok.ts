@@ -1,0 +1,241 @@
+import { join } from 'node:path';
+import type { Completion, TokenLogprob } from './completion.js';
+import { callNative, closedError, GrokError, invalidArgument } from './errors.js';
+import { Generation, type GenerationHost } from './generation.js';
+import { judgeByLogits, judgeByLogprobs, type Logits } from './judging.js';
+import type { NativeConfig, NativeInspection, NativeModel } from './native.js';
+import { loadNative } from './native.js';
+import {
+  type GenerateOptions,
+  type InspectOptions,
+  type LoadOptions,
+  type LogitsOptions,
+  type ResolvedLoadOptions,
+  resolveGenerateOptions,
+  resolveInspectOptions,
+  resolveLoadOptions,
+  resolveLogitsOptions,
+  resolveScoreOptions,
+  type ScoreOptions,
+  tokenIds,
+} from './options.js';
+import { packageRoot } from './package-root.js';
+import { checkPrompt, encodePrompt, requireTokenizer } from './prompt.js';
+import { StepLoop } from './step-loop.js';
+import { Tokenizer } from './tokenizer.js';
+
+/** The model's hyperparameters. */
+export type ModelConfig = NativeConfig;
+
+/** All that can be said of a checkpoint from its headers; sizes in bytes. */
+export type Inspection = NativeInspection;
+
+export interface ModelInfo {
+  readonly config: Readonly<ModelConfig>;
+  readonly parameters: {
+    readonly total: number;
+    /** Used for one token. */
+    readonly active: number;
+  };
+  /** What the model was planned to take, in bytes. */
+  readonly memoryBytes: {
+    readonly weights: number;
+    readonly kvCache: number;
+    readonly workspace: number;
+    readonly total: number;
+  };
+  /** For people, such as `cpu (AVX2, 2 threads)`. */
+  readonly device: string;
+  /** How the weights are kept. */
+  readonly dtype: 'int8';
+  /** Tokens of a prompt and its continuation together. */
+  readonly contextLength: number;
+  /** The directory or file that holds the tensors. */
+  readonly source: string;
+  /** Path of the tokenizer.model; undefined when there is none. */
+  readonly tokenizer: string | undefined;
+}
+
+/**
+ * A loaded model.
+ *
+ * @example
+ * await using grok = await Grok.load('./checkpoints');
+ * for await (const { text } of grok.generate('The answer to life')) process.stdout.write(text);
+ */
+export class Grok implements AsyncDisposable {
+  readonly info: ModelInfo;
+  readonly #model: NativeModel;
+  readonly #host: GenerationHost;
+  #closing: Promise<void> | undefined;
+
+  private constructor(model: NativeModel, tokenizer: Tokenizer | undefined) {
+    const { inspection } = model;
+    const { weights, kvCache, workspace, total } = inspection.memory;
+    this.#model = model;
+    this.#host = {
+      loop: new StepLoop(model),
+      tokenizer,
+      vocabSize: inspection.config.vocabSize,
+      contextLength: model.contextLength,
+      eosId: inspection.config.eosId,
+    };
+    this.info = {
+      config: inspection.config,
+      parameters: { total: inspection.numParameters, active: inspection.numActiveParameters },
+      memoryBytes: { weights, kvCache, workspace, total },
+      device: model.device,
+      dtype: 'int8',
+      contextLength: model.contextLength,
+      source: inspection.path,
+      tokenizer: tokenizer?.path,
+    };
+  }
+
+  /**
+   * Loads a checkpoint: xAI's ckpt-0 directory, the one above it, or safetensors. Without `source`, the small model that
+   * comes with the package.
+   *
+   * Without a tokenizer beside it a checkpoint loads all the same; only text in or out then asks for one.
+   *
+   * @throws {GrokError} GROK_NO_BINARY, GROK_NOT_FOUND, GROK_IO, GROK_BAD_CHECKPOINT, GROK_BAD_TOKENIZER,
+   *   GROK_UNSUPPORTED, GROK_OUT_OF_MEMORY, GROK_CUDA_UNAVAILABLE; the signal's reason when it aborts
+   *
+   * @example
+   * await using grok = await Grok.load();
+   * console.log((await grok.complete('Once upon a time')).text);
+   */
+  static async load(source?: string, options?: LoadOptions): Promise<Grok> {
+    const path = sourcePath(source);
+    const resolved = resolveLoadOptions(options);
+    resolved.signal?.throwIfAborted();
+    const model = await callNative(async () => loadNative().open(path, resolved.native));
+    try {
+      const file = resolved.tokenizer ?? (model.inspection.tokenizer || undefined);
+      // The weights load on the engine's thread meanwhile.
+      const [tokenizer] = await Promise.all([loadTokenizer(file, model), loadWeights(model, resolved)]);
+      return new Grok(model, tokenizer);
+    } catch (error) {
+      await model.close();
+      throw error;
+    }
+  }
+
+  /** @throws {GrokError} GROK_NO_TOKENIZER when there was none beside the checkpoint */
+  get tokenizer(): Tokenizer {
+    return requireTokenizer(this.#host.tokenizer, 'text');
+  }
+
+  /** close() was called. */
+  get closed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  /**
+   * Continues a prompt, as a stream. `prompt` is text, or token ids as they go into the model (no [BOS] is added).
+   *
+   * Bad options throw at once. What goes wrong later rejects both the iterator and `result`.
+   *
+   * @throws {GrokError} GROK_INVALID_ARGUMENT, GROK_NO_TOKENIZER, GROK_CONTEXT_OVERFLOW, GROK_CLOSED
+   *
+   * @example
+   * for await (const { text } of grok.generate('The answer to life', { maxTokens: 64 })) process.stdout.write(text);
+   */
+  generate(prompt: string | readonly number[], options?: GenerateOptions): Generation {
+    this.#refuseWhenClosed();
+    const resolved = resolveGenerateOptions(options, this.#host);
+    if (resolved.stop.length > 0) requireTokenizer(this.#host.tokenizer, '`stop`');
+    return new Generation(this.#host, checkPrompt(prompt, this.#host), resolved);
+  }
+
+  /** Continues a prompt and gives all of it at the end. Takes and throws what {@link generate} does. */
+  async complete(prompt: string | readonly number[], options?: GenerateOptions): Promise<Completion> {
+    return await this.generate(prompt, options).result;
+  }
+
+  /**
+   * The logits after every token of a text, each given the tokens before it: vocabSize numbers a token.
+   * @throws {GrokError} GROK_INVALID_ARGUMENT when they come to more than 2^31 bytes, GROK_CONTEXT_OVERFLOW, GROK_CLOSED
+   */
+  async logits(ids: readonly number[], options?: LogitsOptions): Promise<Logits> {
+    this.#refuseWhenClosed();
+    const { signal } = resolveLogitsOptions(options);
+    if (!Array.isArray(ids)) throw invalidArgument('ids', 'an array of token ids', ids);
+    return await judgeByLogits(tokenIds('ids', ids, this.#host.vocabSize), this.#host, signal);
+  }
+
+  /**
+   * How likely the model holds each token of a text, given those before it.
+   * @throws {GrokError} GROK_INVALID_ARGUMENT, GROK_NO_TOKENIZER, GROK_CONTEXT_OVERFLOW, GROK_CLOSED
+   */
+  async score(prompt: string | readonly number[], options?: ScoreOptions): Promise<TokenLogprob[]> {
+    this.#refuseWhenClosed();
+    const resolved = resolveScoreOptions(options);
+    const ids = await encodePrompt(checkPrompt(prompt, this.#host), this.#host, resolved.signal);
+    return await judgeByLogprobs(ids, this.#host, resolved);
+  }
+
+  /** Ends what is running with GROK_CLOSED and frees everything. May be called again. */
+  close(): Promise<void> {
+    if (!this.#closing) {
+      this.#host.loop.close();
+      this.#closing = callNative(() => this.#model.close());
+    }
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #refuseWhenClosed(): void {
+    if (this.closed) throw closedError();
+  }
+}
+
+/**
+ * Reads the headers of a checkpoint and says what is in it and what memory it needs. No weight is read.
+ * @throws {GrokError} GROK_NO_BINARY, GROK_NOT_FOUND, GROK_IO, GROK_BAD_CHECKPOINT, GROK_UNSUPPORTED
+ */
+export async function inspect(source?: string, options?: InspectOptions): Promise<Inspection> {
+  const path = sourcePath(source);
+  const native = resolveInspectOptions(options);
+  return await callNative(async () => loadNative().inspect(path, native));
+}
+
+function sourcePath(source: unknown): string {
+  if (source === undefined) return join(packageRoot, 'models', 'grok-tiny');
+  if (typeof source === 'string' && source !== '') return source;
+  throw invalidArgument('source', 'the path of a checkpoint', source);
+}
+
+async function loadTokenizer(file: string | undefined, model: NativeModel): Promise<Tokenizer | undefined> {
+  if (file === undefined) return undefined;
+  const tokenizer = await Tokenizer.load(file);
+  const { vocabSize } = model.inspection.config;
+  if (tokenizer.vocabSize <= vocabSize) return tokenizer;
+  throw new GrokError(
+    `Expected ${file} to have at most ${vocabSize} pieces, the model's vocabulary, found ${tokenizer.vocabSize}`,
+    { code: 'GROK_BAD_TOKENIZER', hint: 'Use the tokenizer.model that came with this checkpoint.' },
+  );
+}
+
+/** Tensor by tensor. An abort stops the one in progress: it may have gigabytes. */
+async function loadWeights(model: NativeModel, { signal, onProgress }: ResolvedLoadOptions): Promise<void> {
+  const stop = () => void model.close().catch(() => {}); // load() closes it again, and waits
+  signal?.addEventListener('abort', stop, { once: true });
+  try {
+    for (;;) {
+      signal?.throwIfAborted();
+      const progress = await callNative(() => model.loadNext());
+      signal?.throwIfAborted();
+      onProgress?.(progress);
+      if (progress.done) return;
+    }
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
+  } finally {
+    signal?.removeEventListener('abort', stop);
+  }
+}

@@ -1,0 +1,17 @@
+export type { Chunk, Completion, Timings, TokenLogprob, Usage } from './completion.js';
+export { GrokError, type GrokErrorCode } from './errors.js';
+export type { Generation } from './generation.js';
+export { Grok, type Inspection, inspect, type ModelConfig, type ModelInfo } from './grok.js';
+export type { Logits } from './judging.js';
+export { type Diagnosis, diagnose } from './native.js';
+export {
+  defaults,
+  type GenerateOptions,
+  type InspectOptions,
+  type LoadOptions,
+  type LoadProgress,
+  type LogitsOptions,
+  type ScoreOptions,
+} from './options.js';
+export { version } from './package-root.js';
+export { type EncodeOptions, type IncrementalDecoder, Tokenizer } from './tokenizer.js';

@@ -1,0 +1,54 @@
+import type { NativeRequest } from './native.js';
+import type { ResolvedGenerateOptions } from './options.js';
+
+/** A request to continue a prompt. */
+export function generationRequest(
+  prompt: readonly number[],
+  maxTokens: number,
+  eosId: number,
+  options: ResolvedGenerateOptions,
+): NativeRequest {
+  const { temperature, topK, topP, minP, repetitionPenalty, presencePenalty, frequencyPenalty, seed } = options;
+  return {
+    prompt: Int32Array.from(prompt),
+    maxTokens,
+    promptOutputs: options.echo && options.logprobs !== undefined ? 'logprobs' : 'none',
+    temperature,
+    topK,
+    topP,
+    minP,
+    repetitionPenalty,
+    presencePenalty,
+    frequencyPenalty,
+    seed,
+    numLogprobs: options.logprobs ?? 0,
+    biasTokens: Int32Array.from(options.logitBias.keys()),
+    biasValues: Float32Array.from(options.logitBias.values()),
+    stopTokens: Int32Array.from(options.ignoreEos ? [] : [eosId]),
+  };
+}
+
+/** A request to judge a prompt and generate nothing. */
+export function judgingRequest(
+  prompt: readonly number[],
+  promptOutputs: 'logprobs' | 'logits',
+  numLogprobs = 0,
+): NativeRequest {
+  return {
+    prompt: Int32Array.from(prompt),
+    maxTokens: 0,
+    promptOutputs,
+    temperature: 0,
+    topK: 0,
+    topP: 1,
+    minP: 0,
+    repetitionPenalty: 1,
+    presencePenalty: 0,
+    frequencyPenalty: 0,
+    seed: 0,
+    numLogprobs,
+    biasTokens: new Int32Array(),
+    biasValues: new Float32Array(),
+    stopTokens: new Int32Array(),
+  };
+}

@@ -1,0 +1,29 @@
+/** The known name that a mistyped one most likely means, or undefined when none is close. */
+export function nearestName(name: string, known: readonly string[]): string | undefined {
+  const mostEdits = Math.max(2, Math.floor(name.length / 3));
+  let nearest: string | undefined;
+  let fewestEdits = mostEdits + 1;
+  for (const candidate of known) {
+    const edits = editDistance(name.toLowerCase(), candidate.toLowerCase());
+    if (edits < fewestEdits) {
+      fewestEdits = edits;
+      nearest = candidate;
+    }
+  }
+  return nearest;
+}
+
+/** Levenshtein distance, one row at a time. Snake case counts as camel case: underscores are free to drop. */
+function editDistance(from: string, to: string): number {
+  const source = from.replaceAll(/[_-]/g, '').slice(0, 64); // a name of any length must not cost its square
+  let previous = Array.from({ length: to.length + 1 }, (_, index) => index);
+  for (let row = 1; row <= source.length; row++) {
+    const current = [row];
+    for (let column = 1; column <= to.length; column++) {
+      const substitution = (previous[column - 1] ?? 0) + (source[row - 1] === to[column - 1] ? 0 : 1);
+      current.push(Math.min(substitution, (previous[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1));
+    }
+    previous = current;
+  }
+  return previous[to.length] ?? 0;
+}

@@ -1,0 +1,329 @@
+import { GrokError, invalidArgument } from './errors.js';
+import type { NativeLoadProgress, NativeOpenOptions } from './native.js';
+import { nearestName } from './nearest-name.js';
+
+/** How much has been loaded. */
+export interface LoadProgress {
+  /** Bytes of the checkpoint's files read so far. */
+  readonly loadedBytes: number;
+  readonly totalBytes: number;
+  /** The tensor just loaded. */
+  readonly tensor: string;
+}
+
+export interface LoadOptions {
+  /** Where to run. `'auto'` takes a GPU when one can be used. Default: `'auto'`. */
+  device?: 'auto' | 'cpu' | 'cuda' | undefined;
+  /** CPU threads, 1 to 1024. Default: as many as the process may use. */
+  threads?: number | undefined;
+  /** Tokens a prompt and its continuation may have together, 1 to what the model was made for. Default: that. */
+  contextSize?: number | undefined;
+  /** Generations that run at once, 1 to 1024; more wait their turn. Default: 4. */
+  maxSequences?: number | undefined;
+  /** Prompt tokens that one step takes at most, 1 to 65536. Default: 256. */
+  prefillChunk?: number | undefined;
+  /** Bytes of memory to stay within; a model that needs more is refused before it is read. Default: what is free. */
+  memoryLimit?: number | undefined;
+  /** Path of a tokenizer.model. Default: the one beside the checkpoint. */
+  tokenizer?: string | undefined;
+  /** Aborts loading; `load` then rejects with the signal's reason. */
+  signal?: AbortSignal | undefined;
+  /** Called after each tensor. */
+  onProgress?: ((progress: LoadProgress) => void) | undefined;
+}
+
+/** What {@link inspect} takes: as for loading, since memory depends on it. */
+export type InspectOptions = Omit<LoadOptions, 'signal' | 'onProgress'>;
+
+export interface GenerateOptions {
+  /** Tokens to generate at most, from 0. Default: 256, or fewer when the context has no room for them. */
+  maxTokens?: number | undefined;
+  /** Divides the logits, from 0. 0 takes the likeliest token each time. Default: 0.7. */
+  temperature?: number | undefined;
+  /** Draws from the likeliest tokens that together make up this probability, 0 to 1. 1 is off. Default: 0.9. */
+  topP?: number | undefined;
+  /** Draws from this many of the likeliest tokens. 0 is off. Default: 0. */
+  topK?: number | undefined;
+  /** Drops tokens less likely than this share of the likeliest one, 0 to 1. 0 is off. Default: 0. */
+  minP?: number | undefined;
+  /** Makes tokens seen before, prompt included, less likely above 1 and likelier below, above 0. 1 is off. Default: 1. */
+  repetitionPenalty?: number | undefined;
+  /** Subtracted once from the logit of each token generated before, -2 to 2. Default: 0. */
+  presencePenalty?: number | undefined;
+  /** Subtracted from a token's logit for each time it was generated, -2 to 2. Default: 0. */
+  frequencyPenalty?: number | undefined;
+  /** Added to the logits of these token ids. Default: none. */
+  logitBias?: Readonly<Record<number, number>> | undefined;
+  /** Same seed, prompt, options, device and build: same tokens. An integer, 0 to 2^53 - 1. Default: random. */
+  seed?: number | undefined;
+  /** Ends before the first of these texts. Default: none. */
+  stop?: string | readonly string[] | undefined;
+  /** Reports the log-probability of each token and of this many of the likeliest, 0 to 20. Default: not at all. */
+  logprobs?: number | undefined;
+  /** Gives the prompt first, as the beginning of text, tokenIds and logprobs. Default: false. */
+  echo?: boolean | undefined;
+  /** Goes on after the [EOS] token. Default: false. */
+  ignoreEos?: boolean | undefined;
+  /** Aborts: iterator and `result` reject with the signal's reason. */
+  signal?: AbortSignal | undefined;
+}
+
+export interface ScoreOptions {
+  /** Reports this many of the likeliest tokens at each place, 0 to 20. Default: 0. */
+  logprobs?: number | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+export interface LogitsOptions {
+  signal?: AbortSignal | undefined;
+}
+
+/** What is taken where nothing is given; what is not here has no value or is the engine's to choose. */
+export const defaults = {
+  load: { device: 'auto' },
+  // Sampling a base model: cooler than 1 keeps a story together, and the tail beyond 0.9 is mostly noise.
+  generate: {
+    maxTokens: 256,
+    temperature: 0.7,
+    topP: 0.9,
+    topK: 0,
+    minP: 0,
+    repetitionPenalty: 1,
+    presencePenalty: 0,
+    frequencyPenalty: 0,
+    echo: false,
+    ignoreEos: false,
+  },
+} as const;
+
+export interface ResolvedLoadOptions {
+  native: NativeOpenOptions;
+  tokenizer: string | undefined;
+  signal: AbortSignal | undefined;
+  onProgress: ((progress: NativeLoadProgress) => void) | undefined;
+}
+
+const openNames = [
+  'device',
+  'threads',
+  'contextSize',
+  'maxSequences',
+  'prefillChunk',
+  'memoryLimit',
+  'tokenizer',
+] as const satisfies readonly (keyof InspectOptions)[];
+const loadNames = [...openNames, 'signal', 'onProgress'] as const satisfies readonly (keyof LoadOptions)[];
+
+export function resolveLoadOptions(options: LoadOptions | undefined): ResolvedLoadOptions {
+  const given = rejectUnknownOptions(options, loadNames);
+  const onProgress = given.onProgress;
+  if (onProgress !== undefined && typeof onProgress !== 'function') {
+    throw invalidArgument('onProgress', 'a function', onProgress);
+  }
+  return {
+    ...resolveOpenOptions(given),
+    signal: abortSignal(given.signal),
+    onProgress:
+      onProgress && (({ loadedBytes, totalBytes, tensor }) => onProgress({ loadedBytes, totalBytes, tensor })),
+  };
+}
+
+export function resolveInspectOptions(options: InspectOptions | undefined): NativeOpenOptions {
+  return resolveOpenOptions(rejectUnknownOptions(options, openNames)).native;
+}
+
+function resolveOpenOptions(options: InspectOptions): Pick<ResolvedLoadOptions, 'native' | 'tokenizer'> {
+  const device = options.device ?? defaults.load.device;
+  if (!['auto', 'cpu', 'cuda'].includes(device)) throw invalidArgument('device', "'auto', 'cpu' or 'cuda'", device);
+  const { tokenizer } = options;
+  if (tokenizer !== undefined && (typeof tokenizer !== 'string' || tokenizer === '')) {
+    throw invalidArgument('tokenizer', 'the path of a tokenizer.model', tokenizer);
+  }
+  return {
+    native: {
+      device,
+      threads: integer('threads', options.threads, 1, 1024) ?? 0,
+      isa: process.env.GROK_CPU ?? '', // for tests and benchmarks: which CPU kernels to use
+      contextLength: integer('contextSize', options.contextSize, 1, 2 ** 31 - 1) ?? 0,
+      maxSequences: integer('maxSequences', options.maxSequences, 1, 1024) ?? 0,
+      prefillChunk: integer('prefillChunk', options.prefillChunk, 1, 65536) ?? 0,
+      memoryLimit: integer('memoryLimit', options.memoryLimit, 1, Number.MAX_SAFE_INTEGER) ?? 0,
+    },
+    tokenizer,
+  };
+}
+
+/** {@link GenerateOptions}, checked and complete. */
+export interface ResolvedGenerateOptions {
+  /** undefined: {@link defaults}, as far as the context has room. */
+  maxTokens: number | undefined;
+  temperature: number;
+  topP: number;
+  topK: number;
+  minP: number;
+  repetitionPenalty: number;
+  presencePenalty: number;
+  frequencyPenalty: number;
+  logitBias: ReadonlyMap<number, number>;
+  seed: number;
+  stop: readonly string[];
+  logprobs: number | undefined;
+  echo: boolean;
+  ignoreEos: boolean;
+  signal: AbortSignal | undefined;
+}
+
+const generateNames = [
+  'maxTokens',
+  'temperature',
+  'topP',
+  'topK',
+  'minP',
+  'repetitionPenalty',
+  'presencePenalty',
+  'frequencyPenalty',
+  'logitBias',
+  'seed',
+  'stop',
+  'logprobs',
+  'echo',
+  'ignoreEos',
+  'signal',
+] as const satisfies readonly (keyof GenerateOptions)[];
+
+export function resolveGenerateOptions(
+  options: GenerateOptions | undefined,
+  { vocabSize }: { vocabSize: number },
+): ResolvedGenerateOptions {
+  const given = rejectUnknownOptions(options, generateNames);
+  const { generate } = defaults;
+  return {
+    maxTokens: integer('maxTokens', given.maxTokens, 0, 2 ** 31 - 1),
+    temperature: number('temperature', given.temperature, 0) ?? generate.temperature,
+    topP: number('topP', given.topP, 0, 1) ?? generate.topP,
+    topK: integer('topK', given.topK, 0, 2 ** 31 - 1) ?? generate.topK,
+    minP: number('minP', given.minP, 0, 1) ?? generate.minP,
+    repetitionPenalty: positive('repetitionPenalty', given.repetitionPenalty) ?? generate.repetitionPenalty,
+    presencePenalty: number('presencePenalty', given.presencePenalty, -2, 2) ?? generate.presencePenalty,
+    frequencyPenalty: number('frequencyPenalty', given.frequencyPenalty, -2, 2) ?? generate.frequencyPenalty,
+    logitBias: logitBias(given.logitBias, vocabSize),
+    seed: integer('seed', given.seed, 0, Number.MAX_SAFE_INTEGER) ?? randomSeed(),
+    stop: stopTexts(given.stop),
+    logprobs: integer('logprobs', given.logprobs, 0, 20),
+    echo: boolean('echo', given.echo) ?? generate.echo,
+    ignoreEos: boolean('ignoreEos', given.ignoreEos) ?? generate.ignoreEos,
+    signal: abortSignal(given.signal),
+  };
+}
+
+export function resolveScoreOptions(options: ScoreOptions | undefined): {
+  logprobs: number;
+  signal: AbortSignal | undefined;
+} {
+  const given = rejectUnknownOptions(options, ['logprobs', 'signal']);
+  return { logprobs: integer('logprobs', given.logprobs, 0, 20) ?? 0, signal: abortSignal(given.signal) };
+}
+
+export function resolveLogitsOptions(options: LogitsOptions | undefined): { signal: AbortSignal | undefined } {
+  return { signal: abortSignal(rejectUnknownOptions(options, ['signal']).signal) };
+}
+
+/** A misspelt option would otherwise be one that silently does nothing. */
+export function rejectUnknownOptions<T extends object>(options: T | undefined, known: readonly string[]): T {
+  if (options === undefined) return {} as T;
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw invalidArgument('options', 'an object', options);
+  }
+  for (const name of Object.keys(options)) {
+    if (known.includes(name)) continue;
+    const meant = nearestName(name, known);
+    throw new GrokError(`Unknown option \`${name}\``, {
+      code: 'GROK_INVALID_ARGUMENT',
+      hint: meant ? `Did you mean \`${meant}\`?` : `The options are ${known.join(', ')}.`,
+      details: { name },
+    });
+  }
+  return options;
+}
+
+/** Ids of a prompt, checked. */
+export function tokenIds(name: string, ids: readonly number[], vocabSize: number): number[] {
+  if (ids.length === 0) throw emptyPrompt(name);
+  return Array.from(ids, (id, index) => {
+    if (!Number.isInteger(id) || id < 0 || id >= vocabSize) {
+      throw invalidArgument(`${name}[${index}]`, `an integer from 0 to ${vocabSize - 1}, the vocabulary`, id);
+    }
+    return id;
+  });
+}
+
+export function emptyPrompt(name: string): GrokError {
+  return invalidArgument(name, 'at least one token', 'none', 'To start from nothing, pass [grok.info.config.bosId].');
+}
+
+function number(name: string, value: unknown, lowest: number, highest?: number): number | undefined {
+  if (value === undefined) return undefined;
+  const inRange =
+    typeof value === 'number' && Number.isFinite(value) && value >= lowest && value <= (highest ?? Infinity);
+  if (inRange) return value;
+  const range = highest === undefined ? `≥ ${lowest}` : `from ${lowest} to ${highest}`;
+  throw invalidArgument(name, `a number ${range}`, value);
+}
+
+function positive(name: string, value: unknown): number | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value;
+  throw invalidArgument(name, 'a number > 0', value);
+}
+
+function integer(name: string, value: unknown, lowest: number, highest: number): number | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= lowest && value <= highest) return value;
+  throw invalidArgument(name, `an integer from ${lowest} to ${highest}`, value);
+}
+
+function boolean(name: string, value: unknown): boolean | undefined {
+  if (value === undefined || typeof value === 'boolean') return value;
+  throw invalidArgument(name, 'true or false', value);
+}
+
+function stopTexts(value: GenerateOptions['stop']): readonly string[] {
+  const texts = value === undefined ? [] : typeof value === 'string' ? [value] : value;
+  if (!Array.isArray(texts)) throw invalidArgument('stop', 'a text or an array of texts', value);
+  texts.forEach((text, index) => {
+    if (typeof text !== 'string' || text === '')
+      throw invalidArgument(`stop[${index}]`, 'a text that is not empty', text);
+  });
+  return [...texts];
+}
+
+function logitBias(value: GenerateOptions['logitBias'], vocabSize: number): ReadonlyMap<number, number> {
+  const biases = new Map<number, number>();
+  if (value === undefined) return biases;
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw invalidArgument('logitBias', 'an object of token ids and numbers', value);
+  }
+  for (const [key, bias] of Object.entries(value)) {
+    const id = /^\d+$/.test(key) ? Number(key) : -1;
+    if (id < 0 || id >= vocabSize) {
+      throw invalidArgument('logitBias', `an object with token ids from 0 to ${vocabSize - 1}`, key);
+    }
+    if (typeof bias !== 'number' || !Number.isFinite(bias)) throw invalidArgument(`logitBias[${id}]`, 'a number', bias);
+    biases.set(id, bias);
+  }
+  return biases;
+}
+
+/** Any object that behaves like one: signals may come from another realm. */
+function abortSignal(value: unknown): AbortSignal | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value) {
+    return value as AbortSignal;
+  }
+  throw invalidArgument('signal', 'an AbortSignal', value);
+}
+
+function randomSeed(): number {
+  const [high = 0, low = 0] = crypto.getRandomValues(new Uint32Array(2));
+  return (high % 2 ** 21) * 2 ** 32 + low; // 53 bits
+}
