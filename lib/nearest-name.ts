@@ -1,11 +1,11 @@
 /** The known name that a mistyped one most likely means, or undefined when none is close. */
 export function nearestName(name: string, known: readonly string[]): string | undefined {
-  const mostEdits = Math.max(2, Math.floor(name.length / 3));
   let nearest: string | undefined;
-  let fewestEdits = mostEdits + 1;
+  let fewestEdits = Infinity;
   for (const candidate of known) {
     const edits = editDistance(name.toLowerCase(), candidate.toLowerCase());
-    if (edits < fewestEdits) {
+    const mostEdits = Math.max(2, Math.floor(candidate.length / 3));
+    if (edits < fewestEdits && edits <= mostEdits) {
       fewestEdits = edits;
       nearest = candidate;
     }

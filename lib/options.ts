@@ -133,7 +133,7 @@ export function resolveInspectOptions(options: InspectOptions | undefined): Nati
 }
 
 function resolveOpenOptions(options: InspectOptions): Pick<ResolvedLoadOptions, 'native' | 'tokenizer'> {
-  const device = options.device ?? defaults.load.device;
+  const { device = defaults.load.device } = options;
   if (!['auto', 'cpu', 'cuda'].includes(device)) throw invalidArgument('device', "'auto', 'cpu' or 'cuda'", device);
   const { tokenizer } = options;
   if (tokenizer !== undefined && (typeof tokenizer !== 'string' || tokenizer === '')) {

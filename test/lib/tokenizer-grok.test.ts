@@ -32,7 +32,9 @@ describe.skipIf(!grokModel)('the tokenizer of Grok-1', () => {
   });
 
   it('shows the same text after each id, and holds back unfinished characters only', async () => {
-    const cases = await readCases<{ ids: number[]; prefixes: string[]; deltas: string[]; decoded: string }>('incremental');
+    const cases = await readCases<{ ids: number[]; prefixes: string[]; deltas: string[]; decoded: string }>(
+      'incremental',
+    );
     expect(cases.length).toBeGreaterThan(500);
     for (const { ids, prefixes, deltas, decoded } of cases) {
       const decoder = tokenizer.decoder();
@@ -64,7 +66,8 @@ describe.skipIf(!grokModel)('the tokenizer of Grok-1', () => {
     const random = makeRandom(2);
     for (let round = 0; round < 40; round++) {
       let text = '';
-      while (text.length < 8000) text += cases[random.below(cases.length)]?.text.slice(0, 1500) + random.pick(['', ' ', '\n', '7']);
+      while (text.length < 8000)
+        text += cases[random.below(cases.length)]?.text.slice(0, 1500) + random.pick(['', ' ', '\n', '7']);
       expect(await tokenizer.encodeAsync(text)).toEqual(tokenizer.encode(text));
     }
   });

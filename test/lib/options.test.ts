@@ -1,0 +1,190 @@
+import { describe, expect, it } from 'vitest';
+import { nearestName } from '../../lib/nearest-name.js';
+import {
+  defaults,
+  type GenerateOptions,
+  type LoadOptions,
+  resolveGenerateOptions,
+  resolveInspectOptions,
+  resolveLoadOptions,
+  resolveLogitsOptions,
+  resolveScoreOptions,
+  tokenIds,
+} from '../../lib/options.js';
+
+const model = { vocabSize: 4096 };
+const generate = (options: unknown) => resolveGenerateOptions(options as GenerateOptions, model);
+const load = (options: unknown) => resolveLoadOptions(options as LoadOptions);
+
+describe('options of any kind', () => {
+  it.each([null, 7, 'fast', [], true])('must be an object, not %j', (options) => {
+    for (const resolve of [generate, load, resolveInspectOptions, resolveScoreOptions, resolveLogitsOptions]) {
+      expect(() => resolve(options as never)).toThrow(expect.objectContaining({ code: 'GROK_INVALID_ARGUMENT' }));
+    }
+  });
+
+  it('refuse a name they do not know, and say which was meant', () => {
+    const refusal = (message: string, hint: string) =>
+      expect.objectContaining({ code: 'GROK_INVALID_ARGUMENT', message, hint: expect.stringContaining(hint) });
+    expect(() => generate({ temprature: 1 })).toThrow(
+      refusal('Unknown option `temprature`', 'Did you mean `temperature`?'),
+    );
+    expect(() => generate({ max_tokens: 1 })).toThrow(
+      refusal('Unknown option `max_tokens`', 'Did you mean `maxTokens`?'),
+    );
+    expect(() => generate({ zebra: 1 })).toThrow(refusal('Unknown option `zebra`', 'The options are maxTokens'));
+    expect(() => load({ contextSzie: 1 })).toThrow(
+      refusal('Unknown option `contextSzie`', 'Did you mean `contextSize`?'),
+    );
+    expect(() => resolveInspectOptions({ onProgress() {} } as object)).toThrow('Unknown option `onProgress`');
+    expect(() => resolveScoreOptions({ seed: 1 } as object)).toThrow('Unknown option `seed`');
+    expect(() => resolveLogitsOptions({ logprobs: 1 } as object)).toThrow('Unknown option `logprobs`');
+  });
+
+  it('take undefined for not given', () => {
+    expect(generate({ temperature: undefined, maxTokens: undefined, signal: undefined }).temperature).toBe(0.7);
+    expect(load({ threads: undefined }).native.threads).toBe(0);
+  });
+});
+
+describe('options of generate', () => {
+  it.each<[keyof GenerateOptions, unknown[], string]>([
+    ['maxTokens', [-1, 1.5, Number.NaN, '8', 2 ** 31, null], 'an integer from 0 to 2147483647'],
+    ['temperature', [-0.1, Number.NaN, Infinity, '1', null], 'a number ≥ 0'],
+    ['topP', [-0.1, 1.1, Number.NaN, '1'], 'a number from 0 to 1'],
+    ['topK', [-1, 0.5, '1'], 'an integer from 0'],
+    ['minP', [-0.1, 1.1, '1'], 'a number from 0 to 1'],
+    ['repetitionPenalty', [0, -1, Infinity, '1'], 'a number > 0'],
+    ['presencePenalty', [-2.1, 2.1, '1'], 'a number from -2 to 2'],
+    ['frequencyPenalty', [-2.1, 2.1, '1'], 'a number from -2 to 2'],
+    ['seed', [-1, 1.5, 2 ** 53, 1n, '1'], 'an integer from 0 to 9007199254740991'],
+    ['logprobs', [-1, 21, true], 'an integer from 0 to 20'],
+    ['echo', [1, 'yes', null], 'true or false'],
+    ['ignoreEos', [1, 'yes', null], 'true or false'],
+    ['signal', [{}, true, new AbortController()], 'an AbortSignal'],
+    ['logitBias', [[], 5, null], 'an object of token ids and numbers'],
+    ['stop', [5, {}, null], 'a text or an array of texts'],
+  ])('refuse a bad `%s`', (name, values, expectation) => {
+    for (const value of values) {
+      expect(() => generate({ [name]: value })).toThrow(
+        expect.objectContaining({
+          code: 'GROK_INVALID_ARGUMENT',
+          message: expect.stringContaining(`Expected \`${name}\` to be ${expectation}`),
+        }),
+      );
+    }
+  });
+
+  it('refuse empty stop texts and biases of tokens that are not there', () => {
+    expect(() => generate({ stop: '' })).toThrow('`stop[0]` to be a text that is not empty');
+    expect(() => generate({ stop: ['a', 5] })).toThrow('`stop[1]`');
+    expect(() => generate({ logitBias: { 4096: 1 } })).toThrow('token ids from 0 to 4095');
+    expect(() => generate({ logitBias: { the: 1 } })).toThrow('token ids from 0 to 4095');
+    expect(() => generate({ logitBias: { 5: Infinity } })).toThrow('`logitBias[5]` to be a number');
+  });
+
+  it('take the ends of every range', () => {
+    const least = {
+      maxTokens: 0,
+      temperature: 0,
+      topP: 0,
+      topK: 0,
+      minP: 0,
+      presencePenalty: -2,
+      frequencyPenalty: -2,
+      seed: 0,
+      logprobs: 0,
+    };
+    const most = { topP: 1, minP: 1, presencePenalty: 2, frequencyPenalty: 2, seed: 2 ** 53 - 1, logprobs: 20 };
+    expect(generate(least)).toMatchObject(least);
+    expect(generate(most)).toMatchObject(most);
+  });
+
+  it('have the documented defaults', () => {
+    const { maxTokens, ...rest } = defaults.generate;
+    expect(generate(undefined)).toMatchObject({ ...rest, maxTokens: undefined, stop: [], logprobs: undefined });
+    expect(defaults.generate).toMatchObject({
+      maxTokens: 256,
+      temperature: 0.7,
+      topP: 0.9,
+      topK: 0,
+      minP: 0,
+      repetitionPenalty: 1,
+    });
+  });
+
+  it('draw a seed of their own each time, of 53 bits', () => {
+    const seeds = Array.from({ length: 200 }, () => generate({}).seed);
+    expect(new Set(seeds).size).toBe(200);
+    expect(seeds.every((seed) => Number.isSafeInteger(seed) && seed >= 0)).toBe(true);
+    expect(Math.max(...seeds)).toBeGreaterThan(2 ** 52);
+  });
+
+  it('read stop texts and biases', () => {
+    expect(generate({ stop: '\n' }).stop).toEqual(['\n']);
+    expect(generate({ stop: ['a', 'b'] }).stop).toEqual(['a', 'b']);
+    expect([...generate({ logitBias: { 7: -5, 9: 0.5 } }).logitBias]).toEqual([
+      [7, -5],
+      [9, 0.5],
+    ]);
+  });
+});
+
+describe('options of load', () => {
+  it.each<[keyof LoadOptions, unknown[], string]>([
+    ['device', ['gpu', '', 5, null], "'auto', 'cpu' or 'cuda'"],
+    ['threads', [0, 1.5, 1025, '2'], 'an integer from 1 to 1024'],
+    ['contextSize', [0, -1, '8'], 'an integer from 1'],
+    ['maxSequences', [0, 1025], 'an integer from 1 to 1024'],
+    ['prefillChunk', [0, 65537], 'an integer from 1 to 65536'],
+    ['memoryLimit', [0, -1, 0.5, '70GiB'], 'an integer from 1'],
+    ['tokenizer', ['', 5, null], 'the path of a tokenizer.model'],
+    ['onProgress', [5, {}, null], 'a function'],
+    ['signal', [5, {}, null], 'an AbortSignal'],
+  ])('refuse a bad `%s`', (name, values, expectation) => {
+    for (const value of values) {
+      expect(() => load({ [name]: value })).toThrow(`Expected \`${name}\` to be ${expectation}`);
+    }
+  });
+
+  it('leave to the engine what is not given', () => {
+    expect(load(undefined).native).toEqual({
+      device: 'auto',
+      threads: 0,
+      isa: process.env.GROK_CPU ?? '',
+      contextLength: 0,
+      maxSequences: 0,
+      prefillChunk: 0,
+      memoryLimit: 0,
+    });
+  });
+
+  it('take the CPU kernels from GROK_CPU', () => {
+    const before = process.env.GROK_CPU;
+    process.env.GROK_CPU = 'portable';
+    try {
+      expect(load({}).native.isa).toBe('portable');
+    } finally {
+      if (before === undefined) delete process.env.GROK_CPU;
+      else process.env.GROK_CPU = before;
+    }
+  });
+});
+
+describe('token ids', () => {
+  it('must be in the vocabulary, and at least one', () => {
+    expect(() => tokenIds('prompt', [1, 4096], 4096)).toThrow('`prompt[1]` to be an integer from 0 to 4095');
+    expect(() => tokenIds('prompt', [-1], 4096)).toThrow('`prompt[0]`');
+    // biome-ignore lint: a hole in an array is the point
+    expect(() => tokenIds('prompt', [1, , 2] as number[], 4096)).toThrow('`prompt[1]`');
+    expect(() => tokenIds('prompt', [], 4096)).toThrow('at least one token');
+    expect(tokenIds('prompt', [0, 4095], 4096)).toEqual([0, 4095]);
+  });
+});
+
+describe('nearestName', () => {
+  it('finds nothing when nothing is close, or the name is absurd', () => {
+    expect(nearestName('zebra', ['seed', 'stop'])).toBeUndefined();
+    expect(nearestName('s'.repeat(100_000), ['seed', 'stop'])).toBeUndefined();
+  });
+});

@@ -1,0 +1,153 @@
+import { describe, expect, it } from 'vitest';
+import type { NativeOutput } from '../../lib/native.js';
+import { judgingRequest } from '../../lib/native-request.js';
+import { StepLoop } from '../../lib/step-loop.js';
+import { FakeModel, turn, until } from './fake-model.js';
+
+class Listener {
+  wanted = true;
+  readonly outputs: NativeOutput[] = [];
+  error: unknown;
+  wantsTokens = () => this.wanted;
+  accept = (output: NativeOutput) => void this.outputs.push(output);
+  fail = (error: unknown) => {
+    this.error = error;
+  };
+
+  get ended(): boolean {
+    return this.outputs.at(-1)?.finish === 'length';
+  }
+}
+
+const request = (maxTokens: number, promptTokens = 3) => ({
+  ...judgingRequest(new Array<number>(promptTokens).fill(300), 'logprobs'),
+  maxTokens,
+});
+
+describe('StepLoop', () => {
+  it('refuses a request when closed, and when closed while it is submitted', async () => {
+    const model = new FakeModel();
+    const loop = new StepLoop(model);
+    const adding = loop.add(request(1), new Listener());
+    loop.close();
+    await expect(adding).rejects.toMatchObject({ code: 'GROK_CLOSED' });
+    await expect(loop.add(request(1), new Listener())).rejects.toMatchObject({ code: 'GROK_CLOSED' });
+    expect(model.steps).toEqual([]);
+  });
+
+  it('passes on why a request cannot be run', async () => {
+    const model = new FakeModel();
+    const refusal = new Error('no');
+    model.submit = () => {
+      throw refusal; // at once, not as a rejection
+    };
+    await expect(new StepLoop(model).add(request(1), new Listener())).rejects.toBe(refusal);
+  });
+
+  it('fails those that were in a failed step, and goes on with the next', async () => {
+    const model = new FakeModel();
+    const loop = new StepLoop(model);
+    model.failNextStep = Object.assign(new Error('disk'), { code: 'GROK_IO' });
+    const first = new Listener();
+    await loop.add(request(5), first);
+    await until(() => first.error !== undefined);
+    expect(first.error).toMatchObject({ code: 'GROK_IO', message: 'disk' });
+    const second = new Listener();
+    await loop.add(request(5), second);
+    await until(() => second.ended);
+    expect(model.numSequences).toBe(0);
+  });
+
+  it('ends everything when closed', async () => {
+    const model = new FakeModel();
+    const loop = new StepLoop(model);
+    const listener = new Listener();
+    await loop.add(request(1000), listener);
+    await until(() => listener.outputs.length > 3);
+    loop.close();
+    expect(listener.error).toMatchObject({ code: 'GROK_CLOSED' });
+    const before = listener.outputs.length;
+    await turn();
+    await turn();
+    expect(listener.outputs.length).toBe(before);
+  });
+
+  it('takes no step when nobody wants tokens, and goes on when woken', async () => {
+    const model = new FakeModel();
+    const loop = new StepLoop(model);
+    const listener = new Listener();
+    listener.wanted = false;
+    await loop.add(request(2), listener);
+    await turn();
+    await turn();
+    expect(model.steps).toEqual([]);
+    listener.wanted = true;
+    loop.wake();
+    await until(() => listener.ended);
+    expect(model.steps.length).toBe(2);
+  });
+
+  it('does not spin while all that want tokens wait for those that do not', async () => {
+    const model = new FakeModel({ maxSequences: 1 });
+    const loop = new StepLoop(model);
+    const holder = new Listener();
+    const waiting = new Listener();
+    await loop.add(request(100), holder);
+    await until(() => holder.outputs.length > 2);
+    holder.wanted = false;
+    const second = await loop.add(request(3), waiting);
+    await until(() => model.steps.at(-1)?.[0] === second);
+    for (let count = 0; count < 10; count++) await turn();
+    const steps = model.steps.length;
+    for (let count = 0; count < 10; count++) await turn();
+    expect(model.steps.length).toBe(steps);
+    expect(waiting.outputs).toEqual([]);
+
+    loop.remove(1); // frees the place
+    await until(() => waiting.ended);
+  });
+
+  it('has one step in flight, with all that want tokens in it', async () => {
+    const model = new FakeModel();
+    const loop = new StepLoop(model);
+    let inFlight = 0;
+    let most = 0;
+    const step = model.step.bind(model);
+    model.step = async (ids) => {
+      most = Math.max(most, ++inFlight);
+      try {
+        return await step(ids);
+      } finally {
+        inFlight--;
+      }
+    };
+    const listeners = [new Listener(), new Listener(), new Listener()];
+    await Promise.all(listeners.map((listener) => loop.add(request(20), listener)));
+    await until(() => listeners.every(({ ended }) => ended));
+    expect(most).toBe(1);
+    expect(model.steps.filter((ids) => ids.length === 3).length).toBeGreaterThan(15);
+  });
+
+  it('drops what a step in flight brings for a sequence that was removed, and releases it', async () => {
+    const model = new FakeModel();
+    const loop = new StepLoop(model);
+    const listener = new Listener();
+    const sequence = await loop.add(request(50), listener);
+    let open!: () => void;
+    model.gate = new Promise((resolve) => {
+      open = resolve;
+    });
+    await turn();
+    await turn();
+    const before = listener.outputs.length;
+    expect(model.steps.length).toBe(before + 1); // one is in flight
+    loop.remove(sequence);
+    loop.remove(sequence); // twice is once
+    open();
+    await turn();
+    await turn();
+    expect(listener.outputs.length).toBe(before);
+    expect(model.released).toEqual([sequence]);
+    expect(model.numSequences).toBe(0);
+  });
+});
