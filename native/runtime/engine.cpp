@@ -17,7 +17,7 @@ namespace {
 // The one place that picks a backend.
 std::unique_ptr<Backend> make_backend(const EngineOptions& options) {
   if (options.device == "cuda")
-    throw Error(ErrorCode::cuda_unavailable, why_no_cuda(), "use device \"cpu\" or \"auto\"");
+    throw Error(ErrorCode::cuda_unavailable, why_no_cuda(), "Use device \"cpu\" or \"auto\".");
   if (options.device != "auto" && options.device != "cpu")
     throw Error(ErrorCode::invalid_argument,
                 concat("expected device to be \"auto\", \"cpu\" or \"cuda\", found \"", options.device, "\""));

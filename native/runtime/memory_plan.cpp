@@ -50,9 +50,9 @@ void require_fit(const MemoryPlan& plan, const GrokConfig& config, const Limits&
   const std::uint64_t fitting_pages = left_of(plan.available, fixed) / page_bytes(config);
   const std::string hint =
       fitting_pages > 0
-          ? concat("a context_length of ", fitting_pages * kPageSize, " tokens would fit")
-          : concat("no context fits beside the weights and the workspace: run on a machine with more than ",
-                   in_words(needed), " to spare, or raise memory_limit if you set one");
+          ? concat("A context_length of ", fitting_pages * kPageSize, " tokens would fit.")
+          : concat("No context fits beside the weights and the workspace. Run on a machine with more than ",
+                   in_words(needed), " to spare, or raise memory_limit if you set one.");
   throw Error(ErrorCode::out_of_memory,
               concat("the model needs ", in_words(needed), " of memory (weights ", in_words(plan.weights),
                      ", workspace ", in_words(plan.workspace), ", cache for one sequence of ", limits.context_length,

@@ -1,0 +1,199 @@
+#pragma once
+
+#include <cmath>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "backend/backend.h"
+#include "core/error.h"
+#include "format/tensor_source.h"
+#include "model/weights.h"
+
+// A network whose logits are a plain function of the tokens in the cache, so that what the engine does with them can be
+// tested exactly: after tokens t0 .. tp, logits[v] = (hash(t0 .. tp) + 7 v) mod 101.
+namespace grok::testing {
+
+inline constexpr int kFakeVocabSize = 32;
+
+inline GrokConfig fake_config() {
+  GrokConfig config;
+  config.vocab_size = kFakeVocabSize;
+  config.context_length = 256;
+  config.d_model = 4;
+  config.num_layers = 2;
+  config.num_q_heads = 1;
+  config.num_kv_heads = 1;
+  config.head_dim = 4;
+  config.d_ff = 4;
+  config.embedding_scale = 1;
+  config.logit_scale = 1;
+  return config;
+}
+
+// Sums stay below 2^24, where a float is exact.
+inline float next_hash(float hash, float token) { return std::fmod(hash * 31 + token + 1, 10007.0f); }
+
+inline float hash_of(std::span<const std::int32_t> tokens) {
+  float hash = 0;
+  for (const std::int32_t token : tokens) hash = next_hash(hash, float(token));
+  return hash;
+}
+
+inline float fake_logit(float hash, int token) { return std::fmod(hash + 7.0f * float(token), 101.0f); }
+
+inline std::int32_t best_after(std::span<const std::int32_t> tokens) {
+  std::int32_t best = 0;
+  for (int token = 1; token < kFakeVocabSize; ++token)
+    if (fake_logit(hash_of(tokens), token) > fake_logit(hash_of(tokens), best)) best = token;
+  return best;
+}
+
+// What greedy generation must give.
+inline std::vector<std::int32_t> greedy_after(std::vector<std::int32_t> tokens, int count) {
+  std::vector<std::int32_t> generated;
+  for (int index = 0; index < count; ++index) {
+    generated.push_back(best_after(tokens));
+    tokens.push_back(generated.back());
+  }
+  return generated;
+}
+
+class FakeBackend final : public Backend {
+ public:
+  std::function<void()> on_qkv;         // called for each layer of each step
+  std::vector<SampleRow> sampled_rows;  // of the last step; history and bias copied below
+  std::vector<std::vector<TokenCount>> sampled_history;
+  std::vector<std::vector<TokenBias>> sampled_bias;
+  std::vector<int> tokens_in_steps;
+  int most_outputs = 0;
+
+  std::string description() const override { return "fake"; }
+
+  BufferPtr allocate(std::size_t size_bytes) override { return std::make_unique<HostBuffer>(size_bytes); }
+  BufferPtr load_vector(const TensorView& f32) override { return allocate(f32.size_bytes()); }
+  TablePtr load_table(const TensorView&) override { return std::make_unique<Table>(); }
+  MatrixPtr load_matrix(const QuantizedView&) override { return std::make_unique<Matrix>(); }
+  std::uint64_t matrix_bytes(const QuantizedView& stored) const override { return stored.weight.size_bytes(); }
+  std::uint64_t table_bytes(const TensorView& f32) const override { return f32.size_bytes(); }
+
+  Batch stage(const Batch& host) override {
+    tokens_in_steps.push_back(host.num_tokens);
+    most_outputs = std::max(most_outputs, host.num_outputs);
+    return host;
+  }
+  void read(std::span<float> host, const float* from) override { std::copy_n(from, host.size(), host.begin()); }
+  void read(std::span<std::int32_t> host, const std::int32_t* from) override {
+    std::copy_n(from, host.size(), host.begin());
+  }
+
+  // The first of a row's d_model values is the token on its way to the cache, then the hash of all tokens so far.
+  void embed(const Embed& op) override {
+    for (int row = 0; row < op.batch->num_tokens; ++row) op.out[row * 4] = float(op.batch->tokens[row]);
+  }
+  void norm(const Norm& op) override {
+    for (int row = 0; row < op.num_tokens; ++row) op.out[row * op.d_model] = op.x[row * op.d_model];
+  }
+  void qkv(const Qkv& op) override {
+    if (on_qkv) on_qkv();
+    for (int row = 0; row < op.batch->num_tokens; ++row)
+      *place(op.kv, *op.batch, row, op.batch->positions[row]) = float(op.batch->tokens[row]);
+  }
+  void attention(const Attention& op) override {
+    for (int row = 0; row < op.batch->num_tokens; ++row) {
+      float hash = 0;
+      for (int position = 0; position <= op.batch->positions[row]; ++position)
+        hash = next_hash(hash, *place(op.kv, *op.batch, row, position));
+      op.out[row * 4] = hash;
+    }
+  }
+  void attention_out(const AttentionOut& op) override {
+    for (int row = 0; row < op.num_tokens; ++row) op.out[row * 4] = op.x[row * 4];
+  }
+  void add_norm(const AddNorm& op) override {
+    for (int row = 0; row < op.num_tokens; ++row) op.out[row * 4] = op.residual[row * 4] = op.y[row * 4];
+  }
+  void route(const Route&) override {}
+  void experts(const Experts& op) override {
+    for (int row = 0; row < op.num_tokens; ++row) op.out[row * 4] = op.x[row * 4];
+  }
+  void logits(const Logits& op) override {
+    for (int output = 0; output < op.batch->num_outputs; ++output)
+      for (int token = 0; token < kFakeVocabSize; ++token)
+        op.out[output * kFakeVocabSize + token] = fake_logit(op.x[op.batch->output_rows[output] * 4], token);
+  }
+  // Temperature 0 takes the best logit, any other the token that the draw falls on. A "log-probability" is the logit.
+  void sample(const Sample& op) override {
+    sampled_rows.assign(op.rows, op.rows + op.num_rows);
+    sampled_history.clear();
+    sampled_bias.clear();
+    for (int index = 0; index < op.num_rows; ++index) {
+      const SampleRow& row = op.rows[index];
+      sampled_history.emplace_back(row.history.begin(), row.history.end());
+      sampled_bias.emplace_back(row.bias.begin(), row.bias.end());
+      const float* logits = op.logits + index * op.vocab_size;
+      std::int32_t token = row.forced;
+      if (token < 0 && row.temperature > 0) token = std::int32_t(row.uniform * float(op.vocab_size));
+      if (token < 0) token = std::int32_t(std::max_element(logits, logits + op.vocab_size) - logits);
+      op.out[index] = {.token = token, .logprob = logits[token], .top = {}};
+    }
+  }
+
+ private:
+  struct HostBuffer final : Buffer {
+    explicit HostBuffer(std::size_t size_bytes) : bytes(size_bytes) {}
+    void* data() const override { return const_cast<std::byte*>(bytes.data()); }
+    std::size_t size_bytes() const override { return bytes.size(); }
+    std::vector<std::byte> bytes;
+  };
+
+  static float* place(const KvPages& kv, const Batch& batch, int row, int position) {
+    const int page = batch.page_tables[batch.sequences[row] * batch.max_pages + position / kPageSize];
+    return kv.keys + (page * kPageSize + position % kPageSize) * 4;
+  }
+};
+
+// Parameters of the right names and shapes, and no bytes.
+class FakeSource final : public TensorSource {
+ public:
+  explicit FakeSource(const GrokConfig& config) {
+    const auto size = std::uint64_t(config.d_model), experts = std::uint64_t(config.num_experts);
+    for (const std::string& name : parameter_names(config.num_layers)) {
+      StoredParameter parameter{.name = name, .file = "fake", .weight = {}, .scales = {}};
+      const auto contains = [&](const char* part) { return name.find(part) != std::string::npos; };
+      if (contains("/moe/"))
+        parameter.weight = {.dtype = DType::i8, .shape = {experts, size, size}};
+      else if (contains("/multi_head_attention/"))
+        parameter.weight = {.dtype = DType::i8, .shape = {size, size}};
+      else if (contains("/router/"))
+        parameter.weight.shape = {size, experts};
+      else if (contains("embeddings"))
+        parameter.weight.shape = {std::uint64_t(config.vocab_size), size};
+      else
+        parameter.weight.shape = {size};
+      if (parameter.weight.dtype == DType::i8) {
+        Shape scales = parameter.weight.shape;
+        scales[scales.size() - 2] = 1;
+        parameter.scales = {.dtype = DType::bf16, .shape = scales};
+      }
+      parameter.weight.source = &nothing_;
+      if (parameter.scales) parameter.scales->source = &nothing_;
+      parameters_.push_back(parameter);
+    }
+  }
+
+  const std::vector<StoredParameter>& parameters() const override { return parameters_; }
+  std::uint64_t size_bytes() const override { return 0; }
+  std::string description() const override { return "fake"; }
+
+ private:
+  struct Nothing final : ByteSource {
+    void read(std::uint64_t, std::span<std::byte>) const override {}
+  };
+  Nothing nothing_;
+  std::vector<StoredParameter> parameters_;
+};
+
+}  // namespace grok::testing

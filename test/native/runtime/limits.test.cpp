@@ -1,0 +1,50 @@
+#include "runtime/limits.h"
+
+#include "testing.h"
+
+namespace grok {
+namespace {
+
+Limits with(void (*change)(EngineOptions&)) {
+  EngineOptions options;
+  change(options);
+  return limits_for(GrokConfig{}, options);
+}
+
+TEST("options out of range are refused by name, with the range") {
+  CHECK_ERROR(with([](EngineOptions& options) { options.context_length = 8193; }), ErrorCode::invalid_argument,
+              "context_length to be at most 8192, or 0 for the default; found 8193");
+  CHECK_ERROR(with([](EngineOptions& options) { options.context_length = -1; }), ErrorCode::invalid_argument,
+              "context_length");
+  CHECK_ERROR(with([](EngineOptions& options) { options.max_sequences = -1; }), ErrorCode::invalid_argument,
+              "max_sequences");
+  CHECK_ERROR(with([](EngineOptions& options) { options.max_sequences = 1 << 30; }), ErrorCode::invalid_argument,
+              "max_sequences");
+  CHECK_ERROR(with([](EngineOptions& options) { options.prefill_chunk = -5; }), ErrorCode::invalid_argument,
+              "prefill_chunk");
+  CHECK_ERROR(with([](EngineOptions& options) { options.num_threads = -2; }), ErrorCode::invalid_argument,
+              "num_threads");
+}
+
+TEST("a step of one token still has an output row for each sequence") {
+  const Limits limits = with([](EngineOptions& options) {
+    options.prefill_chunk = 1;
+    options.max_sequences = 1024;
+  });
+  CHECK_EQ(limits.max_tokens, 1025);
+  CHECK_EQ(limits.max_outputs, 1024);
+}
+
+TEST("by default four sequences share Grok-1's context, and the logits of a step fit in 32 MiB") {
+  const Limits limits = with([](EngineOptions&) {});
+  CHECK_EQ(limits.context_length, 8192);
+  CHECK_EQ(limits.max_sequences, 4);
+  CHECK_EQ(limits.prefill_chunk, 256);
+  CHECK_EQ(limits.max_tokens, 260);
+  CHECK_EQ(limits.max_outputs, 64);  // 64 rows * 131072 values * 4 bytes
+}
+
+}  // namespace
+}  // namespace grok
+
+TEST_MAIN()
