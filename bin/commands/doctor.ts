@@ -52,8 +52,11 @@ export function makeDoctorCommand(host: Host): Command {
 
 function describe({ name, status, found, fix }: Check, printer: Printer): string {
   const color = { ok: 'green', note: 'yellow', problem: 'red' } as const;
-  const line = `${printer.styled(color[status], status.padEnd(7))}  ${name.padEnd(14)}  ${found}`;
-  return fix ? `${line}\n${' '.repeat(9)}${'fix:'.padEnd(14)}  ${fix}` : line;
+  const head = `${printer.styled(color[status], status.padEnd(7))}  ${name.padEnd(14)}  `;
+  const margin = ' '.repeat(25); // as wide as head
+  const lines = [head + found.replaceAll('\n', `\n${margin}`)];
+  if (fix) lines.push(`${' '.repeat(9)}${'fix:'.padEnd(14)}  ${fix}`);
+  return lines.join('\n');
 }
 
 function checkNode(): Check {

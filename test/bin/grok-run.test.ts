@@ -52,6 +52,14 @@ function start(args: readonly string[], env: Record<string, string> = {}) {
   return { child, ended };
 }
 
+/** A run that prints for a while: until the context is full, or 256 tokens long. */
+async function startPrinting() {
+  const { child, ended } = start(['-m', EMBEDDED, '--ignore-eos', '--jsonl', '--logprobs', '20', 'Once upon a time']);
+  child.stdin.end();
+  await Promise.race([once(child.stdout, 'data'), ended]);
+  return { child, ended };
+}
+
 /** Runs to the end; `stdin` is what is piped in. */
 async function run(
   args: readonly string[],
@@ -136,18 +144,14 @@ describe('grok-run, failing', () => {
 
 describe('grok-run, stopped', () => {
   it('ends quietly with 0 when its reader has enough', async () => {
-    const { child, ended } = start(['-m', EMBEDDED, '-n', '400', '--ignore-eos', 'Once upon a time']);
-    child.stdin.end();
-    await once(child.stdout, 'data');
+    const { child, ended } = await startPrinting();
     child.stdout.destroy();
     const { code, signal, stderr } = await ended;
     expect({ code, signal, stderr }).toEqual({ code: 0, signal: null, stderr: '' });
   });
 
   it('ends at once with 130 and what was printed on Ctrl+C', async () => {
-    const { child, ended } = start(['-m', EMBEDDED, '-n', '480', '--ignore-eos', 'Once upon a time']);
-    child.stdin.end();
-    await once(child.stdout, 'data');
+    const { child, ended } = await startPrinting();
     const interruptedAt = performance.now();
     child.kill('SIGINT');
     const { code, signal, stdout, stderr } = await ended;
