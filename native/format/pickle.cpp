@@ -335,8 +335,10 @@ class PickleReader {
     if (module == "numpy" && name == "dtype") return Name::dtype;
     if (module == "ml_dtypes" && name == "bfloat16") return Name::bfloat16;
     if (name == "QuantizedWeight8bit") return Name::quantized_weight;
+    // What protocols 5 and 2 write arrays with. Sound files may have these.
+    const bool is_other_protocol = name == "_frombuffer" || (module == "_codecs" && name == "encode");
     fail("one of the five names of a Grok-1 checkpoint", concat(printable(module), ".", printable(name)),
-         ErrorCode::bad_checkpoint, kNotOurs);
+         ErrorCode::bad_checkpoint, is_other_protocol ? kResave : kNotOurs);
   }
 
   // _reconstruct(ndarray, (0,), b'b') or dtype('f4', False, True)
