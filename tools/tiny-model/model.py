@@ -1,0 +1,197 @@
+"""Grok-1's network, trainable. Names of parameters are those of the checkpoint.
+
+Source: xai-org/grok-1 model.py. Shapes in comments: B rows, T tokens, S tokens with those in the cache.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+@dataclass
+class ModelConfig:
+    vocab_size: int = 4096
+    context_length: int = 512
+    d_model: int = 256
+    num_layers: int = 6
+    num_q_heads: int = 4
+    num_kv_heads: int = 2
+    head_dim: int = 64
+    d_ff: int = 256
+    num_experts: int = 8
+    experts_per_token: int = 2
+    attn_logit_cap: float = 30.0
+    rope_base: float = 1e4
+    norm_eps: float = 1e-5
+    # Embeddings start at RMS 1/sqrt(d_model), as Grok-1's have it in the end; the residual then enters at RMS 1.
+    embedding_scale: float = 16.0
+    logit_scale: float = 0.5773502691896257
+
+    @property
+    def attn_logit_scale(self) -> float:
+        return self.head_dim**-0.5
+
+
+def rms_norm(x, scale, eps):
+    wide = x.float()
+    return (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps) * scale).to(x.dtype)
+
+
+def rotation(num_positions, head_dim, base):
+    """Cosines and sines, each [num_positions, head_dim]."""
+    inverse_frequencies = 1.0 / (base ** (torch.arange(0, head_dim, 2).float() / head_dim))
+    angles = torch.arange(num_positions).float()[:, None] * inverse_frequencies[None]
+    angles = torch.cat([angles, angles], -1)
+    return angles.cos(), angles.sin()
+
+
+def rotate(x, cosines, sines):
+    first, second = x.chunk(2, -1)
+    return x * cosines.to(x.dtype) + torch.cat([-second, first], -1) * sines.to(x.dtype)
+
+
+def matrix(*shape, fan_in):
+    return nn.Parameter(torch.randn(*shape) * fan_in**-0.5)
+
+
+class DecoderLayer(nn.Module):
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config = config
+        d_model, d_ff, num_experts = config.d_model, config.d_ff, config.num_experts
+        q_width = config.num_q_heads * config.head_dim
+        kv_width = config.num_kv_heads * config.head_dim
+
+        # The order of these lines is the order in which the seed is used up.
+        self.query = matrix(d_model, q_width, fan_in=d_model)
+        self.key = matrix(d_model, kv_width, fan_in=d_model)
+        self.value = matrix(d_model, kv_width, fan_in=d_model)
+        self.linear = matrix(q_width, d_model, fan_in=q_width)
+        # Half the usual size: nearly even routing at the start, without the exact tie of zeros.
+        self.router = nn.Parameter(torch.randn(d_model, num_experts) * 0.5 * d_model**-0.5)
+        self.moe_linear = matrix(num_experts, d_model, d_ff, fan_in=d_model)
+        self.moe_linear_v = matrix(num_experts, d_model, d_ff, fan_in=d_model)
+        self.moe_linear_1 = matrix(num_experts, d_ff, d_model, fan_in=d_ff)
+
+        # Each branch ends in a norm. At scale 1 they would drown the embedding at once; at this one all of them together
+        # are about as large as it is.
+        post_norm = (2 * config.num_layers) ** -0.5
+        self.rms_norm = nn.Parameter(torch.ones(d_model))
+        self.rms_norm_1 = nn.Parameter(torch.full((d_model,), post_norm))
+        self.rms_norm_2 = nn.Parameter(torch.ones(d_model))
+        self.rms_norm_3 = nn.Parameter(torch.full((d_model,), post_norm))
+
+    def attention(self, x, cosines, sines, mask, cache):
+        """x [B, T, d_model]; mask [T, S]. `cache` is a dict that keeps keys and values between calls, or None."""
+        config = self.config
+        num_rows, num_tokens, _ = x.shape
+
+        def heads(weight, num_heads):  # [B, num_heads, T, head_dim]
+            return (x @ weight).view(num_rows, num_tokens, num_heads, config.head_dim).transpose(1, 2)
+
+        q = rotate(heads(self.query, config.num_q_heads), cosines, sines)
+        k = rotate(heads(self.key, config.num_kv_heads), cosines, sines)
+        v = heads(self.value, config.num_kv_heads)
+        if cache is not None:
+            if cache:
+                k = torch.cat([cache["keys"], k], 2)
+                v = torch.cat([cache["values"], v], 2)
+            cache.update(keys=k, values=v)
+        heads_per_kv = config.num_q_heads // config.num_kv_heads
+        k = k.repeat_interleave(heads_per_kv, 1)
+        v = v.repeat_interleave(heads_per_kv, 1)
+
+        logits = (q @ k.transpose(-1, -2)).float() * config.attn_logit_scale
+        logits = config.attn_logit_cap * torch.tanh(logits / config.attn_logit_cap) + mask
+        mixed = torch.softmax(logits, -1).to(v.dtype) @ v
+        return mixed.transpose(1, 2).reshape(num_rows, num_tokens, -1) @ self.linear
+
+    def experts(self, x):
+        """x [N, d_model]. Returns the output, the two losses of the router and the share of tokens of each expert."""
+        config = self.config
+        router_logits = x @ self.router
+        probabilities = torch.softmax(router_logits, -1)
+        gates, chosen = probabilities.topk(config.experts_per_token, -1)  # not renormalised, as in the reference
+
+        # Tokens sorted by expert, so that each expert is one product.
+        slots = chosen.reshape(-1).argsort()
+        counts = torch.bincount(chosen.reshape(-1), minlength=config.num_experts)
+        tokens = slots // config.experts_per_token
+        gathered = x[tokens]
+        outputs = []
+        first = 0
+        for expert, count in enumerate(counts.tolist()):
+            of_expert = gathered[first : first + count]
+            first += count
+            gate = F.gelu(of_expert @ self.moe_linear[expert], approximate="tanh")
+            outputs.append((gate * (of_expert @ self.moe_linear_v[expert])) @ self.moe_linear_1[expert])
+        weighted = torch.cat(outputs).float() * gates.reshape(-1)[slots][:, None]
+        y = torch.zeros(x.shape, dtype=torch.float32).index_add(0, tokens, weighted)
+
+        loads = counts.float() / (x.shape[0] * config.experts_per_token)
+        # 1 when the load is even. Source: Fedus et al., "Switch Transformers" (arXiv 2101.03961), equation 4
+        balance_loss = config.num_experts * (loads.detach() * probabilities.mean(0)).sum()
+        # Keeps router logits small. Source: Zoph et al., "ST-MoE" (arXiv 2202.08906), equation 5
+        router_z_loss = torch.logsumexp(router_logits, -1).pow(2).mean()
+        return y, balance_loss, router_z_loss, loads
+
+    def forward(self, h, cosines, sines, mask, cache=None):
+        eps = self.config.norm_eps
+        mixed = self.attention(rms_norm(h, self.rms_norm, eps), cosines, sines, mask, cache)
+        h = h + rms_norm(mixed, self.rms_norm_1, eps)
+        y, balance_loss, router_z_loss, loads = self.experts(rms_norm(h, self.rms_norm_2, eps).flatten(0, 1))
+        h = h + rms_norm(y.view(h.shape), self.rms_norm_3, eps)
+        return h, balance_loss, router_z_loss, loads
+
+
+@dataclass
+class Losses:
+    text: torch.Tensor  # nats per token
+    balance: torch.Tensor
+    router_z: torch.Tensor
+    loads: torch.Tensor  # [num_layers, num_experts] share of the tokens
+
+
+class Grok(nn.Module):
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config = config
+        self.embeddings = nn.Parameter(torch.randn(config.vocab_size, config.d_model) * config.d_model**-0.5)
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_layers))
+        self.final_norm = nn.Parameter(torch.ones(config.d_model))
+        cosines, sines = rotation(config.context_length, config.head_dim, config.rope_base)
+        self.register_buffer("cosines", cosines, persistent=False)
+        self.register_buffer("sines", sines, persistent=False)
+
+    def hidden(self, ids, cache=None):
+        """ids [B, T], the tokens that follow those in `cache`: a list of one dict a layer, or None."""
+        num_past = cache[0]["keys"].shape[2] if cache and cache[0] else 0
+        num_tokens = ids.shape[1]
+        places = slice(num_past, num_past + num_tokens)
+        mask = torch.full((num_tokens, num_past + num_tokens), -1e30).triu(1 + num_past)
+
+        h = self.embeddings[ids] * self.config.embedding_scale
+        balance, router_z, loads = 0.0, 0.0, []
+        for index, layer in enumerate(self.layers):
+            h, layer_balance, layer_z, layer_loads = layer(
+                h, self.cosines[places], self.sines[places], mask, cache[index] if cache else None
+            )
+            balance = balance + layer_balance / self.config.num_layers
+            router_z = router_z + layer_z / self.config.num_layers
+            loads.append(layer_loads)
+        return h, balance, router_z, torch.stack(loads)
+
+    def head(self, h):
+        normed = rms_norm(h, self.final_norm, self.config.norm_eps)
+        return (normed @ self.embeddings.t()).float() * self.config.logit_scale
+
+    def losses(self, ids, targets) -> Losses:
+        h, balance, router_z, loads = self.hidden(ids)
+        text = F.cross_entropy(self.head(h).reshape(-1, self.config.vocab_size), targets.reshape(-1))
+        return Losses(text, balance, router_z, loads)
+
+    def next_logits(self, ids, cache):
+        """Logits after the last of `ids`, [B, vocab_size]."""
+        return self.head(self.hidden(ids, cache)[0][:, -1])

@@ -1,0 +1,42 @@
+"""Muon: momentum whose steps are orthogonal matrices.
+
+Source: Keller Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024).
+"""
+
+import torch
+
+NEWTON_SCHULZ_STEPS = 4
+MOMENTUM = 0.95
+
+
+def orthogonalise(matrices: torch.Tensor) -> torch.Tensor:
+    """The nearest matrices with singular values of about 1, by a quintic Newton-Schulz iteration in bf16.
+
+    A stack [experts, d_in, d_out] is taken matrix by matrix.
+    """
+    x = (matrices / (matrices.norm(dim=(-2, -1), keepdim=True) + 1e-7)).bfloat16()
+    is_tall = x.shape[-2] > x.shape[-1]
+    if is_tall:
+        x = x.transpose(-1, -2)
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        gram = x @ x.transpose(-1, -2)
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * (gram @ gram)) @ x
+    if is_tall:
+        x = x.transpose(-1, -2)
+    return x.to(matrices.dtype)
+
+
+class Muon:
+    def __init__(self, parameters: list[torch.nn.Parameter], weight_decay: float):
+        self.parameters = parameters
+        self.weight_decay = weight_decay
+        self.momenta = [torch.zeros_like(parameter) for parameter in parameters]
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> None:
+        for parameter, momentum in zip(self.parameters, self.momenta, strict=True):
+            momentum.mul_(MOMENTUM).add_(parameter.grad)
+            direction = orthogonalise(parameter.grad + MOMENTUM * momentum)  # Nesterov
+            d_in, d_out = parameter.shape[-2:]
+            parameter.mul_(1 - learning_rate * self.weight_decay)
+            parameter.add_(direction, alpha=-learning_rate * max(1.0, d_in / d_out) ** 0.5)
