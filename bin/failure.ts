@@ -57,9 +57,10 @@ export function failureOf(error: unknown): Failure {
   }
   if (!(error instanceof Error)) return { code: 'GROK_INTERNAL', message: String(error) };
 
-  const { code, hint } = error as { code?: unknown; hint?: unknown };
+  const { code, hint, syscall } = error as { code?: unknown; hint?: unknown; syscall?: unknown };
+  const isOurs = typeof code === 'string' && code.startsWith('GROK_');
   return {
-    code: typeof code === 'string' ? code : 'GROK_INTERNAL',
+    code: isOurs ? code : syscall !== undefined ? 'GROK_IO' : 'GROK_INTERNAL',
     message: error.message || error.name,
     ...(typeof hint === 'string' && hint !== '' && { hint }),
   };

@@ -1,18 +1,20 @@
 #!/usr/bin/env node
 import * as library from '../lib/index.js';
-import { runProgram } from './program.js';
+import { report, runProgram } from './program.js';
 
 const EXIT_INTERRUPTED = 130;
 
-const { argv, env, stdin, stdout, stderr } = process;
+const { env, stdin, stdout, stderr } = process;
+const host = { library, stdin, stdout, stderr, env };
+const args = process.argv.slice(2);
 
 // What was printed is printed. Only once: a second Ctrl+C does not depend on us.
 process.once('SIGINT', () => process.exit(EXIT_INTERRUPTED));
 
-// `grok-run ... | head`: the reader has what it wants. EPIPE comes as an event.
+// Failed writes come as events. EPIPE is `grok-run ... | head`: the reader has what it wants.
 stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0);
-  throw error;
+  process.exit(error.code === 'EPIPE' ? 0 : report(host, args, error));
 });
+stderr.on('error', () => {}); // nowhere to say so
 
-process.exitCode = await runProgram({ library, stdin, stdout, stderr, env }, argv.slice(2));
+process.exitCode = await runProgram(host, args);

@@ -156,6 +156,8 @@ export function loadOptionsOf(flags: ModelFlags): LoadOptions {
     contextSize: flags.contextSize,
     threads: flags.threads,
     memoryLimit: flags.maxRam,
+    // One command, one text: memory for more is not needed.
+    maxSequences: 1,
   });
 }
 

@@ -68,12 +68,17 @@ export async function runProgram(host: Host, args: readonly string[]): Promise<n
     await makeProgram(host).parseAsync(args, { from: 'user' });
     return 0;
   } catch (error) {
-    // Read here and not by commander: the flags must hold when parsing is what failed.
-    const flags = new Set(args.includes('--') ? args.slice(0, args.indexOf('--')) : args);
-    const asJson = flags.has('--json') || flags.has('--jsonl');
-    const verbose = flags.has('-v') || flags.has('--verbose');
-    const { exitCode, report } = settle(error, { asJson, verbose });
-    host.stderr.write(report);
-    return exitCode;
+    return report(host, args, error);
   }
+}
+
+/** Tells of an error in the way that `args` ask for, and gives the exit code. */
+export function report(host: Host, args: readonly string[], error: unknown): number {
+  // Read here and not by commander: the flags must hold when parsing is what failed.
+  const flags = new Set(args.includes('--') ? args.slice(0, args.indexOf('--')) : args);
+  const asJson = flags.has('--json') || flags.has('--jsonl');
+  const verbose = flags.has('-v') || flags.has('--verbose');
+  const { exitCode, report: text } = settle(error, { asJson, verbose });
+  host.stderr.write(text);
+  return exitCode;
 }

@@ -30,6 +30,17 @@ describe('settle', () => {
     expect(settle(error, TEXT).exitCode).toBe(2);
   });
 
+  it('takes an error of the system for one of input or output', () => {
+    const error = Object.assign(new Error('ENOSPC: no space left on device, write'), {
+      code: 'ENOSPC',
+      syscall: 'write',
+    });
+    expect(settle(error, TEXT)).toEqual({
+      exitCode: 1,
+      report: 'grok-run: GROK_IO: ENOSPC: no space left on device, write\n',
+    });
+  });
+
   it("keeps commander's suggestion as the fix", () => {
     const error = new CommanderError(
       1,

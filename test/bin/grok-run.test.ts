@@ -1,6 +1,6 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -91,7 +91,7 @@ describe('grok-run, asked wrongly', () => {
   it('ends with 2 when there is no prompt at all', async () => {
     const { code, stderr } = await run([]);
     expect(code).toBe(2);
-    expect(stderr).toContain('Expected a prompt on stdin, found nothing');
+    expect(stderr).toContain('Expected a prompt, found an empty text');
   });
 });
 
@@ -121,6 +121,12 @@ describe('grok-run, failing', () => {
       expect(error.code).toMatch(/^GROK_(NOT_FOUND|CONTEXT_OVERFLOW)$/);
       expect(error.message).not.toBe('');
     }
+  });
+
+  it('ends with 1 and one line when the disk is full', () => {
+    const command = `"${process.execPath}" "${PROGRAM}" -m "${EMBEDDED}" -n 4 hello > /dev/full`;
+    const { status, stderr } = spawnSync('sh', ['-c', command], { env: cleanEnv(), encoding: 'utf8' });
+    expect({ status, stderr }).toEqual({ status: 1, stderr: expect.stringMatching(/^grok-run: GROK_IO: ENOSPC.*\n$/) });
   });
 
   it('refuses a model that does not fit --max-ram before it reads it', async () => {
@@ -309,6 +315,29 @@ describe('the other commands', () => {
     expect(tokenizer).toMatch(/tokenizer\.model$/);
     const text = await run(['inspect', EMBEDDED, '--tensors']);
     for (const { name } of tensors) expect(text.stdout).toContain(name);
+  });
+
+  it('inspect: a directory of the size of Grok-1, in less than 2 seconds, with the memory it needs', async (context) => {
+    // Written by the native tests' program; holes stand for the weights.
+    const makeCheckpoint = ['build/make_checkpoint', 'build/Release/make_checkpoint']
+      .map((path) => join(ROOT, path))
+      .find(existsSync);
+    if (!makeCheckpoint) {
+      context.skip('SKIPPED: no make_checkpoint in build/; npm run test:native builds it');
+      return;
+    }
+    const directory = join(folder, 'grok-1');
+    execFileSync(makeCheckpoint, [directory, '--grok1-sparse']);
+    const { code, stdout, totalMs } = await run(['inspect', '--json', directory]);
+    expect(code).toBe(0);
+    expect(totalMs).toBeLessThan(2000);
+    const { tensors, fileBytes, memory, config } = JSON.parse(stdout);
+    expect(tensors).toHaveLength(770);
+    expect(config).toMatchObject({ numLayers: 64, dModel: 6144, vocabSize: 131072 });
+    expect(memory.total).toBeGreaterThan(fileBytes);
+    const text = await run(['inspect', directory]);
+    expect(text.stdout).toMatch(/needed +\d{3}\.\d GiB/);
+    expect(text.stdout).toMatch(/it fits|it does not fit: \d+\.\d GiB are missing/);
   });
 
   it('doctor: this machine is well', async () => {

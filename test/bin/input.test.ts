@@ -38,10 +38,10 @@ describe('a prompt', () => {
     expect(calls).toEqual([]);
   });
 
-  it('is missed when stdin is empty', async () => {
-    const { exitCode, stderr } = await invoke([], { stdin: '' });
-    expect(exitCode).toBe(2);
-    expect(stderr).toContain('Expected a prompt on stdin, found nothing');
+  it.each([[[]], [['-']], [['']], [['--', '']]])('is missed when it is empty: %j', async (args) => {
+    const { exitCode, stderr, calls } = await invoke(args, { stdin: '\n' });
+    expect({ exitCode, calls }).toEqual({ exitCode: 2, calls: [] });
+    expect(stderr).toContain('Expected a prompt, found an empty text');
   });
 
   it('is refused before anything is loaded when its file is not there', async () => {

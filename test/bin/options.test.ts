@@ -39,7 +39,7 @@ describe('a flag that makes no sense', () => {
 
 describe('flags', () => {
   it('leave everything to the library when there are none', async () => {
-    expect(await asked('hello')).toEqual({ source: undefined, load: {}, generate: { echo: false } });
+    expect(await asked('hello')).toEqual({ source: undefined, load: { maxSequences: 1 }, generate: { echo: false } });
   });
 
   it('reach the library, each under its name there', async () => {
@@ -72,7 +72,14 @@ describe('flags', () => {
     const words = 'hello -m ./ckpt --tokenizer t.model -d cpu -c 512 --threads 3 --max-ram 2GiB';
     const { source, load } = await asked(...words.split(' '));
     expect(source).toBe('./ckpt');
-    expect(load).toEqual({ tokenizer: 't.model', device: 'cpu', contextSize: 512, threads: 3, memoryLimit: 2 ** 31 });
+    expect(load).toEqual({
+      tokenizer: 't.model',
+      device: 'cpu',
+      contextSize: 512,
+      threads: 3,
+      memoryLimit: 2 ** 31,
+      maxSequences: 1,
+    });
   });
 
   it('may come before the prompt, after it and in between', async () => {
@@ -92,7 +99,7 @@ describe('environment variables', () => {
   it('count as unset when they are empty', async () => {
     vi.stubEnv('GROK_RUN_MODEL', '');
     vi.stubEnv('GROK_RUN_TOKENIZER', '');
-    expect(await asked('hello')).toMatchObject({ source: undefined, load: {} });
+    expect(await asked('hello')).toEqual({ source: undefined, load: { maxSequences: 1 }, generate: { echo: false } });
   });
 
   it('stand in for flags, and give way to them', async () => {

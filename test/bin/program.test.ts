@@ -80,7 +80,7 @@ describe('a prompt', () => {
 
   it('keeps its flags when it follows --', async () => {
     const { calls } = await invoke(['-m', './ckpt', '--seed', '5', '--', 'inspect']);
-    expect(calls[0]).toMatchObject({ name: 'load', args: ['./ckpt', {}] });
+    expect(calls[0]).toMatchObject({ name: 'load', args: ['./ckpt', { maxSequences: 1 }] });
     expect(calls[1]?.args[1]).toMatchObject({ seed: 5 });
   });
 

@@ -27,7 +27,10 @@ describe('grok-run inspect', () => {
   it('asks for the memory that the flags mean', async () => {
     const { calls } = await invoke(['inspect', './a', '-c', '128', '--max-ram', '1GiB', '--threads', '2', '-d', 'cpu']);
     expect(calls).toEqual([
-      { name: 'inspect', args: ['./a', { contextSize: 128, memoryLimit: 2 ** 30, threads: 2, device: 'cpu' }] },
+      {
+        name: 'inspect',
+        args: ['./a', { contextSize: 128, memoryLimit: 2 ** 30, threads: 2, device: 'cpu', maxSequences: 1 }],
+      },
     ]);
   });
 

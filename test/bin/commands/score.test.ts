@@ -39,7 +39,7 @@ describe('grok-run score', () => {
   it('loads what the flags say and closes it', async () => {
     const { calls } = await invoke(['score', '-m', './x', '-c', '64', 'a b']);
     expect(calls).toEqual([
-      { name: 'load', args: ['./x', { contextSize: 64 }] },
+      { name: 'load', args: ['./x', { contextSize: 64, maxSequences: 1 }] },
       { name: 'score', args: ['a b'] },
       { name: 'close', args: [] },
     ]);
