@@ -43,14 +43,12 @@ export class Tokenizer {
   readonly #model: SentencePieceModel;
   readonly #processor: SentencePieceProcessor;
   readonly #controlPieces: readonly string[];
-  /** undefined: texts of this kind of model cannot be cut with certainty. */
-  readonly #cuts: ExactCuts | undefined;
+  #knownCuts: ExactCuts | undefined;
 
   private constructor(path: string, model: SentencePieceModel, processor: SentencePieceProcessor) {
     this.path = path;
     this.#model = model;
     this.#processor = processor;
-    this.#cuts = model.isPlainBytePair && model.addDummyPrefix ? new ExactCuts(model) : undefined;
     this.vocabSize = model.pieces.length;
     this.bosId = model.bosId;
     this.eosId = model.eosId;
@@ -130,6 +128,12 @@ export class Tokenizer {
   piece(id: number): string {
     this.#checkId(id);
     return (this.#model.pieces[id]?.text ?? '').replaceAll('\u2581', ' ');
+  }
+
+  /** undefined: texts of this kind of model cannot be cut with certainty. Made when first needed: few texts are long. */
+  get #cuts(): ExactCuts | undefined {
+    if (this.#model.isPlainBytePair && this.#model.addDummyPrefix) this.#knownCuts ??= new ExactCuts(this.#model);
+    return this.#knownCuts;
   }
 
   #checkId(id: number): void {

@@ -134,8 +134,8 @@ function parsePiece(bytes: Uint8Array, id: number): Piece {
     if (field.number === 1 && field.kind === 'bytes') text = utf8(field.value, `piece ${id}`);
     else if (field.number === 2 && field.kind === 'fixed32') score = field.value;
     else if (field.number === 3 && field.kind === 'varint') {
-      const known = pieceTypes[Number(field.value)];
-      if (known === undefined) throw new BadModel(`piece ${id} has unknown type ${field.value}`);
+      const known = pieceTypes[field.int32];
+      if (known === undefined) throw new BadModel(`piece ${id} has unknown type ${field.int32}`);
       type = known;
     }
   }
@@ -162,7 +162,7 @@ function parseTrainer(
 ): void {
   for (const field of fields(bytes)) {
     if (field.kind === 'varint') {
-      const value = Number(BigInt.asIntN(32, field.value));
+      const value = field.int32;
       if (field.number === 3) trainer.modelType = value;
       else if (field.number === 24) trainer.suffix = value !== 0;
       else if (field.number === 35) trainer.byteFallback = value !== 0;
@@ -187,9 +187,9 @@ function parseNormalizer(
   for (const field of fields(bytes)) {
     if (field.kind === 'bytes' && field.number === 2) normalizer.charsMap = field.value.length > 0;
     else if (field.kind !== 'varint') continue;
-    else if (field.number === 3) normalizer.addDummyPrefix = field.value !== 0n;
-    else if (field.number === 4) normalizer.removeExtraWhitespaces = field.value !== 0n;
-    else if (field.number === 5) normalizer.escapeWhitespaces = field.value !== 0n;
+    else if (field.number === 3) normalizer.addDummyPrefix = field.int32 !== 0;
+    else if (field.number === 4) normalizer.removeExtraWhitespaces = field.int32 !== 0;
+    else if (field.number === 5) normalizer.escapeWhitespaces = field.int32 !== 0;
   }
 }
 

@@ -1,6 +1,7 @@
 /** One field of a protocol buffer message. */
 export type Field =
-  | { number: number; kind: 'varint'; value: bigint }
+  /** The low 32 bits, signed: no number in a tokenizer is larger. */
+  | { number: number; kind: 'varint'; int32: number }
   | { number: number; kind: 'bytes'; value: Uint8Array }
   | { number: number; kind: 'fixed32'; value: number }
   | { number: number; kind: 'fixed64' };
@@ -12,49 +13,50 @@ export class ProtobufError extends Error {}
 export function* fields(message: Uint8Array): Generator<Field> {
   const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
   let offset = 0;
+  let int32 = 0; // of the last varint
 
-  const varint = (): bigint => {
-    let value = 0n;
-    for (let shift = 0n; shift < 70n; shift += 7n) {
+  // A double: exact up to 2^53, and beyond that longer than any file.
+  const varint = (): number => {
+    let value = 0;
+    int32 = 0;
+    for (let index = 0; index < 10; index++) {
       const byte = message[offset++];
       if (byte === undefined) throw new ProtobufError(`a number at byte ${offset - 1} runs past the end`);
-      value |= BigInt(byte & 0x7f) << shift;
-      if (byte < 0x80) return BigInt.asUintN(64, value);
+      value += (byte & 0x7f) * 2 ** (7 * index);
+      if (index < 5) int32 |= (byte & 0x7f) << (7 * index);
+      if (byte < 0x80) return value;
     }
     throw new ProtobufError(`a number before byte ${offset} has more than ten bytes`);
   };
-  const skip = (count: bigint, what: string): number => {
+  const skip = (count: number, number: number): number => {
     const start = offset;
-    if (count > BigInt(message.length - start)) {
-      throw new ProtobufError(`${what} at byte ${start} says ${count} bytes, ${message.length - start} are left`);
+    if (count > message.length - start) {
+      throw new ProtobufError(
+        `field ${number} at byte ${start} says ${count} bytes, ${message.length - start} are left`,
+      );
     }
-    offset += Number(count);
+    offset += count;
     return start;
   };
 
   while (offset < message.length) {
     const key = varint();
-    const number = Number(key >> 3n);
+    const number = Math.floor(key / 8);
+    const wireType = key % 8;
     if (number === 0) throw new ProtobufError(`field number 0 before byte ${offset}`);
-    switch (Number(key & 7n)) {
-      case 0:
-        yield { number, kind: 'varint', value: varint() };
-        break;
-      case 1:
-        skip(8n, `field ${number}`);
-        yield { number, kind: 'fixed64' };
-        break;
-      case 2: {
-        const length = varint();
-        const start = skip(length, `field ${number}`);
-        yield { number, kind: 'bytes', value: message.subarray(start, offset) };
-        break;
-      }
-      case 5:
-        yield { number, kind: 'fixed32', value: view.getFloat32(skip(4n, `field ${number}`), true) };
-        break;
-      default:
-        throw new ProtobufError(`field ${number} before byte ${offset} has unknown wire type ${key & 7n}`);
+    if (wireType === 0) {
+      varint();
+      yield { number, kind: 'varint', int32 };
+    } else if (wireType === 1) {
+      skip(8, number);
+      yield { number, kind: 'fixed64' };
+    } else if (wireType === 2) {
+      const start = skip(varint(), number);
+      yield { number, kind: 'bytes', value: message.subarray(start, offset) };
+    } else if (wireType === 5) {
+      yield { number, kind: 'fixed32', value: view.getFloat32(skip(4, number), true) };
+    } else {
+      throw new ProtobufError(`field ${number} before byte ${offset} has unknown wire type ${wireType}`);
     }
   }
 }
