@@ -41,6 +41,9 @@ class JobOf final : public Job {
 
 // One native thread that does jobs in order. It is not one of libuv's, whose four must stay free for files and DNS. It
 // keeps the event loop alive only while somebody waits for a promise. All methods are for the JavaScript thread.
+//
+// process.exit() on the main thread runs no hook: the system then ends this thread in the middle of its job. That is safe
+// as long as the addon has no static objects, whose destructors would run under the job's feet.
 class EngineThread {
  public:
   // The thread ends, without being waited for, after the last job once the last handle is gone. If the environment (the

@@ -19,7 +19,7 @@ struct Model {
   ~Model() {
     if (!engine) return;
     engine->stop();
-    thread->discard(std::move(engine));
+    if (thread) thread->discard(std::move(engine));
   }
 };
 using ModelPtr = std::shared_ptr<Model>;
@@ -96,8 +96,10 @@ Napi::Value close(const ModelPtr& model, const Napi::CallbackInfo& info) {
       model->engine.reset();
       return true;
     };
-    const auto to_js = [](Napi::Env env, bool) { return env.Undefined(); };
-    model->closing = Napi::Reference<Napi::Promise>::New(model->thread->run(info.Env(), free_engine, to_js), 1);
+    // The last handle goes with the job, and the thread with the handle, however long JavaScript keeps the closed model.
+    EngineThread& thread = *model->thread;
+    const auto to_js = [last_handle = std::move(model->thread)](Napi::Env env, bool) { return env.Undefined(); };
+    model->closing = Napi::Reference<Napi::Promise>::New(thread.run(info.Env(), free_engine, to_js), 1);
   }
   return model->closing.Value();
 }

@@ -1,0 +1,283 @@
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import { describe, expect, it } from 'vitest';
+import {
+  diagnose,
+  loadNative,
+  type NativeModel,
+  type NativeOpenOptions,
+  type NativeRequest,
+} from '../../lib/native.js';
+
+const addon = loadNative();
+const checkpoint = 'test/fixtures/golden/ref-small';
+const defaults: NativeOpenOptions = {
+  device: 'auto',
+  threads: 1,
+  isa: '',
+  contextLength: 0,
+  maxSequences: 0,
+  prefillChunk: 0,
+  memoryLimit: 0,
+};
+
+const requestFor = (prompt: number[], changes: Partial<NativeRequest> = {}): NativeRequest => ({
+  prompt: Int32Array.from(prompt),
+  maxTokens: 4,
+  promptOutputs: 'none',
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repetitionPenalty: 1,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  numLogprobs: 0,
+  biasTokens: new Int32Array(),
+  biasValues: new Float32Array(),
+  seed: 0,
+  stopTokens: new Int32Array(),
+  ...changes,
+});
+
+async function openLoaded(changes: Partial<NativeOpenOptions> = {}): Promise<NativeModel> {
+  const model = await addon.open(checkpoint, { ...defaults, ...changes });
+  while (!(await model.loadNext()).done);
+  return model;
+}
+
+const numThreads = () => Number(/Threads:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]);
+
+/** What a value that no type checker has seen may be. */
+const untyped = (value: unknown) => value as never;
+
+describe('misuse', () => {
+  it('is a TypeError that names the argument', async () => {
+    const model = await addon.open(checkpoint, defaults);
+    const misuses: [RegExp, () => unknown][] = [
+      [/`path`.*a string, got 5/, () => addon.open(untyped(5), defaults)],
+      [/`options`.*an object, got undefined/, () => addon.inspect(checkpoint, untyped(undefined))],
+      [/`threads`.*32-bit integer, got 1.5/, () => addon.open(checkpoint, { ...defaults, threads: 1.5 })],
+      [
+        /`threads`.*32-bit integer, got 4294967297/,
+        () => addon.open(checkpoint, { ...defaults, threads: 2 ** 32 + 1 }),
+      ],
+      [/`memoryLimit`.*2\^53.*, got -1/, () => addon.open(checkpoint, { ...defaults, memoryLimit: -1 })],
+      [/`request`.*an object/, () => model.submit(untyped(null))],
+      [/`prompt`.*an Int32Array, got 1,2/, () => model.submit({ ...requestFor([]), prompt: untyped([1, 2]) })],
+      [/`seed`.*2\^53.*, got NaN/, () => model.submit(requestFor([1], { seed: Number.NaN }))],
+      [/`topP`.*a number, got 1/, () => model.submit(requestFor([1], { topP: untyped('1') }))],
+      [/`promptOutputs`.*'logits', got all/, () => model.submit(requestFor([1], { promptOutputs: untyped('all') }))],
+      [/`biasValues`.*as long as/, () => model.submit(requestFor([1], { biasTokens: Int32Array.of(1) }))],
+      [/`sequences`.*an Int32Array/, () => model.step(untyped([1]))],
+      [/`sequence`.*32-bit integer/, () => model.release(untyped(undefined))],
+    ];
+    for (const [message, misuse] of misuses) {
+      expect(misuse, String(message)).toThrow(TypeError);
+      expect(misuse).toThrow(message);
+    }
+    await model.close();
+  });
+
+  it('rejects with a code and a hint where the engine finds it', async () => {
+    await expect(addon.open('nowhere', defaults)).rejects.toMatchObject({
+      code: 'GROK_NOT_FOUND',
+      message: expect.stringContaining('nowhere'),
+      hint: expect.stringMatching(/./),
+    });
+    await expect(addon.open(checkpoint, { ...defaults, memoryLimit: 1_000_000 })).rejects.toMatchObject({
+      code: 'GROK_OUT_OF_MEMORY',
+    });
+    await expect(addon.inspect(checkpoint, { ...defaults, contextLength: 129 })).rejects.toMatchObject({
+      code: 'GROK_INVALID_ARGUMENT',
+    });
+    const model = await openLoaded();
+    await expect(model.submit(requestFor([512]))).rejects.toMatchObject({ code: 'GROK_INVALID_ARGUMENT' });
+    await expect(model.submit(requestFor([1], { maxTokens: 128 }))).rejects.toMatchObject({
+      code: 'GROK_CONTEXT_OVERFLOW',
+    });
+    await model.close();
+  });
+
+  it('finds its methods usable without their object', async () => {
+    const { submit, step, close } = await openLoaded();
+    const sequence = await submit(requestFor([1, 2]));
+    expect(await step.call(untyped('no model'), Int32Array.of(sequence))).toHaveLength(1);
+    await close();
+  });
+});
+
+describe('close', () => {
+  it('rejects what waits and what comes later, and may be called again', async () => {
+    const model = await openLoaded();
+    const sequence = await model.submit(requestFor([1, 2], { maxTokens: 100 }));
+    const steps = Array.from({ length: 3 }, () =>
+      model.step(Int32Array.of(sequence)).then(String, (error) => error.code),
+    );
+    const closing = model.close();
+    expect(await Promise.all([closing, model.close()])).toEqual([undefined, undefined]);
+    expect((await Promise.all(steps)).at(-1)).toBe('GROK_CLOSED');
+    for (const late of [
+      () => model.step(Int32Array.of(sequence)),
+      () => model.submit(requestFor([1])),
+      () => model.release(sequence),
+      () => model.loadNext(),
+    ])
+      await expect(late()).rejects.toMatchObject({ code: 'GROK_CLOSED' });
+  });
+
+  it('leaves what the model says of itself readable', async () => {
+    const model = await openLoaded();
+    await model.close();
+    expect(model.inspection.config.vocabSize).toBe(512);
+    expect(model.device).toContain('cpu');
+  });
+
+  it('ends every thread, while loading as well as after', async () => {
+    await (await openLoaded({ threads: 2 })).close();
+    const before = numThreads();
+    const kept: NativeModel[] = [];
+    for (let round = 0; round < 10; ++round) {
+      const loading = await addon.open(checkpoint, { ...defaults, threads: 2 });
+      const progress = loading.loadNext().catch((error) => error);
+      kept.push(loading, await openLoaded({ threads: 2 }));
+      await Promise.all([...kept.slice(-2).map((model) => model.close()), progress]);
+    }
+    await expect.poll(numThreads).toBeLessThanOrEqual(before);
+  });
+});
+
+describe('the end of a process or a worker', () => {
+  // Steps without end; the first message says that they have begun.
+  const program = `
+    const { workerData, parentPort } = require('node:worker_threads');
+    const { binary, checkpoint, options, request } = workerData ?? JSON.parse(process.argv[1]);
+    const addon = require(binary);
+    const typed = { ...request, prompt: Int32Array.from({ length: 100 }, (_, i) => i), maxTokens: 20,
+      biasTokens: new Int32Array(), biasValues: new Float32Array(), stopTokens: new Int32Array() };
+    (async () => {
+      const model = await addon.open(checkpoint, options);
+      while (!(await model.loadNext()).done);
+      parentPort?.postMessage('stepping');
+      if (!parentPort && process.argv[2] === 'exit') setTimeout(() => process.exit(7), 20);
+      if (!parentPort && process.argv[2] === 'throw') setTimeout(() => { throw new Error('on purpose'); }, 20);
+      do {
+        const sequence = Int32Array.of(await model.submit(typed));
+        while ((await model.step(sequence))[0].finish === 'no');
+      } while (process.argv[2] !== 'once');
+    })();`;
+  const setup = {
+    binary: diagnose().binary,
+    checkpoint,
+    options: { ...defaults, threads: 2 },
+    request: requestFor([]),
+  };
+  const run = (mode: string) =>
+    new Promise<unknown>((resolve) => {
+      execFile(process.execPath, ['-e', program, JSON.stringify(setup), mode], { timeout: 30_000 }, (error) =>
+        resolve(error ? (error.code ?? error.signal) : 0),
+      );
+    });
+
+  it('keeps the exit code when process.exit() meets a step', async () => {
+    for (let round = 0; round < 5; ++round) expect(await run('exit')).toBe(7);
+  });
+
+  it('keeps the exit code of an uncaught error', async () => {
+    expect(await run('throw')).toBe(1);
+  });
+
+  it('comes by itself when nothing is left to do, with a model still open', async () => {
+    expect(await run('once')).toBe(0);
+  });
+
+  it('stops the steps of terminated workers and ends their threads', async () => {
+    const before = numThreads();
+    for (let round = 0; round < 5; ++round) {
+      const workers = [1, 2].map(() => new Worker(program, { eval: true, workerData: setup }));
+      await Promise.all(workers.map((worker) => new Promise((resolve) => worker.once('message', resolve))));
+      await new Promise((resolve) => setTimeout(resolve, round * 5));
+      await Promise.all(workers.map((worker) => worker.terminate()));
+    }
+    await expect.poll(numThreads).toBeLessThanOrEqual(before);
+  });
+});
+
+describe('the addon', () => {
+  it('exports what lib/native.ts declares, and nothing else', () => {
+    expect(Object.keys(addon).sort()).toEqual(['cpuIsas', 'cudaUnavailable', 'errorCodes', 'inspect', 'open']);
+  });
+
+  it('lists the codes that its errors carry', () => {
+    expect(addon.errorCodes()).toContain('GROK_CLOSED');
+    expect(addon.cpuIsas().at(-1)).toBe('portable');
+  });
+
+  it('inspects what it opens', async () => {
+    const inspection = await addon.inspect(checkpoint, defaults);
+    const model = await addon.open(checkpoint, defaults);
+    expect({ ...model.inspection, memory: undefined }).toEqual({ ...inspection, memory: undefined });
+    expect(inspection).toMatchObject({
+      format: 'ckpt-0 (38 files)',
+      configFrom: 'config.json',
+      config: { vocabSize: 512, numLayers: 3, eosId: 2 },
+      numParameters: 1_288_512,
+    });
+    const { weights, kvCache, workspace, total } = inspection.memory;
+    expect(total).toBe(weights + kvCache + workspace);
+    await model.close();
+  });
+
+  it('reports loading tensor by tensor, up to all bytes', async () => {
+    const model = await addon.open(checkpoint, defaults);
+    const tensors: string[] = [];
+    for (let done = false; !done; ) {
+      const progress = await model.loadNext();
+      tensors.push(progress.tensor);
+      done = progress.done;
+      expect(progress.loadedBytes === progress.totalBytes).toBe(done);
+    }
+    expect(tensors).toEqual(model.inspection.tensors.map((tensor) => tensor.name));
+    await model.close();
+  });
+
+  it('hands over logits, log-probabilities and tokens of one sequence and the same numbers in company', async () => {
+    const model = await openLoaded({ prefillChunk: 3 });
+    const scored = await model.submit(requestFor([1, 5, 7, 9], { promptOutputs: 'logprobs', numLogprobs: 2 }));
+    const whole = await model.submit(requestFor([1, 5, 7, 9], { promptOutputs: 'logits', maxTokens: 0 }));
+    const rows: Float32Array[] = [];
+    const prompt: { token: number; logprob: number }[] = [];
+    const finished = new Map<number, string>();
+    while (finished.size < 2)
+      for (const output of await model.step(Int32Array.of(scored, whole))) {
+        if (output.finish !== 'no') finished.set(output.sequence, output.finish);
+        if (output.logits) rows.push(output.logits);
+        prompt.push(...output.prompt);
+        if (output.token) expect(output.token.topTokens).toHaveLength(2);
+        if (output.sequence === scored && output.token) expect(output.token.token).toBe(output.token.topTokens[0]);
+      }
+    expect(finished.get(whole)).toBe('length');
+    const logits = Float32Array.from(rows.flatMap((part) => [...part]));
+    expect(logits).toHaveLength(4 * 512);
+    expect(prompt.map(({ token }) => token)).toEqual([5, 7, 9]);
+    prompt.forEach(({ token, logprob }, position) => {
+      const row = logits.subarray(position * 512, (position + 1) * 512);
+      const sum = row.reduce((total, value) => total + Math.exp(value), 0);
+      expect(logprob).toBeCloseTo((row[token] ?? Number.NaN) - Math.log(sum), 4); // single precision of values near 20
+    });
+    await model.close();
+  });
+
+  it('ends a step early when its only sequence is released, and goes on with others', async () => {
+    const model = await openLoaded();
+    const dropped = await model.submit(requestFor([1, 2, 3]));
+    const kept = await model.submit(requestFor([1, 2, 3]));
+    const step = model.step(Int32Array.of(dropped));
+    await model.release(dropped);
+    expect((await step).length).toBeLessThanOrEqual(1); // it may have finished first
+    expect(await model.step(Int32Array.of(dropped))).toEqual([]);
+    expect(await model.step(Int32Array.of(dropped, kept))).toMatchObject([{ sequence: kept, promptTokensDone: 3 }]);
+    await model.close();
+  });
+});
