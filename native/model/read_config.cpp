@@ -3,11 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <limits>
 #include <map>
-#include <sstream>
+#include <system_error>
 #include <vector>
 
 #include "core/error.h"
@@ -106,6 +107,9 @@ struct Found {
 };
 
 std::string read_text(const std::string& path) {
+  std::error_code ignored;
+  if (std::filesystem::status(path, ignored).type() == std::filesystem::file_type::not_found)
+    throw Error(ErrorCode::not_found, path + ": no such file");
   std::ifstream file(path, std::ios::binary);
   if (!file) throw Error(ErrorCode::io, path + ": cannot be opened", "Give this user permission to read the file.");
   std::string text(kMaxBytes + 1, '\0');

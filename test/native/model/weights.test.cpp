@@ -1,0 +1,270 @@
+#include "model/weights.h"
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "support/write_checkpoint.h"
+#include "testing.h"
+
+using namespace grok;
+using namespace grok::testing;
+
+namespace {
+
+// ---------------------------------------------------------------- a backend that only keeps what it is given
+
+class KeptBuffer final : public Buffer {
+ public:
+  explicit KeptBuffer(const TensorView& view) : bytes_(view.size_bytes(), '\0') {
+    view.read(0, std::as_writable_bytes(std::span(bytes_)));
+  }
+  void* data() const override { return const_cast<char*>(bytes_.data()); }
+  std::size_t size_bytes() const override { return bytes_.size(); }
+
+ private:
+  std::string bytes_;
+};
+
+struct KeptTable final : Table {
+  explicit KeptTable(const TensorView& view) : view(view) {}
+  TensorView view;
+};
+
+struct KeptMatrix final : Matrix {
+  explicit KeptMatrix(const QuantizedView& view) : view(view) {}
+  QuantizedView view;
+};
+
+class KeepingBackend final : public Backend {
+ public:
+  std::string description() const override { return "keeps"; }
+  BufferPtr allocate(std::size_t) override { throw Error(ErrorCode::internal, "not asked for"); }
+  BufferPtr load_vector(const TensorView& view) override { return std::make_unique<KeptBuffer>(view); }
+  TablePtr load_table(const TensorView& view) override { return std::make_unique<KeptTable>(view); }
+  MatrixPtr load_matrix(const QuantizedView& view) override { return std::make_unique<KeptMatrix>(view); }
+  std::uint64_t matrix_bytes(const QuantizedView& view) const override { return 3 * view.weight.size_bytes(); }
+  std::uint64_t table_bytes(const TensorView& view) const override { return 5 * view.size_bytes(); }
+  Batch stage(const Batch& host) override { return host; }
+  void read(std::span<float>, const float*) override {}
+  void read(std::span<std::int32_t>, const std::int32_t*) override {}
+  void embed(const Embed&) override {}
+  void norm(const Norm&) override {}
+  void qkv(const Qkv&) override {}
+  void attention(const Attention&) override {}
+  void attention_out(const AttentionOut&) override {}
+  void add_norm(const AddNorm&) override {}
+  void route(const Route&) override {}
+  void experts(const Experts&) override {}
+  void logits(const Logits&) override {}
+  void sample(const Sample&) override {}
+};
+
+// ---------------------------------------------------------------- a checkpoint without files
+
+// Bytes that count how often they were read and how much of them was dropped.
+class CountingBytes final : public ByteSource {
+ public:
+  void read(std::uint64_t offset, std::span<std::byte> out) const override {
+    ++num_reads;
+    std::fill(out.begin(), out.end(), std::byte(offset));
+  }
+  void drop(std::uint64_t, std::uint64_t size_bytes) const override { dropped_bytes += size_bytes; }
+
+  mutable int num_reads = 0;
+  mutable std::uint64_t dropped_bytes = 0;
+};
+
+class MadeUpSource final : public TensorSource {
+ public:
+  explicit MadeUpSource(const GrokConfig& config) {
+    std::uint64_t offset = 0;
+    for (const ParameterToWrite& parameter : parameters_to_write(config)) {
+      StoredParameter stored;
+      stored.name = parameter.name;
+      stored.file = "file" + std::to_string(list.size());
+      stored.weight = {parameter.is_quantized() ? DType::i8 : DType::f32, parameter.shape, &bytes, offset++};
+      if (parameter.is_quantized()) stored.scales = TensorView{DType::bf16, parameter.scales_shape(), &bytes, offset++};
+      list.push_back(stored);
+    }
+  }
+
+  const std::vector<StoredParameter>& parameters() const override { return list; }
+  std::uint64_t size_bytes() const override { return 0; }
+  std::string description() const override { return "made up"; }
+
+  StoredParameter& at(const std::string& name) {
+    return *std::find_if(list.begin(), list.end(), [&](const StoredParameter& stored) { return stored.name == name; });
+  }
+
+  CountingBytes bytes;
+  std::vector<StoredParameter> list;
+};
+
+std::vector<BoundWeight> bind(const MadeUpSource& source, const GrokConfig& config = tiny_config()) {
+  KeepingBackend backend;
+  Weights weights;
+  return bind_weights(config, source, backend, weights);
+}
+
+const std::string kLayer0 = "transformer/decoder_layer_0/";
+const std::string kLayer1 = "transformer/decoder_layer_1/";
+
+}  // namespace
+
+TEST("lists everything that does not fit in one error, and reads nothing") {
+  MadeUpSource source(tiny_config());
+  source.at(kLayer0 + "moe/linear/w").weight.shape = {4, 16, 17};
+  source.at(kLayer0 + "router/w").weight.dtype = DType::bf16;
+  source.at(kLayer0 + "multi_head_attention/query/w").scales.reset();
+  source.at(kLayer0 + "multi_head_attention/linear/w").scales->shape = {3, 16};
+  source.at(kLayer1 + "moe/linear_1/w").scales->shape = {4, 1, 8};
+  source.at(kLayer1 + "rms_norm/scale").scales = TensorView{DType::bf16, {1}, &source.bytes, 0};
+  source.at(kLayer1 + "rms_norm_3/scale").name = "evil\x1b[2J";
+  try {
+    bind(source);
+    CHECK(false);
+  } catch (const Error& error) {
+    CHECK(error.code == ErrorCode::bad_checkpoint);
+    const std::string message = error.what();
+    for (const char* line :
+         {"the checkpoint, made up, does not fit the network:",
+          "\n  file2: transformer/decoder_layer_0/moe/linear/w: expected i8 [4, 16, 16], found i8 [4, 16, 17]",
+          "\n  file13: transformer/decoder_layer_0/router/w: expected f32 [16, 4], found bf16 [16, 4]",
+          "multi_head_attention/query/w: expected scales, found none",
+          "multi_head_attention/linear/w: expected scales bf16 [1, 16], or with more groups along axis 0 that divide "
+          "16, "
+          "found bf16 [3, 16]",
+          "moe/linear_1/w: expected scales bf16 [4, 1, 16], or with more groups along axis 1 that divide 16, found "
+          "bf16 "
+          "[4, 1, 8]",
+          "rms_norm/scale: expected no scales, found bf16 [1]", "\"evil\\x1b[2J\" is not a parameter of this network",
+          "\n  transformer/decoder_layer_1/rms_norm_3/scale: missing"})
+      if (message.find(line) == std::string::npos) fail(__FILE__, __LINE__, concat("no \"", line, "\" in ", message));
+  }
+  CHECK_EQ(source.bytes.num_reads, 0);
+}
+
+TEST("refuses a parameter that is there twice") {
+  MadeUpSource source(tiny_config());
+  source.list.push_back(source.list[3]);
+  CHECK_ERROR(bind(source), ErrorCode::bad_checkpoint, "is not a parameter");
+}
+
+TEST("refuses a network of more layers than the checkpoint has, and of fewer") {
+  GrokConfig three = tiny_config();
+  three.num_layers = 3;
+  CHECK_ERROR(bind(MadeUpSource(tiny_config()), three), ErrorCode::bad_checkpoint, "decoder_layer_2/router/w: missing");
+  CHECK_ERROR(bind(MadeUpSource(three), tiny_config()), ErrorCode::bad_checkpoint,
+              "is not a parameter of this network");
+}
+
+TEST("derives no sizes from parameters that are missing or of another rank") {
+  MadeUpSource source(tiny_config());
+  source.at("language_model/in_out_embed/embeddings").name = "wte";
+  CHECK_ERROR(derive_sizes(source), ErrorCode::bad_checkpoint, "language_model/in_out_embed/embeddings");
+  MadeUpSource flat(tiny_config());
+  flat.at(kLayer0 + "moe/linear/w").weight.shape = {16, 16};
+  CHECK_ERROR(derive_sizes(flat), ErrorCode::bad_checkpoint, "moe/linear/w: expected 3 axes, found i8 [16, 16]");
+  MadeUpSource vast(tiny_config());
+  vast.at("language_model/in_out_embed/embeddings").weight.shape = {std::uint64_t(1) << 40, 16};
+  CHECK_ERROR(derive_sizes(vast), ErrorCode::bad_checkpoint, "found 1099511627776");
+  MadeUpSource deep(tiny_config());
+  deep.list.push_back(deep.list.back());
+  deep.list.back().name = "transformer/decoder_layer_99999999999999999999/router/w";
+  CHECK_EQ(derive_sizes(deep).num_layers, 1'000'000);
+}
+
+TEST("takes any number of scale groups that divides the input") {
+  MadeUpSource source(tiny_config());
+  source.at(kLayer0 + "multi_head_attention/query/w").scales->shape = {2, 16};
+  source.at(kLayer0 + "moe/linear/w").scales->shape = {4, 16, 16};
+  source.at(kLayer0 + "moe/linear_1/w").scales->shape = {4, 1, 16};
+  CHECK_EQ(bind(source).size(), 26u);
+}
+
+TEST("names parameters in the order of xAI's files: layer 10 comes before layer 2") {
+  CHECK_EQ(parameter_names(64).size(), 770u);
+  for (const int num_layers : {1, 2, 3, 9, 10, 11, 12, 64, 101}) {
+    GrokConfig config = tiny_config();
+    config.num_layers = num_layers;
+    std::vector<std::string> expected;
+    for (const ParameterToWrite& parameter : parameters_to_write(config)) expected.push_back(parameter.name);
+    CHECK(parameter_names(num_layers) == expected);
+  }
+  // Known places in the released checkpoint.
+  const std::vector<std::string> names = parameter_names(64);
+  CHECK_EQ(names[0], "language_model/in_out_embed/embeddings");
+  CHECK_EQ(names[1], "language_model/rms_norm/scale");
+  CHECK_EQ(names[2], "transformer/decoder_layer_0/moe/linear/w");
+  CHECK_EQ(names[4], "transformer/decoder_layer_0/moe/linear_v/w");
+  CHECK_EQ(names[26], "transformer/decoder_layer_10/moe/linear/w");
+  CHECK_EQ(names[146], "transformer/decoder_layer_2/moe/linear/w");
+  CHECK_EQ(names[722], "transformer/decoder_layer_63/moe/linear/w");
+  CHECK_EQ(names[769], "transformer/decoder_layer_9/router/w");
+}
+
+TEST("derives the sizes of a network from its shapes") {
+  GrokConfig config = tiny_config();
+  config.num_layers = 12;
+  const DerivedSizes sizes = derive_sizes(MadeUpSource(config));
+  CHECK_EQ(sizes.num_layers, 12);
+  CHECK_EQ(sizes.vocab_size, 32);
+  CHECK_EQ(sizes.d_model, 16);
+  CHECK_EQ(sizes.d_ff, 16);
+  CHECK_EQ(sizes.num_experts, 4);
+  CHECK_EQ(sizes.q_width, 16);
+  CHECK_EQ(sizes.kv_width, 8);
+}
+
+TEST("loads every parameter into its own place, and drops the file's pages after") {
+  const GrokConfig config = tiny_config();
+  MadeUpSource source(config);
+  KeepingBackend backend;
+  Weights weights;
+  const std::vector<BoundWeight> bound = bind_weights(config, source, backend, weights);
+  CHECK_EQ(bound.size(), 26u);
+  CHECK(!weights.embedding);
+  std::uint64_t stored_bytes = 0;
+  for (const BoundWeight& weight : bound) {
+    weight.load();
+    stored_bytes += weight.stored_bytes;
+    CHECK_EQ(source.bytes.dropped_bytes, stored_bytes);
+  }
+  CHECK_EQ(bound[0].resident_bytes, 5 * bound[0].stored_bytes);
+  CHECK_EQ(bound[1].resident_bytes, bound[1].stored_bytes);
+  CHECK_EQ(bound[2].name, kLayer0 + "moe/linear/w");
+  CHECK_EQ(bound[2].file, "file2");
+  CHECK_EQ(bound[2].resident_bytes, 3u * 4 * 16 * 16);
+
+  // Every view has an offset of its own, and vectors are filled with theirs.
+  const auto matrix_is = [&](const MatrixPtr& matrix, const std::string& name) {
+    const QuantizedView& view = static_cast<const KeptMatrix&>(*matrix).view;
+    return view.weight.offset == source.at(name).weight.offset && view.scales.offset == source.at(name).scales->offset;
+  };
+  const auto vector_is = [&](const BufferPtr& buffer, const std::string& name) {
+    const TensorView& view = source.at(name).weight;
+    return buffer->size_bytes() == view.size_bytes() && *buffer->as<unsigned char>() == view.offset;
+  };
+  CHECK(static_cast<const KeptTable&>(*weights.embedding).view.offset == 0);
+  CHECK(vector_is(weights.final_norm, "language_model/rms_norm/scale"));
+  for (int layer = 0; layer < 2; ++layer) {
+    const LayerWeights& of_layer = weights.layers[std::size_t(layer)];
+    const std::string path = concat("transformer/decoder_layer_", layer, "/");
+    CHECK(matrix_is(of_layer.w_gate, path + "moe/linear/w"));
+    CHECK(matrix_is(of_layer.w_up, path + "moe/linear_v/w"));
+    CHECK(matrix_is(of_layer.w_down, path + "moe/linear_1/w"));
+    CHECK(matrix_is(of_layer.w_q, path + "multi_head_attention/query/w"));
+    CHECK(matrix_is(of_layer.w_k, path + "multi_head_attention/key/w"));
+    CHECK(matrix_is(of_layer.w_v, path + "multi_head_attention/value/w"));
+    CHECK(matrix_is(of_layer.w_o, path + "multi_head_attention/linear/w"));
+    CHECK(vector_is(of_layer.pre_attn_norm, path + "rms_norm/scale"));
+    CHECK(vector_is(of_layer.post_attn_norm, path + "rms_norm_1/scale"));
+    CHECK(vector_is(of_layer.pre_moe_norm, path + "rms_norm_2/scale"));
+    CHECK(vector_is(of_layer.post_moe_norm, path + "rms_norm_3/scale"));
+    CHECK(vector_is(of_layer.router, path + "router/w"));
+  }
+}
+
+TEST_MAIN()
