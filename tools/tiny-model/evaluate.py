@@ -79,8 +79,13 @@ def sample(model: Grok, prompt: list[int], seed: int) -> list[list[int]]:
     return [row[: row.index(EOS)] if EOS in row else row for row in rows]
 
 
+def extremes(loads: torch.Tensor) -> dict[str, float]:
+    return {"lowest": round(loads.min().item(), 3), "highest": round(loads.max().item(), 3)}
+
+
 def evaluate(run: Grok, exported: Grok, texts: dict[str, Text], tokenizer) -> dict:
     result: dict = {"validation": {}, "expert_load": {}}
+    loads_of = []
     for name in HELD_OUT:
         text = texts[name]
         f32, _ = held_out(run, text.array)
@@ -90,7 +95,9 @@ def evaluate(run: Grok, exported: Grok, texts: dict[str, Text], tokenizer) -> di
             "int8_nats_per_token": round(int8, 4),
             "int8_bits_per_character": round(int8 / math.log(2) / text.characters_per_token, 4),
         }
-        result["expert_load"][name] = {"lowest": round(loads.min().item(), 3), "highest": round(loads.max().item(), 3)}
+        result["expert_load"][name] = extremes(loads)
+        loads_of.append(loads)
+    result["expert_load"]["together"] = extremes(sum(loads_of) / len(loads_of))
 
     samples = {
         prompt: [
@@ -120,14 +127,12 @@ def evaluate(run: Grok, exported: Grok, texts: dict[str, Text], tokenizer) -> di
 
 def gates(result: dict) -> dict[str, bool]:
     samples = result["samples"]
-    loads = result["expert_load"].values()
+    load = result["expert_load"]["together"]
     return {
         "int8 costs less than 0.01 nats": all(
             loss["int8_nats_per_token"] - loss["f32_nats_per_token"] < 0.01 for loss in result["validation"].values()
         ),
-        "each expert has 2 to 35 % of the tokens": all(
-            load["lowest"] >= 0.02 and load["highest"] <= 0.35 for load in loads
-        ),
+        "in each layer each expert has 2 to 35 % of the tokens": load["lowest"] >= 0.02 and load["highest"] <= 0.35,
         "less than 15 % of 4-grams are repeated": samples["repeated_4gram_share"] < 0.15,
         "less than 1 % of words are not in the training text": samples["unknown_word_share"] < 0.01,
         "no slurs": samples["slurs"] == 0,
