@@ -6,8 +6,9 @@ const unreadLimit = 256;
 /** Chunks on their way to the one who reads them. */
 export class ChunkStream implements AsyncIterableIterator<Chunk, undefined> {
   readonly #unread: Chunk[] = [];
-  readonly #readers: PromiseWithResolvers[] = [];
-  #state: { open: true } | { open: false; error?: unknown; failed: boolean } = { open: true };
+  readonly #readers: Reader[] = [];
+  #state: 'open' | 'ended' | 'failed' = 'open';
+  #error: unknown;
   readonly #onRead: () => void;
   readonly #onReturn: () => void;
 
@@ -22,7 +23,7 @@ export class ChunkStream implements AsyncIterableIterator<Chunk, undefined> {
   }
 
   push(chunk: Chunk): void {
-    if (!this.#state.open) return;
+    if (this.#state !== 'open') return;
     const reader = this.#readers.shift();
     if (reader) reader.resolve({ done: false, value: chunk });
     else this.#unread.push(chunk);
@@ -30,15 +31,16 @@ export class ChunkStream implements AsyncIterableIterator<Chunk, undefined> {
 
   /** What is unread can still be read. */
   end(): void {
-    if (!this.#state.open) return;
-    this.#state = { open: false, failed: false };
+    if (this.#state !== 'open') return;
+    this.#state = 'ended';
     for (const reader of this.#readers.splice(0)) reader.resolve({ done: true, value: undefined });
   }
 
   /** What is unread is dropped: an abort takes effect at once. */
   fail(error: unknown): void {
-    if (!this.#state.open) return;
-    this.#state = { open: false, failed: true, error };
+    if (this.#state !== 'open') return;
+    this.#state = 'failed';
+    this.#error = error;
     this.#unread.length = 0;
     for (const reader of this.#readers.splice(0)) reader.reject(error);
   }
@@ -47,8 +49,8 @@ export class ChunkStream implements AsyncIterableIterator<Chunk, undefined> {
     const value = this.#unread.shift();
     this.#onRead();
     if (value) return Promise.resolve({ done: false, value });
-    if (this.#state.open) return new Promise((resolve, reject) => this.#readers.push({ resolve, reject }));
-    if (this.#state.failed) return Promise.reject(this.#state.error);
+    if (this.#state === 'open') return new Promise((resolve, reject) => this.#readers.push({ resolve, reject }));
+    if (this.#state === 'failed') return Promise.reject(this.#error);
     return Promise.resolve({ done: true, value: undefined });
   }
 
@@ -65,7 +67,7 @@ export class ChunkStream implements AsyncIterableIterator<Chunk, undefined> {
   }
 }
 
-interface PromiseWithResolvers {
+interface Reader {
   resolve(result: IteratorResult<Chunk, undefined>): void;
   reject(error: unknown): void;
 }

@@ -45,7 +45,7 @@ export class GrokError extends Error {
 
 /** `Expected \`temperature\` to be a number ≥ 0, got -1 (number)`: the one phrase for every bad argument. */
 export function invalidArgument(name: string, expectation: string, found: unknown, hint?: string): GrokError {
-  return new GrokError(`Expected \`${name}\` to be ${expectation}, got ${describe(found)}`, {
+  return new GrokError(`Expected \`${name}\` to be ${expectation}, got ${describeValue(found)}`, {
     code: 'GROK_INVALID_ARGUMENT',
     hint,
     details: { name },
@@ -53,7 +53,7 @@ export function invalidArgument(name: string, expectation: string, found: unknow
 }
 
 /** A value and its type, short enough for one line. */
-export function describe(value: unknown): string {
+export function describeValue(value: unknown): string {
   if (value === null || value === undefined) return String(value);
   if (typeof value === 'string') {
     const shown = value.length > 40 ? `${value.slice(0, 40)}…` : value;

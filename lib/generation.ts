@@ -17,8 +17,8 @@ export interface GenerationHost extends PromptHost {
 /**
  * A text in the making. It starts when it is first read, or when {@link result} is first asked for.
  *
- * Read it with `for await`. A reader that falls far behind holds it up, unless {@link result} was asked for: then it runs
- * to its end by itself. `break` and {@link cancel} end it quietly; an aborted signal rejects with the signal's reason.
+ * Read it with `for await`. A reader that falls far behind holds it up, and it keeps its place in the engine meanwhile,
+ * unless {@link result} was asked for: then it runs to its end by itself. `break` and {@link cancel} end it quietly; an aborted signal rejects with the signal's reason.
  */
 export class Generation implements AsyncIterable<Chunk> {
   readonly #host: GenerationHost;

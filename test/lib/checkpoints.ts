@@ -11,7 +11,7 @@ export const withoutTokenizer = join(packageRoot, 'test', 'fixtures', 'golden', 
 /** A trained model with its tokenizer: the embedded one, or the prototype of its recipe; undefined when there is neither. */
 export function findTrainedModel(): string | undefined {
   const embedded = join(packageRoot, 'models', 'grok-tiny');
-  if (existsSync(embedded)) return embedded;
+  if (existsSync(join(embedded, 'ckpt-0'))) return embedded;
   const archive = join(packageRoot, '..', 'shared', 'tiny-model', 'prototype-m-2.2Mtok.tar.xz');
   if (!existsSync(archive)) return undefined;
   const directory = mkdtempSync(join(tmpdir(), 'grok-prototype-'));

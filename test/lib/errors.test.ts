@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { callNative, describe as describeValue, GrokError, invalidArgument } from '../../lib/errors.js';
+import { callNative, describeValue, GrokError, invalidArgument } from '../../lib/errors.js';
 import { loadFrom } from '../../lib/native.js';
 
 describe('callNative', () => {
