@@ -5,9 +5,11 @@ import { type ModelFlags, modelOf } from './options.js';
 
 /** The tokenizer that the flags mean, without loading the model it belongs to. */
 export async function loadTokenizer(host: Host, flags: ModelFlags): Promise<Tokenizer> {
-  const file = flags.tokenizer || (await host.library.inspect(modelOf(flags))).tokenizer;
-  if (!file) {
-    throw new UsageError(`Expected a tokenizer.model beside ${flags.model}, found none`, 'name one with --tokenizer');
-  }
-  return await host.library.Tokenizer.load(file);
+  return await host.library.Tokenizer.load(flags.tokenizer || (await tokenizerBesideModel(host, flags)));
+}
+
+async function tokenizerBesideModel(host: Host, flags: ModelFlags): Promise<string> {
+  const { path, tokenizer } = await host.library.inspect(modelOf(flags));
+  if (tokenizer !== '') return tokenizer;
+  throw new UsageError(`Expected a tokenizer.model beside ${path}, found none`, 'name one with --tokenizer');
 }

@@ -93,19 +93,19 @@ async function print(printer: Printer, generation: Generation, flags: RunFlags, 
     await (flags.json ? printer.json(completion) : printer.paragraph(completion.text));
     return;
   }
-  let last = '';
-  let introduced = false;
+  let isFirst = true;
+  let lastText = '';
   for await (const chunk of generation) {
-    if (!introduced) introduce();
-    introduced = true;
+    if (isFirst) introduce();
+    isFirst = false;
     await (flags.jsonl ? printer.json(chunk) : printer.text(chunk.text));
-    last = chunk.text || last;
+    lastText = chunk.text || lastText;
   }
-  if (!introduced) introduce();
+  if (isFirst) introduce();
   if (flags.jsonl) {
     const { text, tokenIds, logprobs, ...rest } = await generation.result;
     await printer.json(rest);
-  } else if (!last.endsWith('\n')) {
+  } else if (!lastText.endsWith('\n')) {
     await printer.text('\n');
   }
 }
@@ -128,10 +128,9 @@ function describe(
     `prefill  ${usage.promptTokens} tokens in ${formatDuration(timings.prefillMs)}, ` +
       formatRate(usage.promptTokens, timings.prefillMs),
   );
-  // The first token is prefill's.
   printer.detail(
     `decode   ${usage.completionTokens} tokens in ${formatDuration(timings.decodeMs)}, ` +
-      formatRate(usage.completionTokens - 1, timings.decodeMs),
+      `${timings.tokensPerSecond.toFixed(1)} tokens/s`,
   );
   printer.detail(`finish   ${finishReason}`);
   printer.detail(`seed     ${seed}`);

@@ -6,7 +6,9 @@ describe('grok-run tokenize', () => {
     const inspect = async () => ({ ...INSPECTION, tokenizer: '' });
     const { exitCode, stderr } = await invoke(['tokenize', '-m', './x', 'abc'], { library: { inspect } });
     expect(exitCode).toBe(2);
-    expect(stderr).toContain('Expected a tokenizer.model beside ./x, found none (fix: name one with --tokenizer)');
+    expect(stderr).toContain(
+      'Expected a tokenizer.model beside /models/small/ckpt-0, found none (fix: name one with --tokenizer)',
+    );
   });
 
   it('looks at no checkpoint when the tokenizer is named', async () => {
