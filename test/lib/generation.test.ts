@@ -256,6 +256,13 @@ describe('text', () => {
     expect(model.numSequences).toBe(0);
   });
 
+  it('has nothing after a stop text, not even of bytes that came with it', async () => {
+    const lead = Array.from({ length: 300 }, (_, id) => id).find((id) => tokenizer.piece(id) === '<0xE6>') ?? -1;
+    const { generate } = set({ script: () => lead }); // the second says that the first is no character, and waits itself
+    const completion = await generate([300], { stop: '\uFFFD' }).result;
+    expect(completion).toMatchObject({ text: '', tokenIds: [lead, lead], stopSequence: '\uFFFD' });
+  });
+
   it('shows what looked like a stop text and was none', async () => {
     const { generate } = writing('the fox said');
     const completion = await generate('And', { stop: 'said: no' }).result;
