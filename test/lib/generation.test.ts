@@ -258,9 +258,9 @@ describe('text', () => {
 
   it('has nothing after a stop text, not even of bytes that came with it', async () => {
     const lead = Array.from({ length: 300 }, (_, id) => id).find((id) => tokenizer.piece(id) === '<0xE6>') ?? -1;
-    const { generate } = set({ script: () => lead }); // the second says that the first is no character, and waits itself
-    const completion = await generate([300], { stop: '\uFFFD' }).result;
-    expect(completion).toMatchObject({ text: '', tokenIds: [lead, lead], stopSequence: '\uFFFD' });
+    const { generate } = set({ script: () => lead }); // each says that the one before is no character, and waits itself
+    const completion = await generate([300], { stop: '\uFFFD\uFFFD' }).result;
+    expect(completion).toMatchObject({ text: '', tokenIds: [lead, lead, lead], stopSequence: '\uFFFD\uFFFD' });
   });
 
   it('shows what looked like a stop text and was none', async () => {
