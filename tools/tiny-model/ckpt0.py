@@ -1,9 +1,9 @@
 """Writes and reads the files of xAI's ckpt-0. The format to the byte: docs/CHECKPOINT.md.
 
-A file is one pickle: a float32 array, or a QuantizedWeight8bit of int8 weights and bf16 scales. Writing names classes of
-numpy 1 and of ml_dtypes as xAI's files do, whichever numpy runs this. Reading executes nothing. bf16 numbers are handled as
-their bits, uint16. `python ckpt0.py [CKPT0...]` tests the writer against what was measured on the released files, and
-against whole directories in the official framing.
+A file is one pickle: a float32 array, or a QuantizedWeight8bit of int8 weights and bf16 scales. Writing names classes
+of numpy 1 and of ml_dtypes as xAI's files do, whichever numpy runs this. Reading executes nothing. bf16 numbers are
+handled as their bits, uint16. `python ckpt0.py [CKPT0...]` tests the writer against what was measured on the released
+files, and against whole directories in the official framing.
 """
 
 import io
@@ -76,8 +76,8 @@ class QuantizedWeight8bit:
 def quantize(matrix: np.ndarray, num_groups: int) -> QuantizedWeight8bit:
     """Symmetric, one scale for each output and group of inputs.
 
-    The scale is rounded to bf16 first and the integers are computed with the rounded one, so its rounding costs nothing;
-    where rounding down would clip the largest weight it goes one step up.
+    The scale is rounded to bf16 first and the integers are computed with the rounded one, so its rounding costs
+    nothing; where rounding down would clip the largest weight it goes one step up.
     """
     *lead, d_in, d_out = matrix.shape
     groups = matrix.reshape(*lead, num_groups, d_in // num_groups, d_out)
@@ -113,7 +113,11 @@ class _Bfloat16Dtype:
         return np.dtype, (_BFLOAT16, False, True), (3, "<", None, None, None, 2, 2, 64)
 
 
-_DTYPES = {np.dtype(np.uint16): _Bfloat16Dtype(), np.dtype(np.float32): np.dtype("f4"), np.dtype(np.int8): np.dtype("i1")}
+_DTYPES = {
+    np.dtype(np.float32): np.dtype("f4"),
+    np.dtype(np.int8): np.dtype("i1"),
+    np.dtype(np.uint16): _Bfloat16Dtype(),
+}
 
 
 class _Array:
@@ -169,7 +173,7 @@ def save(parameters: dict[tuple, np.ndarray], num_layers: int, directory: Path) 
         values = np.ascontiguousarray(parameters[leaf], np.float32)
         slot = leaf[-1]
         if slot == "embeddings":
-            # float32, as the layout wants, of bf16 values: half the size once compressed, and xAI's code rounds them so.
+            # float32, as the layout wants, of bf16 values: smaller once compressed, and xAI's code rounds them so.
             stored = round_to_bf16(values)
         elif slot == "final_norm" or slot in FLOAT_SLOTS:
             stored = values

@@ -2,8 +2,8 @@
 
     python evaluate.py RUN DATA EXPORTED > evaluation.json
 
-It compares the run file (float32) with the exported directory (int8), and reads samples of the latter. A person has to read
-them too.
+It compares the run file (float32) with the exported directory (int8), and measures samples of the latter. A person has
+to read them too.
 """
 
 import argparse

@@ -75,8 +75,8 @@ class DecoderLayer(nn.Module):
         self.moe_linear_v = matrix(num_experts, d_model, d_ff, fan_in=d_model)
         self.moe_linear_1 = matrix(num_experts, d_ff, d_model, fan_in=d_ff)
 
-        # Each branch ends in a norm. At scale 1 they would drown the embedding at once; at this one all of them together
-        # are about as large as it is.
+        # Each branch ends in a norm. At scale 1 they would drown the embedding at once; at this one all of them
+        # together are about as large as it is.
         post_norm = (2 * config.num_layers) ** -0.5
         self.rms_norm = nn.Parameter(torch.ones(d_model))
         self.rms_norm_1 = nn.Parameter(torch.full((d_model,), post_norm))

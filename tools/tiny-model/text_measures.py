@@ -7,8 +7,8 @@ WORD = re.compile(r"[a-z]+(?:'[a-z]+)*")
 
 # The corpus was filtered by a longer list; none of these may come back.
 SLURS = frozenset(
-    "chinaman darkey darkies darky injun injuns jap japs kike mulatto nigga nigger niggers pickaninny piccaninny redskin "
-    "redskins sambo squaw squaws".split()
+    "chinaman darkey darkies darky injun injuns jap japs kike mulatto nigga nigger niggers pickaninny piccaninny "
+    "redskin redskins sambo squaw squaws".split()
 )
 
 

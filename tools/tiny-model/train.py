@@ -1,9 +1,9 @@
 """Trains the embedded model; README.md has the command line of the one that is shipped.
 
-Hidden matrices by Muon, everything else by AdamW. The learning rate warms up, stays, and falls linearly; the last part of
-the run sees the whole context. The run file is written at each evaluation, so that a run that was stopped loses little
-and --resume goes on with it. The log, one JSON object a line, goes to stdout: first the settings, then training losses,
-and validation losses (gb_va, ts_va: nats per token) with each evaluation.
+Hidden matrices by Muon, everything else by AdamW. The learning rate warms up, stays, and falls linearly; the last part
+of the run sees the whole context. The run file is written at each evaluation, so that a run that was stopped loses
+little and --resume goes on with it. The log, one JSON object a line, goes to stdout: first the settings, then training
+losses, and validation losses (gb_va, ts_va: nats per token) with each evaluation.
 """
 
 import argparse
@@ -23,7 +23,8 @@ from rows import TokenArray, TrainingRows, validation_batches
 SHORT_CONTEXT = 256  # tokens, for most of the run: twice the rows for the same time
 SHARE_AT_SHORT_CONTEXT = 0.85
 MUON_RATE = 0.02
-# The matrix before a post-norm has no scale of its own: without decay it would grow and its steps would come to nothing.
+# The matrix before a post-norm has no scale of its own: without decay it would grow, and its steps would come to
+# nothing.
 MUON_DECAY = 0.05
 ADAM_RATE = 3e-3
 WARM_UP_STEPS = 40
@@ -163,7 +164,9 @@ class Trainer:
         print(json.dumps(line), flush=True)
 
     def run(self) -> None:
-        settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(self.arguments).items()}
+        settings = {
+            name: str(value) if isinstance(value, Path) else value for name, value in vars(self.arguments).items()
+        }
         num_parameters = sum(parameter.numel() for parameter in self.model.parameters())
         print(
             json.dumps({"parameters": num_parameters, "config": asdict(self.model.config), "arguments": settings}),
