@@ -46,7 +46,9 @@ const useIt = (getGrok) => `
   await grok.close();`;
 
 try {
-  run('npm pack', 'npm', ['pack', '--ignore-scripts', '--pack-destination', folder], { cwd: process.cwd() });
+  run('npm pack', 'npm', ['pack', '--ignore-scripts', '--loglevel', 'error', '--pack-destination', folder], {
+    cwd: process.cwd(),
+  });
   const tarball = readdirSync(folder).find((file) => file.endsWith('.tgz'));
   expect(tarball, 'npm pack left no tarball');
 
