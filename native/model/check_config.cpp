@@ -49,9 +49,9 @@ void ranges(const GrokConfig& config, Check& check) {
   check.range("d_ff", config.d_ff, 1, kMaxWidth);
   check.range("num_experts", config.num_experts, 1, kMaxExperts);
   check.range("experts_per_token", config.experts_per_token, 1, config.num_experts);
-  check.range("pad_id", config.pad_id, 0, config.vocab_size - 1);
-  check.range("bos_id", config.bos_id, 0, config.vocab_size - 1);
-  check.range("eos_id", config.eos_id, 0, config.vocab_size - 1);
+  check.range("pad_id", config.pad_id, 0, std::int64_t(config.vocab_size) - 1);
+  check.range("bos_id", config.bos_id, 0, std::int64_t(config.vocab_size) - 1);
+  check.range("eos_id", config.eos_id, 0, std::int64_t(config.vocab_size) - 1);
   check.positive("embedding_scale", config.embedding_scale, 1e6);
   check.positive("logit_scale", config.logit_scale, 1e6);
   check.positive("attn_logit_scale", config.attn_logit_scale, 1e6);

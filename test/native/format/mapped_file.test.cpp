@@ -165,8 +165,9 @@ TEST("passes a fault that is not its own on to the earlier handler") {
   TempDirectory directory;
   write_file(directory / "mapped", "x");
   const MappedFile file(directory / "mapped");
+  const std::string other = directory / "other";
   const int before = earlier_handler_calls;
-  if (sigsetjmp(earlier_handler_jump, 1) == 0) touch_page_that_is_gone(directory / "other");
+  if (sigsetjmp(earlier_handler_jump, 1) == 0) touch_page_that_is_gone(other);
   CHECK_EQ(int(earlier_handler_calls), before + 1);
   CHECK_EQ(read_text(file, 0, 1), "x");
 }
