@@ -10,9 +10,9 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/problem_list.h"
 #include "format/mapped_file.h"
 #include "format/pickle.h"
-#include "format/problem_list.h"
 
 namespace grok {
 namespace {

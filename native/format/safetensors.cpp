@@ -15,8 +15,8 @@
 #include "core/error.h"
 #include "core/json.h"
 #include "core/printable.h"
+#include "core/problem_list.h"
 #include "format/mapped_file.h"
-#include "format/problem_list.h"
 
 namespace grok {
 namespace {

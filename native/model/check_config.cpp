@@ -1,10 +1,9 @@
 #include "model/check_config.h"
 
-#include <cmath>
 #include <cstdint>
-#include <vector>
 
 #include "core/error.h"
+#include "core/problem_list.h"
 
 namespace grok {
 namespace {
@@ -23,19 +22,18 @@ constexpr double kMaxCap = 80;
 class Check {
  public:
   void range(const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
-    if (value < low || value > high)
-      problems.push_back(concat(name, ": expected ", low, " to ", high, ", found ", value));
+    if (value < low || value > high) problems.add(concat(name, ": expected ", low, " to ", high, ", found ", value));
   }
   void positive(const char* name, double value, double high) {
     if (!(value > 0 && value <= high))
-      problems.push_back(concat(name, ": expected a number above 0 and up to ", high, ", found ", value));
+      problems.add(concat(name, ": expected a number above 0 and up to ", high, ", found ", value));
   }
   void equal(const char* name, std::int64_t in_config, std::int64_t in_tensors) {
     if (in_config != in_tensors)
-      problems.push_back(concat(name, ": the config says ", in_config, ", the tensors ", in_tensors));
+      problems.add(concat(name, ": the config says ", in_config, ", the tensors ", in_tensors));
   }
 
-  std::vector<std::string> problems;
+  ProblemList problems;
 };
 
 void ranges(const GrokConfig& config, Check& check) {
@@ -60,10 +58,10 @@ void ranges(const GrokConfig& config, Check& check) {
   check.positive("rope_base", config.rope_base, 1e9);
 
   if (config.head_dim % 2 != 0)
-    check.problems.push_back(concat("head_dim: expected an even number (rotary halves), found ", config.head_dim));
+    check.problems.add(concat("head_dim: expected an even number (rotary halves), found ", config.head_dim));
   if (config.num_kv_heads > 0 && config.num_q_heads % config.num_kv_heads != 0)
-    check.problems.push_back(concat("num_q_heads: expected a multiple of num_kv_heads, ", config.num_kv_heads,
-                                    ", found ", config.num_q_heads));
+    check.problems.add(concat("num_q_heads: expected a multiple of num_kv_heads, ", config.num_kv_heads, ", found ",
+                              config.num_q_heads));
 }
 
 void shapes(const GrokConfig& config, const DerivedSizes& derived, Check& check) {
@@ -76,14 +74,10 @@ void shapes(const GrokConfig& config, const DerivedSizes& derived, Check& check)
   check.equal("num_kv_heads * head_dim", std::int64_t(config.num_kv_heads) * config.head_dim, derived.kv_width);
 }
 
-void throw_if_any(const Check& check, const std::string& config_from, const std::string& headline) {
-  if (check.problems.empty()) return;
-  std::string message = headline;
-  for (const std::string& problem : check.problems) message += "\n  " + problem;
-  throw Error(ErrorCode::bad_checkpoint, message,
-              config_from == "config.json"
-                  ? "Correct config.json, or take the one that belongs to these tensors."
-                  : "A checkpoint of another size than Grok-1's needs a config.json beside its tensors.");
+std::string what_to_do(const std::string& config_from) {
+  return config_from == "config.json"
+             ? "Correct config.json, or take the one that belongs to these tensors."
+             : "A checkpoint of another size than Grok-1's needs a config.json beside its tensors.";
 }
 
 }  // namespace
@@ -91,14 +85,15 @@ void throw_if_any(const Check& check, const std::string& config_from, const std:
 void check_ranges(const GrokConfig& config, const std::string& config_from) {
   Check check;
   ranges(config, check);
-  throw_if_any(check, config_from, "the config, " + config_from + ", is not of a network that can run:");
+  check.problems.throw_if_any("the config, " + config_from + ", is not of a network that can run:",
+                              what_to_do(config_from));
 }
 
 void check_config(const GrokConfig& config, const DerivedSizes& derived, const std::string& config_from) {
   check_ranges(config, config_from);
   Check check;
   shapes(config, derived, check);
-  throw_if_any(check, config_from, "the config, " + config_from + ", does not fit the checkpoint:");
+  check.problems.throw_if_any("the config, " + config_from + ", does not fit the checkpoint:", what_to_do(config_from));
 }
 
 }  // namespace grok

@@ -9,10 +9,10 @@
 #include <limits>
 #include <map>
 #include <system_error>
-#include <vector>
 
 #include "core/error.h"
 #include "core/json.h"
+#include "core/problem_list.h"
 
 namespace grok {
 namespace {
@@ -136,12 +136,8 @@ class ConfigReader {
       if (const Found* found = require(field.ours, field.required)) config.*field.member = found->value;
     }
     set_d_ff(config);
-    if (!problems_.empty()) {
-      std::string message = path_ + " does not describe a network:";
-      for (const std::string& problem : problems_) message += "\n  " + problem;
-      throw Error(ErrorCode::bad_checkpoint, message,
-                  "config.json takes xAI's field names or Hugging Face's; docs/CHECKPOINT.md lists both.");
-    }
+    problems_.throw_if_any(path_ + " does not describe a network:",
+                           "config.json takes xAI's field names or Hugging Face's; docs/CHECKPOINT.md lists both.");
     return config;
   }
 
@@ -161,21 +157,21 @@ class ConfigReader {
       const double value = json_.read_number();
       const auto [place, is_new] = found_.try_emplace(alias->ours, Found{value, key});
       if (!is_new && place->second.value != value)
-        problems_.push_back(concat(key, " is ", value, " and ", place->second.theirs, " is ", place->second.value));
+        problems_.add(concat(key, " is ", value, " and ", place->second.theirs, " is ", place->second.value));
     });
   }
 
   const Found* require(const char* ours, bool required) {
     const auto found = found_.find(ours);
     if (found != found_.end()) return &found->second;
-    if (required) problems_.push_back(with_aliases(ours) + " is missing");
+    if (required) problems_.add(with_aliases(ours) + " is missing");
     return nullptr;
   }
 
   int as_int(const Found& found) {
     constexpr double kMax = std::numeric_limits<int>::max();
     if (found.value == std::floor(found.value) && std::abs(found.value) <= kMax) return int(found.value);
-    problems_.push_back(concat(found.theirs, ": expected an integer, found ", found.value));
+    problems_.add(concat(found.theirs, ": expected an integer, found ", found.value));
     return 0;
   }
 
@@ -183,18 +179,18 @@ class ConfigReader {
     const auto factor = found_.find("widening_factor");
     const auto d_ff = found_.find("d_ff");
     if (factor == found_.end()) {
-      if (d_ff == found_.end()) problems_.push_back("widening_factor, or " + with_aliases("d_ff") + ", is missing");
+      if (d_ff == found_.end()) problems_.add("widening_factor, or " + with_aliases("d_ff") + ", is missing");
       return;
     }
     const double widened = factor->second.value * config.d_model;
     if (!(widened >= 1 && widened <= (1 << 30))) {
-      problems_.push_back(concat("widening_factor: expected the width of a network, found ", factor->second.value));
+      problems_.add(concat("widening_factor: expected the width of a network, found ", factor->second.value));
       return;
     }
     const int derived = ffn_size(config.d_model, factor->second.value);
     if (d_ff != found_.end() && config.d_ff != derived)
-      problems_.push_back(concat("widening_factor ", factor->second.value, " makes d_ff ", derived, " and ",
-                                 d_ff->second.theirs, " is ", config.d_ff));
+      problems_.add(concat("widening_factor ", factor->second.value, " makes d_ff ", derived, " and ",
+                           d_ff->second.theirs, " is ", config.d_ff));
     config.d_ff = derived;
   }
 
@@ -202,7 +198,7 @@ class ConfigReader {
   std::string text_;
   JsonReader json_;
   std::map<std::string, Found> found_;  // by our name
-  std::vector<std::string> problems_;
+  ProblemList problems_;
 };
 
 }  // namespace

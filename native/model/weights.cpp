@@ -9,7 +9,7 @@
 
 #include "core/error.h"
 #include "core/printable.h"
-#include "format/problem_list.h"
+#include "core/problem_list.h"
 
 namespace grok {
 namespace {

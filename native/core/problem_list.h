@@ -7,7 +7,7 @@
 
 namespace grok {
 
-// Collects what is wrong with a checkpoint, so that one error says it all instead of one error a try.
+// Collects what is wrong with a checkpoint or a config, so that one error says it all instead of one error a try.
 class ProblemList {
  public:
   void add(ErrorCode code, const std::string& line) {
