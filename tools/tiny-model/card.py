@@ -47,7 +47,7 @@ def loss_lines(validation: dict) -> list[str]:
 
 
 def measure_lines(result: dict) -> list[str]:
-    samples, load = result["samples"], result["expert_load"]["together"]
+    samples = result["samples"]
     num_samples = sum(map(len, samples["texts"].values()))
     return [
         f"| in {num_samples} samples, {samples['words']:,} words | |",
@@ -57,8 +57,13 @@ def measure_lines(result: dict) -> list[str]:
         f"| words of the list of slurs | {samples['slurs']} |",
         f"| 12-grams of words that stand in the training text | {percent(samples['recited_12gram_share'])} |",
         f"| 12-grams of words that stand in its TinyStories | {percent(samples['recited_12gram_share_tinystories'])} |",
-        f"| tokens of the least and the most used expert of a layer | {percent(load['lowest'])}, "
-        f"{percent(load['highest'])} |",
+        "",
+        "| tokens of a layer that go to | its least used expert | its most used expert |",
+        "|---|---:|---:|",
+        *(
+            f"| {TEXT_NAMES.get(name, 'both texts together')} | {percent(load['lowest'])} | {percent(load['highest'])} |"
+            for name, load in result["expert_load"].items()
+        ),
     ]
 
 

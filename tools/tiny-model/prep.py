@@ -43,9 +43,9 @@ def read_sums(corpus: Path) -> dict[str, str]:
 def train_tokenizer(documents: list[str], out: Path) -> None:
     """The kind and the options of Grok-1's own tokenizer.model, so that one reader serves both.
 
-    One thread and no shuffling: the same text gives the same file.
+    One thread and no shuffling: the same text gives the same file, but for the paths below, which are written into it.
     """
-    sentences = out / "sentences.txt"
+    sentences = out / "spm_input.txt"
     sentences.write_text("".join(document + "\n" for document in documents))
     sentencepiece.SentencePieceTrainer.train(
         input=str(sentences),
