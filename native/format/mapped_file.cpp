@@ -63,8 +63,7 @@ void install_handler() {
   std::call_once(once, [] {
     struct sigaction action = {};
     action.sa_sigaction = on_sigbus;
-    // NODEFER: the jump out of the handler then leaves no blocked signal behind, and arming it costs no system call.
-    action.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
     sigemptyset(&action.sa_mask);
     sigaction(SIGBUS, &action, &previous_action);
   });
@@ -75,7 +74,8 @@ bool copy_guarded(std::byte* to, const std::byte* from, std::size_t size) {
   GuardedCopy copy;
   copy.begin = from;
   copy.end = from + size;
-  if (sigsetjmp(copy.on_fault, 0) != 0) {
+  // 1: the jump also restores the signal mask, else SIGBUS would stay blocked and the next one would kill.
+  if (sigsetjmp(copy.on_fault, 1) != 0) {
     guarded_copy = nullptr;
     return false;
   }
