@@ -18,18 +18,22 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def training_lines(log: list[dict]) -> list[str]:
-    arguments = log[0]["arguments"]
-    last = log[-1]
-    command = (
-        f"train.py --data {arguments['data']} --out {arguments['out']} --minutes {arguments['minutes']:g} "
-        f"--threads {arguments['threads']} --batch {arguments['batch']} --micro {arguments['micro']} "
-        f"--every {arguments['every']} --mix {arguments['mix']} --seed {arguments['seed']}"
+def command_of(arguments: dict) -> str:
+    resume = f"--resume {arguments['resume']} " if arguments["resume"] else ""
+    return (
+        f"    train.py --data {arguments['data']} --out {arguments['out']} {resume}--minutes {arguments['minutes']:g} "
+        f"--threads {arguments['threads']} --batch {arguments['batch']} --micro {arguments['micro']} \\\n"
+        f"      --every {arguments['every']} --mix {arguments['mix']} --seed {arguments['seed']}"
     )
+
+
+def training_lines(log: list[dict]) -> list[str]:
+    """A run that was stopped and resumed has a line of settings for each of its parts."""
+    last = log[-1]
     return [
         f"{last['tokens']:,} tokens in {last['step']:,} steps and {last['minutes']:.0f} minutes:",
         "",
-        f"    {command}",
+        *(command_of(line["arguments"]) for line in log if "arguments" in line),
     ]
 
 
@@ -61,7 +65,7 @@ def measure_lines(result: dict) -> list[str]:
         "| tokens of a layer that go to | its least used expert | its most used expert |",
         "|---|---:|---:|",
         *(
-            f"| {TEXT_NAMES.get(name, 'both texts together')} | {percent(load['lowest'])} | {percent(load['highest'])} |"
+            f"| {TEXT_NAMES.get(name, 'both together')} | {percent(load['lowest'])} | {percent(load['highest'])} |"
             for name, load in result["expert_load"].items()
         ),
     ]
