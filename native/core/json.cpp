@@ -30,8 +30,8 @@ void append_utf8(std::string& out, std::uint32_t code_point) {
   }
 }
 
-// Length of the UTF-8 character at the start of `text`; 0 when it is not one. Overlong forms, surrogates and code points
-// past U+10FFFF are not.
+// Length of the UTF-8 character at the start of `text`; 0 when it is not one. Overlong forms, surrogates and code
+// points past U+10FFFF are not.
 std::size_t utf8_length(std::string_view text) {
   const auto byte_at = [&](std::size_t index) { return static_cast<unsigned char>(text[index]); };
   const unsigned first = byte_at(0);

@@ -7,9 +7,10 @@
 
 namespace grok {
 
-// A strict reader of JSON that nobody vouches for: config.json and safetensors headers. It hands values over one by one
-// and builds no tree, so that what it allocates does not grow with what the text claims. Depth and the number of members
-// are bounded, a key may appear once. Every error is bad_checkpoint with the name of the text and the byte offset.
+// A strict reader of JSON that nobody vouches for: config.json and safetensors headers. It hands values over one by
+// one and builds no tree, so that what it allocates does not grow with what the text claims. Depth and the number of
+// members are bounded, a key may appear once. Every error is bad_checkpoint with the name of the text and the byte
+// offset.
 class JsonReader {
  public:
   // `name` stands in messages. `text` must outlive the reader.

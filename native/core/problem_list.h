@@ -23,8 +23,8 @@ class ProblemList {
 
   bool empty() const { return count_ == 0; }
 
-  // Does nothing when there is no problem. The code is the problems' own where they agree. The hint of the first problem
-  // that has one stands in for an empty `hint`.
+  // Does nothing when there is no problem. The code is the problems' own where they agree. The hint of the first
+  // problem that has one stands in for an empty `hint`.
   void throw_if_any(const std::string& headline, const std::string& hint = {}) const {
     if (empty()) return;
     std::string message = headline;

@@ -12,8 +12,8 @@ namespace grok {
 // Names are those of ckpt-0. A quantised matrix `N` is stored as the pair `N` (or `N.weight`, `N/weight`), I8, and
 // `N.scales` (or `N/scales`), BF16, in the shapes of ckpt-0. All else is F32.
 //
-// As strict as the reference implementation: a header of at most 100 MB, offsets without holes or overlap from the first
-// byte to the last, every size equal to its shape's.
+// As strict as the reference implementation: a header of at most 100 MB, offsets without holes or overlap from the
+// first byte to the last, every size equal to its shape's.
 // Source: huggingface/safetensors, safetensors/src/tensor.rs
 std::unique_ptr<TensorSource> open_safetensors(const std::string& path);
 

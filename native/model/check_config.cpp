@@ -16,7 +16,7 @@ constexpr int kMaxHeadDim = 1 << 12;
 constexpr int kMaxWidth = 1 << 20;
 constexpr int kMaxVocab = 1 << 24;
 constexpr int kMaxContext = 1 << 20;
-// The kernels take exp(logit - cap) without searching the largest logit first; below exp(-2 * 80) fp32 runs out.
+// Kernels may count on exp(cap) and exp(-cap) being normal fp32 numbers, and need not search the largest logit.
 constexpr double kMaxCap = 80;
 
 class Check {

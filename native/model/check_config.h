@@ -7,8 +7,8 @@
 
 namespace grok {
 
-// `config_from` stands in messages: "config.json" or "built in (Grok-1)". Each throws one bad_checkpoint error that lists
-// all that is wrong.
+// `config_from` stands in messages: "config.json" or "built in (Grok-1)". Each throws one bad_checkpoint error that
+// lists all that is wrong.
 
 // Every number by itself, and heads against each other.
 void check_ranges(const GrokConfig& config, const std::string& config_from);

@@ -196,8 +196,8 @@ std::vector<std::string> parameter_names(int num_layers) {
     for (const char* parameter : {kGate, kUp, kDown, kQuery, kKey, kValue, kAttentionOut, kPreAttnNorm, kPostAttnNorm,
                                   kPreMoeNorm, kPostMoeNorm, kRouter})
       names.push_back(layer_name(layer, parameter));
-  // A module has one parameter, and '/' sorts before what continues a module's name ('_', digits). So sorting whole names
-  // sorts module paths.
+  // A module has one parameter, and '/' sorts before what continues a module's name ('_', digits). So sorting whole
+  // names sorts module paths.
   std::sort(names.begin(), names.end());
   return names;
 }

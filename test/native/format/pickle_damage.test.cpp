@@ -119,8 +119,8 @@ TEST("refuses, or reads rightly, every tiny file with any one byte of its framin
       }
     }
   }
-  // What does not matter: lengths of frames, the protocol's number, the module of the dataclass, numpy's own three numbers
-  // and two flags of a dtype.
+  // What does not matter: lengths of frames, the protocol's number, the module of the dataclass, numpy's own three
+  // numbers and two flags of a dtype.
   CHECK(tally.refused > 2 * tally.harmless);
   CHECK(tally.harmless > 0);
 }

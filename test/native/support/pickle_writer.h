@@ -23,8 +23,9 @@ struct ArrayToWrite {
   std::span<const std::byte> bytes;
 };
 
-// Pickles arrays byte for byte as Python's C pickler does with protocol 4: which objects are remembered and recalled, and
-// where frames begin and end. Source: CPython 3.11, Modules/_pickle.c
+// Pickles arrays byte for byte as Python's C pickler does with protocol 4: which objects are remembered and recalled,
+// and where frames begin and end.
+// Source: CPython 3.11, Modules/_pickle.c
 class PickleWriter {
  public:
   PickleWriter(OutputFile& out, Numpy numpy) : out_(out), numpy_(numpy) { out_.write("\x80\x04"); }
