@@ -52,8 +52,9 @@ template <typename Work>
 Napi::Promise answer(const ModelPtr& model, Napi::Env env, Work work) {
   try {
     if (!model->closing.IsEmpty()) throw closed_error();
+    const Napi::Value value = work(*model->engine);  // may throw: before the promise, which must be settled to be freed
     const auto deferred = Napi::Promise::Deferred::New(env);
-    deferred.Resolve(work(*model->engine));
+    deferred.Resolve(value);
     return deferred.Promise();
   } catch (const Napi::Error&) {
     throw;
