@@ -28,7 +28,9 @@ class Buffer {
   virtual void* data() const = 0;
   virtual std::size_t size_bytes() const = 0;
   template <typename T>
-  T* as() const { return static_cast<T*>(data()); }
+  T* as() const {
+    return static_cast<T*>(data());
+  }
 };
 using BufferPtr = std::unique_ptr<Buffer>;
 
@@ -188,15 +190,15 @@ struct TokenBias {
 // How one row of logits becomes a token. In this order: bias, repetition, presence and frequency penalties, temperature,
 // top_k, top_p, min_p, draw. Source for temperature and top_p: runners.py:sample_token, top_p_filter
 struct SampleRow {
-  float temperature = 0;         // 0: the best token, ties to the lower id
-  std::int32_t top_k = 0;        // 0: all
-  float top_p = 1;               // tokens above the smallest probability whose ascending sum reaches 1 - top_p; ties stay
-  float min_p = 0;               // at least this share of the best token's probability
-  float repetition_penalty = 1;  // divides positive and multiplies negative logits of tokens seen, prompt included
-  float presence_penalty = 0;    // subtracted once for a token generated
-  float frequency_penalty = 0;   // subtracted for each time it was generated
-  float uniform = 0;             // the draw, in [0, 1)
-  std::int32_t forced = -1;      // >= 0: take this token; its log-probability is what the caller wants
+  float temperature = 0;   // 0: the best token, ties to the lower id
+  std::int32_t top_k = 0;  // 0: all
+  float top_p = 1;         // tokens above the smallest probability whose ascending sum reaches 1 - top_p; ties stay
+  float min_p = 0;         // at least this share of the best token's probability
+  float repetition_penalty = 1;   // divides positive and multiplies negative logits of tokens seen, prompt included
+  float presence_penalty = 0;     // subtracted once for a token generated
+  float frequency_penalty = 0;    // subtracted for each time it was generated
+  float uniform = 0;              // the draw, in [0, 1)
+  std::int32_t forced = -1;       // >= 0: take this token; its log-probability is what the caller wants
   std::int32_t num_logprobs = 0;  // how many of the likeliest tokens to report
   std::span<const TokenCount> history = {};  // host
   std::span<const TokenBias> bias = {};      // host
@@ -216,9 +218,9 @@ struct SampledToken {
 
 // Blocks until the results are in host memory.
 struct Sample {
-  SampledToken* out = nullptr;       // host [num_rows]
-  const float* logits = nullptr;     // [num_rows, vocab_size]
-  const SampleRow* rows = nullptr;   // host [num_rows]
+  SampledToken* out = nullptr;      // host [num_rows]
+  const float* logits = nullptr;    // [num_rows, vocab_size]
+  const SampleRow* rows = nullptr;  // host [num_rows]
   int num_rows = 0;
   int vocab_size = 0;
 };

@@ -9,18 +9,14 @@ namespace grok {
 
 enum class DType { f32, bf16, i8 };
 
-constexpr std::size_t size_of(DType dtype) {
-  return dtype == DType::f32 ? 4 : dtype == DType::bf16 ? 2 : 1;
-}
+constexpr std::size_t size_of(DType dtype) { return dtype == DType::f32 ? 4 : dtype == DType::bf16 ? 2 : 1; }
 
 constexpr const char* name_of(DType dtype) {
   return dtype == DType::f32 ? "f32" : dtype == DType::bf16 ? "bf16" : "i8";
 }
 
 // bfloat16 is the upper half of an IEEE float32.
-inline float bf16_to_f32(std::uint16_t bits) {
-  return std::bit_cast<float>(std::uint32_t(bits) << 16);
-}
+inline float bf16_to_f32(std::uint16_t bits) { return std::bit_cast<float>(std::uint32_t(bits) << 16); }
 
 // Rounds to nearest, ties to even. NaN stays NaN.
 inline std::uint16_t f32_to_bf16(float value) {

@@ -9,17 +9,17 @@ namespace grok {
 
 // Every failure that can reach a caller. lib/errors.ts lists the same codes; a test compares them.
 enum class ErrorCode {
-  invalid_argument,   // the caller's mistake
-  not_found,          // no such file or directory
-  io,                 // the system refused a read, or a file changed while it was read
-  bad_checkpoint,     // the file is there and is not what it should be
-  unsupported,        // well-formed, but not something this build can run
-  out_of_memory,      // does not fit; the message has the numbers
-  context_overflow,   // prompt and max_tokens exceed the context
-  closed,             // the engine was closed
-  cancelled,          // stopped on request
-  cuda_unavailable,   // CUDA was asked for and cannot be used
-  internal,           // a broken promise of ours
+  invalid_argument,  // the caller's mistake
+  not_found,         // no such file or directory
+  io,                // the system refused a read, or a file changed while it was read
+  bad_checkpoint,    // the file is there and is not what it should be
+  unsupported,       // well-formed, but not something this build can run
+  out_of_memory,     // does not fit; the message has the numbers
+  context_overflow,  // prompt and max_tokens exceed the context
+  closed,            // the engine was closed
+  cancelled,         // stopped on request
+  cuda_unavailable,  // CUDA was asked for and cannot be used
+  internal,          // a broken promise of ours
 };
 
 inline const char* code_name(ErrorCode code) {

@@ -22,8 +22,7 @@ inline std::uint64_t num_elements(const Shape& shape) {
 
 inline std::string to_string(const Shape& shape) {
   std::string text = "[";
-  for (std::size_t axis = 0; axis < shape.size(); ++axis)
-    text += (axis ? ", " : "") + std::to_string(shape[axis]);
+  for (std::size_t axis = 0; axis < shape.size(); ++axis) text += (axis ? ", " : "") + std::to_string(shape[axis]);
   return text + "]";
 }
 

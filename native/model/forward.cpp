@@ -31,8 +31,9 @@ std::uint64_t Workspace::size_bytes(const GrokConfig& config, int max_tokens, in
   return checked_add(bytes_of(max_tokens, width), bytes_of(max_outputs, config.vocab_size));
 }
 
-void forward(const GrokConfig& config, const Weights& weights, const Batch& batch, const std::vector<KvPages>& kv_layers,
-             Workspace& workspace, Backend& backend, const ForwardOptions& options) {
+void forward(const GrokConfig& config, const Weights& weights, const Batch& batch,
+             const std::vector<KvPages>& kv_layers, Workspace& workspace, Backend& backend,
+             const ForwardOptions& options) {
   const int num_tokens = batch.num_tokens, d_model = config.d_model;
   const float eps = float(config.norm_eps);
   float* const residual = workspace.residual->as<float>();
@@ -65,8 +66,7 @@ void forward(const GrokConfig& config, const Weights& weights, const Batch& batc
     if (options.should_stop && options.should_stop())
       throw Error(ErrorCode::cancelled, concat("stopped before layer ", l, " of ", config.num_layers));
     const LayerWeights& layer = weights.layers[l];
-    const BufferPtr& next_norm =
-        l + 1 < config.num_layers ? weights.layers[l + 1].pre_attn_norm : weights.final_norm;
+    const BufferPtr& next_norm = l + 1 < config.num_layers ? weights.layers[l + 1].pre_attn_norm : weights.final_norm;
 
     backend.qkv({.q = q,
                  .kv = kv_layers[l],

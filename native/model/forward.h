@@ -35,7 +35,8 @@ struct ForwardOptions {
 // The forward pass, for every backend: logits of batch.output_rows land in workspace.logits [num_outputs, vocab_size].
 // Keys and values of the batch's tokens are written to kv_layers [num_layers].
 // Source: model.py:LanguageModel, Transformer, DecoderLayer
-void forward(const GrokConfig& config, const Weights& weights, const Batch& batch, const std::vector<KvPages>& kv_layers,
-             Workspace& workspace, Backend& backend, const ForwardOptions& options = {});
+void forward(const GrokConfig& config, const Weights& weights, const Batch& batch,
+             const std::vector<KvPages>& kv_layers, Workspace& workspace, Backend& backend,
+             const ForwardOptions& options = {});
 
 }  // namespace grok

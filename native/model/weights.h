@@ -12,9 +12,9 @@
 namespace grok {
 
 struct LayerWeights {
-  MatrixPtr w_q, w_k, w_v, w_o;     // attention
-  MatrixPtr w_gate, w_up, w_down;   // experts
-  BufferPtr router;                 // f32 [d_model, num_experts]
+  MatrixPtr w_q, w_k, w_v, w_o;                                          // attention
+  MatrixPtr w_gate, w_up, w_down;                                        // experts
+  BufferPtr router;                                                      // f32 [d_model, num_experts]
   BufferPtr pre_attn_norm, post_attn_norm, pre_moe_norm, post_moe_norm;  // f32 [d_model]
 };
 

@@ -63,41 +63,43 @@ inline int run(int argc, char** argv) {
 
 #define GROK_JOIN2(a, b) a##b
 #define GROK_JOIN(a, b) GROK_JOIN2(a, b)
-#define TEST(title)                                                                                      \
-  static void GROK_JOIN(test_, __LINE__)();                                                              \
+#define TEST(title)                                                                                             \
+  static void GROK_JOIN(test_, __LINE__)();                                                                     \
   static const ::grok::testing::Registration GROK_JOIN(register_, __LINE__){title, GROK_JOIN(test_, __LINE__)}; \
   static void GROK_JOIN(test_, __LINE__)()
 
-#define CHECK(condition) \
-  do { if (!(condition)) ::grok::testing::fail(__FILE__, __LINE__, "not true: " #condition); } while (0)
+#define CHECK(condition)                                                                  \
+  do {                                                                                    \
+    if (!(condition)) ::grok::testing::fail(__FILE__, __LINE__, "not true: " #condition); \
+  } while (0)
 
-#define CHECK_EQ(found, expected)                                                             \
-  do {                                                                                        \
-    const auto& found_ = (found);                                                             \
-    const auto& expected_ = (expected);                                                       \
-    if (!(found_ == expected_))                                                               \
+#define CHECK_EQ(found, expected)                                                                                 \
+  do {                                                                                                            \
+    const auto found_ = (found); /* a copy: what it is part of may be gone after this line */                     \
+    const auto expected_ = (expected);                                                                            \
+    if (!(found_ == expected_))                                                                                   \
       ::grok::testing::fail(__FILE__, __LINE__, ::grok::concat(#found " is ", found_, ", expected ", expected_)); \
   } while (0)
 
-#define CHECK_NEAR(found, expected, tolerance)                                                \
-  do {                                                                                        \
-    const double found_ = (found), expected_ = (expected);                                    \
-    if (!(std::abs(found_ - expected_) <= (tolerance)))                                       \
-      ::grok::testing::fail(__FILE__, __LINE__,                                               \
+#define CHECK_NEAR(found, expected, tolerance)                                                                   \
+  do {                                                                                                           \
+    const double found_ = (found), expected_ = (expected);                                                       \
+    if (!(std::abs(found_ - expected_) <= (tolerance)))                                                          \
+      ::grok::testing::fail(__FILE__, __LINE__,                                                                  \
                             ::grok::concat(#found " is ", found_, ", expected ", expected_, " +- ", tolerance)); \
   } while (0)
 
 // The statement throws grok::Error with this code, and the message contains `text`.
-#define CHECK_ERROR(statement, wanted, text)                                                  \
-  do {                                                                                        \
-    try {                                                                                     \
-      statement;                                                                              \
-      ::grok::testing::fail(__FILE__, __LINE__, "did not throw: " #statement);                \
-    } catch (const ::grok::Error& error_) {                                                   \
-      if (error_.code != (wanted) || std::string(error_.what()).find(text) == std::string::npos) \
-        ::grok::testing::fail(__FILE__, __LINE__,                                             \
-                              ::grok::concat("threw ", ::grok::code_name(error_.code), ": ", error_.what()));     \
-    }                                                                                         \
+#define CHECK_ERROR(statement, wanted, text)                                                                  \
+  do {                                                                                                        \
+    try {                                                                                                     \
+      statement;                                                                                              \
+      ::grok::testing::fail(__FILE__, __LINE__, "did not throw: " #statement);                                \
+    } catch (const ::grok::Error& error_) {                                                                   \
+      if (error_.code != (wanted) || std::string(error_.what()).find(text) == std::string::npos)              \
+        ::grok::testing::fail(__FILE__, __LINE__,                                                             \
+                              ::grok::concat("threw ", ::grok::code_name(error_.code), ": ", error_.what())); \
+    }                                                                                                         \
   } while (0)
 
 #define TEST_MAIN() \

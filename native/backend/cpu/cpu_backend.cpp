@@ -75,9 +75,7 @@ std::uint64_t CpuBackend::matrix_bytes(const QuantizedView& stored) const { retu
 
 std::uint64_t CpuBackend::table_bytes(const TensorView& f32) const { return f32.size_bytes(); }
 
-void CpuBackend::read(std::span<float> host, const float* from) {
-  std::memcpy(host.data(), from, host.size_bytes());
-}
+void CpuBackend::read(std::span<float> host, const float* from) { std::memcpy(host.data(), from, host.size_bytes()); }
 
 void CpuBackend::read(std::span<std::int32_t> host, const std::int32_t* from) {
   std::memcpy(host.data(), from, host.size_bytes());

@@ -16,7 +16,8 @@ struct Group {
 std::vector<Group> group_by_expert(const Experts& op, int num_experts) {
   std::vector<Group> groups(num_experts);
   for (int expert = 0; expert < num_experts; ++expert) groups[expert].expert = expert;
-  for (int slot = 0; slot < op.num_tokens * op.experts_per_token; ++slot) groups[op.experts[slot]].slots.push_back(slot);
+  for (int slot = 0; slot < op.num_tokens * op.experts_per_token; ++slot)
+    groups[op.experts[slot]].slots.push_back(slot);
   std::erase_if(groups, [](const Group& group) { return group.slots.empty(); });
   return groups;
 }
@@ -44,21 +45,23 @@ void CpuBackend::experts(const Experts& op) {
 
   // gelu(gate(x)) * up(x), strip by strip, left in panels for the product that follows.
   const std::size_t num_strips = w_gate.num_strips;
-  for_each_task(groups.size() * num_strips, 2 * std::size_t(d_model) * kStrip * most_slots, pool_, [&](std::size_t task) {
-    const std::size_t g = task / num_strips;
-    const int strip = int(task % num_strips);
-    const int num_columns = std::min(kStrip, d_ff - strip * kStrip);
-    for (int panel = 0; panel < x[g].num_panels(); ++panel) {
-      alignas(64) float gate[kPanelTokens * kStrip], up[kPanelTokens * kStrip];  // [rows, kStrip]
-      strip_times_panel(w_gate, groups[g].expert, strip, x[g], panel, gate, kernels_);
-      strip_times_panel(w_up, groups[g].expert, strip, x[g], panel, up, kernels_);
-      const int num_rows = x[g].rows_of(panel);
-      kernels_.gated_gelu(gate, up, std::size_t(num_rows) * kStrip);
-      float* out = hidden[g].panel(panel) + std::size_t(strip) * kStrip * num_rows;
-      for (int row = 0; row < num_rows; ++row)
-        for (int column = 0; column < num_columns; ++column) out[column * num_rows + row] = gate[row * kStrip + column];
-    }
-  });
+  for_each_task(groups.size() * num_strips, 2 * std::size_t(d_model) * kStrip * most_slots, pool_,
+                [&](std::size_t task) {
+                  const std::size_t g = task / num_strips;
+                  const int strip = int(task % num_strips);
+                  const int num_columns = std::min(kStrip, d_ff - strip * kStrip);
+                  for (int panel = 0; panel < x[g].num_panels(); ++panel) {
+                    alignas(64) float gate[kPanelTokens * kStrip], up[kPanelTokens * kStrip];  // [rows, kStrip]
+                    strip_times_panel(w_gate, groups[g].expert, strip, x[g], panel, gate, kernels_);
+                    strip_times_panel(w_up, groups[g].expert, strip, x[g], panel, up, kernels_);
+                    const int num_rows = x[g].rows_of(panel);
+                    kernels_.gated_gelu(gate, up, std::size_t(num_rows) * kStrip);
+                    float* out = hidden[g].panel(panel) + std::size_t(strip) * kStrip * num_rows;
+                    for (int row = 0; row < num_rows; ++row)
+                      for (int column = 0; column < num_columns; ++column)
+                        out[column * num_rows + row] = gate[row * kStrip + column];
+                  }
+                });
 
   std::vector<Product> products;
   for (std::size_t g = 0; g < groups.size(); ++g) {

@@ -36,7 +36,7 @@ Panels pack_rows(const float* x, int num_rows, int width, ThreadPool& pool) {
 }
 
 void for_each_task(std::size_t count, std::size_t multiply_adds, ThreadPool& pool,
-                    const std::function<void(std::size_t)>& body) {
+                   const std::function<void(std::size_t)>& body) {
   if (count * multiply_adds >= kMinParallelWork) return pool.parallel_for(count, body);
   for (std::size_t task = 0; task < count; ++task) body(task);
 }

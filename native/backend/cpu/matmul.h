@@ -20,7 +20,9 @@ struct Panels {
 
   int num_panels() const { return (num_rows + kPanelTokens - 1) / kPanelTokens; }
   int rows_of(int panel) const { return std::min(kPanelTokens, num_rows - panel * kPanelTokens); }
-  float* panel(int panel) { return values.data() + std::size_t(panel) * kPanelTokens * width; }  // [width, rows_of(panel)]
+  float* panel(int panel) {
+    return values.data() + std::size_t(panel) * kPanelTokens * width;
+  }  // [width, rows_of(panel)]
   const float* panel(int panel) const { return const_cast<Panels*>(this)->panel(panel); }
 
   const int num_rows;
@@ -46,7 +48,7 @@ void multiply(std::span<const Product> products, const Kernels& kernels, ThreadP
 
 // Runs body(task) for count tasks of so many multiply-adds each, on one thread where sharing them out would cost more.
 void for_each_task(std::size_t count, std::size_t multiply_adds, ThreadPool& pool,
-                    const std::function<void(std::size_t)>& body);
+                   const std::function<void(std::size_t)>& body);
 
 // One strip of a matrix times one panel of rows: out is [rows, kStrip].
 inline void strip_times_panel(const PackedMatrix& matrix, int expert, int strip, const Panels& x, int panel, float* out,

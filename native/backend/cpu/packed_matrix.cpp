@@ -60,7 +60,8 @@ PackedMatrix::PackedMatrix(const QuantizedView& stored, ThreadPool& pool)
     }
   });
 
-  std::vector<std::uint16_t> bits(std::size_t(num_experts) * num_groups * d_out);  // bf16 [num_experts, num_groups, d_out]
+  std::vector<std::uint16_t> bits(std::size_t(num_experts) * num_groups *
+                                  d_out);  // bf16 [num_experts, num_groups, d_out]
   stored.scales.read(0, std::as_writable_bytes(std::span(bits)));
   for (int expert = 0; expert < num_experts; ++expert)
     for (int group = 0; group < num_groups; ++group)

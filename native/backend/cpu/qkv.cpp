@@ -51,7 +51,8 @@ void CpuBackend::qkv(const Qkv& op) {
     const float* rotation = &rotation_[std::size_t(position) * op.head_dim];
 
     float* q = op.q + std::size_t(token) * op.num_q_heads * op.head_dim;
-    for (int head = 0; head < op.num_q_heads; ++head) rotate(q + std::size_t(head) * op.head_dim, rotation, op.head_dim);
+    for (int head = 0; head < op.num_q_heads; ++head)
+      rotate(q + std::size_t(head) * op.head_dim, rotation, op.head_dim);
 
     const std::int32_t page =
         batch.page_tables[std::size_t(batch.sequences[token]) * batch.max_pages + position / kPageSize];

@@ -1,7 +1,7 @@
 #include "testing.h"
 
-#include "backend/cpu/cpu.h"
 #include "backend/backend.h"
+#include "backend/cpu/cpu.h"
 #include "support/made_up.h"
 
 using namespace grok;
@@ -12,7 +12,8 @@ namespace {
 // Float32 sums of up to a thousand terms: measured 1e-7 .. 3e-7.
 constexpr double kTolerance = 1e-6;
 
-std::vector<float> product(Backend& backend, const Matrix& matrix, const std::vector<float>& x, int num_tokens, int d_out) {
+std::vector<float> product(Backend& backend, const Matrix& matrix, const std::vector<float>& x, int num_tokens,
+                           int d_out) {
   std::vector<float> out(std::size_t(num_tokens) * d_out);
   backend.attention_out({.out = out.data(), .x = x.data(), .w = &matrix, .num_tokens = num_tokens});
   return out;
@@ -25,9 +26,12 @@ TEST("refuses an instruction set that it does not have, and names those it has")
 }
 
 TEST("multiplies matrices of odd sizes and any number of scale groups, on every instruction set") {
-  struct Size { std::uint64_t d_in, d_out, num_groups; };
+  struct Size {
+    std::uint64_t d_in, d_out, num_groups;
+  };
   for (const std::string& isa : cpu_isas())
-    for (const Size size : {Size{8, 8, 8}, Size{48, 48, 8}, Size{376, 40, 1}, Size{384, 376, 8}, Size{1024, 33, 8}, Size{1, 1, 1}}) {
+    for (const Size size :
+         {Size{8, 8, 8}, Size{48, 48, 8}, Size{376, 40, 1}, Size{384, 376, 8}, Size{1024, 33, 8}, Size{1, 1, 1}}) {
       const auto backend = make_cpu_backend({.num_threads = 2, .isa = isa});
       const MadeUpMatrix made_up(1, size.d_in, size.d_out, size.num_groups, 7);
       const MatrixPtr matrix = backend->load_matrix(made_up.view());
@@ -45,7 +49,8 @@ TEST("multiplies matrices of odd sizes and any number of scale groups, on every 
 
 TEST("gives a token the same bits whatever tokens are beside it, and however many threads there are") {
   for (const std::string& isa : cpu_isas()) {
-    const auto one = make_cpu_backend({.num_threads = 1, .isa = isa}), two = make_cpu_backend({.num_threads = 2, .isa = isa});
+    const auto one = make_cpu_backend({.num_threads = 1, .isa = isa}),
+               two = make_cpu_backend({.num_threads = 2, .isa = isa});
     const MadeUpMatrix made_up(1, 512, 768, 8, 3);
     const MatrixPtr for_one = one->load_matrix(made_up.view()), for_two = two->load_matrix(made_up.view());
     const auto x = random_floats(11 * 512, 1);

@@ -22,7 +22,8 @@ SampledToken sampled(const std::vector<float>& logits, const SampleRow& row) {
 
 std::vector<std::int32_t> candidates(const std::vector<float>& logits, const SampleRow& row) {
   std::vector<std::int32_t> tokens;
-  for (const Candidate& candidate : sampling_candidates(adjusted_logits(logits, row), row)) tokens.push_back(candidate.token);
+  for (const Candidate& candidate : sampling_candidates(adjusted_logits(logits, row), row))
+    tokens.push_back(candidate.token);
   return tokens;
 }
 
@@ -39,18 +40,24 @@ std::vector<GoldenCase> golden_cases() {
   json.read_array([&] {
     GoldenCase found;
     json.read_object([&](const std::string& key) {
-      if (key == "case") found.number = int(json.read_integer());
-      else if (key == "vocab") found.vocab = int(json.read_integer());
-      else if (key == "kept") found.kept = int(json.read_integer());
-      else if (key == "temperature") found.temperature = json.read_number();
-      else if (key == "top_p") found.top_p = json.read_number();
+      if (key == "case")
+        found.number = int(json.read_integer());
+      else if (key == "vocab")
+        found.vocab = int(json.read_integer());
+      else if (key == "kept")
+        found.kept = int(json.read_integer());
+      else if (key == "temperature")
+        found.temperature = json.read_number();
+      else if (key == "top_p")
+        found.top_p = json.read_number();
       else if (key == "cut_margin") {
         try {
           found.cut_margin = json.read_number();
         } catch (const Error&) {
           json.skip();  // null: nothing was cut
         }
-      } else json.skip();
+      } else
+        json.skip();
     });
     cases.push_back(found);
   });
@@ -90,7 +97,8 @@ TEST("keeps exactly the tokens that xAI's temperature and top_p keep") {
     if (golden_case.cut_margin < 1e-5) {
       CHECK(std::abs(int(found.size()) - int(expected.size())) <= 1);
     } else {
-      if (found != expected) fail(__FILE__, __LINE__, concat(prefix, ": kept ", found.size(), ", expected ", expected.size()));
+      if (found != expected)
+        fail(__FILE__, __LINE__, concat(prefix, ": kept ", found.size(), ", expected ", expected.size()));
     }
   }
 }
@@ -112,8 +120,11 @@ TEST("min_p keeps what has that share of the best token's probability") {
 TEST("penalties fall on what was seen, biases on what was named") {
   const std::vector<TokenCount> history = {{.token = 0, .generated = 0}, {.token = 1, .generated = 2}};
   const std::vector<TokenBias> bias = {{.token = 2, .bias = 1.5f}};
-  const auto adjusted = adjusted_logits(std::vector<float>{4, -4, 1, 1}, {.repetition_penalty = 2, .presence_penalty = 0.5f,
-                                                        .frequency_penalty = 0.25f, .history = history, .bias = bias});
+  const auto adjusted = adjusted_logits(std::vector<float>{4, -4, 1, 1}, {.repetition_penalty = 2,
+                                                                          .presence_penalty = 0.5f,
+                                                                          .frequency_penalty = 0.25f,
+                                                                          .history = history,
+                                                                          .bias = bias});
   CHECK(adjusted == std::vector<float>({2, -9, 2.5f, 1}));
 }
 

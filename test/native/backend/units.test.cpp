@@ -45,8 +45,16 @@ TEST("attention logits are capped by 30 tanh(x / 30) before the softmax") {
     for (std::size_t i = 0; i < input.size(); ++i) {
       const float key = input[i], value = 1, q = 1;
       float out = 0, weight_sum = 0;
-      kernels->page_attention({.out = &out, .weight_sums = &weight_sum, .q = &q, .keys = &key, .values = &value,
-                               .num_heads = 1, .num_positions = 1, .head_dim = 1, .scale = 1, .cap = 30});
+      kernels->page_attention({.out = &out,
+                               .weight_sums = &weight_sum,
+                               .q = &q,
+                               .keys = &key,
+                               .values = &value,
+                               .num_heads = 1,
+                               .num_positions = 1,
+                               .head_dim = 1,
+                               .scale = 1,
+                               .cap = 30});
       // The kernel works with e^(logit - 30): float32 holds the exponent to 30 * 2^-23.
       CHECK_NEAR(30 + std::log(double(weight_sum)), expected[i], 1e-5);
       CHECK_EQ(out, weight_sum);
@@ -60,8 +68,12 @@ TEST("norms sum in float32 and use the scale as it is") {
   for (const std::string& isa : cpu_isas()) {
     std::vector<float> found(input.size());
     make_cpu_backend({.num_threads = 1, .isa = isa})
-        ->norm({.out = found.data(), .x = input.data(), .weight = weight.data(), .num_tokens = num_tokens,
-                .d_model = d_model, .eps = 1e-5f});
+        ->norm({.out = found.data(),
+                .x = input.data(),
+                .weight = weight.data(),
+                .num_tokens = num_tokens,
+                .d_model = d_model,
+                .eps = 1e-5f});
     CHECK(distance(found, expected) < 1e-6);
   }
 }
@@ -84,20 +96,35 @@ TEST("rotation is half-split and exact up to position 8191") {
   const int num_pages = 8192 / kPageSize;
   std::vector<std::int32_t> pages(num_pages), sequences(num_tokens), tokens(num_tokens);
   for (int page = 0; page < num_pages; ++page) pages[page] = num_pages - 1 - page;  // any order will do
-  const Batch batch{.tokens = tokens.data(), .positions = positions.data(), .sequences = sequences.data(),
-                    .page_tables = pages.data(), .num_tokens = num_tokens, .num_sequences = 1, .max_pages = num_pages};
-  const BufferPtr keys = backend->allocate(sizeof(float) * 8192 * width), values = backend->allocate(sizeof(float) * 8192 * width);
+  const Batch batch{.tokens = tokens.data(),
+                    .positions = positions.data(),
+                    .sequences = sequences.data(),
+                    .page_tables = pages.data(),
+                    .num_tokens = num_tokens,
+                    .num_sequences = 1,
+                    .max_pages = num_pages};
+  const BufferPtr keys = backend->allocate(sizeof(float) * 8192 * width),
+                  values = backend->allocate(sizeof(float) * 8192 * width);
   std::vector<float> q(input.size());
-  backend->qkv({.q = q.data(), .kv = {keys->as<float>(), values->as<float>()}, .x = input.data(), .w_q = matrix.get(),
-                .w_k = matrix.get(), .w_v = matrix.get(), .batch = &batch, .num_q_heads = num_heads,
-                .num_kv_heads = num_heads, .head_dim = head_dim, .rope_base = 10000});
+  backend->qkv({.q = q.data(),
+                .kv = {keys->as<float>(), values->as<float>()},
+                .x = input.data(),
+                .w_q = matrix.get(),
+                .w_k = matrix.get(),
+                .w_v = matrix.get(),
+                .batch = &batch,
+                .num_q_heads = num_heads,
+                .num_kv_heads = num_heads,
+                .head_dim = head_dim,
+                .rope_base = 10000});
 
   CHECK(distance(q, expected) < 1e-6);
   std::vector<float> cached;  // keys as the cache holds them
   for (int token = 0; token < num_tokens; ++token)
     for (int head = 0; head < num_heads; ++head) {
       const std::size_t page = pages[positions[token] / kPageSize];
-      const float* key = keys->as<float>() + ((page * num_heads + head) * kPageSize + positions[token] % kPageSize) * head_dim;
+      const float* key =
+          keys->as<float>() + ((page * num_heads + head) * kPageSize + positions[token] % kPageSize) * head_dim;
       cached.insert(cached.end(), key, key + head_dim);
     }
   CHECK(distance(cached, expected) < 1e-6);

@@ -11,9 +11,11 @@ using namespace grok;
 TEST("rethrows the first exception where the loop was started, and goes on working") {
   for (const int num_threads : {1, 2, 4}) {
     ThreadPool pool(num_threads);
-    CHECK_ERROR(pool.parallel_for(100, [](std::size_t index) {
-      if (index == 40) throw Error(ErrorCode::io, "the fortieth");
-    }), ErrorCode::io, "fortieth");
+    CHECK_ERROR(pool.parallel_for(100,
+                                  [](std::size_t index) {
+                                    if (index == 40) throw Error(ErrorCode::io, "the fortieth");
+                                  }),
+                ErrorCode::io, "fortieth");
     std::atomic<int> count{0};
     pool.parallel_for(10, [&](std::size_t) { ++count; });
     CHECK_EQ(count.load(), 10);

@@ -62,7 +62,8 @@ class Network {
     workspace_ = std::make_unique<Workspace>(*backend_, config(), kMaxTokens, kMaxTokens);
     // Pages of the sequences are interleaved and in falling order: the order must not matter.
     for (int sequence = 0; sequence < kMaxSequences; ++sequence)
-      for (int page = 0; page < kPagesEach; ++page) pages_.push_back((kPagesEach - 1 - page) * kMaxSequences + sequence);
+      for (int page = 0; page < kPagesEach; ++page)
+        pages_.push_back((kPagesEach - 1 - page) * kMaxSequences + sequence);
   }
 
   const GrokConfig& config() const { return checkpoint_.config; }
@@ -103,15 +104,16 @@ class Network {
 
   // Also what the layers saw: "embed", "attn_out", ... and "expert_ids".
   std::vector<float> run(const std::vector<std::int32_t>& tokens, std::vector<Captured>& captured) {
-    return run({{.tokens = tokens}}, {.observer = [&](const char* name, int layer, const float* values, int num_tokens, int width) {
-      Captured tensor{name, layer, std::vector<float>(std::size_t(num_tokens) * width)};
-      backend_->read(std::span(tensor.values), values);
-      captured.push_back(std::move(tensor));
-      if (std::string(name) != "moe_out") return;
-      std::vector<std::int32_t> experts(std::size_t(num_tokens) * config().experts_per_token);
-      backend_->read(std::span(experts), workspace_->experts->as<std::int32_t>());
-      captured.push_back({"expert_ids", layer, std::vector<float>(experts.begin(), experts.end())});
-    }});
+    return run({{.tokens = tokens}},
+               {.observer = [&](const char* name, int layer, const float* values, int num_tokens, int width) {
+                 Captured tensor{name, layer, std::vector<float>(std::size_t(num_tokens) * width)};
+                 backend_->read(std::span(tensor.values), values);
+                 captured.push_back(std::move(tensor));
+                 if (std::string(name) != "moe_out") return;
+                 std::vector<std::int32_t> experts(std::size_t(num_tokens) * config().experts_per_token);
+                 backend_->read(std::span(experts), workspace_->experts->as<std::int32_t>());
+                 captured.push_back({"expert_ids", layer, std::vector<float>(experts.begin(), experts.end())});
+               }});
   }
 
  private:
@@ -165,7 +167,8 @@ TEST("each intermediate tensor of prompt 3 agrees as closely, so that no mistake
     std::vector<Captured> captured;
     network.run(tokens, captured);
     for (const Captured& tensor : captured) {
-      const std::string key = concat("exact/prompt3/", tensor.layer < 0 ? "" : concat("layer", tensor.layer, "/"), tensor.name);
+      const std::string key =
+          concat("exact/prompt3/", tensor.layer < 0 ? "" : concat("layer", tensor.layer, "/"), tensor.name);
       if (tensor.name == "expert_ids") {
         const auto expected = golden.ints(key);
         check(std::equal(expected.begin(), expected.end(), tensor.values.begin()), concat(name, ": ", key));
@@ -181,8 +184,10 @@ TEST("each intermediate tensor of prompt 3 agrees as closely, so that no mistake
         for (std::size_t position = 0; position < tokens.size(); ++position)
           for (int head = 0; head < config.num_kv_heads; ++head) {
             const float* pages = keys ? network.kv(layer).keys : network.kv(layer).values;
-            const float* row = pages + ((std::size_t(network.page(0, int(position))) * config.num_kv_heads + head) * kPageSize +
-                                        position % kPageSize) * config.head_dim;
+            const float* row =
+                pages + ((std::size_t(network.page(0, int(position))) * config.num_kv_heads + head) * kPageSize +
+                         position % kPageSize) *
+                            config.head_dim;
             found.insert(found.end(), row, row + config.head_dim);
           }
         const std::string key = concat("exact/prompt3/layer", layer, keys ? "/k_cache" : "/v_cache");
@@ -197,7 +202,7 @@ TEST("takes the same experts wherever float64 sees a difference between them") {
       std::vector<Captured> captured;
       const auto tokens = golden.ints(concat("prompt", prompt, "/tokens"));
       network.run(tokens, captured);
-      const auto expected = golden.ints(concat("exact/prompt", prompt, "/expert_ids"));      // [L, T, 2]
+      const auto expected = golden.ints(concat("exact/prompt", prompt, "/expert_ids"));     // [L, T, 2]
       const auto margin = golden.floats(concat("exact/prompt", prompt, "/router_margin"));  // [L, T]
       for (const Captured& tensor : captured) {
         if (tensor.name != "expert_ids") continue;
@@ -246,7 +251,8 @@ TEST("a prompt in pieces, and one token at a time, gives the bits that it gives 
       std::vector<float> found;
       for (std::size_t start = 0; start < tokens.size(); start += piece) {
         const auto end = std::min(tokens.size(), start + piece);
-        const auto logits = network.run({{.sequence = 1, .start = int(start), .tokens = {tokens.begin() + start, tokens.begin() + end}}});
+        const auto logits = network.run(
+            {{.sequence = 1, .start = int(start), .tokens = {tokens.begin() + start, tokens.begin() + end}}});
         found.insert(found.end(), logits.begin(), logits.end());
       }
       check(found == at_once, concat(name, " in pieces of ", piece));
@@ -277,7 +283,8 @@ TEST("the checkpoint as numpy 2 pickles it gives the same bits") {
 TEST("stops between layers when asked to") {
   Network network(golden_path("ref-order"), "");
   int asked = 0;
-  CHECK_ERROR(network.run({{.tokens = {5}}}, {.should_stop = [&] { return ++asked == 4; }}), ErrorCode::cancelled, "layer 3 of 12");
+  CHECK_ERROR(network.run({{.tokens = {5}}}, {.should_stop = [&] { return ++asked == 4; }}), ErrorCode::cancelled,
+              "layer 3 of 12");
 }
 
 TEST_MAIN()

@@ -34,7 +34,8 @@ class Bytes final : public ByteSource {
 
 // A quantised matrix and what it stands for.
 struct MadeUpMatrix {
-  MadeUpMatrix(std::uint64_t num_experts, std::uint64_t d_in, std::uint64_t d_out, std::uint64_t num_groups, unsigned seed)
+  MadeUpMatrix(std::uint64_t num_experts, std::uint64_t d_in, std::uint64_t d_out, std::uint64_t num_groups,
+               unsigned seed)
       : num_experts(num_experts), d_in(d_in), d_out(d_out), num_groups(num_groups) {
     std::mt19937 generator(seed);
     for (std::uint64_t i = 0; i < num_experts * d_in * d_out; ++i)
@@ -56,8 +57,8 @@ struct MadeUpMatrix {
   }
 
   std::uint64_t num_experts, d_in, d_out, num_groups;
-  std::vector<std::int8_t> weights;    // [num_experts, d_in, d_out]
-  std::vector<std::uint16_t> scales;   // bf16 [num_experts, num_groups, d_out]
+  std::vector<std::int8_t> weights;   // [num_experts, d_in, d_out]
+  std::vector<std::uint16_t> scales;  // bf16 [num_experts, num_groups, d_out]
   std::unique_ptr<Bytes> weight_source, scale_source;
 };
 
