@@ -142,7 +142,7 @@ describe('encode', () => {
   });
 
   it('encodes to ids of the small model', () => {
-    // Source: made with the official library, see prototype-golden.json in the recipe of the embedded model.
+    // Source: ids that the official SentencePiece library gives for this file.
     expect(tokenizer.encode('Once upon a time')).toEqual([1191, 791, 263, 502]);
     expect(tokenizer.encode('Once upon a time', { bos: true })).toEqual([1, 1191, 791, 263, 502]);
   });
