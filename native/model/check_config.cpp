@@ -16,8 +16,8 @@ constexpr int kMaxHeadDim = 1 << 12;
 constexpr int kMaxWidth = 1 << 20;
 constexpr int kMaxVocab = 1 << 24;
 constexpr int kMaxContext = 1 << 20;
-// Kernels may count on exp(cap) and exp(-cap) being normal fp32 numbers, and need not search the largest logit.
-constexpr double kMaxCap = 80;
+// Kernels may count on exp(-2 cap) being a normal fp32 number, and need not search the largest logit.
+constexpr double kMaxCap = 40;
 
 class Check {
  public:
