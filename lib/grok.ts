@@ -17,6 +17,7 @@ import {
   resolveLogitsOptions,
   resolveScoreOptions,
   type ScoreOptions,
+  type TokenIds,
   tokenIds,
 } from './options.js';
 import { packageRoot } from './package-root.js';
@@ -141,7 +142,7 @@ export class Grok implements AsyncDisposable {
    * @example
    * for await (const { text } of grok.generate('The answer to life', { maxTokens: 64 })) process.stdout.write(text);
    */
-  generate(prompt: string | readonly number[], options?: GenerateOptions): Generation {
+  generate(prompt: string | TokenIds, options?: GenerateOptions): Generation {
     this.#refuseWhenClosed();
     const resolved = resolveGenerateOptions(options, this.#host);
     if (resolved.stop.length > 0) requireTokenizer(this.#host.tokenizer, '`stop`');
@@ -149,7 +150,7 @@ export class Grok implements AsyncDisposable {
   }
 
   /** Continues a prompt and gives all of it at the end. Takes and throws what {@link generate} does. */
-  async complete(prompt: string | readonly number[], options?: GenerateOptions): Promise<Completion> {
+  async complete(prompt: string | TokenIds, options?: GenerateOptions): Promise<Completion> {
     return await this.generate(prompt, options).result;
   }
 
@@ -157,10 +158,9 @@ export class Grok implements AsyncDisposable {
    * The logits after every token of a text, each given the tokens before it: vocabSize numbers a token.
    * @throws {GrokError} GROK_INVALID_ARGUMENT when they come to more than 2^31 bytes, GROK_CONTEXT_OVERFLOW, GROK_CLOSED
    */
-  async logits(ids: readonly number[], options?: LogitsOptions): Promise<Logits> {
+  async logits(ids: TokenIds, options?: LogitsOptions): Promise<Logits> {
     this.#refuseWhenClosed();
     const { signal } = resolveLogitsOptions(options);
-    if (!Array.isArray(ids)) throw invalidArgument('ids', 'an array of token ids', ids);
     return await judgeByLogits(tokenIds('ids', ids, this.#host.vocabSize), this.#host, signal);
   }
 
@@ -168,7 +168,7 @@ export class Grok implements AsyncDisposable {
    * How likely the model holds each token of a text, given those before it.
    * @throws {GrokError} GROK_INVALID_ARGUMENT, GROK_NO_TOKENIZER, GROK_CONTEXT_OVERFLOW, GROK_CLOSED
    */
-  async score(prompt: string | readonly number[], options?: ScoreOptions): Promise<TokenLogprob[]> {
+  async score(prompt: string | TokenIds, options?: ScoreOptions): Promise<TokenLogprob[]> {
     this.#refuseWhenClosed();
     const resolved = resolveScoreOptions(options);
     const ids = await encodePrompt(checkPrompt(prompt, this.#host), this.#host, resolved.signal);

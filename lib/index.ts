@@ -12,6 +12,7 @@ export {
   type LoadProgress,
   type LogitsOptions,
   type ScoreOptions,
+  type TokenIds,
 } from './options.js';
 export { version } from './package-root.js';
 export { type EncodeOptions, type IncrementalDecoder, Tokenizer } from './tokenizer.js';

@@ -246,10 +246,16 @@ export function rejectUnknownOptions<T extends object>(options: T | undefined, k
   return options;
 }
 
+/** Token ids: an array, or a typed array of integers. */
+export type TokenIds = readonly number[] | Int32Array | Uint32Array;
+
 /** Ids of a prompt, checked. */
-export function tokenIds(name: string, ids: readonly number[], vocabSize: number): number[] {
+export function tokenIds(name: string, ids: unknown, vocabSize: number): number[] {
+  if (!Array.isArray(ids) && !(ids instanceof Int32Array) && !(ids instanceof Uint32Array)) {
+    throw invalidArgument(name, name === 'prompt' ? 'a text or an array of token ids' : 'an array of token ids', ids);
+  }
   if (ids.length === 0) throw emptyPrompt(name);
-  return Array.from(ids, (id, index) => {
+  return Array.from<number, number>(ids, (id, index) => {
     if (!Number.isInteger(id) || id < 0 || id >= vocabSize) {
       throw invalidArgument(`${name}[${index}]`, `an integer from 0 to ${vocabSize - 1}, the vocabulary`, id);
     }

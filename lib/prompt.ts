@@ -1,4 +1,4 @@
-import { GrokError, invalidArgument } from './errors.js';
+import { GrokError } from './errors.js';
 import { emptyPrompt, tokenIds } from './options.js';
 import type { Tokenizer } from './tokenizer.js';
 
@@ -18,7 +18,6 @@ export function checkPrompt(prompt: unknown, host: PromptHost): Prompt {
     requireTokenizer(host.tokenizer, 'a prompt in words');
     return prompt;
   }
-  if (!Array.isArray(prompt)) throw invalidArgument('prompt', 'a text or an array of token ids', prompt);
   return tokenIds('prompt', prompt, host.vocabSize);
 }
 

@@ -172,6 +172,12 @@ describe('options of load', () => {
 });
 
 describe('token ids', () => {
+  it('are an array, or a typed array of integers', () => {
+    expect(() => tokenIds('prompt', new Float32Array([1]), 10)).toThrow('a text or an array of token ids');
+    expect(tokenIds('ids', Int32Array.of(3, 1), 10)).toEqual([3, 1]);
+    expect(tokenIds('ids', Uint32Array.of(3, 1), 10)).toEqual([3, 1]);
+  });
+
   it('must be in the vocabulary, and at least one', () => {
     expect(() => tokenIds('prompt', [1, 4096], 4096)).toThrow('`prompt[1]` to be an integer from 0 to 4095');
     expect(() => tokenIds('prompt', [-1], 4096)).toThrow('`prompt[0]`');

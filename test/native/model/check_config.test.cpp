@@ -53,7 +53,7 @@ TEST("refuses multipliers that are zero, negative, infinite or not numbers") {
     for (const auto member : {&GrokConfig::embedding_scale, &GrokConfig::logit_scale, &GrokConfig::attn_logit_scale,
                               &GrokConfig::attn_logit_cap, &GrokConfig::rope_base, &GrokConfig::norm_eps})
       CHECK_ERROR(check_with(member, value), ErrorCode::bad_checkpoint, "expected a number above 0");
-  CHECK_ERROR(check_with(&GrokConfig::attn_logit_cap, 80.5), ErrorCode::bad_checkpoint, "attn_logit_cap");
+  CHECK_ERROR(check_with(&GrokConfig::attn_logit_cap, 40.5), ErrorCode::bad_checkpoint, "attn_logit_cap");
 }
 
 TEST("lists every size that the tensors contradict, and says what to do") {
@@ -76,7 +76,7 @@ TEST("lists every size that the tensors contradict, and says what to do") {
 
 TEST("takes Grok-1 itself, and the extremes of each range") {
   check_config(GrokConfig(), kGrok1, "built in (Grok-1)");
-  check_with(&GrokConfig::attn_logit_cap, 80.0);
+  check_with(&GrokConfig::attn_logit_cap, 40.0);
   check_with(&GrokConfig::context_length, 1 << 20);
   check_with(&GrokConfig::experts_per_token, 8);
   check_with(&GrokConfig::num_kv_heads, 48);
