@@ -1,7 +1,7 @@
 #include "runtime/checkpoint.h"
 
-#include <ctime>
 #include <cstdio>
+#include <ctime>
 #include <filesystem>
 #include <string>
 
