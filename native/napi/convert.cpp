@@ -241,6 +241,7 @@ Napi::Object to_js(Napi::Env env, const Inspection& inspection) {
   object.Set("fileBytes", to_js(env, inspection.file_bytes));
   object.Set("numParameters", to_js(env, inspection.num_parameters));
   object.Set("numActiveParameters", to_js(env, inspection.num_active_parameters));
+  object.Set("weightBytesPerToken", to_js(env, inspection.weight_bytes_per_token));
   object.Set("memory", to_js(env, inspection.memory));
   return object;
 }
