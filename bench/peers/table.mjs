@@ -1,0 +1,50 @@
+// The table that side-by-side.mjs prints for a shape, in Markdown.
+
+/** One row, as it is measured. */
+export function lineOf({ figure, threads, unit, grokRun, llamaCpp, ahead, kept, thrown }) {
+  const spreads = `${spreadText(grokRun)} and ${spreadText(llamaCpp)} ${unit}, ahead ${spreadText(ahead)}`;
+  return `${figure}, ${threads} threads: ${spreads} (${kept} pairs, ${thrown} thrown away)`;
+}
+
+/** @param results of measureCase; @param circumstances date, machine, versions, options */
+export function tableOf(name, results, circumstances) {
+  const { machine, peer, options } = circumstances;
+  const busy = options.busy > 0 ? `; ${options.busy} busy neighbour${options.busy > 1 ? 's' : ''}` : '';
+  const rows = [
+    ['', 'threads', 'grok-run', 'llama.cpp', 'ahead', 'pairs', 'thrown away'],
+    ['---', '---:', '---:', '---:', '---:', '---:', '---:'],
+    ...results.map((result) => [
+      `${result.figure}, ${result.unit}`,
+      `${result.threads}`,
+      spreadText(result.grokRun),
+      spreadText(result.llamaCpp),
+      spreadText(result.ahead),
+      `${result.kept}`,
+      `${result.thrown}`,
+    ]),
+  ];
+  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
+  return [
+    '',
+    `${name}: grok-run and llama.cpp ${peer.llamaCpp} (node-llama-cpp ${peer.nodeLlamaCpp}, Q8_0, ${options.head} head)`,
+    `${machine.cpu}, ${machine.threads} threads; ${circumstances.date.slice(0, 10)}${busy}`,
+    'min / median / max; ahead: above 1 grok-run is better, pair by pair',
+    '',
+    ...rows.map((row) => `| ${row.map((cell, column) => padded(cell, widths[column], column)).join(' | ')} |`),
+  ].join('\n');
+}
+
+function padded(cell, width, column) {
+  if (/^-+:?$/.test(cell)) return cell.endsWith(':') ? `${'-'.repeat(width - 1)}:` : '-'.repeat(width);
+  return column === 0 ? cell.padEnd(width) : cell.padStart(width);
+}
+
+/** '-' where no pair was quiet. */
+function spreadText(spread) {
+  if (spread === null) return '-';
+  return [spread.min, spread.median, spread.max].map(numberText).join(' / ');
+}
+
+function numberText(value) {
+  return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
+}
