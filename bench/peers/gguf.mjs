@@ -1,4 +1,4 @@
-// Writes a network as llama.cpp reads it: a GGUF file of architecture `grok`, all matrices in Q8_0.
+// Writes a network as llama.cpp reads it: a GGUF file of architecture `grok`.
 import { closeSync, openSync } from 'node:fs';
 import { int8Word, matrixScales, startOf, tensorsOf, vectorValues } from './network.mjs';
 import { writeAll } from './write-all.mjs';
@@ -7,6 +7,7 @@ import { writeAll } from './write-all.mjs';
 const VALUE_TYPES = { u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9 };
 const GGML_F32 = 0;
 const GGML_Q8_0 = 8;
+const FILE_TYPE_F32 = 0;
 const FILE_TYPE_Q8_0 = 7;
 const ALIGNMENT = 32;
 
@@ -14,15 +15,21 @@ const BLOCK = 32; // weights, after one binary16 scale
 const BLOCK_WORDS16 = 17;
 const BUFFER_WEIGHTS = 2 ** 23;
 
-/** @param head 'q8_0', or 'f32': the type of the embedding, which is the head too */
-export function writeGguf(path, shape, { seed, head }) {
-  const tensors = tensorsOf(shape).map((tensor, index) => ({
+/** What can be asked for: which matrices are in Q8_0. The others are in f32, multiplied out, as vectors always are. */
+export const GGUF_TYPES = {
+  q8_0: () => true,
+  'f32-head': ({ theirs }) => theirs !== 'token_embd.weight', // the embedding is the head too
+  f32: () => false,
+};
+
+export function writeGguf(path, shape, { seed, type }) {
+  const tensors = tensorsOf(shape).map((tensor) => ({
     ...tensor,
-    isQ8: tensor.kind === 'matrix' && (index > 0 || head === 'q8_0'),
+    isQ8: tensor.kind === 'matrix' && GGUF_TYPES[type](tensor),
   }));
   const file = openSync(path, 'w');
   try {
-    writeAll(file, padded(headerOf(shape, tensors)));
+    writeAll(file, padded(headerOf(shape, tensors, type)));
     for (const tensor of tensors) {
       if (tensor.kind === 'vector') writeAll(file, Buffer.from(vectorValues(tensor, seed).buffer));
       else writeMatrix(file, tensor, seed);
@@ -33,8 +40,8 @@ export function writeGguf(path, shape, { seed, head }) {
   }
 }
 
-function headerOf(shape, tensors) {
-  const metadata = metadataOf(shape);
+function headerOf(shape, tensors, type) {
+  const metadata = metadataOf(shape, type);
   const parts = [Buffer.from('GGUF'), u32(3), u64(tensors.length), u64(metadata.length)];
   for (const [key, type, value] of metadata) {
     const [, elementType] = type.split(':');
@@ -52,13 +59,13 @@ function headerOf(shape, tensors) {
   return Buffer.concat(parts);
 }
 
-function metadataOf(shape) {
+function metadataOf(shape, type) {
   const vocabulary = vocabularyOf(shape.vocabSize);
   return [
     ['general.architecture', 'string', 'grok'],
     ['general.name', 'string', 'random weights'],
     ['general.alignment', 'u32', ALIGNMENT],
-    ['general.file_type', 'u32', FILE_TYPE_Q8_0],
+    ['general.file_type', 'u32', type === 'f32' ? FILE_TYPE_F32 : FILE_TYPE_Q8_0],
     ['grok.block_count', 'u32', shape.numLayers],
     ['grok.context_length', 'u32', shape.context],
     ['grok.embedding_length', 'u32', shape.dModel],

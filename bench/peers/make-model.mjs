@@ -4,21 +4,18 @@ import { existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { writeCheckpoint } from './checkpoint.mjs';
-import { writeGguf } from './gguf.mjs';
+import { GGUF_TYPES, writeGguf } from './gguf.mjs';
 import { isMain } from './is-main.mjs';
 import { shapeOf } from './shapes.mjs';
 
 /** The two files of a shape in `folder`, made when they are not there yet. */
-export function ensureModel(folder, nameOrFile, { seed = 1, head = 'q8_0', checkpoint = true, log = () => {} } = {}) {
+export function ensureModel(folder, nameOrFile, { seed = 1, type = 'q8_0', checkpoint = true, log = () => {} } = {}) {
   const shape = shapeOf(nameOrFile);
-  const name = [
-    basename(nameOrFile, '.json'),
-    head === 'q8_0' ? '' : `-${head}-head`,
-    seed === 1 ? '' : `-${seed}`,
-  ].join('');
-  const paths = { shape, gguf: join(folder, `${name}.gguf`), checkpoint: join(folder, name) };
+  const name = basename(nameOrFile, '.json') + (seed === 1 ? '' : `-${seed}`);
+  const ofType = type === 'q8_0' ? '' : `-${type}`;
+  const paths = { shape, gguf: join(folder, `${name}${ofType}.gguf`), checkpoint: join(folder, name) };
   mkdirSync(folder, { recursive: true });
-  make(paths.gguf, (path) => writeGguf(path, shape, { seed, head }), log);
+  make(paths.gguf, (path) => writeGguf(path, shape, { seed, type }), log);
   if (checkpoint) make(paths.checkpoint, (path) => writeCheckpoint(path, shape, { seed }), log);
   return paths;
 }
@@ -41,21 +38,21 @@ if (isMain(import.meta.url)) {
     options: {
       shape: { type: 'string' },
       models: { type: 'string' },
-      head: { type: 'string', default: 'q8_0' },
+      type: { type: 'string', default: 'q8_0' },
       seed: { type: 'string', default: '1' },
       checkpoint: { type: 'boolean', default: true },
     },
     allowNegative: true,
   });
-  if (!values.shape || !values.models || !['q8_0', 'f32'].includes(values.head)) {
+  if (!values.shape || !values.models || !(values.type in GGUF_TYPES)) {
     console.error(
-      'usage: make-model.mjs --shape NAME|FILE.json --models FOLDER [--head q8_0|f32] [--seed N] [--no-checkpoint]',
+      'usage: make-model.mjs --shape NAME|FILE.json --models FOLDER [--type q8_0|f32-head|f32] [--seed N] [--no-checkpoint]',
     );
     process.exit(2);
   }
   ensureModel(values.models, values.shape, {
     seed: Number(values.seed),
-    head: values.head,
+    type: values.type,
     checkpoint: values.checkpoint,
     log: console.log,
   });

@@ -65,13 +65,6 @@ export function shapeOf(nameOrFile) {
   return { ...shape, scaleGroups: SCALE_GROUPS, kvWidth: shape.numKvHeads * headDim };
 }
 
-/** Weights that decoding one token reads: each is read once, of the experts only those that were chosen. */
-export function weightsReadPerToken({ numLayers, dModel, kvWidth, dFf, expertsPerToken, vocabSize }) {
-  const attention = 2 * dModel * dModel + 2 * dModel * kvWidth;
-  const experts = expertsPerToken * 3 * dModel * dFf;
-  return { layers: numLayers * (attention + experts), head: vocabSize * dModel };
-}
-
 /** To the nearest bfloat16, ties to even. */
 export function toBfloat16(value) {
   const word = new DataView(new ArrayBuffer(4));

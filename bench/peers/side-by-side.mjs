@@ -23,7 +23,8 @@ const USAGE = `usage: side-by-side.mjs --models FOLDER [--shape tiny,mid,slice] 
   --busy N                  keep N cores busy meanwhile
   --quiet-share X           share of a core that others may use in a quiet measurement (default: 0.05)
   --keep-disturbed          keep every pair, quiet or not
-  --head f32|q8_0           llama.cpp's embedding and head (default: q8_0)
+  --type q8_0|f32-head      llama.cpp's weights: all in Q8_0, or the embedding, which is the head too, in f32 as
+                            grok-run has it (default: q8_0)
   --library FILE            grok-run's entry (default: dist/lib/index.js of this repository)
   --node-llama-cpp FOLDER   where it is installed (default: this folder)
   --out FILE                all measurements as JSON`;
@@ -40,7 +41,7 @@ try {
 async function run(options, neighbourPids) {
   const report = { ...circumstances(options), shapes: [] };
   for (const name of options.shapes) {
-    const model = ensureModel(options.models, name, { head: options.head, log: console.error });
+    const model = ensureModel(options.models, name, { type: options.type, log: console.error });
     const results = [];
     for (const each of casesOf(options)) {
       const rows = await measureCase(each, { ...options, model, neighbourPids });
@@ -54,7 +55,7 @@ async function run(options, neighbourPids) {
 }
 
 /** What a reader must know to compare these figures with others. */
-function circumstances({ threads, reps, busy, quietShare, keepDisturbed, head, decode, nodeLlamaCpp }) {
+function circumstances({ threads, reps, busy, quietShare, keepDisturbed, type, decode, nodeLlamaCpp }) {
   return {
     date: new Date().toISOString(),
     commit: git('rev-parse', 'HEAD'),
@@ -62,7 +63,7 @@ function circumstances({ threads, reps, busy, quietShare, keepDisturbed, head, d
     machine: { cpu: cpus()[0].model, threads: availableParallelism(), memoryBytes: totalmem() },
     node: process.version,
     peer: peerVersions(nodeLlamaCpp),
-    options: { threads, reps, busy, quietShare, keepDisturbed, head, decode },
+    options: { threads, reps, busy, quietShare, keepDisturbed, type, decode },
   };
 }
 
@@ -92,12 +93,17 @@ function parseOptions() {
       busy: { type: 'string', default: '0' },
       'quiet-share': { type: 'string', default: '0.05' },
       'keep-disturbed': { type: 'boolean', default: false },
-      head: { type: 'string', default: 'q8_0' },
+      type: { type: 'string', default: 'q8_0' },
       library: { type: 'string', default: join(peersFolder, '..', '..', 'dist', 'lib', 'index.js') },
       'node-llama-cpp': { type: 'string', default: peersFolder },
       out: { type: 'string' },
+      help: { type: 'boolean', default: false },
     },
   });
+  if (values.help) {
+    console.log(USAGE);
+    process.exit(0);
+  }
   if (values.models === undefined) throw new RangeError('Expected --models, a folder with room for the models');
   const figures = values.figures.split(',');
   for (const figure of figures) oneOf('figures', figure, ['decode', 'prefill', 'load-warm', 'load-cold']);
@@ -112,7 +118,7 @@ function parseOptions() {
     busy: whole('busy', values.busy, 0),
     quietShare: Number(values['quiet-share']),
     keepDisturbed: values['keep-disturbed'],
-    head: oneOf('head', values.head, ['q8_0', 'f32']),
+    type: oneOf('type', values.type, ['q8_0', 'f32-head']),
     library: resolve(values.library),
     nodeLlamaCpp: resolve(values['node-llama-cpp']),
     out: values.out,

@@ -26,7 +26,7 @@ export function tableOf(name, results, circumstances) {
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
   return [
     '',
-    `${name}: grok-run and llama.cpp ${peer.llamaCpp} (node-llama-cpp ${peer.nodeLlamaCpp}, Q8_0, ${options.head} head)`,
+    `${name}: grok-run and llama.cpp ${peer.llamaCpp} (node-llama-cpp ${peer.nodeLlamaCpp}, ${options.type})`,
     `${machine.cpu}, ${machine.threads} threads; ${circumstances.date.slice(0, 10)}${busy}`,
     'min / median / max; ahead: above 1 grok-run is better, pair by pair',
     '',
