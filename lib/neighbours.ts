@@ -1,0 +1,43 @@
+import { readFileSync } from 'node:fs';
+
+/** What /proc/stat counts in, on every Linux. */
+const TICKS_PER_SECOND = 100;
+
+/** More than this share of one core makes a measurement doubtful. */
+const MOST_SHARE = 0.05;
+
+/** CPU seconds that other processes had in some time, or undefined where the system does not say. */
+export function watchNeighbours(): () => number | undefined {
+  const start = secondsOfOthers();
+  return () => {
+    const now = secondsOfOthers();
+    return start === undefined || now === undefined ? undefined : Math.max(0, now - start);
+  };
+}
+
+/** Whether that much beside `elapsedSeconds` of measuring spoils it. The system counts in whole ticks: one is forgiven. */
+export function disturbs(secondsOfOthers: number, elapsedSeconds: number): boolean {
+  return secondsOfOthers > MOST_SHARE * elapsedSeconds + 1.1 / TICKS_PER_SECOND;
+}
+
+function secondsOfOthers(): number | undefined {
+  const all = busySeconds(readStat());
+  const { user, system } = process.cpuUsage();
+  return all === undefined ? undefined : all - (user + system) / 1e6;
+}
+
+function readStat(): string {
+  try {
+    return readFileSync('/proc/stat', 'utf8');
+  } catch {
+    return ''; // not Linux, or hidden: nothing is known of the neighbours
+  }
+}
+
+/** Of all processors: user, nice, system, irq, softirq and steal; not idle, iowait, nor guests, who are part of user. */
+export function busySeconds(stat: string): number | undefined {
+  const line = /^cpu +(.*)$/m.exec(stat)?.[1];
+  if (line === undefined) return undefined;
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = line.split(/ +/).map(Number);
+  return (user + nice + system + irq + softirq + steal) / TICKS_PER_SECOND;
+}
