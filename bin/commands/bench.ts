@@ -103,7 +103,7 @@ function describe(report: BenchReport): string[] {
 
 function describeRun(run: BenchRun): string[] {
   const { device, loadMs, peakMemoryBytes, prefill, decode } = run;
-  const rows = [['', 'tokens/s', 'min', 'max', 'first token', 'limited by', 'share', '']];
+  const rows = [['', 'tokens/s', 'min', 'max', 'first token', 'at', 'share of the limit', '']];
   for (const { tokens, tokensPerSecond, firstTokenMs, gmacsPerSecond, shareOfPeak } of prefill) {
     const shares = Object.entries(shareOfPeak).map(([name, share]) => `${percent(share)} of ${name}`);
     rows.push([

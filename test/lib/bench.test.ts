@@ -99,7 +99,7 @@ describe.skipIf(!addonIsBuilt())('benchmark()', () => {
 
   it('measures a shape, with figures that follow from each other', async () => {
     const report = await benchmark(quick);
-    expect(report.model).toMatchObject({ name: 'tiny', isSynthetic: true, parameters: { total: 9_996_544 } });
+    expect(report.model).toMatchObject({ name: 'tiny', isSynthetic: true, parameters: { total: 10_033_408 } });
     expect(report.runs).toHaveLength(1);
     const [run] = report.runs as [BenchReport['runs'][number]];
     expect(run.threads).toBe(1);
@@ -135,7 +135,7 @@ describe.skipIf(!addonIsBuilt())('benchmark()', () => {
 
   it('measures a checkpoint, with the usual sizes as far as they fit', async () => {
     const { runs, model } = await benchmark({ source: withoutTokenizer, threads: 1, reps: 1, keepDisturbed: true });
-    expect(model).toMatchObject({ name: withoutTokenizer, isSynthetic: false });
+    expect(model).toMatchObject({ name: expect.stringContaining(withoutTokenizer), isSynthetic: false });
     expect(runs[0]?.prefill).toEqual([]); // its context is 128 tokens, and one must be left
   });
 

@@ -77,7 +77,7 @@ describe('grok-run bench', () => {
       'Fake CPU, 4 CPU threads, 16.0 GiB; grok-run 1.2.3',
       '',
       'cpu (fake, 2 threads): loaded in 1.50 s, peak memory 64.0 MiB',
-      '               tokens/s    min  max  first token  limited by',
+      '               tokens/s    min  max  first token          at  share of the limit',
       '  prefill 128       100  90.00  111       1.28 s  4.0 GMAC/s  40 % of f32, 20 % of s16 x s16  3 disturbed repeats left out',
       '  decode 32       12.35  90.00  111        40 ms    7.0 GB/s  70 % of reading                 2 of 3 repeats disturbed',
       '',
