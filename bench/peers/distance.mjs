@@ -15,12 +15,12 @@ const { values } = parseArgs({
   options: {
     models: { type: 'string' },
     tokens: { type: 'string', default: '24' },
-    library: { type: 'string', default: join(peersFolder, '..', '..', 'dist', 'lib', 'index.js') },
+    dist: { type: 'string', default: join(peersFolder, '..', '..', 'dist') },
     'node-llama-cpp': { type: 'string', default: peersFolder },
   },
 });
 if (values.models === undefined) {
-  console.error('usage: distance.mjs --models FOLDER [--tokens N] [--library FILE] [--node-llama-cpp FOLDER]');
+  console.error('usage: distance.mjs --models FOLDER [--tokens N] [--dist FOLDER] [--node-llama-cpp FOLDER]');
   process.exit(2);
 }
 const folder = resolve(values['node-llama-cpp']);
@@ -50,7 +50,7 @@ function summary(logits) {
 }
 
 async function logitsOfGrokRun() {
-  const { Grok } = await import(pathToFileURL(resolve(values.library)).href);
+  const { Grok } = await import(pathToFileURL(resolve(values.dist, 'lib', 'index.js')).href);
   const grok = await Grok.load(model.checkpoint, { device: 'cpu', contextSize: ids.length });
   const { data, shape } = await grok.logits(ids);
   await grok.close();

@@ -40,6 +40,15 @@ export function writeGguf(path, shape, { seed, type }) {
   }
 }
 
+/** What decoding one token reads of such a file: all once, of the experts those that work, of the embedding all as head. */
+export function bytesReadPerToken(shape, type) {
+  return tensorsOf(shape).reduce((total, tensor) => {
+    const isQ8 = tensor.kind === 'matrix' && GGUF_TYPES[type](tensor);
+    const share = tensor.copies > 1 ? shape.expertsPerToken / tensor.copies : 1;
+    return total + sizeOf({ ...tensor, isQ8 }) * share;
+  }, 0);
+}
+
 function headerOf(shape, tensors, type) {
   const metadata = metadataOf(shape, type);
   const parts = [Buffer.from('GGUF'), u32(3), u64(tensors.length), u64(metadata.length)];

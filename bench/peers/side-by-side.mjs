@@ -6,10 +6,12 @@ import { availableParallelism, cpus, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { casesOf, measureCase } from './figures.mjs';
+import { bytesReadPerToken } from './gguf.mjs';
 import { peersFolder, peerVersions } from './llama-cpp.mjs';
 import { ensureModel } from './make-model.mjs';
 import { startBusyLoops } from './neighbours.mjs';
-import { lineOf, tableOf } from './table.mjs';
+import { probeLimits } from './sides.mjs';
+import { limitsText, lineOf, tableOf } from './table.mjs';
 
 const USAGE = `usage: side-by-side.mjs --models FOLDER [--shape tiny,mid,slice] [options]
 
@@ -25,37 +27,45 @@ const USAGE = `usage: side-by-side.mjs --models FOLDER [--shape tiny,mid,slice] 
   --keep-disturbed          keep every pair, quiet or not
   --type q8_0|f32-head      llama.cpp's weights: all in Q8_0, or the embedding, which is the head too, in f32 as
                             grok-run has it (default: q8_0)
-  --library FILE            grok-run's entry (default: dist/lib/index.js of this repository)
+  --weights checkpoint|memory
+                            grok-run's weights: the same network, from its file; or another of that shape, made in
+                            memory, where there is no room for the file: no load figures then (default: checkpoint)
+  --dist FOLDER             the built grok-run (default: dist of this repository)
   --node-llama-cpp FOLDER   where it is installed (default: this folder)
   --out FILE                all measurements as JSON`;
 
 const options = readOptions();
-const neighbours = startBusyLoops(options.busy);
-try {
-  const report = await run(options, neighbours.pids);
+const report = { ...circumstances(options), shapes: [] };
+for (const name of options.shapes) {
+  const { model, results, ...rest } = await measureShape(name, options);
+  console.log(tableOf(name, results, report));
+  console.log(limitsText(rest, results));
+  report.shapes.push({ name, ...model.shape, ...rest, results });
+  // After each: hours of measurements are not lost to what goes wrong later.
   if (options.out) writeFileSync(options.out, `${JSON.stringify(report, null, 2)}\n`);
-} finally {
-  neighbours.stop();
 }
 
-async function run(options, neighbourPids) {
-  const report = { ...circumstances(options), shapes: [] };
-  for (const name of options.shapes) {
-    const model = ensureModel(options.models, name, { type: options.type, log: console.error });
+async function measureShape(name, options) {
+  const checkpoint = options.weights === 'checkpoint';
+  const model = ensureModel(options.models, name, { type: options.type, checkpoint, log: console.error });
+  const { limits, weightBytesPerToken } = await probeLimits({ ...options, name, model });
+  const bytesPerToken = { grokRun: weightBytesPerToken, llamaCpp: bytesReadPerToken(model.shape, options.type) };
+  const neighbours = startBusyLoops(options.busy);
+  try {
     const results = [];
     for (const each of casesOf(options)) {
-      const rows = await measureCase(each, { ...options, model, neighbourPids });
+      const rows = await measureCase(each, { ...options, name, model, neighbourPids: neighbours.pids });
       for (const row of rows) console.error(`${name}: ${lineOf(row)}`);
       results.push(...rows);
     }
-    console.log(tableOf(name, results, report));
-    report.shapes.push({ name, ...model.shape, results });
+    return { model, limits, bytesPerToken, results };
+  } finally {
+    neighbours.stop();
   }
-  return report;
 }
 
 /** What a reader must know to compare these figures with others. */
-function circumstances({ threads, reps, busy, quietShare, keepDisturbed, type, decode, nodeLlamaCpp }) {
+function circumstances({ threads, reps, busy, quietShare, keepDisturbed, type, weights, decode, nodeLlamaCpp }) {
   return {
     date: new Date().toISOString(),
     commit: git('rev-parse', 'HEAD'),
@@ -63,7 +73,7 @@ function circumstances({ threads, reps, busy, quietShare, keepDisturbed, type, d
     machine: { cpu: cpus()[0].model, threads: availableParallelism(), memoryBytes: totalmem() },
     node: process.version,
     peer: peerVersions(nodeLlamaCpp),
-    options: { threads, reps, busy, quietShare, keepDisturbed, type, decode },
+    options: { threads, reps, busy, quietShare, keepDisturbed, type, weights, decode },
   };
 }
 
@@ -86,7 +96,7 @@ function parseOptions() {
       models: { type: 'string' },
       shape: { type: 'string', default: 'mid' },
       threads: { type: 'string', default: [...new Set([1, availableParallelism()])].join() },
-      figures: { type: 'string', default: 'decode,prefill,load-warm,load-cold' },
+      figures: { type: 'string' },
       prefill: { type: 'string', default: '128,512' },
       decode: { type: 'string', default: '32' },
       reps: { type: 'string', default: '5' },
@@ -94,7 +104,8 @@ function parseOptions() {
       'quiet-share': { type: 'string', default: '0.05' },
       'keep-disturbed': { type: 'boolean', default: false },
       type: { type: 'string', default: 'q8_0' },
-      library: { type: 'string', default: join(peersFolder, '..', '..', 'dist', 'lib', 'index.js') },
+      weights: { type: 'string', default: 'checkpoint' },
+      dist: { type: 'string', default: join(peersFolder, '..', '..', 'dist') },
       'node-llama-cpp': { type: 'string', default: peersFolder },
       out: { type: 'string' },
       help: { type: 'boolean', default: false },
@@ -105,8 +116,13 @@ function parseOptions() {
     process.exit(0);
   }
   if (values.models === undefined) throw new RangeError('Expected --models, a folder with room for the models');
-  const figures = values.figures.split(',');
-  for (const figure of figures) oneOf('figures', figure, ['decode', 'prefill', 'load-warm', 'load-cold']);
+  const ofRates = ['decode', 'prefill'];
+  const all = values.weights === 'memory' ? ofRates : [...ofRates, 'load-warm', 'load-cold'];
+  const figures = values.figures?.split(',') ?? all;
+  for (const figure of figures) oneOf('figures', figure, all);
+  if (values.weights === 'memory' && values.shape.includes('.json')) {
+    throw new RangeError('Expected --weights checkpoint for the shape of a file');
+  }
   return {
     models: resolve(values.models),
     shapes: values.shape.split(','),
@@ -119,7 +135,8 @@ function parseOptions() {
     quietShare: Number(values['quiet-share']),
     keepDisturbed: values['keep-disturbed'],
     type: oneOf('type', values.type, ['q8_0', 'f32-head']),
-    library: resolve(values.library),
+    weights: oneOf('weights', values.weights, ['checkpoint', 'memory']),
+    dist: resolve(values.dist),
     nodeLlamaCpp: resolve(values['node-llama-cpp']),
     out: values.out,
   };

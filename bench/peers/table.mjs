@@ -1,9 +1,9 @@
 // The table that side-by-side.mjs prints for a shape, in Markdown.
 
 /** One row, as it is measured. */
-export function lineOf({ figure, threads, unit, grokRun, llamaCpp, ahead, kept, thrown }) {
+export function lineOf({ figure, threads, unit, grokRun, llamaCpp, ahead, kept, disturbed, thrown }) {
   const spreads = `${spreadText(grokRun)} and ${spreadText(llamaCpp)} ${unit}, ahead ${spreadText(ahead)}`;
-  return `${figure}, ${threads} threads: ${spreads} (${kept} pairs, ${thrown} thrown away)`;
+  return `${figure}, ${threads} threads: ${spreads} (${kept} pairs, ${disturbed} disturbed, ${thrown} thrown away)`;
 }
 
 /** @param results of measureCase; @param circumstances date, machine, versions, options */
@@ -19,7 +19,7 @@ export function tableOf(name, results, circumstances) {
       spreadText(result.grokRun),
       spreadText(result.llamaCpp),
       spreadText(result.ahead),
-      `${result.kept}`,
+      result.disturbed > 0 ? `${result.kept}, ${result.disturbed} disturbed` : `${result.kept}`,
       `${result.thrown}`,
     ]),
   ];
@@ -34,8 +34,26 @@ export function tableOf(name, results, circumstances) {
   ].join('\n');
 }
 
+/** What the machine can do at most, and how much of its bandwidth each side's decoding took, at the median. */
+export function limitsText({ limits, bytesPerToken }, results) {
+  return limits
+    .flatMap(({ threads, isa, read, multiplyAdds, disturbed }) => {
+      const peaks = multiplyAdds.map(({ name, median }) => `${name} ${numberText(median)}`).join(', ');
+      const remark = disturbed ? '; others ran meanwhile' : '';
+      const decode = results.find((result) => result.figure === 'decode' && result.threads === threads);
+      const shares = Object.entries(bytesPerToken).map(([side, bytes]) => {
+        const gigabytesPerSecond = ((decode?.[side]?.median ?? Number.NaN) * bytes) / 1e9;
+        const share = `${numberText(gigabytesPerSecond)} GB/s, ${numberText(gigabytesPerSecond / read.median)} of reading`;
+        return `  ${side}: ${numberText(bytes / 1e6)} MB a token, ${share}`;
+      });
+      const limit = `Limits, ${threads} threads: read ${numberText(read.median)} GB/s; ${peaks} GMAC/s (${isa})${remark}`;
+      return ['', limit, ...(decode?.ahead ? shares : [])];
+    })
+    .join('\n');
+}
+
 function padded(cell, width, column) {
-  if (/^-+:?$/.test(cell)) return cell.endsWith(':') ? `${'-'.repeat(width - 1)}:` : '-'.repeat(width);
+  if (/^--+:?$/.test(cell)) return cell.endsWith(':') ? `${'-'.repeat(width - 1)}:` : '-'.repeat(width);
   return column === 0 ? cell.padEnd(width) : cell.padStart(width);
 }
 
