@@ -74,12 +74,13 @@ export async function measureCase({ threads, work, prepare = () => {}, figures }
     },
     { wanted: options.reps, bound: 3 * options.reps, keepDisturbed: options.keepDisturbed },
   );
+  const devices = { grokRun: kept[0]?.grokRun.device, llamaCpp: kept[0]?.llamaCpp.device };
   return figures.map(({ figure, unit, higherIsBetter, numberOf }) => {
     const pairs = kept.map(({ grokRun, llamaCpp }) => ({ grokRun: numberOf(grokRun), llamaCpp: numberOf(llamaCpp) }));
     const disturbed = kept.filter(({ grokRun, llamaCpp }) => grokRun.disturbed || llamaCpp.disturbed).length;
     const spreads =
       pairs.length > 0 ? compare(pairs, { higherIsBetter }) : { grokRun: null, llamaCpp: null, ahead: null };
-    return { figure, unit, threads, kept: kept.length, disturbed, thrown, ...spreads, pairs };
+    return { figure, unit, threads, kept: kept.length, disturbed, thrown, ...spreads, pairs, devices };
   });
 }
 

@@ -42,5 +42,7 @@ export async function openLlamaCpp(modelPath, { folder = peersFolder, threads, c
     ...(kv ? { experimentalKvCacheKeyType: kv, experimentalKvCacheValueType: kv } : {}),
   });
   const loadMs = performance.now() - startedAt;
-  return { sequence: opened.getSequence(), loadMs, close: () => llama.dispose() };
+  // "CPU : SSE3 = 1 | AVX2 = 1 | ": what its kernels were compiled for.
+  const device = llama.systemInfo.replaceAll(' = 1', '').replace(/[\s|]+$/, '');
+  return { sequence: opened.getSequence(), device, loadMs, close: () => llama.dispose() };
 }

@@ -15,14 +15,14 @@ const { values, positionals } = parseArgs({
   },
 });
 const [folder, threads, vocabSize] = [values['node-llama-cpp'], Number(values.threads), Number(values['vocab-size'])];
-const { sequence, loadMs, close } = await openLlamaCpp(positionals[0], { folder, threads, context: CONTEXT });
+const { sequence, device, loadMs, close } = await openLlamaCpp(positionals[0], { folder, threads, context: CONTEXT });
 
 const firstStartedAt = performance.now();
 await evaluate([FIRST_ORDINARY_ID]);
 const report = { loadMs, firstTokenMs: performance.now() - firstStartedAt };
 if (values.prefill) report.tokensPerSecond = await secondOf((repeat) => prefill(Number(values.prefill), repeat));
 if (values.decode) report.tokensPerSecond = await secondOf((repeat) => decode(Number(values.decode), repeat));
-console.log(JSON.stringify({ ...report, peakRssBytes: process.resourceUsage().maxRSS * 1024 }));
+console.log(JSON.stringify({ ...report, device, peakRssBytes: process.resourceUsage().maxRSS * 1024 }));
 await close();
 
 async function prefill(numTokens, repeat) {

@@ -35,14 +35,23 @@ const USAGE = `usage: side-by-side.mjs --models FOLDER [--shape tiny,mid,slice] 
   --out FILE                all measurements as JSON`;
 
 const options = readOptions();
-const report = { ...circumstances(options), shapes: [] };
-for (const name of options.shapes) {
-  const { model, results, ...rest } = await measureShape(name, options);
-  console.log(tableOf(name, results, report));
-  console.log(limitsText(rest, results));
-  report.shapes.push({ name, ...model.shape, ...rest, results });
-  // After each: hours of measurements are not lost to what goes wrong later.
-  if (options.out) writeFileSync(options.out, `${JSON.stringify(report, null, 2)}\n`);
+try {
+  await compareShapes(options);
+} catch (error) {
+  console.error(error.message); // it names the measurement and what that printed
+  process.exitCode = 1;
+}
+
+async function compareShapes(options) {
+  const report = { ...circumstances(options), shapes: [] };
+  for (const name of options.shapes) {
+    const { model, results, ...rest } = await measureShape(name, options);
+    console.log(tableOf(name, results, report));
+    console.log(limitsText(rest, results));
+    report.shapes.push({ name, ...model.shape, ...rest, results });
+    // After each: hours of measurements are not lost to what goes wrong later.
+    if (options.out) writeFileSync(options.out, `${JSON.stringify(report, null, 2)}\n`);
+  }
 }
 
 async function measureShape(name, options) {

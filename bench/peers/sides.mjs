@@ -1,6 +1,6 @@
 // How each side is asked for one measurement, in a process of its own that is watched for disturbance.
 import { execFile } from 'node:child_process';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { peersFolder } from './llama-cpp.mjs';
 import { watchOthers } from './neighbours.mjs';
@@ -47,7 +47,7 @@ async function benchInMemory({ prefill, decode }, threads, options) {
   const { runs } = await bench({ ...options, keepDisturbed: true }, ['--shape', options.name, ...sizes]);
   const [run] = runs;
   const { tokensPerSecond } = decode === undefined ? run.prefill[0] : run.decode;
-  return { tokensPerSecond: tokensPerSecond.median, peakRssBytes: run.peakMemoryBytes };
+  return { tokensPerSecond: tokensPerSecond.median, device: run.device, peakRssBytes: run.peakMemoryBytes };
 }
 
 async function bench({ dist, keepDisturbed }, args) {
@@ -74,6 +74,10 @@ async function watched({ neighbourPids, quietShare }, run) {
 
 /** Runs a script that prints JSON. */
 async function runNode(script, args) {
-  const { stdout } = await runFile(process.execPath, [script, ...args.map(String)], { maxBuffer: 2 ** 26 });
-  return JSON.parse(stdout);
+  try {
+    const { stdout } = await runFile(process.execPath, [script, ...args.map(String)], { maxBuffer: 2 ** 26 });
+    return JSON.parse(stdout);
+  } catch (error) {
+    throw new Error(`${[basename(script), ...args].join(' ')}: ${error.stderr || error.message}`, { cause: error });
+  }
 }

@@ -28,10 +28,17 @@ export function tableOf(name, results, circumstances) {
     '',
     `${name}: grok-run and llama.cpp ${peer.llamaCpp} (node-llama-cpp ${peer.nodeLlamaCpp}, ${options.type})`,
     `${machine.cpu}, ${machine.threads} threads; ${circumstances.date.slice(0, 10)}${busy}`,
+    ...devicesText(results),
     'min / median / max; ahead: above 1 grok-run is better, pair by pair',
     '',
     ...rows.map((row) => `| ${row.map((cell, column) => padded(cell, widths[column], column)).join(' | ')} |`),
   ].join('\n');
+}
+
+/** Which kernels ran, where any measurement was kept. */
+function devicesText(results) {
+  const measured = results.find(({ kept }) => kept > 0);
+  return measured ? [`grok-run on ${measured.devices.grokRun}; llama.cpp on ${measured.devices.llamaCpp}`] : [];
 }
 
 /** What the machine can do at most, and how much of its bandwidth each side's decoding took, at the median. */

@@ -107,7 +107,15 @@ describe('the table', () => {
     peer: { nodeLlamaCpp: '1.2.3', llamaCpp: 'v9' },
     options: { busy: 1, type: 'q8_0' },
   };
-  const row = { figure: 'decode', unit: 'tokens/s', threads: 1, kept: 3, disturbed: 0, thrown: 2 };
+  const row = {
+    figure: 'decode',
+    unit: 'tokens/s',
+    threads: 1,
+    kept: 3,
+    disturbed: 0,
+    thrown: 2,
+    devices: { grokRun: 'cpu (avx2)', llamaCpp: 'CPU : AVX2' },
+  };
 
   it('has a dash where no pair was quiet', () => {
     const text = tableOf('mid', [{ ...row, kept: 0, grokRun: null, llamaCpp: null, ahead: null }], circumstances);
@@ -118,6 +126,7 @@ describe('the table', () => {
   it('has the least, the middle and the most', () => {
     const text = tableOf('mid', [{ ...row, grokRun: spread, llamaCpp: spread, ahead: spread }], circumstances);
     expect(text).toContain('1.00 / 2.00 / 1235');
+    expect(text).toContain('grok-run on cpu (avx2); llama.cpp on CPU : AVX2\n');
   });
 
   it('tells how many of its pairs were disturbed and kept all the same', () => {
