@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
 const TICKS_PER_SECOND = 100; // of /proc on every Linux that Node runs on
+const ONE_TICK = 1 / TICKS_PER_SECOND; // forgiven: the system counts in whole ones
 
 /** Seconds of CPU that all processes have used, with what a hypervisor took away. Source: proc(5), /proc/stat */
 export function busySeconds(stat = readFileSync('/proc/stat', 'utf8')) {
@@ -33,15 +34,20 @@ export function watchOthers(known = []) {
   const othersSeconds = () => busySeconds() - ['self', ...known].reduce((sum, pid) => sum + secondsOf(pid), 0);
   const startedAt = performance.now();
   const before = othersSeconds();
-  return () => Math.max(0, othersSeconds() - before) / ((performance.now() - startedAt) / 1000);
+  return () => Math.max(0, othersSeconds() - before - ONE_TICK) / ((performance.now() - startedAt) / 1000);
 }
+
+/** Ends with its parent, however that ends. */
+const BUSY_LOOP = `
+  const parent = process.ppid;
+  for (let turn = 0; ; turn++) if (turn % 1e7 === 0 && process.ppid !== parent) process.exit();
+`;
 
 /** Keeps `count` cores busy until `stop` is called, or this process ends. */
 export function startBusyLoops(count) {
-  const loops = Array.from({ length: count }, () => spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' }));
+  const loops = Array.from({ length: count }, () => spawn(process.execPath, ['-e', BUSY_LOOP], { stdio: 'ignore' }));
   const stop = () => {
     for (const loop of loops) loop.kill('SIGKILL');
   };
-  process.once('exit', stop);
   return { pids: loops.map(({ pid }) => pid), stop };
 }

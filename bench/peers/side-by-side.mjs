@@ -12,6 +12,7 @@ import { ensureModel } from './make-model.mjs';
 import { startBusyLoops } from './neighbours.mjs';
 import { probeLimits } from './sides.mjs';
 import { limitsText, lineOf, tableOf } from './table.mjs';
+import { CONTEXT, PROMPT_TOKENS } from './workload.mjs';
 
 const USAGE = `usage: side-by-side.mjs --models FOLDER [--shape tiny,mid,slice] [options]
 
@@ -137,11 +138,11 @@ function parseOptions() {
     shapes: values.shape.split(','),
     threads: values.threads.split(',').map((text) => whole('threads', text, 1)),
     figures,
-    prefill: values.prefill.split(',').map((text) => whole('prefill', text, 1)),
-    decode: whole('decode', values.decode, 1),
+    prefill: values.prefill.split(',').map((text) => whole('prefill', text, 1, CONTEXT - 1)),
+    decode: whole('decode', values.decode, 1, CONTEXT - PROMPT_TOKENS - 1),
     reps: whole('reps', values.reps, 1),
     busy: whole('busy', values.busy, 0),
-    quietShare: Number(values['quiet-share']),
+    quietShare: share('quiet-share', values['quiet-share']),
     keepDisturbed: values['keep-disturbed'],
     type: oneOf('type', values.type, ['q8_0', 'f32-head']),
     weights: oneOf('weights', values.weights, ['checkpoint', 'memory']),
@@ -151,10 +152,16 @@ function parseOptions() {
   };
 }
 
-function whole(name, text, lowest) {
+function whole(name, text, lowest, highest = Number.MAX_SAFE_INTEGER) {
   const value = Number(text);
-  if (Number.isSafeInteger(value) && value >= lowest && text.trim() !== '') return value;
-  throw new RangeError(`Expected --${name} to be a whole number ≥ ${lowest}, got '${text}'`);
+  if (Number.isInteger(value) && value >= lowest && value <= highest && text.trim() !== '') return value;
+  throw new RangeError(`Expected --${name} to be a whole number from ${lowest} to ${highest}, got '${text}'`);
+}
+
+function share(name, text) {
+  const value = Number(text);
+  if (value > 0 && value <= 1) return value;
+  throw new RangeError(`Expected --${name} to be a number above 0 and up to 1, got '${text}'`);
 }
 
 function oneOf(name, text, allowed) {

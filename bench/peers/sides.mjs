@@ -11,13 +11,8 @@ const runFile = promisify(execFile);
 export async function measureGrokRun(work, threads, options) {
   if (options.weights === 'memory') return await watched(options, () => benchInMemory(work, threads, options));
   const library = join(options.dist, 'lib', 'index.js');
-  return await measure(
-    'measure-grok-run.mjs',
-    [options.model.checkpoint, '--library', library],
-    work,
-    threads,
-    options,
-  );
+  const whatToRun = [options.model.checkpoint, '--library', library];
+  return await measure('measure-grok-run.mjs', whatToRun, work, threads, options);
 }
 
 export async function measureLlamaCpp(work, threads, options) {
@@ -51,17 +46,8 @@ async function benchInMemory({ prefill, decode }, threads, options) {
 }
 
 async function bench({ dist, keepDisturbed }, args) {
-  const keep = keepDisturbed ? ['--keep-disturbed'] : [];
-  return await runNode(join(dist, 'bin', 'grok-run.js'), [
-    'bench',
-    ...args,
-    '--reps',
-    1,
-    '--json',
-    '--device',
-    'cpu',
-    ...keep,
-  ]);
+  const once = ['--device', 'cpu', '--reps', 1, '--json', ...(keepDisturbed ? ['--keep-disturbed'] : [])];
+  return await runNode(join(dist, 'bin', 'grok-run.js'), ['bench', ...args, ...once]);
 }
 
 /** With the share of a core that others used meanwhile. */
