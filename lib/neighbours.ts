@@ -21,9 +21,7 @@ export function disturbs(secondsOfOthers: number, elapsedSeconds: number): boole
 }
 
 function secondsOfOthers(): number | undefined {
-  const all = busySeconds(readStat());
-  const { user, system } = process.cpuUsage();
-  return all === undefined ? undefined : all - (user + system) / 1e6;
+  return busySecondsOfOthers(readStat(), process.cpuUsage());
 }
 
 function readStat(): string {
@@ -34,10 +32,13 @@ function readStat(): string {
   }
 }
 
-/** Of all processors: user, nice, system, irq, softirq and steal; not idle, iowait, nor guests, who are part of user. */
-export function busySeconds(stat: string): number | undefined {
+/**
+ * What all processors did, less what this process did, since each began. Of /proc/stat: user, nice, system, irq, softirq
+ * and steal; not idle and iowait, nor guests, who are part of user. Exported for its test.
+ */
+export function busySecondsOfOthers(stat: string, own: NodeJS.CpuUsage): number | undefined {
   const line = /^cpu +(.*)$/m.exec(stat)?.[1];
   if (line === undefined) return undefined;
   const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = line.split(/ +/).map(Number);
-  return (user + nice + system + irq + softirq + steal) / TICKS_PER_SECOND;
+  return (user + nice + system + irq + softirq + steal) / TICKS_PER_SECOND - (own.user + own.system) / 1e6;
 }

@@ -1,21 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { type BenchReport, benchmark, prefillMacs } from '../../lib/bench.js';
-import { loadNative } from '../../lib/native.js';
 import { resolveBenchOptions } from '../../lib/options.js';
 import { addonIsBuilt, withoutTokenizer } from './checkpoints.js';
 
 /** What a value that no type checker has seen may be. */
 const untyped = (value: unknown) => value as never;
-
-const native = {
-  device: 'cpu',
-  threads: 1,
-  isa: '',
-  contextLength: 0,
-  maxSequences: 1,
-  prefillChunk: 0,
-  memoryLimit: 0,
-} as const;
 
 const quick = { shape: 'tiny', threads: 1, prefill: [16], decode: 4, reps: 2, keepDisturbed: true } as const;
 
@@ -149,43 +138,5 @@ describe.skipIf(!addonIsBuilt())('benchmark()', () => {
       };
       await expect(benchmark({ ...quick, signal: controller.signal, onProgress }), when).rejects.toBe(reason);
     }
-  });
-});
-
-describe.skipIf(!addonIsBuilt())('the addon', () => {
-  it('names the argument that is wrong', () => {
-    const addon = loadNative();
-    const misuses: [RegExp, () => unknown][] = [
-      [/`shape`.*an object, got 5/, () => addon.openSynthetic(untyped(5), native)],
-      [/`name`.*a string/, () => addon.openSynthetic(untyped({ layers: 0 }), native)],
-      [/`layers`.*32-bit integer/, () => addon.openSynthetic({ name: 'tiny', layers: 0.5 }, native)],
-      [/`threads`.*32-bit integer/, () => addon.probe(untyped('1'), '')],
-      [/`isa`.*a string/, () => addon.probe(1, untyped(undefined))],
-    ];
-    for (const [message, misuse] of misuses) {
-      expect(misuse, String(message)).toThrow(TypeError);
-      expect(misuse).toThrow(message);
-    }
-  });
-
-  it('probes without holding up the event loop', async () => {
-    const addon = loadNative();
-    let turns = 0;
-    const timer = setInterval(() => turns++, 10);
-    const { threads, multiplyAdds, read } = await addon.probe(1, '');
-    clearInterval(timer);
-    expect(threads).toBe(1);
-    expect(read.median).toBeGreaterThan(0);
-    expect(multiplyAdds[0]?.name).toBe('f32');
-    expect(turns).toBeGreaterThan(5);
-  });
-
-  it('refuses to probe what makes no sense', async () => {
-    const addon = loadNative();
-    await expect(addon.probe(-1, '')).rejects.toMatchObject({ code: 'GROK_INVALID_ARGUMENT' });
-    await expect(addon.probe(1, 'mmx')).rejects.toMatchObject({
-      code: 'GROK_INVALID_ARGUMENT',
-      message: expect.stringContaining('portable'),
-    });
   });
 });
