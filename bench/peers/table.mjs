@@ -38,7 +38,9 @@ export function tableOf(name, results, circumstances) {
 /** Which kernels ran, where any measurement was kept. */
 function devicesText(results) {
   const measured = results.find(({ kept }) => kept > 0);
-  return measured ? [`grok-run on ${measured.devices.grokRun}; llama.cpp on ${measured.devices.llamaCpp}`] : [];
+  if (!measured) return [];
+  const { grokRun, llamaCpp } = measured.devices;
+  return [`grok-run on ${grokRun.replace(/, \d+ threads?/, '')}; llama.cpp on ${llamaCpp}`];
 }
 
 /** What the machine can do at most, and how much of its bandwidth each side's decoding took, at the median. */

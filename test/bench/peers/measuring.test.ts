@@ -114,7 +114,7 @@ describe('the table', () => {
     kept: 3,
     disturbed: 0,
     thrown: 2,
-    devices: { grokRun: 'cpu (avx2)', llamaCpp: 'CPU : AVX2' },
+    devices: { grokRun: 'cpu (avx2, 1 thread)', llamaCpp: 'CPU : AVX2' },
   };
 
   it('has a dash where no pair was quiet', () => {
