@@ -144,7 +144,7 @@ class GeneratedBytes final : public ByteSource {
     std::byte* to = out.data();
     std::size_t left = out.size();
     std::uint64_t w = offset / kWordBytes;
-    if (const std::size_t skipped = offset % kWordBytes; skipped > 0) {
+    if (const std::size_t skipped = offset % kWordBytes; skipped > 0 && left > 0) {
       const std::size_t taken = std::min(left, kWordBytes - skipped);
       const std::uint64_t word = generator_.word(w++);
       std::memcpy(to, reinterpret_cast<const std::byte*>(&word) + skipped, taken);
