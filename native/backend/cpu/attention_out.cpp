@@ -5,7 +5,8 @@ namespace grok {
 
 void CpuBackend::attention_out(const AttentionOut& op) {
   const auto& w = static_cast<const PackedMatrix&>(*op.w);
-  const Panels x = pack_rows(op.x, op.num_tokens, w.d_in, pool_);
+  scratch_.clear();
+  const Panels x = pack_rows(op.x, op.num_tokens, w.d_in, scratch_, pool_);
   const Product product{.matrix = &w, .x = &x, .out = op.out};
   multiply({&product, 1}, kernels_, pool_);
 }

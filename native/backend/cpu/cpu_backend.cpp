@@ -7,17 +7,20 @@
 #include "backend/cpu/packed_matrix.h"
 
 namespace grok {
-namespace {
 
-// Best first.
 std::vector<const Kernels*> usable_kernels() {
   std::vector<const Kernels*> usable;
 #if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni"))
+    usable.push_back(&kAvx512Kernels);
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) usable.push_back(&kAvx2Kernels);
 #endif
   usable.push_back(&kPortableKernels);
   return usable;
 }
+
+namespace {
 
 // Bytes of the file that one task copies.
 constexpr std::size_t kCopyBytes = std::size_t(4) << 20;

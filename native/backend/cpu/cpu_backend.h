@@ -4,6 +4,7 @@
 
 #include "backend/backend.h"
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/scratch.h"
 #include "core/thread_pool.h"
 
 namespace grok {
@@ -38,6 +39,7 @@ class CpuBackend final : public Backend {
  private:
   const Kernels& kernels_;
   ThreadPool pool_;
+  Scratch scratch_;              // of the operation in progress
   std::vector<float> rotation_;  // [positions so far, head_dim / 2, 2]: cosine and sine
 };
 

@@ -33,13 +33,15 @@ void CpuBackend::experts(const Experts& op) {
   const std::vector<Group> groups = group_by_expert(op, w_gate.num_experts);
 
   std::vector<Panels> x, hidden;
-  std::vector<std::vector<float>> down(groups.size());  // [slots of the group, d_model]
+  std::vector<float*> down;  // [slots of the group, d_model]
   std::size_t most_slots = 0;
+  scratch_.clear();
   for (const Group& group : groups) {
     std::vector<const float*> rows;
     for (const int slot : group.slots) rows.push_back(op.x + std::size_t(slot / op.experts_per_token) * d_model);
-    x.push_back(pack_rows(rows, d_model, pool_));
-    hidden.emplace_back(int(rows.size()), d_ff);
+    x.push_back(pack_rows(rows, d_model, scratch_, pool_));
+    hidden.emplace_back(int(rows.size()), d_ff, scratch_);
+    down.push_back(scratch_.floats(rows.size() * d_model));
     most_slots = std::max(most_slots, rows.size());
   }
 
@@ -65,15 +67,14 @@ void CpuBackend::experts(const Experts& op) {
 
   std::vector<Product> products;
   for (std::size_t g = 0; g < groups.size(); ++g) {
-    down[g].resize(groups[g].slots.size() * d_model);
-    products.push_back({.matrix = &w_down, .expert = groups[g].expert, .x = &hidden[g], .out = down[g].data()});
+    products.push_back({.matrix = &w_down, .expert = groups[g].expert, .x = &hidden[g], .out = down[g]});
   }
   multiply(products, kernels_, pool_);
 
   // Sum over a token's experts, best first, whatever order the groups have: a token's result is the same in any batch.
   std::vector<const float*> of_slot(std::size_t(op.num_tokens) * op.experts_per_token);
   for (std::size_t g = 0; g < groups.size(); ++g)
-    for (std::size_t i = 0; i < groups[g].slots.size(); ++i) of_slot[groups[g].slots[i]] = &down[g][i * d_model];
+    for (std::size_t i = 0; i < groups[g].slots.size(); ++i) of_slot[groups[g].slots[i]] = down[g] + i * d_model;
   for (int token = 0; token < op.num_tokens; ++token) {
     float* out = op.out + std::size_t(token) * d_model;
     std::fill_n(out, d_model, 0.0f);

@@ -2,13 +2,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 // The inner loops that profit from wide vectors. One source, kernels.inc, is compiled once per instruction set; which
 // table is used is decided when the backend is made.
 namespace grok {
 
-// Tokens whose products with a strip are formed together: 6 x 16 columns of sums fill AVX2's registers.
-inline constexpr int kPanelTokens = 6;
+// Tokens that are kept side by side: 12 x 32 columns of sums fill AVX-512's registers, 6 x 16 twice over AVX2's.
+inline constexpr int kPanelTokens = 12;
 
 struct StripProduct {
   float* out = nullptr;                  // [num_tokens, kStrip]
@@ -47,7 +48,11 @@ struct Kernels {
 
 extern const Kernels kPortableKernels;
 #if defined(__x86_64__)
+extern const Kernels kAvx512Kernels;
 extern const Kernels kAvx2Kernels;
 #endif
+
+// Those that this CPU runs, best first.
+std::vector<const Kernels*> usable_kernels();
 
 }  // namespace grok

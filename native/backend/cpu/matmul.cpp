@@ -12,8 +12,8 @@ constexpr std::size_t kMinParallelWork = 150'000;
 
 }  // namespace
 
-Panels pack_rows(std::span<const float* const> rows, int width, ThreadPool& pool) {
-  Panels panels(int(rows.size()), width);
+Panels pack_rows(std::span<const float* const> rows, int width, Scratch& scratch, ThreadPool& pool) {
+  Panels panels(int(rows.size()), width, scratch);
   const auto pack = [&](std::size_t panel) {
     const int num_rows = panels.rows_of(int(panel));
     float* out = panels.panel(int(panel));
@@ -22,17 +22,17 @@ Panels pack_rows(std::span<const float* const> rows, int width, ThreadPool& pool
       for (int i = 0; i < width; ++i) out[std::size_t(i) * num_rows + row] = x[i];
     }
   };
-  if (panels.values.size() < kMinParallelWork)
+  if (rows.size() * width < kMinParallelWork)
     for (int panel = 0; panel < panels.num_panels(); ++panel) pack(panel);
   else
     pool.parallel_for(panels.num_panels(), pack);
   return panels;
 }
 
-Panels pack_rows(const float* x, int num_rows, int width, ThreadPool& pool) {
+Panels pack_rows(const float* x, int num_rows, int width, Scratch& scratch, ThreadPool& pool) {
   std::vector<const float*> rows(num_rows);
   for (int row = 0; row < num_rows; ++row) rows[row] = x + std::size_t(row) * width;
-  return pack_rows(rows, width, pool);
+  return pack_rows(rows, width, scratch, pool);
 }
 
 void for_each_task(std::size_t count, std::size_t multiply_adds, ThreadPool& pool,

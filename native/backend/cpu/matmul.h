@@ -8,6 +8,7 @@
 
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/packed_matrix.h"
+#include "backend/cpu/scratch.h"
 #include "core/thread_pool.h"
 
 // Products of rows of activations with packed matrices: how operations share them out among threads.
@@ -16,24 +17,24 @@ namespace grok {
 // Rows of activations in panels of kPanelTokens, in each of which the rows' values for one input lie side by side: the
 // inner loop then reads one stream, not kPanelTokens of them.
 struct Panels {
-  Panels(int num_rows, int width) : num_rows(num_rows), width(width), values(std::size_t(num_rows) * width) {}
+  // Uninitialised.
+  Panels(int num_rows, int width, Scratch& scratch)
+      : num_rows(num_rows), width(width), values(scratch.floats(std::size_t(num_rows) * width)) {}
 
   int num_panels() const { return (num_rows + kPanelTokens - 1) / kPanelTokens; }
   int rows_of(int panel) const { return std::min(kPanelTokens, num_rows - panel * kPanelTokens); }
-  float* panel(int panel) {
-    return values.data() + std::size_t(panel) * kPanelTokens * width;
-  }  // [width, rows_of(panel)]
+  float* panel(int panel) { return values + std::size_t(panel) * kPanelTokens * width; }  // [width, rows_of(panel)]
   const float* panel(int panel) const { return const_cast<Panels*>(this)->panel(panel); }
 
   const int num_rows;
   const int width;
-  std::vector<float> values;
+  float* const values;
 };
 
 // rows[i] is the source of panel row i.
-Panels pack_rows(std::span<const float* const> rows, int width, ThreadPool& pool);
+Panels pack_rows(std::span<const float* const> rows, int width, Scratch& scratch, ThreadPool& pool);
 // x is [num_rows, width].
-Panels pack_rows(const float* x, int num_rows, int width, ThreadPool& pool);
+Panels pack_rows(const float* x, int num_rows, int width, Scratch& scratch, ThreadPool& pool);
 
 // One matrix (of one expert) times some rows.
 struct Product {

@@ -37,12 +37,14 @@ void CpuBackend::qkv(const Qkv& op) {
   const auto& w_k = static_cast<const PackedMatrix&>(*op.w_k);
   const auto& w_v = static_cast<const PackedMatrix&>(*op.w_v);
   const std::size_t kv_width = std::size_t(op.num_kv_heads) * op.head_dim;
-  std::vector<float> keys(batch.num_tokens * kv_width), values(batch.num_tokens * kv_width);
+  scratch_.clear();
+  float* const keys = scratch_.floats(batch.num_tokens * kv_width);    // [num_tokens, num_kv_heads, head_dim]
+  float* const values = scratch_.floats(batch.num_tokens * kv_width);  // [num_tokens, num_kv_heads, head_dim]
 
-  const Panels x = pack_rows(op.x, batch.num_tokens, w_q.d_in, pool_);
+  const Panels x = pack_rows(op.x, batch.num_tokens, w_q.d_in, scratch_, pool_);
   const Product products[] = {{.matrix = &w_q, .x = &x, .out = op.q},
-                              {.matrix = &w_k, .x = &x, .out = keys.data()},
-                              {.matrix = &w_v, .x = &x, .out = values.data()}};
+                              {.matrix = &w_k, .x = &x, .out = keys},
+                              {.matrix = &w_v, .x = &x, .out = values}};
   multiply(products, kernels_, pool_);
 
   for (int token = 0; token < batch.num_tokens; ++token) {
@@ -60,9 +62,9 @@ void CpuBackend::qkv(const Qkv& op) {
       const std::size_t from = token * kv_width + std::size_t(head) * op.head_dim;
       const std::size_t to =
           ((std::size_t(page) * op.num_kv_heads + head) * kPageSize + position % kPageSize) * op.head_dim;
-      rotate(&keys[from], rotation, op.head_dim);
-      std::memcpy(op.kv.keys + to, &keys[from], op.head_dim * sizeof(float));
-      std::memcpy(op.kv.values + to, &values[from], op.head_dim * sizeof(float));
+      rotate(keys + from, rotation, op.head_dim);
+      std::memcpy(op.kv.keys + to, keys + from, op.head_dim * sizeof(float));
+      std::memcpy(op.kv.values + to, values + from, op.head_dim * sizeof(float));
     }
   }
 }

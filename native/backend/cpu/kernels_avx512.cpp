@@ -1,0 +1,31 @@
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include "backend/backend.h"
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/packed_matrix.h"
+
+namespace grok {
+namespace {
+
+constexpr int kWidth = 16;
+using Vec = float __attribute__((vector_size(64)));
+using IntVec = std::int32_t __attribute__((vector_size(64)));
+
+inline Vec load_i8(const std::int8_t* from) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+}
+
+inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
+
+#include "backend/cpu/kernels.inc"
+
+}  // namespace
+
+const Kernels kAvx512Kernels = {"avx512", strip_product, page_attention, dot, gated_gelu};
+
+}  // namespace grok
+
+#endif

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "backend/cpu/host_memory.h"
+
+namespace grok {
+
+// Memory that an operation needs while it runs. It is kept for the next one: fresh memory costs a page fault for every
+// 4 KiB of it, in every layer of every step.
+class Scratch {
+ public:
+  // Starts over; what was handed out is up for reuse.
+  void clear() {
+    if (blocks_.size() > 1) {  // it did not fit the one block: make one that it fits
+      std::size_t total = 0;
+      for (const auto& block : blocks_) total += block->size_bytes();
+      blocks_.clear();
+      add_block(total);
+    }
+    used_bytes_ = 0;
+  }
+
+  // Contents undefined, aligned to a cache line, valid until clear().
+  float* floats(std::size_t count) {
+    const std::size_t size_bytes = (count * sizeof(float) + 63) / 64 * 64;
+    if (blocks_.empty() || used_bytes_ + size_bytes > blocks_.back()->size_bytes()) {
+      add_block(std::max(size_bytes, kMinBlockBytes));
+      used_bytes_ = 0;
+    }
+    float* const start = blocks_.back()->as<float>() + used_bytes_ / sizeof(float);
+    used_bytes_ += size_bytes;
+    return start;
+  }
+
+ private:
+  static constexpr std::size_t kMinBlockBytes = 1 << 20;
+
+  void add_block(std::size_t size_bytes) { blocks_.push_back(std::make_unique<HostMemory>(size_bytes)); }
+
+  std::vector<std::unique_ptr<HostMemory>> blocks_;
+  std::size_t used_bytes_ = 0;  // of the last block
+};
+
+}  // namespace grok
