@@ -2,7 +2,10 @@ import type { Readable, Writable } from 'node:stream';
 import type * as library from '../lib/index.js';
 
 /** The part of the public library that the commands call. */
-export type Library = Pick<typeof library, 'Grok' | 'Tokenizer' | 'inspect' | 'diagnose' | 'version' | 'defaults'>;
+export type Library = Pick<
+  typeof library,
+  'Grok' | 'Tokenizer' | 'inspect' | 'diagnose' | 'benchmark' | 'version' | 'defaults'
+>;
 
 /** What the program stands on: the library and the outside world. Tests pass their own. */
 export interface Host {

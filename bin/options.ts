@@ -12,16 +12,21 @@ function parseNumber(text: string): number {
   return value;
 }
 
-function parseWhole(text: string): number {
+export function parseWhole(text: string): number {
   const value = parseNumber(text);
   if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('Expected a whole number.');
   return value;
 }
 
-function parseSize(text: string): number {
+export function parseSize(text: string): number {
   const bytes = parseBytes(text);
   if (bytes === undefined) throw new InvalidArgumentError('Expected a size such as 70GiB, 512M or a number of bytes.');
   return bytes;
+}
+
+/** `1,2` */
+export function parseWholes(text: string): readonly number[] {
+  return text.split(',').map(parseWhole);
 }
 
 function collect(text: string, before: readonly string[] = []): readonly string[] {
@@ -140,7 +145,7 @@ export function addOutputOptions(command: Command): Command {
 type Given<T> = { [Key in keyof T]?: Exclude<T[Key], undefined> };
 
 /** Only what was given: the library fills in the rest. */
-function given<T extends object>(values: T): Given<T> {
+export function given<T extends object>(values: T): Given<T> {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Given<T>;
 }
 

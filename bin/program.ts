@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { makeBenchCommand } from './commands/bench.js';
 import { makeDetokenizeCommand } from './commands/detokenize.js';
 import { makeDoctorCommand } from './commands/doctor.js';
 import { makeInspectCommand } from './commands/inspect.js';
@@ -37,6 +38,7 @@ function makeProgram(host: Host): Command {
     makeTokenizeCommand(host),
     makeDetokenizeCommand(host),
     makeScoreCommand(host),
+    makeBenchCommand(host),
   ];
   for (const command of commands) program.addCommand(command);
   program.hook('preAction', (_, called) => {

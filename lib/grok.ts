@@ -203,7 +203,8 @@ export async function inspect(source?: string, options?: InspectOptions): Promis
   return await callNative(async () => loadNative().inspect(path, native));
 }
 
-function sourcePath(source: unknown): string {
+/** Of the embedded model where there is no source. */
+export function sourcePath(source: unknown): string {
   if (source === undefined) return join(packageRoot, 'models', 'grok-tiny');
   if (typeof source === 'string' && source !== '') return source;
   throw invalidArgument('source', 'the path of a checkpoint', source);
@@ -221,7 +222,10 @@ async function loadTokenizer(file: string | undefined, model: NativeModel): Prom
 }
 
 /** Tensor by tensor. An abort stops the one in progress: it may have gigabytes. */
-async function loadWeights(model: NativeModel, { signal, onProgress }: ResolvedLoadOptions): Promise<void> {
+export async function loadWeights(
+  model: NativeModel,
+  { signal, onProgress }: Pick<ResolvedLoadOptions, 'signal' | 'onProgress'>,
+): Promise<void> {
   const stop = () => void model.close().catch(() => {}); // load() closes it again, and waits
   signal?.addEventListener('abort', stop, { once: true });
   try {

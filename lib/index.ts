@@ -1,3 +1,12 @@
+export {
+  type BenchReport,
+  type BenchRun,
+  benchmark,
+  type DecodeResult,
+  type MachineLimits,
+  type PrefillResult,
+  type Series,
+} from './bench.js';
 export type { Chunk, Completion, Timings, TokenLogprob, Usage } from './completion.js';
 export { GrokError, type GrokErrorCode } from './errors.js';
 export type { Generation } from './generation.js';
@@ -5,6 +14,7 @@ export { Grok, type Inspection, inspect, type ModelConfig, type ModelInfo } from
 export type { Logits } from './judging.js';
 export { type Diagnosis, diagnose } from './native.js';
 export {
+  type BenchOptions,
   defaults,
   type GenerateOptions,
   type InspectOptions,

@@ -57,6 +57,8 @@ export interface NativeInspection {
   fileBytes: number;
   numParameters: number;
   numActiveParameters: number;
+  /** Bytes of weights, as the backend keeps them, that decoding one token by itself reads. */
+  weightBytesPerToken: number;
   memory: { weights: number; kvCache: number; workspace: number; total: number; available: number };
 }
 
@@ -121,8 +123,30 @@ export interface NativeModel {
   close(): Promise<void>;
 }
 
+/** Of the repeats, in 1e9 a second. */
+export interface NativeRate {
+  min: number;
+  median: number;
+  max: number;
+}
+
+/** Mirrors `Probe` in native/backend/cpu/probe.h. */
+export interface NativeProbe {
+  isa: string;
+  threads: number;
+  bufferBytes: number;
+  /** GB/s. */
+  read: NativeRate;
+  /** GMAC/s, `f32` first. */
+  multiplyAdds: (NativeRate & { name: string })[];
+}
+
 export interface NativeAddon {
   open(path: string, options: NativeOpenOptions): Promise<NativeModel>;
+  /** A model with made-up weights. `name` is a known shape or the path of a config.json; 0 layers are the shape's own. */
+  openSynthetic(shape: { name: string; layers: number }, options: NativeOpenOptions): Promise<NativeModel>;
+  /** Measures what the machine can do at most, for a few seconds. 0 threads are as many as an engine takes. */
+  probe(threads: number, isa: string): Promise<NativeProbe>;
   inspect(path: string, options: NativeOpenOptions): Promise<NativeInspection>;
   /** Instruction sets with kernels in this binary that this CPU runs, best first. */
   cpuIsas(): string[];

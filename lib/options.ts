@@ -78,6 +78,34 @@ export interface LogitsOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** What {@link benchmark} measures. */
+export interface BenchOptions {
+  /** A checkpoint, as for loading. Default: the embedded model, unless there is a `shape`. */
+  source?: string | undefined;
+  /** Made-up weights instead: `'tiny'`, `'mid'`, `'slice'`, `'grok1'`, or the path of a config.json. */
+  shape?: string | undefined;
+  /** Layers of the shape, 1 to 1024. Default: its own. */
+  layers?: number | undefined;
+  /** Where to run. Default: `'auto'`. */
+  device?: LoadOptions['device'];
+  /** CPU threads, 1 to 1024, one or several numbers of them in turn. Default: as many as the process may use. */
+  threads?: number | readonly number[] | undefined;
+  /** Bytes of memory to stay within. Default: what is free. */
+  memoryLimit?: number | undefined;
+  /** Sizes of prompts to read, in tokens. Default: 128 and 512, as far as the context has room for them. */
+  prefill?: readonly number[] | undefined;
+  /** Tokens to generate one by one after the first. Default: 32. */
+  decode?: number | undefined;
+  /** Repeats of each measurement, 1 to 1000. Default: 5. */
+  reps?: number | undefined;
+  /** Counts repeats that other processes disturbed. Default: false, they are done again. */
+  keepDisturbed?: boolean | undefined;
+  /** Aborts; `benchmark` then rejects with the signal's reason. */
+  signal?: AbortSignal | undefined;
+  /** Called with what is being measured now, for people. */
+  onProgress?: ((what: string) => void) | undefined;
+}
+
 /** What is taken where nothing is given; what is not here has no value or is the engine's to choose. */
 export const defaults = {
   load: { device: 'auto' },
@@ -94,6 +122,7 @@ export const defaults = {
     echo: false,
     ignoreEos: false,
   },
+  bench: { prefill: [128, 512], decode: 32, reps: 5 },
 } as const;
 
 export interface ResolvedLoadOptions {
@@ -150,6 +179,72 @@ function resolveOpenOptions(options: InspectOptions): Pick<ResolvedLoadOptions, 
       memoryLimit: integer('memoryLimit', options.memoryLimit, 1, Number.MAX_SAFE_INTEGER) ?? 0,
     },
     tokenizer,
+  };
+}
+
+/** {@link BenchOptions}, checked and complete. */
+export interface ResolvedBenchOptions {
+  /** Without threads. */
+  native: NativeOpenOptions;
+  source: string | undefined;
+  shape: { name: string; layers: number } | undefined;
+  /** 0: as many as the process may use. */
+  threads: readonly number[];
+  prefill: readonly number[];
+  prefillIsDefault: boolean;
+  decode: number;
+  reps: number;
+  keepDisturbed: boolean;
+  signal: AbortSignal | undefined;
+  onProgress: ((what: string) => void) | undefined;
+}
+
+const benchNames = [
+  'source',
+  'shape',
+  'layers',
+  'device',
+  'threads',
+  'memoryLimit',
+  'prefill',
+  'decode',
+  'reps',
+  'keepDisturbed',
+  'signal',
+  'onProgress',
+] as const satisfies readonly (keyof BenchOptions)[];
+
+export function resolveBenchOptions(options: BenchOptions | undefined): ResolvedBenchOptions {
+  const given = rejectUnknownOptions(options, benchNames);
+  const { bench } = defaults;
+  const { source, shape, onProgress } = given;
+  if (shape !== undefined && (typeof shape !== 'string' || shape === '')) {
+    throw invalidArgument('shape', "'tiny', 'mid', 'slice', 'grok1' or the path of a config.json", shape);
+  }
+  if (shape !== undefined && source !== undefined) throw invalidArgument('shape', 'left out beside `source`', shape);
+  const layers = integer('layers', given.layers, 1, 1024);
+  if (layers !== undefined && shape === undefined) throw invalidArgument('layers', 'left out without `shape`', layers);
+  if (onProgress !== undefined && typeof onProgress !== 'function') {
+    throw invalidArgument('onProgress', 'a function', onProgress);
+  }
+  const { native } = resolveOpenOptions({
+    device: given.device,
+    memoryLimit: given.memoryLimit,
+    maxSequences: 1, // one text at a time
+  });
+  const threads = typeof given.threads === 'number' ? [given.threads] : given.threads;
+  return {
+    native,
+    source,
+    shape: shape === undefined ? undefined : { name: shape, layers: layers ?? 0 },
+    threads: integers('threads', threads, 1, 1024) ?? [0],
+    prefill: integers('prefill', given.prefill, 1, 2 ** 20) ?? bench.prefill,
+    prefillIsDefault: given.prefill === undefined,
+    decode: integer('decode', given.decode, 1, 2 ** 20) ?? bench.decode,
+    reps: integer('reps', given.reps, 1, 1000) ?? bench.reps,
+    keepDisturbed: boolean('keepDisturbed', given.keepDisturbed) ?? false,
+    signal: abortSignal(given.signal),
+    onProgress,
   };
 }
 
@@ -286,6 +381,12 @@ function integer(name: string, value: unknown, lowest: number, highest: number):
   if (value === undefined) return undefined;
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= lowest && value <= highest) return value;
   throw invalidArgument(name, `an integer from ${lowest} to ${highest}`, value);
+}
+
+function integers(name: string, values: unknown, lowest: number, highest: number): readonly number[] | undefined {
+  if (values === undefined) return undefined;
+  if (!Array.isArray(values) || values.length === 0) throw invalidArgument(name, 'an array of numbers', values);
+  return values.map((value, index) => integer(`${name}[${index}]`, value ?? null, lowest, highest) ?? lowest);
 }
 
 function boolean(name: string, value: unknown): boolean | undefined {

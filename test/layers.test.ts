@@ -12,7 +12,15 @@ const NATIVE_ARROWS: Record<string, readonly string[]> = {
   'native/backend/cuda/': ['backend/backend.h', 'core/'],
   'native/model/': ['backend/backend.h', 'format/tensor_source.h', 'core/'],
   // The composition root: the one place that picks a backend and a format, by their factories.
-  'native/runtime/': ['model/', 'backend/backend.h', 'backend/cpu/cpu.h', 'backend/cuda/cuda.h', 'format/', 'core/'],
+  'native/runtime/': [
+    'model/',
+    'backend/backend.h',
+    'backend/cpu/cpu.h',
+    'backend/cpu/probe.h',
+    'backend/cuda/cuda.h',
+    'format/',
+    'core/',
+  ],
   'native/napi/': ['runtime/', 'core/'],
 };
 

@@ -1,3 +1,4 @@
+#include <atomic>
 #include <memory>
 #include <string>
 #include <utility>
@@ -9,6 +10,8 @@
 #include "napi/model_wrap.h"
 #include "napi/napi_setup.h"
 #include "runtime/engine.h"
+#include "runtime/probe.h"
+#include "runtime/synthetic.h"
 
 namespace grok {
 namespace {
@@ -21,6 +24,28 @@ Napi::Value open(const Napi::CallbackInfo& info) {
         return std::shared_ptr<Engine>(Engine::open(path, options));
       },
       [thread](Napi::Env env, std::shared_ptr<Engine> engine) { return wrap_model(env, std::move(engine), thread); });
+}
+
+Napi::Value open_synthetic(const Napi::CallbackInfo& info) {
+  const auto thread = EngineThread::start(info.Env());
+  return thread->run(
+      info.Env(),
+      [shape = shape_from(info[0]), options = engine_options_from(info[1])] {
+        return std::shared_ptr<Engine>(Engine::open_synthetic(synthetic_shape(shape.name, shape.num_layers), options));
+      },
+      [thread](Napi::Env env, std::shared_ptr<Engine> engine) { return wrap_model(env, std::move(engine), thread); });
+}
+
+Napi::Value probe(const Napi::CallbackInfo& info) {
+  const auto thread = EngineThread::start(info.Env());
+  const auto stopped = std::make_shared<std::atomic<bool>>(false);
+  thread->on_interrupt([stopped] { *stopped = true; });
+  return thread->run(
+      info.Env(),
+      [threads = int32_from(info[0], "threads"), isa = string_from(info[1], "isa"), stopped] {
+        return probe_machine(threads, isa, *stopped);
+      },
+      [thread](Napi::Env env, const Probe& probe) { return to_js(env, probe); });
 }
 
 Napi::Value inspect_checkpoint(const Napi::CallbackInfo& info) {
@@ -43,6 +68,8 @@ Napi::Value error_codes(const Napi::CallbackInfo& info) {
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("open", Napi::Function::New(env, open, "open"));
+  exports.Set("openSynthetic", Napi::Function::New(env, open_synthetic, "openSynthetic"));
+  exports.Set("probe", Napi::Function::New(env, probe, "probe"));
   exports.Set("inspect", Napi::Function::New(env, inspect_checkpoint, "inspect"));
   exports.Set("cpuIsas", Napi::Function::New(env, cpu_isa_names, "cpuIsas"));
   exports.Set("cudaUnavailable", Napi::Function::New(env, cuda_unavailable, "cudaUnavailable"));

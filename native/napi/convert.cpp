@@ -104,6 +104,14 @@ Napi::Object to_js(Napi::Env env, const MemoryPlan& memory) {
   return object;
 }
 
+Napi::Object to_js(Napi::Env env, const ProbeRate& rate) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("min", rate.min);
+  object.Set("median", rate.median);
+  object.Set("max", rate.max);
+  return object;
+}
+
 Napi::Object to_js(Napi::Env env, const TensorInfo& tensor) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("name", tensor.name);
@@ -188,6 +196,11 @@ std::vector<std::int32_t> int32s_from(Napi::Value value, const char* name) {
   return {array.Data(), array.Data() + array.ElementLength()};
 }
 
+ShapeRequest shape_from(Napi::Value value) {
+  const Napi::Object object = object_from(value, "shape");
+  return {.name = string_from(object.Get("name"), "name"), .num_layers = int32_from(object.Get("layers"), "layers")};
+}
+
 EngineOptions engine_options_from(Napi::Value value) {
   const Napi::Object object = object_from(value, "options");
   return {.device = string_from(object.Get("device"), "device"),
@@ -241,7 +254,25 @@ Napi::Object to_js(Napi::Env env, const Inspection& inspection) {
   object.Set("fileBytes", to_js(env, inspection.file_bytes));
   object.Set("numParameters", to_js(env, inspection.num_parameters));
   object.Set("numActiveParameters", to_js(env, inspection.num_active_parameters));
+  object.Set("weightBytesPerToken", to_js(env, inspection.weight_bytes_per_token));
   object.Set("memory", to_js(env, inspection.memory));
+  return object;
+}
+
+Napi::Object to_js(Napi::Env env, const Probe& probe) {
+  Napi::Array multiply_adds = Napi::Array::New(env, probe.multiply_adds.size());
+  for (std::uint32_t index = 0; index < probe.multiply_adds.size(); ++index) {
+    const MultiplyAddRate& entry = probe.multiply_adds[index];
+    Napi::Object object = to_js(env, entry.rate);
+    object.Set("name", entry.name);
+    multiply_adds.Set(index, object);
+  }
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("isa", probe.isa);
+  object.Set("threads", probe.num_threads);
+  object.Set("bufferBytes", to_js(env, probe.buffer_bytes));
+  object.Set("read", to_js(env, probe.read));
+  object.Set("multiplyAdds", multiply_adds);
   return object;
 }
 

@@ -7,6 +7,7 @@
 
 #include "napi/napi_setup.h"
 #include "runtime/engine.h"
+#include "runtime/probe.h"
 
 // JavaScript values to plain C++ ones and back. A value of the wrong type is a TypeError that names it.
 namespace grok {
@@ -15,10 +16,18 @@ std::string string_from(Napi::Value value, const char* name);
 std::int32_t int32_from(Napi::Value value, const char* name);
 std::vector<std::int32_t> int32s_from(Napi::Value value, const char* name);
 
+// A shape to make weights up for: the arguments of synthetic_shape().
+struct ShapeRequest {
+  std::string name;
+  int num_layers = 0;
+};
+
+ShapeRequest shape_from(Napi::Value value);
 EngineOptions engine_options_from(Napi::Value value);
 SequenceRequest request_from(Napi::Value value);
 
 Napi::Object to_js(Napi::Env env, const Inspection& inspection);
+Napi::Object to_js(Napi::Env env, const Probe& probe);
 Napi::Object to_js(Napi::Env env, const LoadProgress& progress);
 Napi::Array to_js(Napi::Env env, std::vector<SequenceOutput> outputs);  // takes the logits' memory over
 Napi::Array to_js(Napi::Env env, const std::vector<std::string>& strings);

@@ -4,12 +4,14 @@
 
 #include "backend/cpu/cpu.h"
 #include "core/error.h"
+#include "model/check_config.h"
 #include "model/weights.h"
 #include "runtime/available_memory.h"
 #include "runtime/checkpoint.h"
 #include "runtime/device_engine.h"
 #include "runtime/limits.h"
 #include "runtime/memory_plan.h"
+#include "runtime/synthetic.h"
 
 namespace grok {
 namespace {
@@ -49,17 +51,21 @@ Inspection inspection_of(const Checkpoint& checkpoint, const Limits& limits, Bac
                         .tensors = {},
                         .file_bytes = checkpoint.source->size_bytes(),
                         .memory = {}};
-  for (const StoredParameter& parameter : checkpoint.source->parameters()) {
-    inspection.tensors.push_back(describe(parameter));
-    const std::uint64_t size = num_elements(parameter.weight.shape);
-    const bool is_per_expert = parameter.weight.shape.size() == 3;
-    inspection.num_parameters += size;
-    inspection.num_active_parameters +=
-        is_per_expert ? size / std::uint64_t(config.num_experts) * std::uint64_t(config.experts_per_token) : size;
-  }
-
   Weights unloaded;
   const std::vector<BoundWeight> bound = bind_weights(config, *checkpoint.source, backend, unloaded);
+  const std::vector<StoredParameter>& parameters = checkpoint.source->parameters();  // in the order of `bound`
+  for (std::size_t index = 0; index < parameters.size(); ++index) {
+    const StoredParameter& parameter = parameters[index];
+    inspection.tensors.push_back(describe(parameter));
+    const bool is_per_expert = parameter.weight.shape.size() == 3;
+    const auto share_of_a_token = [&](std::uint64_t size) {
+      return is_per_expert ? size / std::uint64_t(config.num_experts) * std::uint64_t(config.experts_per_token) : size;
+    };
+    const std::uint64_t size = num_elements(parameter.weight.shape);
+    inspection.num_parameters += size;
+    inspection.num_active_parameters += share_of_a_token(size);
+    inspection.weight_bytes_per_token += share_of_a_token(bound[index].resident_bytes);
+  }
   const std::uint64_t available = options.memory_limit ? options.memory_limit : available_memory();
   inspection.memory = plan_memory(config, limits, bound, available);
   return inspection;
@@ -77,13 +83,34 @@ Inspection inspect(const std::string& path, const EngineOptions& options) {
   return inspection_of(checkpoint, limits, *make_backend(options), options);
 }
 
-std::unique_ptr<Engine> Engine::open(const std::string& path, const EngineOptions& options) {
-  Checkpoint checkpoint = open_checkpoint(path);
+namespace {
+
+std::unique_ptr<Engine> open_engine(Checkpoint checkpoint, const EngineOptions& options) {
   const Limits limits = limits_for(checkpoint.config, options);
   std::unique_ptr<Backend> backend = make_backend(options);
   Inspection inspection = inspection_of(checkpoint, limits, *backend, options);
   return std::make_unique<DeviceEngine>(std::move(backend), std::move(checkpoint.source), std::move(inspection),
                                         limits);
+}
+
+// One seed: two runs of a benchmark are of the same network.
+constexpr std::uint64_t kSyntheticSeed = 1;
+constexpr const char* kSynthetic = "synthetic";
+
+}  // namespace
+
+std::unique_ptr<Engine> Engine::open(const std::string& path, const EngineOptions& options) {
+  return open_engine(open_checkpoint(path), options);
+}
+
+std::unique_ptr<Engine> Engine::open_synthetic(const GrokConfig& config, const EngineOptions& options) {
+  check_ranges(config, kSynthetic);  // before anything is sized by it
+  Checkpoint checkpoint{.source = make_synthetic_source(config, kSyntheticSeed),
+                        .config = config,
+                        .path = kSynthetic,
+                        .config_from = kSynthetic,
+                        .tokenizer = ""};
+  return open_engine(std::move(checkpoint), options);
 }
 
 }  // namespace grok

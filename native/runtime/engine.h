@@ -15,7 +15,7 @@ namespace grok {
 struct EngineOptions {
   std::string device = "auto";     // "auto", "cpu", "cuda"
   int num_threads = 0;             // 0: as many as the process may use
-  std::string isa;                 // "": the best
+  std::string isa = {};            // "": the best
   int context_length = 0;          // tokens a sequence may have; 0: the model's
   int max_sequences = 0;           // sequences that hold cache at once; 0: 4
   int prefill_chunk = 0;           // prompt tokens one step takes at most; 0: 256
@@ -47,8 +47,9 @@ struct Inspection {
   GrokConfig config;
   std::vector<TensorInfo> tensors;
   std::uint64_t file_bytes = 0;
-  std::uint64_t num_parameters = 0;         // scales not counted
-  std::uint64_t num_active_parameters = 0;  // used for one token
+  std::uint64_t num_parameters = 0;          // scales not counted
+  std::uint64_t num_active_parameters = 0;   // used for one token
+  std::uint64_t weight_bytes_per_token = 0;  // as the backend keeps them; read to decode one token by itself
   MemoryPlan memory;
 };
 
@@ -101,6 +102,8 @@ class Engine {
  public:
   // Checks names, shapes, types and memory. Reads no weight.
   static std::unique_ptr<Engine> open(const std::string& path, const EngineOptions& options);
+  // The same with made-up weights (runtime/synthetic.h).
+  static std::unique_ptr<Engine> open_synthetic(const GrokConfig& config, const EngineOptions& options);
   virtual ~Engine() = default;
 
   virtual const Inspection& inspection() const = 0;

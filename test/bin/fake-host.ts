@@ -52,6 +52,61 @@ export const INSPECTION = {
   memory: { weights: 16 * 2 ** 20, kvCache: 2 ** 20, workspace: 2 ** 20, total: 18 * 2 ** 20, available: 2 ** 30 },
 };
 
+const SERIES = { min: 90, median: 100, max: 110.5, values: [90, 100, 110.5], disturbed: 0, discarded: 0 };
+const RATE = { min: 9, median: 10, max: 11 };
+const LIMITS = {
+  isa: 'avx2',
+  threads: 2,
+  bufferBytes: 2 ** 30,
+  read: RATE,
+  multiplyAdds: [
+    { name: 'f32', ...RATE },
+    { name: 's16 x s16', ...RATE, median: 20 },
+  ],
+  disturbed: false,
+};
+
+export const BENCH_REPORT = {
+  version: '1.2.3',
+  date: '2024-03-17T00:00:00.000Z',
+  machine: { cpu: 'Fake CPU', cpuThreads: 4, memoryBytes: 2 ** 34, kernel: '6', node: 'v20' },
+  model: {
+    name: 'tiny',
+    isSynthetic: true,
+    config: {},
+    parameters: { total: 10_000_000, active: 4_000_000 },
+    weightBytes: 10 * 2 ** 20,
+    weightBytesPerToken: 4 * 2 ** 20,
+  },
+  runs: [
+    {
+      threads: 2,
+      device: 'cpu (fake, 2 threads)',
+      loadMs: 1500,
+      peakMemoryBytes: 64 * 2 ** 20,
+      prefill: [
+        {
+          tokens: 128,
+          tokensPerSecond: { ...SERIES, discarded: 3 },
+          firstTokenMs: { ...SERIES, median: 1280 },
+          gmacsPerSecond: 4,
+          shareOfPeak: { f32: 0.4, 's16 x s16': 0.2 },
+        },
+      ],
+      decode: {
+        promptTokens: 8,
+        tokens: 32,
+        tokensPerSecond: { ...SERIES, median: 12.345, disturbed: 2 },
+        firstTokenMs: { ...SERIES, median: 40 },
+        gigabytesPerSecond: 7,
+        shareOfBandwidth: 0.7,
+      },
+      limits: LIMITS,
+    },
+  ],
+  oneThreadLimits: { ...LIMITS, threads: 1, disturbed: true },
+};
+
 function fakeLibrary(calls: Call[]): Record<keyof Library, unknown> {
   const called = (name: string, ...args: unknown[]) => calls.push({ name, args });
   const pieces = [' there', ' was a fox.'];
@@ -92,6 +147,7 @@ function fakeLibrary(calls: Call[]): Record<keyof Library, unknown> {
         presencePenalty: 0.17,
         frequencyPenalty: 0.18,
       },
+      bench: { prefill: [19, 20], decode: 21, reps: 22 },
     },
     Grok: {
       async load(...args: unknown[]) {
@@ -112,6 +168,11 @@ function fakeLibrary(calls: Call[]): Record<keyof Library, unknown> {
     async inspect(...args: unknown[]) {
       called('inspect', ...args);
       return INSPECTION;
+    },
+    async benchmark(options: { onProgress?: (what: string) => void }) {
+      called('benchmark', options);
+      options.onProgress?.('loading');
+      return BENCH_REPORT;
     },
     diagnose: () => ({ binary: '/fake/grok-run.node', cpuIsas: ['avx2', 'portable'], cudaUnavailable: 'no driver' }),
   };

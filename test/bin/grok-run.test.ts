@@ -365,6 +365,17 @@ describe('the other commands', () => {
     const disorder = await perplexity('girl a time little. was Once upon a there');
     expect(story).toBeLessThan(disorder / 2);
   });
+
+  it('bench: rates of a shape with made-up weights, as a table and as JSON', async () => {
+    const words = 'bench --shape tiny --layers 1 --threads 1 --prefill 16 --decode 4 --reps 1 --keep-disturbed'.split(
+      ' ',
+    );
+    const { code, stdout, stderr } = await run(words);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(/^ {2}decode 4 +\d/m);
+    const report = JSON.parse((await run([...words, '--json'])).stdout);
+    expect(report.runs[0].decode.tokensPerSecond.median).toBeGreaterThan(0);
+  });
 });
 
 describe('the help', () => {

@@ -205,9 +205,74 @@ describe('the end of a process or a worker', () => {
   });
 });
 
+describe('a synthetic model', () => {
+  it('is a model like any other', async () => {
+    const model = await addon.openSynthetic({ name: 'tiny', layers: 1 }, defaults);
+    expect(model.inspection).toMatchObject({ path: 'synthetic', format: 'synthetic (seed 1)', tokenizer: '' });
+    expect(model.inspection.config.numLayers).toBe(1);
+    while (!(await model.loadNext()).done);
+    const sequence = await model.submit(requestFor([1, 2], { maxTokens: 1 }));
+    const [output] = await model.step(Int32Array.of(sequence));
+    expect(output).toMatchObject({ promptTokensDone: 2, finish: 'length' });
+    await model.close();
+  });
+
+  it('names the argument that is wrong', () => {
+    const misuses: [RegExp, () => unknown][] = [
+      [/`shape`.*an object, got 5/, () => addon.openSynthetic(untyped(5), defaults)],
+      [/`name`.*a string/, () => addon.openSynthetic(untyped({ layers: 0 }), defaults)],
+      [/`layers`.*32-bit integer/, () => addon.openSynthetic({ name: 'tiny', layers: 0.5 }, defaults)],
+    ];
+    for (const [message, misuse] of misuses) expect(misuse).toThrow(message);
+  });
+});
+
+describe('the probe', () => {
+  it('refuses what makes no sense', async () => {
+    expect(() => addon.probe(untyped('1'), '')).toThrow(/`threads`.*32-bit integer/);
+    expect(() => addon.probe(1, untyped(undefined))).toThrow(/`isa`.*a string/);
+    await expect(addon.probe(-1, '')).rejects.toMatchObject({ code: 'GROK_INVALID_ARGUMENT' });
+    await expect(addon.probe(1, 'mmx')).rejects.toMatchObject({
+      code: 'GROK_INVALID_ARGUMENT',
+      message: expect.stringContaining('portable'),
+    });
+  });
+
+  it('does not hold up the event loop, and ends with the worker that wanted it', async () => {
+    let turns = 0;
+    const timer = setInterval(() => turns++, 10);
+    const startedAt = performance.now();
+    const { threads, multiplyAdds, read } = await addon.probe(1, '');
+    const fullMs = performance.now() - startedAt;
+    clearInterval(timer);
+    expect(threads).toBe(1);
+    expect(read.median).toBeGreaterThan(0);
+    expect(multiplyAdds[0]?.name).toBe('f32');
+    expect(turns).toBeGreaterThan(5);
+
+    const program = `
+      const { parentPort, workerData } = require('node:worker_threads');
+      require(workerData).probe(1, '').catch(() => {});
+      parentPort.postMessage('probing');`;
+    const worker = new Worker(program, { eval: true, workerData: diagnose().binary });
+    await new Promise((resolve) => worker.once('message', resolve));
+    const terminatedAt = performance.now();
+    await worker.terminate();
+    expect(performance.now() - terminatedAt).toBeLessThan(fullMs / 2);
+  });
+});
+
 describe('the addon', () => {
   it('exports what lib/native.ts declares, and nothing else', () => {
-    expect(Object.keys(addon).sort()).toEqual(['cpuIsas', 'cudaUnavailable', 'errorCodes', 'inspect', 'open']);
+    expect(Object.keys(addon).sort()).toEqual([
+      'cpuIsas',
+      'cudaUnavailable',
+      'errorCodes',
+      'inspect',
+      'open',
+      'openSynthetic',
+      'probe',
+    ]);
   });
 
   it('lists the codes that its errors carry', () => {

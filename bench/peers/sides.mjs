@@ -1,0 +1,69 @@
+// How each side is asked for one measurement, in a process of its own that is watched for disturbance.
+import { execFile } from 'node:child_process';
+import { basename, join } from 'node:path';
+import { promisify } from 'node:util';
+import { peersFolder } from './llama-cpp.mjs';
+import { watchOthers } from './neighbours.mjs';
+
+const runFile = promisify(execFile);
+
+/** @param work what is measured: { prefill: tokens }, { decode: tokens } or {}: loading alone */
+export async function measureGrokRun(work, threads, options) {
+  if (options.weights === 'memory') return await watched(options, () => benchInMemory(work, threads, options));
+  const library = join(options.dist, 'lib', 'index.js');
+  const whatToRun = [options.model.checkpoint, '--library', library];
+  return await measure('measure-grok-run.mjs', whatToRun, work, threads, options);
+}
+
+export async function measureLlamaCpp(work, threads, options) {
+  const { model, nodeLlamaCpp } = options;
+  return await measure('measure-llama-cpp.mjs', [model.gguf, '--node-llama-cpp', nodeLlamaCpp], work, threads, options);
+}
+
+/** What this machine can do at most, and what grok-run reads to decode a token: `grok-run bench` with next to no work. */
+export async function probeLimits(options) {
+  const model = options.weights === 'memory' ? ['--shape', options.name] : ['--model', options.model.checkpoint];
+  const report = await bench(options, [...model, '--threads', options.threads.join(), '--prefill', 1, '--decode', 1]);
+  return {
+    weightBytesPerToken: report.model.weightBytesPerToken,
+    limits: report.runs.map(({ threads, limits }) => ({ ...limits, threads })),
+  };
+}
+
+async function measure(script, whatToRun, work, threads, options) {
+  const flags = Object.entries({ threads, 'vocab-size': options.model.shape.vocabSize, ...work });
+  const args = flags.flatMap(([name, value]) => [`--${name}`, value]);
+  return await watched(options, () => runNode(join(peersFolder, script), [...whatToRun, ...args]));
+}
+
+/** A network of that shape with other weights, made in memory: where there is no room for the file as well. */
+async function benchInMemory({ prefill, decode }, threads, options) {
+  const sizes = ['--threads', threads, '--prefill', prefill ?? 1, '--decode', decode ?? 1];
+  const { runs } = await bench({ ...options, keepDisturbed: true }, ['--shape', options.name, ...sizes]);
+  const [run] = runs;
+  const { tokensPerSecond } = decode === undefined ? run.prefill[0] : run.decode;
+  return { tokensPerSecond: tokensPerSecond.median, device: run.device, peakRssBytes: run.peakMemoryBytes };
+}
+
+async function bench({ dist, keepDisturbed }, args) {
+  const once = ['--device', 'cpu', '--reps', 1, '--json', ...(keepDisturbed ? ['--keep-disturbed'] : [])];
+  return await runNode(join(dist, 'bin', 'grok-run.js'), ['bench', ...args, ...once]);
+}
+
+/** With the share of a core that others used meanwhile. */
+async function watched({ neighbourPids, quietShare }, run) {
+  const shareOfOthers = watchOthers(neighbourPids);
+  const measured = await run();
+  const othersShare = shareOfOthers();
+  return { ...measured, othersShare, disturbed: othersShare > quietShare };
+}
+
+/** Runs a script that prints JSON. */
+async function runNode(script, args) {
+  try {
+    const { stdout } = await runFile(process.execPath, [script, ...args.map(String)], { maxBuffer: 2 ** 26 });
+    return JSON.parse(stdout);
+  } catch (error) {
+    throw new Error(`${[basename(script), ...args].join(' ')}: ${error.stderr || error.message}`, { cause: error });
+  }
+}

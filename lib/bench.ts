@@ -1,0 +1,329 @@
+import os from 'node:os';
+import { callNative, GrokError } from './errors.js';
+import { loadWeights, sourcePath } from './grok.js';
+import { loadNative, type NativeInspection, type NativeModel, type NativeProbe } from './native.js';
+import { type BenchOptions, type ResolvedBenchOptions, resolveBenchOptions } from './options.js';
+import { version } from './package-root.js';
+import { peakMemory, resetPeakMemory } from './peak-memory.js';
+import { type Repeats, repeat, type Series, seriesOf } from './repeats.js';
+
+/** Tokens of the prompt that decoding starts from. */
+const SHORT_PROMPT = 8;
+
+export type { Series };
+
+/** What the machine can do at most with some threads, measured in the same run. */
+export interface MachineLimits extends Readonly<NativeProbe> {
+  /** Other processes used more than 5 % of a core meanwhile, each time it was tried. */
+  readonly disturbed: boolean;
+}
+
+export interface PrefillResult {
+  /** Tokens of the prompt. */
+  readonly tokens: number;
+  /** Prompt tokens a second, until the first token after them is there. */
+  readonly tokensPerSecond: Series;
+  readonly firstTokenMs: Series;
+  /** Multiply-adds, counted from shapes, in 1e9 a second at the median rate. */
+  readonly gmacsPerSecond: number;
+  /** That over the median peak of each kind of multiply-add that was probed. */
+  readonly shareOfPeak: Readonly<Record<string, number>>;
+}
+
+export interface DecodeResult {
+  readonly promptTokens: number;
+  /** Generated after the first. */
+  readonly tokens: number;
+  readonly tokensPerSecond: Series;
+  /** After the short prompt. */
+  readonly firstTokenMs: Series;
+  /** Weights read, counted from shapes, in 1e9 bytes a second at the median rate. */
+  readonly gigabytesPerSecond: number;
+  /** That over the median bandwidth that was probed. */
+  readonly shareOfBandwidth: number;
+}
+
+export interface BenchRun {
+  readonly threads: number;
+  /** For people, such as `cpu (avx2, 2 threads)`. */
+  readonly device: string;
+  /** From opening until all weights are loaded. */
+  readonly loadMs: number;
+  /** The most memory that was resident, the library's own and Node's included. */
+  readonly peakMemoryBytes: number;
+  readonly prefill: readonly PrefillResult[];
+  readonly decode: DecodeResult;
+  readonly limits: MachineLimits;
+}
+
+export interface BenchReport {
+  /** Of grok-run. */
+  readonly version: string;
+  /** ISO 8601, of the start. */
+  readonly date: string;
+  readonly machine: {
+    readonly cpu: string;
+    readonly cpuThreads: number;
+    readonly memoryBytes: number;
+    readonly kernel: string;
+    readonly node: string;
+  };
+  readonly model: {
+    /** The checkpoint's path, or the shape that weights were made up for. */
+    readonly name: string;
+    readonly isSynthetic: boolean;
+    readonly config: NativeInspection['config'];
+    readonly parameters: { readonly total: number; readonly active: number };
+    /** As the backend keeps them. */
+    readonly weightBytes: number;
+    /** Read to decode one token by itself: dense weights once, and its experts'. */
+    readonly weightBytesPerToken: number;
+  };
+  /** One for each number of threads. */
+  readonly runs: readonly BenchRun[];
+  /** With one thread; that of the runs is theirs. */
+  readonly oneThreadLimits: MachineLimits;
+}
+
+/**
+ * Measures how fast a model runs here, and how fast it could run at most: a checkpoint, the embedded model, or made-up
+ * weights of any shape. Repeats beside which other processes used more than 5 % of a core are done again, within bounds.
+ *
+ * @throws {GrokError} what {@link Grok.load} throws, and GROK_CONTEXT_OVERFLOW; the signal's reason when it aborts
+ *
+ * @example
+ * const { runs } = await benchmark({ shape: 'slice', threads: [1, 2] });
+ * console.log(runs.map(({ decode }) => decode.tokensPerSecond.median));
+ */
+export async function benchmark(options?: BenchOptions): Promise<BenchReport> {
+  const resolved = resolveBenchOptions(options);
+  const date = new Date().toISOString();
+  const runs: BenchRun[] = [];
+  let inspection: NativeInspection | undefined;
+  for (const threads of resolved.threads) {
+    resolved.signal?.throwIfAborted();
+    const measured = await measureModel(resolved, threads);
+    inspection = measured.inspection;
+    runs.push(measured.run);
+  }
+  if (!inspection) throw new GrokError('No number of threads was measured', { code: 'GROK_INTERNAL' });
+  const ofOneThread = runs.find(({ threads }) => threads === 1)?.limits;
+  return {
+    version,
+    date,
+    machine: {
+      cpu: os.cpus()[0]?.model.trim() ?? 'unknown',
+      cpuThreads: os.availableParallelism(),
+      memoryBytes: os.totalmem(),
+      kernel: os.release(),
+      node: process.version,
+    },
+    model: {
+      name: resolved.shape?.name ?? inspection.path,
+      isSynthetic: resolved.shape !== undefined,
+      config: inspection.config,
+      parameters: { total: inspection.numParameters, active: inspection.numActiveParameters },
+      weightBytes: inspection.memory.weights,
+      weightBytesPerToken: inspection.weightBytesPerToken,
+    },
+    runs,
+    oneThreadLimits: ofOneThread ?? (await probe(resolved, 1)),
+  };
+}
+
+async function measureModel(
+  options: ResolvedBenchOptions,
+  threads: number,
+): Promise<{ inspection: NativeInspection; run: BenchRun }> {
+  const { signal, shape } = options;
+  const native = { ...options.native, threads };
+  resetPeakMemory();
+  const startedAt = performance.now();
+  const model = await callNative(async () =>
+    shape ? loadNative().openSynthetic(shape, native) : loadNative().open(sourcePath(options.source), native),
+  );
+  const stop = () => void model.close().catch(() => {}); // closed again below, which waits
+  signal?.addEventListener('abort', stop, { once: true });
+  try {
+    const prefillSizes = sizesThatFit(options, model.contextLength);
+    options.onProgress?.(`loading for ${model.device}`);
+    await loadWeights(model, { signal, onProgress: undefined });
+    const loadMs = performance.now() - startedAt;
+
+    const prefill: [number, Repeats<Times>][] = [];
+    for (const tokens of prefillSizes) {
+      prefill.push([tokens, await measureGeneration(model, tokens, 0, options)]);
+    }
+    const decode = await measureGeneration(model, SHORT_PROMPT, options.decode, options);
+    const peakMemoryBytes = peakMemory();
+    const limits = await probe(options, threads);
+    const { inspection, device } = model;
+    return {
+      inspection,
+      run: {
+        threads: limits.threads,
+        device,
+        loadMs,
+        peakMemoryBytes,
+        prefill: prefill.map(([tokens, times]) => prefillResult(tokens, times, inspection, limits)),
+        decode: decodeResult(options.decode, decode, inspection, limits),
+        limits,
+      },
+    };
+  } catch (error) {
+    signal?.throwIfAborted(); // rather than that the model was closed
+    throw error;
+  } finally {
+    signal?.removeEventListener('abort', stop);
+    await model.close();
+  }
+}
+
+/** Sizes that were asked for must fit; of the usual ones, those that do are taken. */
+function sizesThatFit({ prefill, prefillIsDefault, decode }: ResolvedBenchOptions, contextLength: number): number[] {
+  const fits = (tokens: number) => tokens + 1 <= contextLength;
+  const misfit = prefillIsDefault ? undefined : prefill.find((tokens) => !fits(tokens));
+  const needed = Math.max(SHORT_PROMPT + 1 + decode, (misfit ?? 0) + 1);
+  if (needed > contextLength) {
+    throw new GrokError(`The benchmark needs a context of ${needed} tokens, and the model has ${contextLength}`, {
+      code: 'GROK_CONTEXT_OVERFLOW',
+      hint: `Ask for less \`${misfit === undefined ? 'decode' : 'prefill'}\`.`,
+    });
+  }
+  return prefill.filter(fits);
+}
+
+// ---------------------------------------------------------------- measuring
+
+interface Times {
+  readonly firstTokenMs: number;
+  /** From the first token to the last. */
+  readonly decodeMs: number;
+}
+
+async function measureGeneration(
+  model: NativeModel,
+  promptTokens: number,
+  decodeTokens: number,
+  options: ResolvedBenchOptions,
+): Promise<Repeats<Times>> {
+  const what = decodeTokens > 0 ? `decode of ${decodeTokens} tokens` : `prefill of ${promptTokens} tokens`;
+  options.onProgress?.(`${what}, ${model.device}`);
+  const run = () => generate(model, promptTokens, decodeTokens, options.signal);
+  await run(); // the first touches memory that the others find
+  return await repeat(run, options);
+}
+
+/** Greedy, without [EOS]: always as many tokens as asked for. */
+async function generate(
+  model: NativeModel,
+  promptTokens: number,
+  decodeTokens: number,
+  signal: AbortSignal | undefined,
+): Promise<Times> {
+  const startedAt = performance.now();
+  const sequence = await callNative(() =>
+    model.submit({
+      prompt: promptOf(promptTokens, model.inspection.config.vocabSize),
+      maxTokens: 1 + decodeTokens,
+      promptOutputs: 'none',
+      temperature: 0,
+      topK: 0,
+      topP: 1,
+      minP: 0,
+      repetitionPenalty: 1,
+      presencePenalty: 0,
+      frequencyPenalty: 0,
+      seed: 0,
+      numLogprobs: 0,
+      biasTokens: new Int32Array(),
+      biasValues: new Float32Array(),
+      stopTokens: new Int32Array(),
+    }),
+  );
+  let firstTokenAt: number | undefined;
+  for (;;) {
+    signal?.throwIfAborted();
+    const outputs = await callNative(() => model.step(Int32Array.of(sequence)));
+    if (outputs.some(({ token }) => token !== null)) firstTokenAt ??= performance.now();
+    if (outputs.some(({ finish }) => finish !== 'no')) break;
+  }
+  const lastTokenAt = performance.now();
+  firstTokenAt ??= lastTokenAt;
+  return { firstTokenMs: firstTokenAt - startedAt, decodeMs: lastTokenAt - firstTokenAt };
+}
+
+/** Token ids from all over the vocabulary, the same each time: different ones take different experts. */
+function promptOf(size: number, vocabSize: number): Int32Array {
+  let state = 1;
+  return Int32Array.from({ length: size }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0; // Source: Numerical Recipes, "quick and dirty" generator
+    return Math.floor((state / 2 ** 32) * vocabSize);
+  });
+}
+
+async function probe(options: ResolvedBenchOptions, threads: number): Promise<MachineLimits> {
+  options.onProgress?.(`what the machine can do at most, ${threads === 0 ? 'all' : threads} threads`);
+  const measure = async () => {
+    options.signal?.throwIfAborted();
+    return await callNative(() => loadNative().probe(threads, options.native.isa));
+  };
+  // Repeated inside: once undisturbed is enough.
+  const { values, disturbed } = await repeat(measure, { reps: 1, keepDisturbed: options.keepDisturbed });
+  const last = values.at(-1);
+  if (!last) throw new GrokError('The probe brought nothing', { code: 'GROK_INTERNAL' });
+  return { ...last, disturbed: disturbed > 0 };
+}
+
+// ---------------------------------------------------------------- counting
+
+function prefillResult(
+  tokens: number,
+  times: Repeats<Times>,
+  inspection: NativeInspection,
+  limits: MachineLimits,
+): PrefillResult {
+  const tokensPerSecond = seriesOf(times, ({ firstTokenMs }) => (tokens * 1000) / firstTokenMs);
+  const gmacsPerSecond = ((prefillMacs(inspection, tokens) / tokens) * tokensPerSecond.median) / 1e9;
+  return {
+    tokens,
+    tokensPerSecond,
+    firstTokenMs: seriesOf(times, ({ firstTokenMs }) => firstTokenMs),
+    gmacsPerSecond,
+    shareOfPeak: Object.fromEntries(limits.multiplyAdds.map(({ name, median }) => [name, gmacsPerSecond / median])),
+  };
+}
+
+function decodeResult(
+  tokens: number,
+  times: Repeats<Times>,
+  inspection: NativeInspection,
+  limits: MachineLimits,
+): DecodeResult {
+  const tokensPerSecond = seriesOf(times, ({ decodeMs }) => (tokens * 1000) / decodeMs);
+  const gigabytesPerSecond = (inspection.weightBytesPerToken * tokensPerSecond.median) / 1e9;
+  return {
+    promptTokens: SHORT_PROMPT,
+    tokens,
+    tokensPerSecond,
+    firstTokenMs: seriesOf(times, ({ firstTokenMs }) => firstTokenMs),
+    gigabytesPerSecond,
+    shareOfBandwidth: gigabytesPerSecond / limits.read.median,
+  };
+}
+
+/**
+ * Multiply-adds to read a prompt and score what comes after it: every matrix once a token, of the experts those that
+ * work for it; q k and the sum of v over all positions before; the head once. Exact; norms and softmax are not counted.
+ */
+export function prefillMacs({ config, tensors }: Pick<NativeInspection, 'config' | 'tensors'>, tokens: number): number {
+  let perToken = 0;
+  for (const { name, shape } of tensors) {
+    if (shape.length < 2 || name.endsWith('/embeddings')) continue;
+    const size = shape.reduce((product, axis) => product * axis, 1);
+    perToken += shape.length === 3 ? (size / config.numExperts) * config.expertsPerToken : size;
+  }
+  const positions = (tokens * (tokens + 1)) / 2; // each token sees itself and those before
+  const attention = config.numLayers * 2 * config.numQHeads * config.headDim * positions;
+  return perToken * tokens + attention + config.vocabSize * config.dModel;
+}

@@ -1,0 +1,114 @@
+#include "backend/cpu/probe.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#if defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
+#include "backend/cpu/host_memory.h"
+#include "backend/cpu/probe_kernels.h"
+#include "core/error.h"
+#include "core/thread_pool.h"
+
+namespace grok {
+namespace {
+
+constexpr int kNumRepeats = 7;  // after one to warm up
+constexpr std::size_t kReadChunk = std::size_t(2) << 20;
+// A thread's share of one repeat is cut in this many pieces, so that one that lost its core does not hold up the rest.
+constexpr int kPiecesPerThread = 16;
+constexpr int kRoundsPerPiece = 1'000'000;
+
+std::vector<const ProbeKernels*> usable_probes() {
+  std::vector<const ProbeKernels*> usable;
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni"))
+    usable.push_back(&kAvx512Probe);
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) usable.push_back(&kAvx2Probe);
+#elif defined(__aarch64__)
+  usable.push_back(getauxval(AT_HWCAP) & HWCAP_ASIMDDP ? &kNeonDotprodProbe : &kNeonProbe);
+#endif
+  usable.push_back(&kPortableProbe);
+  return usable;
+}
+
+const ProbeKernels& probe_for(const std::string& isa) {
+  const auto usable = usable_probes();
+  std::string names;
+  for (const ProbeKernels* probe : usable) {
+    if (isa.empty() || isa == probe->isa) return *probe;
+    names += concat(names.empty() ? "" : ", ", probe->isa);
+  }
+  throw Error(ErrorCode::invalid_argument,
+              concat("no probe for the instruction set \"", isa, "\" on this CPU: expected one of ", names),
+              "unset GROK_CPU to let the program choose");
+}
+
+class Stopped {
+ public:
+  explicit Stopped(const std::atomic<bool>* flag) : flag_(flag) {}
+  bool operator()() const { return flag_ && flag_->load(std::memory_order_relaxed); }
+
+ private:
+  const std::atomic<bool>* flag_;
+};
+
+// The rate of something that does `work` units each time it runs.
+template <typename Body>
+ProbeRate measure(double work, const Stopped& stopped, const Body& body) {
+  using Clock = std::chrono::steady_clock;
+  std::vector<double> rates;
+  for (int repeat = -1; repeat < kNumRepeats; ++repeat) {
+    const Clock::time_point start = Clock::now();
+    body();
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    if (stopped()) throw Error(ErrorCode::cancelled, "the probe was stopped");
+    if (repeat >= 0) rates.push_back(work / seconds * 1e-9);
+  }
+  std::sort(rates.begin(), rates.end());
+  return {.min = rates.front(), .median = rates[rates.size() / 2], .max = rates.back()};
+}
+
+}  // namespace
+
+Probe probe_cpu(const ProbeOptions& options) {
+  const ProbeKernels& kernels = probe_for(options.isa);
+  ThreadPool pool(options.num_threads > 0 ? options.num_threads : default_num_threads());
+  const Stopped stopped(options.stopped);
+  const std::size_t num_chunks = std::max<std::size_t>(options.buffer_bytes / kReadChunk, 1);
+  Probe probe{.isa = kernels.isa,
+              .num_threads = pool.num_threads(),
+              .buffer_bytes = num_chunks * kReadChunk,
+              .read = {},
+              .multiply_adds = {}};
+
+  const HostMemory buffer(probe.buffer_bytes);
+  pool.parallel_for(num_chunks, [&](std::size_t chunk) {  // pages that were never written all are the one zero page
+    if (!stopped()) std::memset(buffer.as<std::byte>() + chunk * kReadChunk, int(chunk % 251) + 1, kReadChunk);
+  });
+  std::atomic<std::uint64_t> folded{0};  // what was read, so that it has to be
+  probe.read = measure(double(probe.buffer_bytes), stopped, [&] {
+    pool.parallel_for(num_chunks, [&](std::size_t chunk) {
+      if (!stopped()) folded ^= kernels.read(buffer.as<std::byte>() + chunk * kReadChunk, kReadChunk);
+    });
+  });
+
+  const std::size_t num_pieces = std::size_t(pool.num_threads()) * kPiecesPerThread;
+  for (const MultiplyAddLoop& loop : kernels.multiply_adds) {
+    const double macs = double(num_pieces) * kRoundsPerPiece * loop.macs_per_round;
+    const ProbeRate rate = measure(macs, stopped, [&] {
+      pool.parallel_for(num_pieces, [&](std::size_t) {
+        if (!stopped()) loop.run(kRoundsPerPiece);
+      });
+    });
+    probe.multiply_adds.push_back({.name = loop.name, .rate = rate});
+  }
+  return probe;
+}
+
+}  // namespace grok

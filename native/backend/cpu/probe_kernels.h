@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+// The loops that probe.cpp takes the time of, one table an instruction set.
+namespace grok {
+
+struct MultiplyAddLoop {
+  const char* name;
+  int macs_per_round;
+  // Independent sums in registers, enough of them to hide the instruction's latency.
+  void (*run)(int num_rounds);
+};
+
+struct ProbeKernels {
+  const char* isa;
+  // Something that depends on every byte. size_bytes is a multiple of kReadStep.
+  std::uint64_t (*read)(const std::byte* from, std::size_t size_bytes);
+  std::span<const MultiplyAddLoop> multiply_adds;
+};
+
+inline constexpr std::size_t kReadStep = 512;
+
+extern const ProbeKernels kPortableProbe;
+#if defined(__x86_64__)
+extern const ProbeKernels kAvx2Probe;
+extern const ProbeKernels kAvx512Probe;
+#elif defined(__aarch64__)
+extern const ProbeKernels kNeonProbe;         // without the dot product
+extern const ProbeKernels kNeonDotprodProbe;  // with it
+#endif
+
+}  // namespace grok

@@ -1,0 +1,256 @@
+#include "runtime/synthetic.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <optional>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "core/checked.h"
+#include "core/error.h"
+#include "model/read_config.h"
+#include "model/weights.h"
+
+namespace grok {
+namespace {
+
+// ---------------------------------------------------------------- shapes
+
+struct NamedShape {
+  const char* name;
+  GrokConfig config;
+};
+
+GrokConfig with_usual_scales(GrokConfig config) {
+  config.embedding_scale = std::sqrt(config.d_model);
+  config.attn_logit_scale = 1 / std::sqrt(config.head_dim);
+  return config;
+}
+
+std::vector<NamedShape> named_shapes() {
+  GrokConfig slice;
+  slice.vocab_size = 8192;
+  slice.num_layers = 2;
+  return {{"tiny", with_usual_scales({.vocab_size = 1024,
+                                      .context_length = 512,
+                                      .d_model = 256,
+                                      .num_layers = 2,
+                                      .num_q_heads = 8,
+                                      .num_kv_heads = 2,
+                                      .head_dim = 32,
+                                      .d_ff = 768})},
+          {"mid", with_usual_scales({.vocab_size = 32768,
+                                     .context_length = 8192,
+                                     .d_model = 1536,
+                                     .num_layers = 6,
+                                     .num_q_heads = 12,
+                                     .num_kv_heads = 2,
+                                     .head_dim = 128,
+                                     .d_ff = 8192})},
+          {"slice", slice},
+          {"grok1", GrokConfig()}};
+}
+
+GrokConfig named_or_read(const std::string& name_or_path) {
+  std::string names;
+  for (const NamedShape& shape : named_shapes()) {
+    if (name_or_path == shape.name) return shape.config;
+    names += std::string(shape.name) + ", ";
+  }
+  std::error_code ignored;
+  if (!std::filesystem::exists(name_or_path, ignored))
+    throw Error(ErrorCode::invalid_argument,
+                concat("expected a shape to be ", names, "or the path of a config.json, found \"", name_or_path, "\""));
+  return read_config(name_or_path);
+}
+
+// ---------------------------------------------------------------- numbers
+
+constexpr std::uint64_t kWordBytes = 8;
+constexpr double kByteStd = 73.6;  // of -127 .. 127
+
+// The w-th output of wyrand: one wide multiplication for eight bytes. Source: wangyi-fudan/wyhash, wyhash.h:wyrand
+inline std::uint64_t hash(std::uint64_t key, std::uint64_t w) {
+  const std::uint64_t state = key + (w + 1) * 0xa0761d6478bd642fu;
+  const auto product = static_cast<unsigned __int128>(state) * (state ^ 0xe7037ed1a0b428dbu);
+  return std::uint64_t(product >> 64) ^ std::uint64_t(product);
+}
+
+// The seed and a name as one number: FNV-1a.
+std::uint64_t key_of(std::uint64_t seed, std::string_view name) {
+  std::uint64_t key = 0xcbf29ce484222325u ^ hash(seed, 0);
+  for (const char character : name) key = (key ^ std::uint8_t(character)) * 0x100000001b3u;
+  return key;
+}
+
+// int8, eight at a time. A byte -128 becomes 0, so that the mean is 0.
+struct RandomBytes {
+  std::uint64_t key;
+
+  std::uint64_t word(std::uint64_t w) const {
+    constexpr std::uint64_t kLow = 0x7f7f7f7f7f7f7f7fu, kHigh = ~kLow;
+    const std::uint64_t bytes = hash(key, w);
+    const std::uint64_t flipped = bytes ^ kHigh;  // 0 where the byte was -128
+    return bytes ^ (~(((flipped & kLow) + kLow) | flipped) & kHigh);
+  }
+};
+
+// bf16 scales from half to one and a half times `mean`, four at a time.
+struct RandomScales {
+  std::uint64_t key;
+  float mean;
+
+  std::uint64_t word(std::uint64_t w) const {
+    const std::uint64_t bits = hash(key, w);
+    std::uint64_t out = 0;
+    for (int lane = 0; lane < 64; lane += 16) {
+      const float unit = float((bits >> lane) & 0xFFFF) * 0x1p-16f;
+      out |= std::uint64_t(f32_to_bf16(mean * (0.5f + unit))) << lane;
+    }
+    return out;
+  }
+};
+
+// float32, uniform in -bound .. bound, two at a time.
+struct RandomFloats {
+  std::uint64_t key;
+  float bound;
+
+  std::uint64_t word(std::uint64_t w) const {
+    const std::uint64_t bits = hash(key, w);
+    const auto value = [this](std::uint64_t part) {
+      return std::uint64_t(std::bit_cast<std::uint32_t>(float(std::int32_t(std::uint32_t(part))) * 0x1p-31f * bound));
+    };
+    return value(bits) | value(bits >> 32) << 32;
+  }
+};
+
+struct Ones {
+  std::uint64_t word(std::uint64_t) const { return 0x3f8000003f800000u; }
+};
+
+// Bytes in words of eight that a generator makes from their number.
+template <typename Generator>
+class GeneratedBytes final : public ByteSource {
+ public:
+  explicit GeneratedBytes(Generator generator) : generator_(generator) {}
+
+  void read(std::uint64_t offset, std::span<std::byte> out) const override {
+    std::byte* to = out.data();
+    std::size_t left = out.size();
+    std::uint64_t w = offset / kWordBytes;
+    if (const std::size_t skipped = offset % kWordBytes; skipped > 0 && left > 0) {
+      const std::size_t taken = std::min(left, kWordBytes - skipped);
+      const std::uint64_t word = generator_.word(w++);
+      std::memcpy(to, reinterpret_cast<const std::byte*>(&word) + skipped, taken);
+      to += taken;
+      left -= taken;
+    }
+    for (; left >= kWordBytes; left -= kWordBytes, to += kWordBytes) {
+      const std::uint64_t word = generator_.word(w++);
+      std::memcpy(to, &word, kWordBytes);
+    }
+    if (left > 0) {
+      const std::uint64_t word = generator_.word(w);
+      std::memcpy(to, &word, left);
+    }
+  }
+
+ private:
+  const Generator generator_;
+};
+
+// ---------------------------------------------------------------- parameters
+
+// xAI cut these two along their input over 8 devices, each with its own scales.
+constexpr std::uint64_t kScaleGroups = 8;
+
+class SyntheticSource final : public TensorSource {
+ public:
+  SyntheticSource(const GrokConfig& config, std::uint64_t seed) : config_(config), seed_(seed) {
+    for (const std::string& name : parameter_names(config.num_layers)) add(name);
+    for (const StoredParameter& parameter : parameters_) {
+      size_bytes_ = checked_add(size_bytes_, parameter.weight.size_bytes());
+      if (parameter.scales) size_bytes_ = checked_add(size_bytes_, parameter.scales->size_bytes());
+    }
+  }
+
+  const std::vector<StoredParameter>& parameters() const override { return parameters_; }
+  std::uint64_t size_bytes() const override { return size_bytes_; }
+  std::string description() const override { return concat("synthetic (seed ", seed_, ")"); }
+
+ private:
+  void add(const std::string& name) {
+    const auto d_model = std::uint64_t(config_.d_model), d_ff = std::uint64_t(config_.d_ff);
+    const auto num_experts = std::uint64_t(config_.num_experts);
+    const std::uint64_t q_width = std::uint64_t(config_.num_q_heads) * std::uint64_t(config_.head_dim);
+    const std::uint64_t kv_width = std::uint64_t(config_.num_kv_heads) * std::uint64_t(config_.head_dim);
+    const auto is = [&](std::string_view end) { return std::string_view(name).ends_with(end); };
+    const auto groups_of = [](std::uint64_t d_in) { return d_in % kScaleGroups == 0 ? kScaleGroups : 1; };
+
+    if (is("/embeddings"))
+      return floats(name, {std::uint64_t(config_.vocab_size), d_model}, 1 / config_.embedding_scale);
+    if (is("router/w")) return floats(name, {d_model, num_experts}, 3 / std::sqrt(double(d_model)));
+    if (is("/scale")) return ones(name, {d_model});
+    if (is("moe/linear/w") || is("moe/linear_v/w")) return matrix(name, {num_experts, d_model, d_ff}, 1);
+    if (is("moe/linear_1/w")) return matrix(name, {num_experts, d_ff, d_model}, groups_of(d_ff));
+    if (is("attention/linear/w")) return matrix(name, {q_width, d_model}, groups_of(q_width));
+    if (is("query/w")) return matrix(name, {d_model, q_width}, 1);
+    if (is("key/w") || is("value/w")) return matrix(name, {d_model, kv_width}, 1);
+    throw Error(ErrorCode::internal, "no synthetic numbers for the parameter " + name);
+  }
+
+  template <typename Generator>
+  TensorView view(DType dtype, const Shape& shape, Generator generator) {
+    sources_.push_back(std::make_unique<GeneratedBytes<Generator>>(generator));
+    return {.dtype = dtype, .shape = shape, .source = sources_.back().get(), .offset = 0};
+  }
+
+  void keep(const std::string& name, TensorView weight, std::optional<TensorView> scales = std::nullopt) {
+    parameters_.push_back(
+        {.name = name, .file = "synthetic", .weight = std::move(weight), .scales = std::move(scales)});
+  }
+
+  void ones(const std::string& name, const Shape& shape) { keep(name, view(DType::f32, shape, Ones{})); }
+
+  void floats(const std::string& name, const Shape& shape, double std) {
+    keep(name, view(DType::f32, shape, RandomFloats{key_of(seed_, name), float(std::sqrt(3.0) * std)}));
+  }
+
+  void matrix(const std::string& name, const Shape& shape, std::uint64_t num_groups) {
+    const std::uint64_t d_in = shape[shape.size() - 2];
+    Shape scales_shape = shape;
+    scales_shape[shape.size() - 2] = num_groups;
+    const RandomScales scales{key_of(seed_, name + "#scales"), float(1 / (kByteStd * std::sqrt(double(d_in))))};
+    TensorView weight = view(DType::i8, shape, RandomBytes{key_of(seed_, name)});
+    keep(name, std::move(weight), view(DType::bf16, scales_shape, scales));
+  }
+
+  const GrokConfig config_;
+  const std::uint64_t seed_;
+  std::vector<std::unique_ptr<ByteSource>> sources_;
+  std::vector<StoredParameter> parameters_;
+  std::uint64_t size_bytes_ = 0;
+};
+
+}  // namespace
+
+GrokConfig synthetic_shape(const std::string& name_or_path, int num_layers) {
+  if (num_layers < 0)
+    throw Error(ErrorCode::invalid_argument,
+                concat("expected num_layers to be positive, or 0 for the shape's own; found ", num_layers));
+  GrokConfig config = named_or_read(name_or_path);
+  if (num_layers > 0) config.num_layers = num_layers;
+  return config;
+}
+
+std::unique_ptr<TensorSource> make_synthetic_source(const GrokConfig& config, std::uint64_t seed) {
+  return std::make_unique<SyntheticSource>(config, seed);
+}
+
+}  // namespace grok

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "format/tensor_source.h"
+#include "model/config.h"
+
+// Networks whose weights are made up in memory while they are read: to measure speed at any size without a checkpoint.
+namespace grok {
+
+// A named shape, or the path of a config.json; `num_layers` replaces its own unless it is 0.
+//
+//   tiny    2 layers, d_model 256
+//   mid     6 layers of a quarter of Grok-1's widths
+//   slice   2 layers of Grok-1's full width, a vocabulary of 8192
+//   grok1   Grok-1 itself
+//
+// Throws invalid_argument for a name that is neither, and what read_config throws.
+GrokConfig synthetic_shape(const std::string& name_or_path, int num_layers);
+
+// Any part of any weight can be read on its own, from any thread: a value is a hash of seed, parameter and place.
+// int8 weights are uniform in -127 .. 127 (0 twice as likely), their scales make a product of a normalised input about as
+// large as its input, norms are 1, and the router is wide enough that tokens differ in their experts.
+std::unique_ptr<TensorSource> make_synthetic_source(const GrokConfig& config, std::uint64_t seed);
+
+}  // namespace grok
