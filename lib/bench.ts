@@ -69,7 +69,7 @@ export interface BenchReport {
     readonly node: string;
   };
   readonly model: {
-    /** The checkpoint's path, or the shape that weights were made up for. */
+    /** The checkpoint's path as it was given, the shape that weights were made up for, or `grok-tiny`. */
     readonly name: string;
     readonly isSynthetic: boolean;
     readonly config: NativeInspection['config'];
@@ -119,7 +119,7 @@ export async function benchmark(options?: BenchOptions): Promise<BenchReport> {
       node: process.version,
     },
     model: {
-      name: resolved.shape?.name ?? inspection.path,
+      name: resolved.shape?.name ?? resolved.source ?? 'grok-tiny',
       isSynthetic: resolved.shape !== undefined,
       config: inspection.config,
       parameters: { total: inspection.numParameters, active: inspection.numActiveParameters },
