@@ -2,6 +2,7 @@ import os from 'node:os';
 import { callNative, GrokError } from './errors.js';
 import { loadWeights, sourcePath } from './grok.js';
 import { loadNative, type NativeInspection, type NativeModel, type NativeProbe } from './native.js';
+import { greedyRequest } from './native-request.js';
 import { type BenchOptions, type ResolvedBenchOptions, resolveBenchOptions } from './options.js';
 import { version } from './package-root.js';
 import { peakMemory, resetPeakMemory } from './peak-memory.js';
@@ -222,25 +223,8 @@ async function generate(
   signal: AbortSignal | undefined,
 ): Promise<Times> {
   const startedAt = performance.now();
-  const sequence = await callNative(() =>
-    model.submit({
-      prompt: promptOf(promptTokens, model.inspection.config.vocabSize),
-      maxTokens: 1 + decodeTokens,
-      promptOutputs: 'none',
-      temperature: 0,
-      topK: 0,
-      topP: 1,
-      minP: 0,
-      repetitionPenalty: 1,
-      presencePenalty: 0,
-      frequencyPenalty: 0,
-      seed: 0,
-      numLogprobs: 0,
-      biasTokens: new Int32Array(),
-      biasValues: new Float32Array(),
-      stopTokens: new Int32Array(),
-    }),
-  );
+  const prompt = promptOf(promptTokens, model.inspection.config.vocabSize);
+  const sequence = await callNative(() => model.submit(greedyRequest(prompt, 1 + decodeTokens)));
   let firstTokenAt: number | undefined;
   for (;;) {
     signal?.throwIfAborted();

@@ -34,10 +34,15 @@ export function judgingRequest(
   promptOutputs: 'logprobs' | 'logits',
   numLogprobs = 0,
 ): NativeRequest {
+  return { ...greedyRequest(prompt, 0), promptOutputs, numLogprobs };
+}
+
+/** A request for the likeliest tokens, exactly so many. */
+export function greedyRequest(prompt: ArrayLike<number>, maxTokens: number): NativeRequest {
   return {
     prompt: Int32Array.from(prompt),
-    maxTokens: 0,
-    promptOutputs,
+    maxTokens,
+    promptOutputs: 'none',
     temperature: 0,
     topK: 0,
     topP: 1,
@@ -46,7 +51,7 @@ export function judgingRequest(
     presencePenalty: 0,
     frequencyPenalty: 0,
     seed: 0,
-    numLogprobs,
+    numLogprobs: 0,
     biasTokens: new Int32Array(),
     biasValues: new Float32Array(),
     stopTokens: new Int32Array(),
