@@ -23,8 +23,8 @@ struct Panels {
 
   int num_panels() const { return (num_rows + kPanelTokens - 1) / kPanelTokens; }
   int rows_of(int panel) const { return std::min(kPanelTokens, num_rows - panel * kPanelTokens); }
-  float* panel(int panel) { return values + std::size_t(panel) * kPanelTokens * width; }  // [width, rows_of(panel)]
-  const float* panel(int panel) const { return const_cast<Panels*>(this)->panel(panel); }
+  // [width, rows_of(panel)]
+  float* panel(int panel) const { return values + std::size_t(panel) * kPanelTokens * width; }
 
   const int num_rows;
   const int width;
