@@ -242,6 +242,8 @@ class Backend {
   // Bytes that load_matrix and load_table will keep, for planning before anything is loaded. Shapes only: reads nothing.
   virtual std::uint64_t matrix_bytes(const QuantizedView& stored) const = 0;
   virtual std::uint64_t table_bytes(const TensorView& f32) const = 0;
+  // Of the table, what `logits` reads.
+  virtual std::uint64_t head_bytes(const TensorView& f32) const { return table_bytes(f32); }
 
   // The batch in the backend's memory; valid until the next stage().
   virtual Batch stage(const Batch& host) = 0;

@@ -14,18 +14,15 @@ constexpr int kWidth = 8;
 using Vec = float __attribute__((vector_size(32)));
 using IntVec = std::int32_t __attribute__((vector_size(32)));
 
-inline Vec load_i8(const std::int8_t* from) {
-  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
-  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
-}
-
 inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 
 #include "backend/cpu/kernels.inc"
+#include "backend/cpu/product_s16.inc"
 
 }  // namespace
 
-const Kernels kAvx2Kernels = {"avx2", strip_product, page_attention, dot, gated_gelu};
+const Kernels kAvx2Kernels = {"avx2",  kS16Products, page_attention, dot, largest_magnitude,
+                              highest, sum_of_exp,   gated_gelu};
 
 }  // namespace grok
 
