@@ -19,10 +19,11 @@ inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
 #include "backend/cpu/kernels.inc"
 #include "backend/cpu/product_digits.inc"
 
-// Whole chunks with tiles, the rest of a scale group without; one or two tokens fill too little of a tile.
+// Whole chunks with tiles, the rest of a scale group without. One or two tokens by themselves fill too little of a tile:
+// memory is as fast without.
 void accumulate_amx_and_digits(const StripProduct& op) {
   constexpr int kChunkQuads = kChunkRows / kQuad;
-  if (op.num_tokens <= kPairedTokens) return accumulate_digits(op);
+  if (op.from_memory && op.num_tokens <= kPairedTokens) return accumulate_digits(op);
   StripProduct whole = op, rest = op;
   whole.num_quads = op.num_quads / kChunkQuads * kChunkQuads;
   rest.num_quads -= whole.num_quads;

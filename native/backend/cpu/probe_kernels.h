@@ -28,8 +28,8 @@ extern const ProbeKernels kPortableProbe;
 extern const ProbeKernels kAvx2Probe;
 extern const ProbeKernels kAvx512Probe;
 extern const ProbeKernels kAmxProbe;  // AVX-512's loops, and tiles
-// Multiply-adds of a round, and the rounds; only where can_use_amx().
-inline constexpr int kTileMacsPerRound = 4 * 16 * 16 * 64;
+// A round is half a tile's instruction, to take as long as the others'. Only where can_use_amx().
+inline constexpr int kTileMacsPerRound = 16 * 16 * 64 / 2;
 void run_tiles(int num_rounds);
 #elif defined(__aarch64__)
 extern const ProbeKernels kNeonProbe;         // without the dot product
