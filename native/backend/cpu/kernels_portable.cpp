@@ -32,6 +32,8 @@ inline Vec load_i8(const std::int8_t* from) {
 inline Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
 
 #include "backend/cpu/kernels.inc"
+// Builds on the one above.
+#include "backend/cpu/attention_kernels.inc"
 
 }  // namespace
 
