@@ -72,9 +72,13 @@ class TimedBackend final : public Backend {
   std::uint64_t matrix_bytes(const QuantizedView& stored) const override { return inner_.matrix_bytes(stored); }
   std::uint64_t table_bytes(const TensorView& f32) const override { return inner_.table_bytes(f32); }
   std::uint64_t head_bytes(const TensorView& f32) const override { return inner_.head_bytes(f32); }
+  std::uint64_t kv_page_bytes(int num_kv_heads, int head_dim) const override {
+    return inner_.kv_page_bytes(num_kv_heads, head_dim);
+  }
   Batch stage(const Batch& host) override { return inner_.stage(host); }
   void read(std::span<float> host, const float* from) override { inner_.read(host, from); }
   void read(std::span<std::int32_t> host, const std::int32_t* from) override { inner_.read(host, from); }
+  void read_kv(const ReadKv& op) override { inner_.read_kv(op); }
 
   void embed(const Embed& op) override {
     time("embed", {.bytes = floats(op.batch->num_tokens)}, [&] { inner_.embed(op); });

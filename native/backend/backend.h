@@ -51,10 +51,11 @@ using TablePtr = std::unique_ptr<Table>;
 // Tokens a page of the KV cache holds.
 inline constexpr int kPageSize = 64;
 
-// Keys and values of one layer, in pages that sequences own.
+// Keys and values of one layer, in pages that sequences own. How a page is laid out is the backend's own business:
+// `Backend::kv_page_bytes` says how large it is and `Backend::read_kv` what it holds.
 struct KvPages {
-  float* keys = nullptr;    // [num_pages, num_kv_heads, kPageSize, head_dim], after rotation
-  float* values = nullptr;  // [num_pages, num_kv_heads, kPageSize, head_dim]
+  float* keys = nullptr;    // [num_pages], kPageSize positions each, after rotation
+  float* values = nullptr;  // [num_pages], kPageSize positions each
 };
 
 // The tokens of one step. `Backend::stage` turns one in host memory into one in the backend's.
@@ -119,6 +120,17 @@ struct Attention {
   int head_dim = 0;
   float scale = 0;
   float cap = 0;
+};
+
+// One position of the cache. Blocks until it is in host memory.
+struct ReadKv {
+  float* key = nullptr;    // host [num_kv_heads, head_dim]
+  float* value = nullptr;  // host [num_kv_heads, head_dim]
+  KvPages kv = {};
+  int page = 0;
+  int position_in_page = 0;
+  int num_kv_heads = 0;
+  int head_dim = 0;
 };
 
 // out = x Wo. Source: model.py:MultiHeadAttention (final projection)
@@ -245,11 +257,15 @@ class Backend {
   // Of the table, what `logits` reads.
   virtual std::uint64_t head_bytes(const TensorView& f32) const { return table_bytes(f32); }
 
+  // Bytes that the keys of one page take in one layer, and the values as much again.
+  virtual std::uint64_t kv_page_bytes(int num_kv_heads, int head_dim) const = 0;
+
   // The batch in the backend's memory; valid until the next stage().
   virtual Batch stage(const Batch& host) = 0;
   // Copies to host memory, after everything asked for before.
   virtual void read(std::span<float> host, const float* from) = 0;
   virtual void read(std::span<std::int32_t> host, const std::int32_t* from) = 0;
+  virtual void read_kv(const ReadKv& op) = 0;
 
   virtual void embed(const Embed& op) = 0;
   virtual void norm(const Norm& op) = 0;

@@ -9,6 +9,7 @@
 #include "runtime/available_memory.h"
 #include "runtime/checkpoint.h"
 #include "runtime/device_engine.h"
+#include "runtime/kv_cache.h"
 #include "runtime/limits.h"
 #include "runtime/memory_plan.h"
 #include "runtime/synthetic.h"
@@ -67,7 +68,7 @@ Inspection inspection_of(const Checkpoint& checkpoint, const Limits& limits, Bac
     inspection.weight_bytes_per_token += share_of_a_token(bound[index].step_bytes);
   }
   const std::uint64_t available = options.memory_limit ? options.memory_limit : available_memory();
-  inspection.memory = plan_memory(config, limits, bound, available);
+  inspection.memory = plan_memory(config, limits, bound, page_bytes(backend, config), available);
   return inspection;
 }
 

@@ -27,6 +27,7 @@ struct MemoryPlan {
   std::uint64_t weights = 0;   // as the backend keeps them
   std::uint64_t kv_cache = 0;  // all sequences at full length; touched only as it is used
   std::uint64_t workspace = 0;
+  std::uint64_t kv_page = 0;    // kPageSize positions of the cache in all layers
   std::uint64_t available = 0;  // what the limit or the machine allows
   std::uint64_t total() const { return weights + kv_cache + workspace; }
 };

@@ -44,9 +44,9 @@ void CpuBackend::experts(const Experts& op) {
   }
 
   // gelu(gate(x)) * up(x), block by block.
-  std::vector<BlockWork> work;
+  std::vector<ProductWork> work;
   for (const Panels& of_group : x) work.push_back({.matrix = &w_gate, .x = &of_group, .num_matrices = 2});
-  for_each_block(work, pool_, [&](const Block& block) {
+  for_each_block(work, pool_, [&](const ProductBlock& block) {
     const int expert = groups[block.product].expert;
     const Panels& of_group = x[block.product];
     float *const gate = block_out(0), *const up = block_out(1);

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "backend/cpu/kv_page.h"
+
 // The inner loops that profit from wide vectors. One source, kernels.inc, is compiled once per instruction set; which
 // table is used is decided when the backend is made.
 namespace grok {
@@ -67,15 +69,25 @@ struct ProductKernels {
   void (*finish)(const StripResult& op);
 };
 
-// One token's query heads that share a kv head, against one page of that head's keys and values.
+// Softmax weights are summed apart in as many lanes, position by position.
+inline constexpr int kWeightLanes = 16;
+
+// Floats of what a query head has summed up: the mix of values [kv_width(head_dim)], then the weights [kWeightLanes].
+constexpr int attention_sums(int head_dim) { return kv_width(head_dim) + kWeightLanes; }
+
+// Tokens of one sequence, in each the query heads that share a kv head, against one page of that head.
 struct PageAttention {
-  float* out = nullptr;           // [num_heads, head_dim], added to
-  float* weight_sums = nullptr;   // [num_heads], added to
-  const float* q = nullptr;       // [num_heads, head_dim]
-  const float* keys = nullptr;    // [num_positions, head_dim]
-  const float* values = nullptr;  // [num_positions, head_dim]
+  float* sums = nullptr;                    // [num_tokens, num_heads, attention_sums(head_dim)], added to
+  float* weights = nullptr;                 // scratch [num_tokens, num_heads, kPageSize]
+  const float* q = nullptr;                 // [num_tokens, num_heads, head_dim], tokens q_stride apart
+  const std::int32_t* positions = nullptr;  // [num_tokens]
+  const float* keys = nullptr;              // one head's share of a page: kv_page.h
+  const float* values = nullptr;            // the same
+  const float* next_keys = nullptr;         // to be asked for meanwhile, or null
+  std::size_t q_stride = 0;
+  int first_position = 0;  // of the page
+  int num_tokens = 0;
   int num_heads = 0;
-  int num_positions = 0;  // 1 .. kPageSize
   int head_dim = 0;
   float scale = 0;
   float cap = 0;
@@ -84,7 +96,8 @@ struct PageAttention {
 struct Kernels {
   const char* isa;
   ProductKernels product;
-  // Softmax weights are exp(logit - cap): the cap bounds every logit, so no running maximum is needed.
+  // Softmax weights are exp(logit - cap): the cap bounds every logit, so no running maximum is needed. A row's sums are
+  // taken in the order of positions, whatever rows are beside it.
   void (*page_attention)(const PageAttention& op);
   float (*dot)(const float* a, const float* b, std::size_t size);
   float (*largest_magnitude)(const float* x, std::size_t size);  // NaN where one is

@@ -18,6 +18,8 @@ inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 
 #include "backend/cpu/kernels.inc"
 #include "backend/cpu/product_s16.inc"
+// Builds on the one above.
+#include "backend/cpu/attention_kernels.inc"
 
 }  // namespace
 

@@ -17,6 +17,8 @@ using IntVec = std::int32_t __attribute__((vector_size(64)));
 inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
 
 #include "backend/cpu/kernels.inc"
+// Builds on the one above.
+#include "backend/cpu/attention_kernels.inc"
 #include "backend/cpu/product_digits.inc"
 
 // Whole chunks with tiles, the rest of a scale group without. One or two tokens by themselves fill too little of a tile:

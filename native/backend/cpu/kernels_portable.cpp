@@ -33,6 +33,8 @@ inline Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
 
 #include "backend/cpu/kernels.inc"
 #include "backend/cpu/product_f32.inc"
+// Builds on the one above.
+#include "backend/cpu/attention_kernels.inc"
 
 }  // namespace
 

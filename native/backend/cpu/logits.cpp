@@ -18,8 +18,8 @@ void CpuBackend::logits(const Logits& op) {
   scratch_.clear();
   const Panels x(rows, table.d_model(), 1, kernels_, scratch_, pool_);
 
-  const BlockWork work{.matrix = &planes, .x = &x, .num_matrices = kernels_.product.table_planes};
-  for_each_block({&work, 1}, pool_, [&](const Block& block) {
+  const ProductWork work{.matrix = &planes, .x = &x, .num_matrices = kernels_.product.table_planes};
+  for_each_block({&work, 1}, pool_, [&](const ProductBlock& block) {
     float *const sums = block_out(0), *const of_plane = block_out(1);
     multiply_block(planes, 0, x, block, sums, kernels_);
     for (int plane = 1; plane < kernels_.product.table_planes; ++plane) {

@@ -40,7 +40,7 @@ BlockOut block_out(int index) { return memory().out[index].as<float>(); }
 
 // Rows of weights by the block, strip by strip, so that each is in L1 while all panels pass over it, and the activations of
 // the block's rows stay in L2 while all strips do.
-void multiply_block(const PackedMatrix& matrix, int expert, const Panels& x, const Block& block, BlockOut out,
+void multiply_block(const PackedMatrix& matrix, int expert, const Panels& x, const ProductBlock& block, BlockOut out,
                     const Kernels& kernels) {
   const ProductKernels& product = kernels.product;
   const int group_rows = matrix.d_in / matrix.num_groups, last_strip = block.first_strip + block.num_strips;
@@ -102,21 +102,21 @@ void multiply_block(const PackedMatrix& matrix, int expert, const Panels& x, con
   }
 }
 
-void for_each_block(std::span<const BlockWork> products, ThreadPool& pool,
-                    const std::function<void(const Block&)>& body) {
+void for_each_block(std::span<const ProductWork> products, ThreadPool& pool,
+                    const std::function<void(const ProductBlock&)>& body) {
   // One or two panels stay in L2 whatever the strips are: two strips at a time, weights are then read front to back. More panels
   // are read again for each block of strips, so that blocks are large; but there is work for every thread.
   constexpr int kMaxPanels = 8, kMaxStrips = kMaxTiles / kMaxPanels, kBlocksPerThread = 4;
   std::size_t work = 0, num_strips = 0;
-  for (const BlockWork& of : products) {
+  for (const ProductWork& of : products) {
     work += std::size_t(of.num_matrices) * of.matrix->d_in * of.matrix->d_out * of.x->num_rows();
     num_strips += std::size_t(of.matrix->num_strips) * ((of.x->num_panels() + kMaxPanels - 1) / kMaxPanels);
   }
   const std::size_t most_strips = num_strips / (std::size_t(pool.num_threads()) * kBlocksPerThread);
 
-  std::vector<Block> blocks;
+  std::vector<ProductBlock> blocks;
   for (std::size_t index = 0; index < products.size(); ++index) {
-    const BlockWork& of = products[index];
+    const ProductWork& of = products[index];
     const int num_panels = of.x->num_panels();
     const int strips_at_once = num_panels <= 2 ? 2 : int(std::clamp<std::size_t>(most_strips, 1, kMaxStrips));
     for (int strip = 0; strip < of.matrix->num_strips; strip += strips_at_once)
@@ -132,9 +132,9 @@ void for_each_block(std::span<const BlockWork> products, ThreadPool& pool,
 }
 
 void multiply(std::span<const Product> products, const Kernels& kernels, ThreadPool& pool) {
-  std::vector<BlockWork> work;
+  std::vector<ProductWork> work;
   for (const Product& product : products) work.push_back({.matrix = product.matrix, .x = product.x});
-  for_each_block(work, pool, [&](const Block& block) {
+  for_each_block(work, pool, [&](const ProductBlock& block) {
     const Product& product = products[block.product];
     const PackedMatrix& matrix = *product.matrix;
     float* const out = block_out(0);

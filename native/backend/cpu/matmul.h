@@ -17,7 +17,7 @@ void for_each_task(std::size_t count, std::size_t multiply_adds, ThreadPool& poo
                    const std::function<void(std::size_t)>& body);
 
 // Some strips of a matrix times some panels of activations: as much as one thread does at once.
-struct Block {
+struct ProductBlock {
   std::size_t product = 0;  // which of those that are computed together
   int first_strip = 0, num_strips = 0;
   int first_panel = 0, num_panels = 0;
@@ -28,24 +28,24 @@ inline constexpr int kMaxTiles = 128;  // of a block
 
 // The results of a block: [num_strips, num_panels] tiles of [rows of the panel, kStrip], each kPanelTokens * kStrip long.
 using BlockOut = float*;
-inline float* tile_of(BlockOut out, const Block& block, int strip, int panel) {
+inline float* tile_of(BlockOut out, const ProductBlock& block, int strip, int panel) {
   return out + ((strip - block.first_strip) * block.num_panels + panel - block.first_panel) * kPanelTokens * kStrip;
 }
 
 // Memory for the results of a block of this thread; `index` tells apart those that are needed at once, 0 or 1.
 BlockOut block_out(int index);
 
-void multiply_block(const PackedMatrix& matrix, int expert, const Panels& x, const Block& block, BlockOut out,
+void multiply_block(const PackedMatrix& matrix, int expert, const Panels& x, const ProductBlock& block, BlockOut out,
                     const Kernels& kernels);
 
 // What for_each_block cuts up: `num_matrices` matrices alike times the same activations.
-struct BlockWork {
+struct ProductWork {
   const PackedMatrix* matrix = nullptr;
   const Panels* x = nullptr;
   int num_matrices = 1;
 };
-void for_each_block(std::span<const BlockWork> products, ThreadPool& pool,
-                    const std::function<void(const Block&)>& body);
+void for_each_block(std::span<const ProductWork> products, ThreadPool& pool,
+                    const std::function<void(const ProductBlock&)>& body);
 
 // One matrix (of one expert) times some rows.
 struct Product {

@@ -1,8 +1,10 @@
+#include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/kv_page.h"
 #include "backend/cpu/matmul.h"
+#include "core/checked.h"
 
 namespace grok {
 namespace {
@@ -29,6 +31,14 @@ void rotate(float* head, const float* rotation, int head_dim) {
   }
 }
 
+// Tokens that one thread places in the cache: those of a group of keys, which share cache lines.
+constexpr int kTokensPerTask = kKeyGroup;
+
+// One kv head's share of a page.
+std::size_t head_offset(std::size_t page, int kv_head, int num_kv_heads, int head_dim) {
+  return (page * num_kv_heads + kv_head) * kv_head_elements(head_dim);
+}
+
 }  // namespace
 
 void CpuBackend::qkv(const Qkv& op) {
@@ -36,10 +46,10 @@ void CpuBackend::qkv(const Qkv& op) {
   const auto& w_q = static_cast<const PackedMatrix&>(*op.w_q);
   const auto& w_k = static_cast<const PackedMatrix&>(*op.w_k);
   const auto& w_v = static_cast<const PackedMatrix&>(*op.w_v);
-  const std::size_t kv_width = std::size_t(op.num_kv_heads) * op.head_dim;
+  const std::size_t kv_dim = std::size_t(op.num_kv_heads) * op.head_dim;
   scratch_.clear();
-  float* const keys = scratch_.floats(batch.num_tokens * kv_width);    // [num_tokens, num_kv_heads, head_dim]
-  float* const values = scratch_.floats(batch.num_tokens * kv_width);  // [num_tokens, num_kv_heads, head_dim]
+  float* const keys = scratch_.floats(batch.num_tokens * kv_dim);    // [num_tokens, num_kv_heads, head_dim]
+  float* const values = scratch_.floats(batch.num_tokens * kv_dim);  // [num_tokens, num_kv_heads, head_dim]
 
   // One packing serves the three, unless a checkpoint gave them different scale groups.
   const auto pack_for = [&](const PackedMatrix& w) {
@@ -53,9 +63,11 @@ void CpuBackend::qkv(const Qkv& op) {
                               {.matrix = &w_v, .x = &x_v, .out = values}};
   multiply(products, kernels_, pool_);
 
-  for (int token = 0; token < batch.num_tokens; ++token) {
-    const int position = batch.positions[token];
-    extend_rotation(rotation_, position + 1, op.head_dim, op.rope_base);
+  const int num_positions = 1 + *std::max_element(batch.positions, batch.positions + batch.num_tokens);
+  extend_rotation(rotation_, num_positions, op.head_dim, op.rope_base);
+
+  const auto place = [&](int token) {
+    const int position = batch.positions[token], position_in_page = position % kPageSize;
     const float* rotation = &rotation_[std::size_t(position) * op.head_dim];
 
     float* q = op.q + std::size_t(token) * op.num_q_heads * op.head_dim;
@@ -65,12 +77,36 @@ void CpuBackend::qkv(const Qkv& op) {
     const std::int32_t page =
         batch.page_tables[std::size_t(batch.sequences[token]) * batch.max_pages + position / kPageSize];
     for (int head = 0; head < op.num_kv_heads; ++head) {
-      const std::size_t from = token * kv_width + std::size_t(head) * op.head_dim;
-      const std::size_t to =
-          ((std::size_t(page) * op.num_kv_heads + head) * kPageSize + position % kPageSize) * op.head_dim;
-      rotate(keys + from, rotation, op.head_dim);
-      std::memcpy(op.kv.keys + to, keys + from, op.head_dim * sizeof(float));
-      std::memcpy(op.kv.values + to, values + from, op.head_dim * sizeof(float));
+      float* const key = keys + token * kv_dim + std::size_t(head) * op.head_dim;
+      const float* value = values + token * kv_dim + std::size_t(head) * op.head_dim;
+      const std::size_t to = head_offset(page, head, op.num_kv_heads, op.head_dim);
+      rotate(key, rotation, op.head_dim);
+      float* cached_key = op.kv.keys + to + key_offset(position_in_page, op.head_dim);
+      for (int i = 0; i < op.head_dim; ++i) cached_key[std::size_t(i) * kKeyGroup] = key[i];
+      float* cached_value = op.kv.values + to + value_offset(position_in_page, op.head_dim);
+      std::fill(std::copy_n(value, op.head_dim, cached_value), cached_value + kv_width(op.head_dim), 0.0f);
+    }
+  };
+  const int num_tasks = (batch.num_tokens + kTokensPerTask - 1) / kTokensPerTask;
+  const std::size_t values_of_a_token = std::size_t(op.num_q_heads + 2 * op.num_kv_heads) * op.head_dim;
+  for_each_task(num_tasks, kTokensPerTask * values_of_a_token, pool_, [&](std::size_t task) {
+    const int first = int(task) * kTokensPerTask;
+    for (int token = first; token < std::min(first + kTokensPerTask, batch.num_tokens); ++token) place(token);
+  });
+}
+
+std::uint64_t CpuBackend::kv_page_bytes(int num_kv_heads, int head_dim) const {
+  return checked_mul(std::uint64_t(num_kv_heads), kv_head_elements(head_dim) * sizeof(float));
+}
+
+void CpuBackend::read_kv(const ReadKv& op) {
+  for (int head = 0; head < op.num_kv_heads; ++head) {
+    const std::size_t from = head_offset(op.page, head, op.num_kv_heads, op.head_dim);
+    const float* key = op.kv.keys + from + key_offset(op.position_in_page, op.head_dim);
+    const float* value = op.kv.values + from + value_offset(op.position_in_page, op.head_dim);
+    for (int i = 0; i < op.head_dim; ++i) {
+      op.key[head * op.head_dim + i] = key[std::size_t(i) * kKeyGroup];
+      op.value[head * op.head_dim + i] = value[i];
     }
   }
 }

@@ -64,11 +64,11 @@ class Network {
         checkpoint_(open_checkpoint(path)),
         backend_(make_cpu_backend({.num_threads = num_threads, .isa = isa})) {
     for (BoundWeight& weight : bind_weights(config(), *checkpoint_.source, *backend_, weights_)) weight.load();
-    const std::size_t cache_floats =
-        std::size_t(kMaxSequences) * kPagesEach * config().num_kv_heads * kPageSize * config().head_dim;
+    const std::uint64_t cache_bytes =
+        std::uint64_t(kMaxSequences) * kPagesEach * backend_->kv_page_bytes(config().num_kv_heads, config().head_dim);
     for (int layer = 0; layer < config().num_layers; ++layer) {
-      cache_.push_back(backend_->allocate(cache_floats * sizeof(float)));
-      cache_.push_back(backend_->allocate(cache_floats * sizeof(float)));
+      cache_.push_back(backend_->allocate(cache_bytes));
+      cache_.push_back(backend_->allocate(cache_bytes));
       kv_layers_.push_back({cache_[2 * layer]->as<float>(), cache_[2 * layer + 1]->as<float>()});
     }
     workspace_ = std::make_unique<Workspace>(*backend_, config(), kMaxTokens, kMaxTokens);
@@ -79,8 +79,23 @@ class Network {
   }
 
   const GrokConfig& config() const { return checkpoint_.config; }
-  int page(int sequence, int position) const { return pages_[sequence * kPagesEach + position / kPageSize]; }
-  const KvPages& kv(int layer) const { return kv_layers_[layer]; }
+
+  struct Cached {
+    std::vector<float> keys, values;  // [num_positions, num_kv_heads, head_dim]
+  };
+  Cached cached(int sequence, int layer, int num_positions) const {
+    const int width = config().num_kv_heads * config().head_dim;
+    Cached cached{std::vector<float>(num_positions * width), std::vector<float>(num_positions * width)};
+    for (int position = 0; position < num_positions; ++position)
+      backend_->read_kv({.key = &cached.keys[position * width],
+                         .value = &cached.values[position * width],
+                         .kv = kv_layers_[layer],
+                         .page = pages_[sequence * kPagesEach + position / kPageSize],
+                         .position_in_page = position % kPageSize,
+                         .num_kv_heads = config().num_kv_heads,
+                         .head_dim = config().head_dim});
+    return cached;
+  }
 
   struct Part {
     int sequence = 0;
@@ -189,22 +204,14 @@ TEST("each intermediate tensor of prompt 3 agrees as closely, so that no mistake
       const double d = distance(tensor.values, golden.floats(key));
       check(d < network.gates.layers, concat(name, ": ", key, " is ", d, " away"));
     }
-    const GrokConfig& config = network.config();
-    for (int layer = 0; layer < config.num_layers; ++layer)
-      for (const bool keys : {true, false}) {
-        std::vector<float> found;  // [num_tokens, num_kv_heads, head_dim]
-        for (std::size_t position = 0; position < tokens.size(); ++position)
-          for (int head = 0; head < config.num_kv_heads; ++head) {
-            const float* pages = keys ? network.kv(layer).keys : network.kv(layer).values;
-            const float* row =
-                pages + ((std::size_t(network.page(0, int(position))) * config.num_kv_heads + head) * kPageSize +
-                         position % kPageSize) *
-                            config.head_dim;
-            found.insert(found.end(), row, row + config.head_dim);
-          }
-        const std::string key = concat("exact/prompt3/layer", layer, keys ? "/k_cache" : "/v_cache");
-        check(distance(found, golden.floats(key)) < network.gates.layers, concat(name, ": ", key));
-      }
+    for (int layer = 0; layer < network.config().num_layers; ++layer) {
+      const auto [keys, values] = network.cached(0, layer, int(tokens.size()));
+      const std::string key = concat("exact/prompt3/layer", layer);
+      check(distance(keys, golden.floats(key + "/k_cache")) < network.gates.layers,
+            concat(name, ": ", key, "/k_cache"));
+      check(distance(values, golden.floats(key + "/v_cache")) < network.gates.layers,
+            concat(name, ": ", key, "/v_cache"));
+    }
   });
 }
 

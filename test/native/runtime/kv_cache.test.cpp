@@ -64,7 +64,8 @@ TEST("leases never share a page") {
 }
 
 TEST("Grok-1's cache takes half a mebibyte a token") {
-  CHECK_EQ(page_bytes(GrokConfig{}), std::uint64_t(kPageSize) * 512 * 1024);
+  const testing::FakeBackend backend;
+  CHECK_EQ(page_bytes(backend, GrokConfig{}), std::uint64_t(kPageSize) * 512 * 1024);
 }
 
 TEST("each layer has its own keys and values") {
