@@ -27,7 +27,8 @@ DeviceEngine::DeviceEngine(std::unique_ptr<Backend> backend, std::unique_ptr<Ten
   bound_ = bind_weights(config, *source_, *backend_, weights_);
   for (const BoundWeight& weight : bound_) progress_.total_bytes += weight.stored_bytes;
   workspace_ = std::make_unique<Workspace>(*backend_, config, limits_.max_tokens, limits_.max_outputs);
-  cache_ = std::make_unique<KvCache>(*backend_, config, num_cache_pages(inspection_.memory, limits_));
+  cache_ =
+      std::make_unique<KvCache>(*backend_, config, limits_.kv_cache_type, num_cache_pages(inspection_.memory, limits_));
 }
 
 LoadProgress DeviceEngine::load_next() {

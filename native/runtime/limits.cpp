@@ -22,6 +22,13 @@ int option(const char* name, int value, int most, int standard) {
   return value ? value : standard;
 }
 
+KvCacheType kv_cache_type_of(const std::string& name) {
+  for (const KvCacheType type : {KvCacheType::f32, KvCacheType::bf16, KvCacheType::int8})
+    if (name == name_of(type)) return type;
+  throw Error(ErrorCode::invalid_argument,
+              concat("expected kv_cache_type to be \"f32\", \"bf16\" or \"int8\", found \"", name, "\""));
+}
+
 }  // namespace
 
 Limits limits_for(const GrokConfig& config, const EngineOptions& options) {
@@ -33,6 +40,7 @@ Limits limits_for(const GrokConfig& config, const EngineOptions& options) {
       option("context_length", options.context_length, config.context_length, config.context_length);
   limits.max_sequences = option("max_sequences", options.max_sequences, kMostSequences, kDefaultSequences);
   limits.prefill_chunk = option("prefill_chunk", options.prefill_chunk, kMostPrefillChunk, kDefaultPrefillChunk);
+  limits.kv_cache_type = kv_cache_type_of(options.kv_cache_type);
   limits.max_tokens = limits.prefill_chunk + limits.max_sequences;
 
   const std::uint64_t row_bytes = std::uint64_t(config.vocab_size) * sizeof(float);

@@ -35,6 +35,7 @@ MemoryPlan plan_memory(const GrokConfig& config, const Limits& limits, const std
   MemoryPlan plan;
   for (const BoundWeight& weight : bound) plan.weights = saturating_add(plan.weights, weight.resident_bytes);
   const auto num_pages = std::uint64_t(limits.max_sequences) * std::uint64_t(pages_for(limits.context_length));
+  plan.kv_cache_type = limits.kv_cache_type;
   plan.kv_page = kv_page;
   plan.kv_cache = saturating_mul(num_pages, kv_page);
   plan.workspace = Workspace::size_bytes(config, limits.max_tokens, limits.max_outputs);

@@ -60,7 +60,7 @@ class BlockHead {
     const std::int32_t* pages = batch.page_tables + std::size_t(batch.sequences[block_.first_token]) * batch.max_pages;
     const auto offset = [&](int position) {
       const std::size_t page = pages[position / kPageSize];
-      return (page * op_.num_kv_heads + kv_head_) * kv_head_elements(op_.head_dim);
+      return (page * op_.num_kv_heads + kv_head_) * kv_head_bytes(op_.kv.type, op_.head_dim);
     };
     std::fill_n(sums, num_sums(), 0.0f);
     for (int first = span * kSpan; first < std::min(num_positions, (span + 1) * kSpan); first += kPageSize) {
@@ -72,6 +72,7 @@ class BlockHead {
                               .keys = op_.kv.keys + offset(first),
                               .values = op_.kv.values + offset(first),
                               .next_keys = next < num_positions ? op_.kv.keys + offset(next) : nullptr,
+                              .type = op_.kv.type,
                               .q_stride = std::size_t(op_.num_q_heads) * op_.head_dim,
                               .first_position = first,
                               .num_tokens = block_.num_tokens,

@@ -5,8 +5,10 @@
 
 #include "backend/cpu/amx.h"
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/kv_page.h"
 #include "backend/cpu/packed_matrix.h"
 #include "backend/cpu/packed_table.h"
+#include "core/checked.h"
 
 namespace grok {
 
@@ -88,6 +90,21 @@ void CpuBackend::read(std::span<float> host, const float* from) { std::memcpy(ho
 
 void CpuBackend::read(std::span<std::int32_t> host, const std::int32_t* from) {
   std::memcpy(host.data(), from, host.size_bytes());
+}
+
+std::uint64_t CpuBackend::kv_page_bytes(KvCacheType type, int num_kv_heads, int head_dim) const {
+  return checked_mul(std::uint64_t(num_kv_heads), kv_head_bytes(type, head_dim));
+}
+
+void CpuBackend::read_kv(const ReadKv& op) {
+  for (int head = 0; head < op.num_kv_heads; ++head)
+    grok::read_kv(op.kv,
+                  {.page = op.page,
+                   .position_in_page = op.position_in_page,
+                   .head = head,
+                   .num_heads = op.num_kv_heads,
+                   .head_dim = op.head_dim},
+                  op.key + std::size_t(head) * op.head_dim, op.value + std::size_t(head) * op.head_dim);
 }
 
 }  // namespace grok

@@ -22,7 +22,7 @@ class CpuBackend final : public Backend {
   std::uint64_t matrix_bytes(const QuantizedView& stored) const override;
   std::uint64_t table_bytes(const TensorView& f32) const override;
   std::uint64_t head_bytes(const TensorView& f32) const override;
-  std::uint64_t kv_page_bytes(int num_kv_heads, int head_dim) const override;
+  std::uint64_t kv_page_bytes(KvCacheType type, int num_kv_heads, int head_dim) const override;
   Batch stage(const Batch& host) override { return host; }
   void read(std::span<float> host, const float* from) override;
   void read(std::span<std::int32_t> host, const std::int32_t* from) override;

@@ -81,9 +81,10 @@ struct PageAttention {
   float* weights = nullptr;                 // scratch [num_tokens, num_heads, kPageSize]
   const float* q = nullptr;                 // [num_tokens, num_heads, head_dim], tokens q_stride apart
   const std::int32_t* positions = nullptr;  // [num_tokens]
-  const float* keys = nullptr;              // one head's share of a page: kv_page.h
-  const float* values = nullptr;            // the same
-  const float* next_keys = nullptr;         // to be asked for meanwhile, or null
+  const std::byte* keys = nullptr;          // one head's share of a page: kv_page.h
+  const std::byte* values = nullptr;        // the same
+  const std::byte* next_keys = nullptr;     // to be asked for meanwhile, or null
+  KvCacheType type = KvCacheType::f32;
   std::size_t q_stride = 0;
   int first_position = 0;  // of the page
   int num_tokens = 0;

@@ -14,6 +14,7 @@ namespace {
 constexpr int kWidth = 4;
 using Vec = float __attribute__((vector_size(16)));
 using IntVec = std::int32_t __attribute__((vector_size(16)));
+using HalfVec = std::uint16_t __attribute__((vector_size(8)));
 using ByteVec = std::int8_t __attribute__((vector_size(4)));
 
 inline Vec load_i8(const std::int8_t* from) {
@@ -26,6 +27,20 @@ inline Vec load_i8(const std::int8_t* from) {
   ByteVec bytes;
   __builtin_memcpy(&bytes, from, sizeof bytes);
   return __builtin_convertvector(bytes, Vec);
+#endif
+}
+
+inline Vec load_bf16(const std::uint16_t* from) {
+#if defined(__SSE4_1__)
+  const __m128i halves = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+  return _mm_castsi128_ps(_mm_unpacklo_epi16(_mm_setzero_si128(), halves));
+#else
+  HalfVec halves;
+  __builtin_memcpy(&halves, from, sizeof halves);
+  const IntVec bits = __builtin_convertvector(halves, IntVec) << 16;
+  Vec value;
+  __builtin_memcpy(&value, &bits, sizeof value);
+  return value;
 #endif
 }
 

@@ -4,7 +4,6 @@
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/kv_page.h"
 #include "backend/cpu/matmul.h"
-#include "core/checked.h"
 
 namespace grok {
 namespace {
@@ -34,11 +33,6 @@ void rotate(float* head, const float* rotation, int head_dim) {
 // Tokens that one thread places in the cache: those of a group of keys, which share cache lines.
 constexpr int kTokensPerTask = kKeyGroup;
 
-// One kv head's share of a page.
-std::size_t head_offset(std::size_t page, int kv_head, int num_kv_heads, int head_dim) {
-  return (page * num_kv_heads + kv_head) * kv_head_elements(head_dim);
-}
-
 }  // namespace
 
 void CpuBackend::qkv(const Qkv& op) {
@@ -67,7 +61,7 @@ void CpuBackend::qkv(const Qkv& op) {
   extend_rotation(rotation_, num_positions, op.head_dim, op.rope_base);
 
   const auto place = [&](int token) {
-    const int position = batch.positions[token], position_in_page = position % kPageSize;
+    const int position = batch.positions[token];
     const float* rotation = &rotation_[std::size_t(position) * op.head_dim];
 
     float* q = op.q + std::size_t(token) * op.num_q_heads * op.head_dim;
@@ -79,12 +73,14 @@ void CpuBackend::qkv(const Qkv& op) {
     for (int head = 0; head < op.num_kv_heads; ++head) {
       float* const key = keys + token * kv_dim + std::size_t(head) * op.head_dim;
       const float* value = values + token * kv_dim + std::size_t(head) * op.head_dim;
-      const std::size_t to = head_offset(page, head, op.num_kv_heads, op.head_dim);
       rotate(key, rotation, op.head_dim);
-      float* cached_key = op.kv.keys + to + key_offset(position_in_page, op.head_dim);
-      for (int i = 0; i < op.head_dim; ++i) cached_key[std::size_t(i) * kKeyGroup] = key[i];
-      float* cached_value = op.kv.values + to + value_offset(position_in_page, op.head_dim);
-      std::fill(std::copy_n(value, op.head_dim, cached_value), cached_value + kv_width(op.head_dim), 0.0f);
+      write_kv(op.kv,
+               {.page = page,
+                .position_in_page = position % kPageSize,
+                .head = head,
+                .num_heads = op.num_kv_heads,
+                .head_dim = op.head_dim},
+               key, value);
     }
   };
   const int num_tasks = (batch.num_tokens + kTokensPerTask - 1) / kTokensPerTask;
@@ -93,22 +89,6 @@ void CpuBackend::qkv(const Qkv& op) {
     const int first = int(task) * kTokensPerTask;
     for (int token = first; token < std::min(first + kTokensPerTask, batch.num_tokens); ++token) place(token);
   });
-}
-
-std::uint64_t CpuBackend::kv_page_bytes(int num_kv_heads, int head_dim) const {
-  return checked_mul(std::uint64_t(num_kv_heads), kv_head_elements(head_dim) * sizeof(float));
-}
-
-void CpuBackend::read_kv(const ReadKv& op) {
-  for (int head = 0; head < op.num_kv_heads; ++head) {
-    const std::size_t from = head_offset(op.page, head, op.num_kv_heads, op.head_dim);
-    const float* key = op.kv.keys + from + key_offset(op.position_in_page, op.head_dim);
-    const float* value = op.kv.values + from + value_offset(op.position_in_page, op.head_dim);
-    for (int i = 0; i < op.head_dim; ++i) {
-      op.key[head * op.head_dim + i] = key[std::size_t(i) * kKeyGroup];
-      op.value[head * op.head_dim + i] = value[i];
-    }
-  }
 }
 
 }  // namespace grok

@@ -45,8 +45,8 @@ TEST("attention logits are capped by 30 tanh(x / 30) before the softmax") {
                                .weights = weights.data(),
                                .q = &q,
                                .positions = &position,
-                               .keys = keys.data(),
-                               .values = values.data(),
+                               .keys = std::as_bytes(std::span(keys)).data(),
+                               .values = std::as_bytes(std::span(values)).data(),
                                .q_stride = 1,
                                .num_tokens = 1,
                                .num_heads = 1,
@@ -102,9 +102,9 @@ TEST("rotation is half-split and exact up to position 8191") {
                     .num_tokens = num_tokens,
                     .num_sequences = 1,
                     .max_pages = num_pages};
-  const std::uint64_t cache_bytes = num_pages * backend->kv_page_bytes(num_heads, head_dim);
+  const std::uint64_t cache_bytes = num_pages * backend->kv_page_bytes(KvCacheType::f32, num_heads, head_dim);
   const BufferPtr keys = backend->allocate(cache_bytes), values = backend->allocate(cache_bytes);
-  const KvPages kv = {keys->as<float>(), values->as<float>()};
+  const KvPages kv = {keys->as<std::byte>(), values->as<std::byte>()};
   std::vector<float> q(input.size());
   backend->qkv({.q = q.data(),
                 .kv = kv,

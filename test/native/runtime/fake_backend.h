@@ -78,7 +78,7 @@ class FakeBackend final : public Backend {
   MatrixPtr load_matrix(const QuantizedView&) override { return std::make_unique<Matrix>(); }
   std::uint64_t matrix_bytes(const QuantizedView& stored) const override { return stored.weight.size_bytes(); }
   std::uint64_t table_bytes(const TensorView& f32) const override { return f32.size_bytes(); }
-  std::uint64_t kv_page_bytes(int num_kv_heads, int head_dim) const override {
+  std::uint64_t kv_page_bytes(KvCacheType, int num_kv_heads, int head_dim) const override {
     return std::uint64_t(kPageSize) * num_kv_heads * head_dim * sizeof(float);
   }
 
@@ -155,7 +155,7 @@ class FakeBackend final : public Backend {
 
   static float* place(const KvPages& kv, const Batch& batch, int row, int position) {
     const int page = batch.page_tables[batch.sequences[row] * batch.max_pages + position / kPageSize];
-    return kv.keys + (page * kPageSize + position % kPageSize) * 4;
+    return reinterpret_cast<float*>(kv.keys) + (page * kPageSize + position % kPageSize) * 4;
   }
 };
 
