@@ -36,6 +36,7 @@ inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
 void accumulate_amx_and_digits(const StripProduct& op) {
   constexpr int kChunkQuads = kChunkRows / kQuad;
   if (op.from_memory && op.num_tokens <= kPairedTokens) return accumulate_digits(op);
+  if (op.num_quads % kChunkQuads == 0) return accumulate_amx(op);
   StripProduct whole = op, rest = op;
   whole.num_quads = op.num_quads / kChunkQuads * kChunkQuads;
   rest.num_quads -= whole.num_quads;
@@ -48,10 +49,10 @@ void accumulate_amx_and_digits(const StripProduct& op) {
   if (rest.num_quads > 0) accumulate_digits(rest);
 }
 
-// 768 rows: 24 KiB of weights stay in L1 beside the activations that stream past.
+// 384 rows: 12 KiB of weights stay in L1 beside 18 KiB of a panel's activations. With 768 a core did a quarter less.
 constexpr ProductKernels kVnniProducts = {.activation_bytes = kNumDigits,
                                           .num_sums = kNumDigits,
-                                          .block_rows = 768,
+                                          .block_rows = 384,
                                           .exact_rows = kMaxGroupRows,
                                           .paired_tokens = kPairedTokens,
                                           .table_planes = 2,

@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 namespace grok {
 namespace {
 
 // The largest number whose upper byte, when the lower two are taken to the nearest, still fits a signed byte.
-constexpr int kLargest = 127 * 65536 + 127 * 256 + 127;
+constexpr int kLargest = 127 * 65536 + 127 * 256 + 126;  // and rounding leaves it below
 
 // Where the weight of one input of one column lies in its strip of a matrix with one scale group.
 std::size_t place_in_strip(int input, int column, int group_quads) {
@@ -34,25 +35,36 @@ PackedTable::PackedTable(const TensorView& f32, ThreadPool& pool)
     std::vector<float> rows(num_columns * d_model);
     f32.read(std::size_t(strip) * kStrip * d_model * sizeof(float), std::as_writable_bytes(std::span(rows)));
 
+    std::int8_t* weights[kNumPlanes];
+    for (int plane = 0; plane < kNumPlanes; ++plane) weights[plane] = planes_.weights(plane, strip, 0);
+
     for (int column = 0; column < num_columns; ++column) {
       const float* row = &rows[column * d_model];
+      std::int32_t sums[kNumPlanes] = {};
       float largest = 0;
-      for (std::size_t i = 0; i < d_model; ++i) largest = std::max(largest, std::abs(row[i]));
-      const float scale = largest / float(kLargest);
+      bool is_finite = true;
+      for (std::size_t i = 0; i < d_model; ++i) {
+        largest = std::max(largest, std::abs(row[i]));
+        is_finite &= std::isfinite(row[i]);
+      }
+      // One number that is none makes a row of them: a broken checkpoint shows.
+      const float scale = is_finite ? largest / float(kLargest) : std::numeric_limits<float>::quiet_NaN();
       for (int plane = 0; plane < kNumPlanes; ++plane)
         planes_.scales(plane, strip, 0)[column] = scale * float(1 << (8 * (kNumPlanes - 1 - plane)));
 
       const double inverse = scale > 0 ? 1 / double(scale) : 0;
-      for (std::size_t i = 0; i < d_model; ++i) {
-        int value = std::clamp(int(std::lrint(row[i] * inverse)), -kLargest, kLargest);
+      for (std::size_t i = 0; is_finite && i < d_model; ++i) {
+        const double exact = row[i] * inverse;
+        int value = int(exact < 0 ? exact - 0.5 : exact + 0.5);
         const std::size_t place = place_in_strip(int(i), column, planes_.group_quads());
         for (int plane = kNumPlanes - 1; plane >= 0; --plane) {
           const auto byte = std::int8_t(value);  // the lower eight bits, as a signed number
-          planes_.weights(plane, strip, 0)[place] = byte;
-          planes_.column_sums(plane, strip, 0)[column] += byte;
+          weights[plane][place] = byte;
+          sums[plane] += byte;
           value = (value - byte) >> 8;
         }
       }
+      for (int plane = 0; plane < kNumPlanes; ++plane) planes_.column_sums(plane, strip, 0)[column] = sums[plane];
     }
   });
 }

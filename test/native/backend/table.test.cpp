@@ -1,5 +1,7 @@
 #include "testing.h"
 
+#include <limits>
+
 #include "backend/backend.h"
 #include "backend/cpu/cpu.h"
 #include "support/made_up.h"
@@ -46,6 +48,26 @@ TEST("rows of the embedding are as close as float32, whatever the sizes") {
         CHECK_NEAR(found[token * d_model + i], 3 * made_up.values[token * d_model + i], 3 * largest * 0x1p-22);
     }
   }
+}
+
+TEST("a row with a number that is none gives none, and the others are as they were") {
+  MadeUpTable made_up(40, 64);
+  made_up.values[3 * 64 + 5] = std::numeric_limits<float>::quiet_NaN();
+  made_up.values[4 * 64 + 6] = std::numeric_limits<float>::infinity();
+  made_up.source = Bytes(made_up.values);
+  const auto backend = make_cpu_backend({.num_threads = 1});
+  const TablePtr table = backend->load_table(made_up.view());
+  const std::vector<std::int32_t> tokens = {2, 3, 4}, rows = {0};
+  const std::vector<float> x(64, 1.0f);
+  const Batch batch{.tokens = tokens.data(), .output_rows = rows.data(), .num_tokens = 3, .num_outputs = 1};
+  std::vector<float> found(3 * 64), logits(40);
+  backend->embed({.out = found.data(), .table = table.get(), .batch = &batch, .scale = 1});
+  backend->logits({.out = logits.data(), .x = x.data(), .table = table.get(), .batch = &batch, .scale = 1});
+  for (int i = 0; i < 64; ++i) {
+    CHECK(std::isfinite(found[i]));
+    CHECK(std::isnan(found[64 + i]) && std::isnan(found[128 + i]));
+  }
+  CHECK(std::isfinite(logits[2]) && std::isnan(logits[3]) && std::isnan(logits[4]));
 }
 
 TEST("the head multiplies by what the embedding holds, to 16 bits or better") {
