@@ -3,12 +3,17 @@
 #include <algorithm>
 #include <cstring>
 
-#include "backend/cpu/amx.h"
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/kv_page.h"
 #include "backend/cpu/packed_matrix.h"
 #include "backend/cpu/packed_table.h"
 #include "core/checked.h"
+#if defined(__x86_64__)
+#include "backend/cpu/amx.h"
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
 
 namespace grok {
 
@@ -21,6 +26,8 @@ std::vector<const Kernels*> usable_kernels() {
     usable.push_back(&kAvx512Kernels);
   }
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) usable.push_back(&kAvx2Kernels);
+#elif defined(__aarch64__)
+  if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) usable.push_back(&kNeonKernels);
 #endif
   usable.push_back(&kPortableKernels);
   return usable;

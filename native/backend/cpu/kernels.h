@@ -17,7 +17,7 @@ inline constexpr int kPanelTokens = 16;
 // packed activations times weights are added up in 32-bit sums, and sums become float32. An activation is packed as
 //   f32     itself                                                                     (portable)
 //   s16     a 16-bit integer and a scale for the token                                 (AVX2)
-//   digits  three bytes of a 24-bit integer, each with a sum of its own, and a scale    (AVX-512, AMX)
+//   digits  three bytes of a 24-bit integer, each with a sum of its own, and a scale    (AVX-512, AMX, NEON)
 // Integer sums are exact, so they do not depend on how the work was cut up; floats are always added in the same order.
 
 // One token's activations of one scale group.
@@ -113,6 +113,8 @@ extern const Kernels kPortableKernels;
 extern const Kernels kAmxKernels;
 extern const Kernels kAvx512Kernels;
 extern const Kernels kAvx2Kernels;
+#elif defined(__aarch64__)
+extern const Kernels kNeonKernels;  // with the dot product
 #endif
 
 // Those that this CPU runs, best first.

@@ -4,16 +4,16 @@
 #include <chrono>
 #include <cstring>
 
-#if defined(__aarch64__)
-#include <asm/hwcap.h>
-#include <sys/auxv.h>
-#endif
-
-#include "backend/cpu/amx.h"
 #include "backend/cpu/host_memory.h"
 #include "backend/cpu/probe_kernels.h"
 #include "core/error.h"
 #include "core/thread_pool.h"
+#if defined(__x86_64__)
+#include "backend/cpu/amx.h"
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
 
 namespace grok {
 namespace {

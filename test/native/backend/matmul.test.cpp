@@ -1,9 +1,11 @@
 #include "testing.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "backend/backend.h"
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/kernels.h"
 #include "support/made_up.h"
 
 using namespace grok;
@@ -23,8 +25,32 @@ std::vector<float> product(Backend& backend, const Matrix& matrix, const std::ve
 
 }  // namespace
 
-TEST("refuses an instruction set that it does not have, and names those it has") {
-  CHECK_ERROR(make_cpu_backend({.num_threads = 1, .isa = "mmx"}), ErrorCode::invalid_argument, "portable");
+TEST("refuses an instruction set that it or this CPU does not have, and names those it has") {
+  const auto isas = cpu_isas();
+  for (const std::string isa : {"mmx", "amx", "avx512", "avx2", "neon"}) {
+    if (std::find(isas.begin(), isas.end(), isa) != isas.end()) continue;
+    CHECK_ERROR(make_cpu_backend({.num_threads = 1, .isa = isa}), ErrorCode::invalid_argument, "portable");
+  }
+}
+
+TEST("a whole number that an activation can hold comes through a product unchanged") {
+  for (const Kernels* kernels : usable_kernels()) {
+    // Such that the scale is 1, and where one byte carries to the next.
+    const int largest = kernels->product.largest > 0 ? int(kernels->product.largest) : 1 << 23;
+    std::vector<float> x = {float(largest), 0};
+    for (const int magnitude : {0x80, 0x8000, 0x8080, 0x7f80, 0x7f7f80, largest})
+      for (const int whole : {magnitude - 1, magnitude, magnitude + 1})
+        if (whole <= largest) x.insert(x.end(), {float(whole), float(-whole)});
+    const std::uint64_t width = x.size();
+    MadeUpMatrix identity(1, width, width, 1, 1);
+    for (std::uint64_t i = 0; i < width * width; ++i) identity.weights[i] = i % (width + 1) == 0;
+    std::fill(identity.scales.begin(), identity.scales.end(), f32_to_bf16(1.0f));
+    const Bytes weights(identity.weights), scales(identity.scales);
+    const QuantizedView view{{DType::i8, {width, width}, &weights, 0}, {DType::bf16, {1, width}, &scales, 0}};
+
+    const auto backend = make_cpu_backend({.num_threads = 1, .isa = kernels->isa});
+    CHECK(product(*backend, *backend->load_matrix(view), x, 1, int(width)) == x);
+  }
 }
 
 TEST("multiplies matrices of odd sizes and any number of scale groups, on every instruction set") {

@@ -1,0 +1,31 @@
+#if defined(__aarch64__)
+
+#include "backend/cpu/kernels.h"
+
+#include <arm_neon.h>
+
+#include "backend/backend.h"
+#include "backend/cpu/packed_matrix.h"
+
+namespace grok {
+namespace {
+
+constexpr int kWidth = 4;
+using Vec = float32x4_t;
+using IntVec = int32x4_t;
+
+inline Vec fma(Vec a, Vec b, Vec c) { return vfmaq_f32(c, a, b); }
+
+#include "backend/cpu/kernels.inc"
+#include "backend/cpu/product_signed_digits.inc"
+// Builds on the one above.
+#include "backend/cpu/attention_kernels.inc"
+
+}  // namespace
+
+const Kernels kNeonKernels = {"neon",  kSignedDigitProducts, page_attention, dot, largest_magnitude,
+                              highest, sum_of_exp,           gated_gelu};
+
+}  // namespace grok
+
+#endif
