@@ -73,6 +73,7 @@ class TimedBackend final : public Backend {
   MatrixPtr load_matrix(const QuantizedView& stored) override { return inner_.load_matrix(stored); }
   std::uint64_t matrix_bytes(const QuantizedView& stored) const override { return inner_.matrix_bytes(stored); }
   std::uint64_t table_bytes(const TensorView& f32) const override { return inner_.table_bytes(f32); }
+  std::uint64_t head_bytes(const TensorView& f32) const override { return inner_.head_bytes(f32); }
   std::uint64_t kv_page_bytes(KvCacheType type, int num_kv_heads, int head_dim) const override {
     return inner_.kv_page_bytes(type, num_kv_heads, head_dim);
   }
@@ -152,7 +153,7 @@ WeightBytes weight_bytes_of(const TensorSource& source, const GrokConfig& config
     const StoredParameter* stored = source.find(name);
     if (!stored) throw Error(ErrorCode::internal, "no parameter " + name);
     return double(stored->scales ? backend.matrix_bytes({stored->weight, *stored->scales})
-                                 : backend.table_bytes(stored->weight));
+                                 : backend.head_bytes(stored->weight));
   };
   const std::string layer = "transformer/decoder_layer_0/", attention = layer + "multi_head_attention/";
   return {

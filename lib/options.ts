@@ -20,7 +20,7 @@ export interface LoadOptions {
   contextSize?: number | undefined;
   /** Generations that run at once, 1 to 1024; more wait their turn. Default: 4. */
   maxSequences?: number | undefined;
-  /** Prompt tokens that one step takes at most, 1 to 65536. Default: 256. */
+  /** Prompt tokens that one step takes at most, 1 to 65536. Default: 512. */
   prefillChunk?: number | undefined;
   /**
    * How keys and values of earlier tokens are held. `'bf16'` takes half the memory of `'f32'` and `'int8'` about a

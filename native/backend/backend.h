@@ -263,6 +263,8 @@ class Backend {
   // Bytes that load_matrix and load_table will keep, for planning before anything is loaded. Shapes only: reads nothing.
   virtual std::uint64_t matrix_bytes(const QuantizedView& stored) const = 0;
   virtual std::uint64_t table_bytes(const TensorView& f32) const = 0;
+  // Of the table, what `logits` reads.
+  virtual std::uint64_t head_bytes(const TensorView& f32) const { return table_bytes(f32); }
 
   // Bytes that the keys of one page take in one layer, and the values as much again.
   virtual std::uint64_t kv_page_bytes(KvCacheType type, int num_kv_heads, int head_dim) const = 0;

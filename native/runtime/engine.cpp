@@ -65,7 +65,7 @@ Inspection inspection_of(const Checkpoint& checkpoint, const Limits& limits, Bac
     const std::uint64_t size = num_elements(parameter.weight.shape);
     inspection.num_parameters += size;
     inspection.num_active_parameters += share_of_a_token(size);
-    inspection.weight_bytes_per_token += share_of_a_token(bound[index].resident_bytes);
+    inspection.weight_bytes_per_token += share_of_a_token(bound[index].step_bytes);
   }
   const std::uint64_t available = options.memory_limit ? options.memory_limit : available_memory();
   inspection.memory = plan_memory(config, limits, bound, page_bytes(backend, config, limits.kv_cache_type), available);

@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kDefaultSequences = 4;
 constexpr int kMostSequences = 1024;
-constexpr int kDefaultPrefillChunk = 256;  // enough rows for a weight to be reused from the CPU's caches
+constexpr int kDefaultPrefillChunk = 512;  // enough rows for a weight to be used many times once it was read
 constexpr int kMostPrefillChunk = 1 << 16;
 
 // Grok-1's logits are half a megabyte a row. A chunk of a prompt whose every row is wanted shrinks to fit in this.

@@ -27,12 +27,14 @@ inline Vec load_bf16(const std::uint16_t* from) {
 inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 
 #include "backend/cpu/kernels.inc"
+#include "backend/cpu/product_s16.inc"
 // Builds on the one above.
 #include "backend/cpu/attention_kernels.inc"
 
 }  // namespace
 
-const Kernels kAvx2Kernels = {"avx2", strip_product, page_attention, dot, gated_gelu};
+const Kernels kAvx2Kernels = {"avx2",  kS16Products, page_attention, dot, largest_magnitude,
+                              highest, sum_of_exp,   gated_gelu};
 
 }  // namespace grok
 

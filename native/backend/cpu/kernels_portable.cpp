@@ -47,11 +47,13 @@ inline Vec load_bf16(const std::uint16_t* from) {
 inline Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
 
 #include "backend/cpu/kernels.inc"
+#include "backend/cpu/product_f32.inc"
 // Builds on the one above.
 #include "backend/cpu/attention_kernels.inc"
 
 }  // namespace
 
-const Kernels kPortableKernels = {"portable", strip_product, page_attention, dot, gated_gelu};
+const Kernels kPortableKernels = {"portable",        kF32Products, page_attention, dot,
+                                  largest_magnitude, highest,      sum_of_exp,     gated_gelu};
 
 }  // namespace grok

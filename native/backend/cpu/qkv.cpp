@@ -45,10 +45,16 @@ void CpuBackend::qkv(const Qkv& op) {
   float* const keys = scratch_.floats(batch.num_tokens * kv_dim);    // [num_tokens, num_kv_heads, head_dim]
   float* const values = scratch_.floats(batch.num_tokens * kv_dim);  // [num_tokens, num_kv_heads, head_dim]
 
-  const Panels x = pack_rows(op.x, batch.num_tokens, w_q.d_in, scratch_, pool_);
+  // One packing serves the three, unless a checkpoint gave them different scale groups.
+  const auto pack_for = [&](const PackedMatrix& w) {
+    return Panels(op.x, batch.num_tokens, w.d_in, w.num_groups, kernels_, scratch_, pool_);
+  };
+  const Panels x = pack_for(w_q);
+  const Panels x_k = w_k.num_groups == w_q.num_groups ? x : pack_for(w_k);
+  const Panels x_v = w_v.num_groups == w_q.num_groups ? x : pack_for(w_v);
   const Product products[] = {{.matrix = &w_q, .x = &x, .out = op.q},
-                              {.matrix = &w_k, .x = &x, .out = keys},
-                              {.matrix = &w_v, .x = &x, .out = values}};
+                              {.matrix = &w_k, .x = &x_k, .out = keys},
+                              {.matrix = &w_v, .x = &x_v, .out = values}};
   multiply(products, kernels_, pool_);
 
   const int num_positions = 1 + *std::max_element(batch.positions, batch.positions + batch.num_tokens);

@@ -48,8 +48,8 @@ TEST("by default four sequences share Grok-1's context, and the logits of a step
   const Limits limits = with([](EngineOptions&) {});
   CHECK_EQ(limits.context_length, 8192);
   CHECK_EQ(limits.max_sequences, 4);
-  CHECK_EQ(limits.prefill_chunk, 256);
-  CHECK_EQ(limits.max_tokens, 260);
+  CHECK_EQ(limits.prefill_chunk, 512);
+  CHECK_EQ(limits.max_tokens, 516);
   CHECK_EQ(limits.max_outputs, 64);  // 64 rows * 131072 values * 4 bytes
 }
 
