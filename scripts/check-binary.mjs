@@ -89,7 +89,7 @@ if (binaries.length === 0) problems.push('prebuilds/ has no .node file: npm run 
 binaries.forEach(checkBinary);
 checkKernels(
   readdirSync('build/CMakeFiles', { recursive: true })
-    .filter((file) => /_(avx2|avx512|neon)\.cpp\.o$/.test(file))
+    .filter((file) => /_(avx2|avx512|amx|neon)\.cpp\.o$/.test(file))
     .map((file) => join('build/CMakeFiles', file)),
 );
 checkTarball();

@@ -31,11 +31,11 @@ Gates gates_of(const std::string& isa) {
   return {.layers = 1e-5, .logits = 1e-4};                     // 24-bit activations, and a head of 16 bits: 2.5e-5
 }
 
-// With a cache of fewer bits: 1.4 times the worst of all prompts (7.0e-3 and 1.4e-2, both of ref-order, whose 12 layers add
+// With a cache of fewer bits: 1.4 times the worst of all prompts (7.0e-3 and 1.7e-2, both of ref-order, whose 12 layers add
 // up 24 roundings). A scale of another position costs 0.1 to 0.3. Truncating for rounding does not show here: the test of
 // backend/attention holds the rounding itself.
 constexpr double kBf16Tolerance = 1e-2;
-constexpr double kInt8Tolerance = 2e-2;
+constexpr double kInt8Tolerance = 2.5e-2;
 // A choice between experts or tokens may differ where float64 itself sees them closer than this.
 constexpr float kTie = 1e-3f;
 
