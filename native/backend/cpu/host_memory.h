@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "backend/backend.h"
+#include "backend/cpu/numa.h"
 
 namespace grok {
 
@@ -31,6 +32,7 @@ class HostMemory final : public Buffer {
     if (before > 0) munmap(mapped, before);
     if (before < slack) munmap(data_ + used, slack - before);
     madvise(data_, used, MADV_HUGEPAGE);  // only advice
+    interleave_over_nodes(data_, used);
   }
   ~HostMemory() override {
     if (data_) munmap(data_, size_bytes_);
