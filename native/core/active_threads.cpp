@@ -36,6 +36,8 @@ void ActiveThreads::decide(double cores) {
     best_ = num_threads_;
     best_cores_ = cores;
     --active_;
+  } else {
+    settled_before_ = num_threads_;
   }
 }
 

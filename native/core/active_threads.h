@@ -22,7 +22,7 @@ class ActiveThreads {
   void settle();
 
   static constexpr double kWindow = 0.02;    // seconds of loops between decisions
-  static constexpr double kFirstWait = 0.5;  // seconds of loops until all are tried again
+  static constexpr double kFirstWait = 0.1;  // seconds of loops until all are tried again
   static constexpr double kLongestWait = 4;
 
   const int num_threads_;
