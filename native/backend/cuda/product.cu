@@ -1,0 +1,229 @@
+#include "backend/cuda/product.h"
+
+#include <algorithm>
+
+#include "backend/cuda/device.h"
+
+namespace grok {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kWarps = kThreads / kWarpSize;
+constexpr int kBlocksPerMultiprocessor = 2;  // one streams while the other stages
+constexpr int kMmaTokens = 8;  // columns of the right operand of mma m16n8k32
+// Tiles that a warp asks for before it uses the first: 16 warps on a multiprocessor then have 64 KiB on their way, where
+// 3.2 TB/s at 0.8 microseconds need 20.
+constexpr int kAhead = 8;
+
+struct StreamedMatrix {
+  const std::int8_t* tiles;  // [num_experts, num_tiles, column_tiles, kTileBytes]
+  const float* scales;       // [num_experts, num_groups, column_tiles * kTileColumns]
+  int column_tiles;
+  int first_column_tile;  // of the planes
+};
+
+struct Product {
+  StreamedMatrix matrices[kMaxMatrices];
+  int num_matrices;
+  int column_tiles;  // of all matrices
+  InputLayout layout;
+  DigitRows x;
+  JobList jobs;
+  float* sums;  // [num_slices, num_positions, column_tiles * kTileColumns]
+};
+
+// Activations of one (job, slice), as the right operands of mma: lane l holds column l / 4, inputs 4 (l % 4) and 16 more.
+template <int kTokenTiles, int kDigits>
+struct Staged {
+  uint2 digits[kSliceTiles][kTokenTiles][kDigits][kWarpSize];
+  float scales[kTokenTiles * kMmaTokens];
+};
+
+template <int kTokenTiles, int kDigits>
+__device__ void stage(Staged<kTokenTiles, kDigits>& staged, const Product& op, const Job& job, int slice) {
+  constexpr int kWords = kTileRows / 4;  // of a tile's row
+  const int num_words = op.layout.tiles_of(slice) * kWords;
+  const std::size_t first_byte = std::size_t(op.layout.first_tile(slice)) * kTileRows;
+  for (int column = 0; column < kTokenTiles * kMmaTokens; ++column) {
+    const bool is_used = column < job.count;
+    const int position = job.first + column;
+    const int row = !is_used ? 0 : op.jobs.row_of_position ? op.jobs.row_of_position[position] : position;
+    for (int digit = 0; digit < kDigits; ++digit) {
+      const auto* words = reinterpret_cast<const unsigned*>(
+          op.x.digits + (std::size_t(digit) * op.x.num_rows + row) * op.layout.padded_rows() + first_byte);
+      for (int word = int(threadIdx.x); word < num_words; word += kThreads) {
+        const int tile = word / kWords, place = word % kWords;
+        uint2& operand = staged.digits[tile][column / kMmaTokens][digit][column % kMmaTokens * 4 + place % 4];
+        (place < 4 ? operand.x : operand.y) = is_used ? words[word] : 0;
+      }
+    }
+    if (threadIdx.x == 0)
+      staged.scales[column] = is_used ? op.x.scales[std::size_t(row) * op.layout.num_slices() + slice] : 0.0f;
+  }
+}
+
+// Where the tiles of one unit of work begin, and which columns they are.
+struct Unit {
+  const uint4* tiles;   // of this lane
+  const float* scales;  // [kTileColumns]
+  int first_column;     // of the planes
+};
+
+__device__ inline Unit unit_of(const Product& op, int expert, int slice, int column_tile) {
+  int index = 0;
+  while (index + 1 < op.num_matrices && column_tile >= op.matrices[index + 1].first_column_tile) ++index;
+  const StreamedMatrix& matrix = op.matrices[index];
+  const int own_tile = column_tile - matrix.first_column_tile;
+  const std::size_t tile =
+      (std::size_t(expert) * op.layout.num_tiles() + op.layout.first_tile(slice)) * matrix.column_tiles +
+      std::size_t(own_tile) * op.layout.tiles_of(slice);
+  const std::size_t group = std::size_t(expert) * op.layout.num_groups + op.layout.group_of(slice);
+  return {reinterpret_cast<const uint4*>(matrix.tiles + tile * kTileBytes) + threadIdx.x % kWarpSize,
+          matrix.scales + (group * matrix.column_tiles + own_tile) * kTileColumns, column_tile * kTileColumns};
+}
+
+__device__ inline void load(uint4 (&tiles)[kAhead], const Unit& unit, int first_tile, int num_tiles) {
+#pragma unroll
+  for (int i = 0; i < kAhead; ++i)
+    if (first_tile + i < num_tiles) tiles[i] = load_once(unit.tiles + std::size_t(first_tile + i) * kWarpSize);
+}
+
+// The work is cut into units, one for each (job, slice, 16 output columns), in the order in which the weights lie in
+// memory; each block takes an equal run of them, whatever expert it falls in. Units of one (job, slice) share the staged
+// activations; each warp takes every kWarps-th of them, and no sum leaves its warp.
+template <int kTokenTiles, int kDigits>
+__global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_product(Product op) {
+  auto& staged = *dynamic_shared<Staged<kTokenTiles, kDigits>>();
+  constexpr int kPositions = kTokenTiles * kMmaTokens;
+  const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
+  const int num_slices = op.layout.num_slices();
+  const int num_jobs = op.jobs.jobs ? *op.jobs.num_jobs : (op.jobs.num_positions + kPositions - 1) / kPositions;
+  const long long num_units = (long long)num_jobs * num_slices * op.column_tiles;
+  const long long last_unit = num_units * (blockIdx.x + 1) / gridDim.x;
+
+  for (long long unit = num_units * blockIdx.x / gridDim.x; unit < last_unit;) {
+    const int first_column_tile = int(unit % op.column_tiles);
+    const int slice = int(unit / op.column_tiles % num_slices);
+    const int job_index = int(unit / op.column_tiles / num_slices);
+    const long long units_left = last_unit - unit;
+    const int last_column_tile =
+        units_left < op.column_tiles - first_column_tile ? first_column_tile + int(units_left) : op.column_tiles;
+    const int first_position = job_index * kPositions;
+    const Job job = op.jobs.jobs ? op.jobs.jobs[job_index]
+                                 : Job{0, first_position, min(kPositions, op.jobs.num_positions - first_position)};
+    const int num_tiles = op.layout.tiles_of(slice);
+
+    // The first weights are on their way while the activations are staged.
+    uint4 tiles[kAhead];
+    int column_tile = first_column_tile + warp;
+    Unit current{};
+    if (column_tile < last_column_tile) {
+      current = unit_of(op, job.expert, slice, column_tile);
+      load(tiles, current, 0, num_tiles);
+    }
+    __syncthreads();  // all are done with the last activations
+    stage(staged, op, job, slice);
+    __syncthreads();
+
+    while (column_tile < last_column_tile) {
+      const int next_column_tile = column_tile + kWarps;
+      Unit next{};
+      if (next_column_tile < last_column_tile) next = unit_of(op, job.expert, slice, next_column_tile);
+
+      int sums[kTokenTiles][kDigits][4] = {};
+      for (int first_tile = 0; first_tile < num_tiles; first_tile += kAhead) {
+        uint4 coming[kAhead];
+        if (first_tile + kAhead < num_tiles)
+          load(coming, current, first_tile + kAhead, num_tiles);
+        else if (next_column_tile < last_column_tile)
+          load(coming, next, 0, num_tiles);
+#pragma unroll
+        for (int i = 0; i < kAhead; ++i) {
+          if (first_tile + i >= num_tiles) break;
+#pragma unroll
+          for (int token_tile = 0; token_tile < kTokenTiles; ++token_tile)
+#pragma unroll
+            for (int digit = 0; digit < kDigits; ++digit)
+              mma_s8(sums[token_tile][digit], tiles[i], staged.digits[first_tile + i][token_tile][digit][lane]);
+        }
+#pragma unroll
+        for (int i = 0; i < kAhead; ++i) tiles[i] = coming[i];
+      }
+
+      // Lane l holds outputs l / 4 and 8 more, of positions 2 (l % 4) and one more.
+#pragma unroll
+      for (int token_tile = 0; token_tile < kTokenTiles; ++token_tile)
+#pragma unroll
+        for (int r = 0; r < 4; ++r) {
+          const int column = lane / 4 + 8 * (r / 2), position = token_tile * kMmaTokens + 2 * (lane % 4) + r % 2;
+          if (position >= job.count) continue;
+          float sum = float(sums[token_tile][kDigits - 1][r]);
+#pragma unroll
+          for (int digit = kDigits - 2; digit >= 0; --digit) sum = sum * 256.0f + float(sums[token_tile][digit][r]);
+          const std::size_t plane_row = std::size_t(slice) * op.jobs.num_positions + job.first + position;
+          op.sums[plane_row * op.column_tiles * kTileColumns + current.first_column + column] =
+              sum * staged.scales[position] * current.scales[column];
+        }
+      current = next;
+      column_tile = next_column_tile;
+    }
+    unit += last_column_tile - first_column_tile;
+  }
+}
+
+template <int kTokenTiles, int kDigits>
+void launch_product(const Product& op, int num_blocks, Stream& stream) {
+  stream.launch(
+      "a product",
+      {.blocks = unsigned(num_blocks), .threads = kThreads, .shared_bytes = sizeof(Staged<kTokenTiles, kDigits>)},
+      stream_product<kTokenTiles, kDigits>, op);
+}
+
+}  // namespace
+
+int positions_per_pass(int most_of_an_expert) { return most_of_an_expert <= kMmaTokens ? kMmaTokens : 2 * kMmaTokens; }
+
+Products multiply(std::span<const CudaMatrix* const> matrices, const DigitRows& x, int num_digits, const JobList& jobs,
+                  int num_multiprocessors, DeviceScratch& scratch, Stream& stream) {
+  Product op{};
+  op.layout = matrices[0]->layout;
+  op.x = x;
+  op.jobs = jobs;
+  for (const CudaMatrix* matrix : matrices) {
+    op.matrices[op.num_matrices++] = {matrix->tiles(), matrix->scales(), matrix->column_tiles, op.column_tiles};
+    op.column_tiles += matrix->column_tiles;
+  }
+  const int num_slices = op.layout.num_slices(), width = op.column_tiles * kTileColumns;
+  op.sums = scratch.of<float>(std::size_t(num_slices) * jobs.num_positions * width);
+
+  const int num_blocks = kBlocksPerMultiprocessor * num_multiprocessors;
+  const bool is_narrow = jobs.positions_per_job == kMmaTokens;
+  if (num_digits == 2)
+    is_narrow ? launch_product<1, 2>(op, num_blocks, stream) : launch_product<2, 2>(op, num_blocks, stream);
+  else
+    is_narrow ? launch_product<1, 3>(op, num_blocks, stream) : launch_product<2, 3>(op, num_blocks, stream);
+
+  Products products;
+  for (std::size_t m = 0; m < matrices.size(); ++m)
+    products[m] = {.sums = op.sums + op.matrices[m].first_column_tile * kTileColumns,
+                   .num_slices = num_slices,
+                   .num_positions = jobs.num_positions,
+                   .width = width};
+  return products;
+}
+
+Products multiply(std::span<const CudaMatrix* const> matrices, const float* x, int num_rows, int num_digits,
+                  const JobList& jobs, int num_multiprocessors, DeviceScratch& scratch, Stream& stream) {
+  Products products;
+  for (std::size_t first = 0, last = 0; first < matrices.size(); first = last) {
+    const InputLayout& layout = matrices[first]->layout;
+    while (last < matrices.size() && matrices[last]->layout == layout) ++last;
+    const DigitRows rows = split_rows(x, num_rows, num_digits, layout, scratch, stream);
+    const Products alike =
+        multiply(matrices.subspan(first, last - first), rows, num_digits, jobs, num_multiprocessors, scratch, stream);
+    std::copy_n(alike.begin(), last - first, products.begin() + std::ptrdiff_t(first));
+  }
+  return products;
+}
+
+}  // namespace grok

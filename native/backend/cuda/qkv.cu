@@ -1,0 +1,103 @@
+#include <cmath>
+#include <cstring>
+
+#include "backend/cuda/cuda_backend.h"
+#include "backend/cuda/product.h"
+
+namespace grok {
+namespace {
+
+constexpr int kThreads = 256;
+
+struct Finish {
+  float* q;  // [num_tokens, num_q_heads, head_dim]
+  KvPages kv;
+  Planes q_product, k_product, v_product;
+  Batch batch;
+  const float* rotation;  // [positions, head_dim / 2, 2]: cosine and sine
+  int num_q_heads, num_kv_heads, head_dim;
+};
+
+// One block a token, one thread a pair of values of a head: sums the planes, rotates, writes to q or to the cache.
+// Source of the rotation: xai-org/grok-1 model.py:RotaryEmbedding, rotate_half
+__global__ void __launch_bounds__(kThreads) finish_qkv(Finish op) {
+  const int token = int(blockIdx.x), half = op.head_dim / 2;
+  const int position = op.batch.positions[token];
+  const std::int32_t* pages = op.batch.page_tables + std::size_t(op.batch.sequences[token]) * op.batch.max_pages;
+  const std::size_t page = pages[position / kPageSize];
+  const float* rotation = op.rotation + std::size_t(position) * op.head_dim;
+
+  const int num_pairs = (op.num_q_heads + 2 * op.num_kv_heads) * half;
+  for (int pair = int(threadIdx.x); pair < num_pairs; pair += kThreads) {
+    int head = pair / half;
+    const int i = pair % half;
+    const int matrix = head < op.num_q_heads ? 0 : head < op.num_q_heads + op.num_kv_heads ? 1 : 2;
+    if (matrix > 0) head -= op.num_q_heads + (matrix - 1) * op.num_kv_heads;
+
+    const Planes& planes = matrix == 0 ? op.q_product : matrix == 1 ? op.k_product : op.v_product;
+    const int column = head * op.head_dim + i;
+    float a = planes.at(token, column), b = planes.at(token, column + half);
+    if (matrix < 2) {
+      const float cosine = rotation[2 * i], sine = rotation[2 * i + 1];
+      const float rotated = a * cosine - b * sine;
+      b = b * cosine + a * sine;
+      a = rotated;
+    }
+    float* const to = matrix == 0
+                          ? op.q + (std::size_t(token) * op.num_q_heads + head) * op.head_dim
+                          : (matrix == 1 ? op.kv.keys : op.kv.values) +
+                                ((page * op.num_kv_heads + head) * kPageSize + position % kPageSize) * op.head_dim;
+    to[i] = a;
+    to[i + half] = b;
+  }
+}
+
+}  // namespace
+
+// Cosines and sines of the positions so far, on the device. The angles are double: in float32, as the reference has them,
+// they are off by up to 1e-3 at position 8191.
+const float* CudaBackend::rotation(int num_positions, int head_dim, float rope_base) {
+  if (std::size_t(num_positions) * head_dim > rotation_.size()) {
+    constexpr int kAtOnce = 1024;  // so that not every step of a long text waits for a copy
+    num_positions = (num_positions + kAtOnce - 1) / kAtOnce * kAtOnce;
+    for (int position = int(rotation_.size()) / head_dim; position < num_positions; ++position)
+      for (int i = 0; i < head_dim / 2; ++i) {
+        const double angle = position * std::pow(double(rope_base), -2.0 * i / head_dim);
+        rotation_.push_back(float(std::cos(angle)));
+        rotation_.push_back(float(std::sin(angle)));
+      }
+    const std::size_t size_bytes = rotation_.size() * sizeof(float);
+    stream_.synchronize();  // whoever reads the last one
+    device_rotation_ = std::make_unique<DeviceMemory>(size_bytes);
+    std::byte* const pinned = pinned_.of(size_bytes);
+    std::memcpy(pinned, rotation_.data(), size_bytes);
+    stream_.copy_to_device(device_rotation_->data(), pinned, size_bytes);
+    stream_.synchronize();
+  }
+  return device_rotation_->as<float>();
+}
+
+void CudaBackend::qkv(const Qkv& op) {
+  const Batch& batch = *op.batch;
+  const auto& w_q = static_cast<const CudaMatrix&>(*op.w_q);
+  const auto& w_k = static_cast<const CudaMatrix&>(*op.w_k);
+  const auto& w_v = static_cast<const CudaMatrix&>(*op.w_v);
+  const float* const cosines_and_sines = rotation(num_positions_, op.head_dim, op.rope_base);
+  scratch_.clear();
+  const CudaMatrix* const matrices[] = {&w_q, &w_k, &w_v};
+  const Products products = multiply(matrices, op.x, batch.num_tokens, options_.num_digits,
+                                     all_positions(batch.num_tokens), traits_.num_multiprocessors, scratch_, stream_);
+  stream_.launch("qkv", {.blocks = unsigned(batch.num_tokens), .threads = kThreads}, finish_qkv,
+                 Finish{.q = op.q,
+                        .kv = op.kv,
+                        .q_product = products[0],
+                        .k_product = products[1],
+                        .v_product = products[2],
+                        .batch = batch,
+                        .rotation = cosines_and_sines,
+                        .num_q_heads = op.num_q_heads,
+                        .num_kv_heads = op.num_kv_heads,
+                        .head_dim = op.head_dim});
+}
+
+}  // namespace grok

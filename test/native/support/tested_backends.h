@@ -1,0 +1,43 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#if defined(GROK_TEST_CUDA)
+#include "backend/cuda/cuda.h"
+#else
+#include "backend/cpu/cpu.h"
+#endif
+
+// The backends that a test of the contract runs on: a program of its own for each device.
+namespace grok::testing {
+
+struct TestedBackend {
+  std::string name;
+  std::function<std::unique_ptr<Backend>()> make;
+  // Distance of a whole network to the float64 result. xAI's code in float32 stays below 1e-6; the smallest mistake in the
+  // goldens' table that these networks can show (erf for tanh GELU) costs 9e-5.
+  double tolerance = 1e-5;
+  // A choice between experts or tokens may differ where float64 itself sees them closer than this.
+  float tie = 1e-3f;
+};
+
+inline std::vector<TestedBackend> tested_backends() {
+  std::vector<TestedBackend> tested;
+#if defined(GROK_TEST_CUDA)
+  tested.push_back({"cuda, 3 digits", [] { return make_cuda_backend({.num_digits = 3}); }});
+  tested.push_back({.name = "cuda, 2 digits",
+                    .make = [] { return make_cuda_backend({.num_digits = 2}); },
+                    .tolerance = 1e-2,
+                    .tie = 0.05f});
+#else
+  for (const std::string& isa : cpu_isas())
+    tested.push_back({isa, [isa] { return make_cpu_backend({.num_threads = 2, .isa = isa}); }});
+#endif
+  return tested;
+}
+
+}  // namespace grok::testing
