@@ -13,19 +13,21 @@ struct Shared {
   double weights[kMaxExperts];
 };
 
-// One block a token; the softmax of a few experts by one thread.
+// One block a token, one warp an expert; the softmax of a few experts by one thread.
 // Summed in double: an expert taken for another changes far more than a rounding.
 __global__ void __launch_bounds__(kThreads) route_tokens(Route op) {
+  const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
   const std::size_t token = blockIdx.x;
   const float* x = op.x + token * op.d_model;
   Shared& shared = static_shared<Shared>();
-  for (int expert = 0; expert < op.num_experts; ++expert) {
+  for (int expert = warp; expert < op.num_experts; expert += kThreads / kWarpSize) {
     double sum = 0;
-    for (int i = int(threadIdx.x); i < op.d_model; i += kThreads)
+    for (int i = lane; i < op.d_model; i += kWarpSize)
       sum += double(x[i]) * op.router[std::size_t(i) * op.num_experts + expert];
-    sum = block_sum(sum);
-    if (threadIdx.x == 0) shared.logits[expert] = sum;
+    sum = warp_reduce(sum, [](double a, double b) { return a + b; });
+    if (lane == 0) shared.logits[expert] = sum;
   }
+  __syncthreads();
   if (threadIdx.x > 0) return;
 
   double highest = shared.logits[0], total = 0;

@@ -71,6 +71,7 @@ struct Thread {
 };
 
 struct Warp {
+  std::vector<Thread*> ready;
   unsigned returned = 0;  // lanes
   std::vector<Collective> collectives;
 };
@@ -89,7 +90,8 @@ struct Block {
 struct Machine {
   const std::function<void()>* body = nullptr;
   std::vector<std::unique_ptr<Block>> blocks;  // alive
-  std::vector<Thread*> ready;
+  std::vector<Warp*> ready;  // warps with threads that can go on
+  Warp* at = nullptr;        // the warp that is being run: until none of its threads can go on, which a cache likes
   Thread* running = nullptr;
   std::uint64_t spins = 0;  // yields since a thread last got anywhere
   std::string fault;
@@ -100,6 +102,11 @@ Machine* machine = nullptr;
 std::vector<std::unique_ptr<Thread>>& idle_threads() {
   static std::vector<std::unique_ptr<Thread>> idle;
   return idle;
+}
+
+bool is_same(const Where& a, const Where& b) {
+  return a.line() == b.line() &&
+         (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
 }
 
 std::string text_of(const Where& where) {
@@ -122,7 +129,35 @@ Thread& running() {
 
 Warp& warp_of(Thread& thread) { return thread.block->warps[thread.number / kWarpSize]; }
 
-void wake(Thread& thread) { machine->ready.push_back(&thread); }
+void wake(Thread& thread) {
+  Warp& warp = warp_of(thread);
+  if (warp.ready.empty() && &warp != machine->at) machine->ready.push_back(&warp);
+  warp.ready.push_back(&thread);
+}
+
+// At random, or the first.
+template <typename T>
+T take_one(std::vector<T>& from) {
+  const std::size_t pick = settings().seed ? random_number() % from.size() : 0;
+  const T taken = from[pick];
+  if (settings().seed) {
+    from[pick] = from.back();
+    from.pop_back();
+  } else {
+    from.erase(from.begin());
+  }
+  return taken;
+}
+
+// A thread that can go on, or none.
+Thread* next_thread() {
+  if (machine->at && machine->at->ready.empty()) machine->at = nullptr;
+  if (!machine->at) {
+    if (machine->ready.empty()) return nullptr;
+    machine->at = take_one(machine->ready);
+  }
+  return take_one(machine->at->ready);
+}
 
 void wait() {
   machine->spins = 0;
@@ -175,7 +210,7 @@ std::unique_ptr<Block> make_block(unsigned number, std::size_t dynamic_shared_by
     thread->uncommitted.clear();
     thread->groups.clear();
     thread->fiber.start(run_thread, thread.get());
-    machine->ready.push_back(thread.get());
+    wake(*thread);
     block->threads.push_back(std::move(thread));
   }
   return block;
@@ -238,16 +273,8 @@ void run(Extent grid, Extent block, std::size_t dynamic_shared_bytes, const std:
     while (next_block < num_blocks && here.blocks.size() < std::size_t(std::max(1, settings().resident_blocks)))
       here.blocks.push_back(make_block(unsigned(next_block++), dynamic_shared_bytes));
     if (here.blocks.empty()) return;
-    if (here.ready.empty()) throw Fault(what_they_wait_for());
-
-    const std::size_t pick = settings().seed ? random_number() % here.ready.size() : 0;
-    Thread* thread = here.ready[pick];
-    if (settings().seed) {
-      here.ready[pick] = here.ready.back();
-      here.ready.pop_back();
-    } else {
-      here.ready.erase(here.ready.begin());
-    }
+    Thread* thread = next_thread();
+    if (!thread) throw Fault(what_they_wait_for());
     here.running = thread;
     threadIdx = thread->index;
     blockIdx = thread->block->index;
@@ -256,6 +283,7 @@ void run(Extent grid, Extent block, std::size_t dynamic_shared_bytes, const std:
     if (!here.fault.empty()) throw Fault(here.fault);
 
     if (thread->returned && thread->block->num_alive == 0) {
+      here.at = nullptr;
       const auto done = std::find_if(here.blocks.begin(), here.blocks.end(),
                                      [&](const auto& alive) { return alive.get() == thread->block; });
       retire(**done);
@@ -277,7 +305,7 @@ void block_barrier(Where where) {
   Block& block = *thread.block;
   if (block.at_barrier.empty())
     block.barrier = where;
-  else if (block.barrier.line() != where.line() || std::strcmp(block.barrier.file_name(), where.file_name()) != 0)
+  else if (!is_same(block.barrier, where))
     report("threads of one block wait at different barriers: " + text_of(block.barrier) + " and " + text_of(where));
   block.at_barrier.push_back(&thread);
   if (block.at_barrier.size() == block.num_alive) open_barrier(block);
@@ -296,7 +324,10 @@ void* static_shared(const void* identity, std::size_t size_bytes) {
 void yield() {
   running();
   if (++machine->spins > kMostSpins) report("the thread spins, and nothing that could end it happens");
-  wake(*machine->running);
+  Warp& warp = warp_of(*machine->running);
+  warp.ready.push_back(machine->running);
+  machine->ready.push_back(&warp);
+  machine->at = nullptr;  // it is another warp's turn
   Fiber::leave();
 }
 
@@ -314,8 +345,7 @@ void warp_collective(unsigned mask, const char* what, Where where, void* argumen
     report(std::string(what) + " at " + text_of(where) + ": the mask names lanes that have returned or never were");
 
   auto found = std::find_if(warp.collectives.begin(), warp.collectives.end(), [&](const Collective& other) {
-    return other.mask == mask && std::strcmp(other.what, what) == 0 && other.where.line() == where.line() &&
-           std::strcmp(other.where.file_name(), where.file_name()) == 0 && !(other.arrived & bit);
+    return other.mask == mask && other.what == what && is_same(other.where, where) && !(other.arrived & bit);
   });
   if (found == warp.collectives.end()) {
     warp.collectives.push_back({.mask = mask, .what = what, .where = where});

@@ -1,6 +1,6 @@
 #include "testing.h"
 
-#include <emulator/emulator.h>
+
 
 #include "backend/cuda/cuda.h"
 #include "support/made_up.h"
