@@ -67,10 +67,9 @@ __global__ void __launch_bounds__(kThreads) attend_split(Splits split) {
     const int num_keys = min(kPageSize, last_position - start);
     const std::size_t page =
         (std::size_t(pages[start / kPageSize]) * op.num_kv_heads + kv_head) * kPageSize * op.head_dim;
-    __syncthreads();  // all are done with the last page
     for (int i = int(threadIdx.x); i < num_keys * op.head_dim; i += kThreads)
       keys[i / op.head_dim * key_stride + i % op.head_dim] = op.kv.keys[page + i];
-    __syncthreads();
+    __syncthreads();  // the keys are there, and the last page's weights have been used
 
     for (int i = int(threadIdx.x); i < kHeads * kPageSize; i += kThreads) {
       const int head = i / kPageSize, position = i % kPageSize;
@@ -82,7 +81,7 @@ __global__ void __launch_bounds__(kThreads) attend_split(Splits split) {
       }
       shared.weights[head][position] = weight;
     }
-    __syncthreads();
+    __syncthreads();  // the weights are there, and the keys have been used
 
     if (threadIdx.x < kHeads)
       for (int position = 0; position < num_keys; ++position)

@@ -10,7 +10,7 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / kWarpSize;
 constexpr int kBlocksPerMultiprocessor = 2;  // one streams while the other stages
-constexpr int kMmaTokens = 8;  // columns of the right operand of mma m16n8k32
+constexpr int kMmaTokens = 8;                // columns of the right operand of mma m16n8k32
 // Tiles that a warp asks for before it uses the first: 16 warps on a multiprocessor then have 64 KiB on their way, where
 // 3.2 TB/s at 0.8 microseconds need 20.
 constexpr int kAhead = 8;

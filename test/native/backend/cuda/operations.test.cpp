@@ -23,7 +23,8 @@ constexpr double kTolerance = 2e-6;
 
 TablePtr table_of(Backend& backend, const std::vector<float>& rows, int vocab_size) {
   const Bytes source(rows);
-  return backend.load_table({DType::f32, {std::uint64_t(vocab_size), rows.size() / std::size_t(vocab_size)}, &source, 0});
+  return backend.load_table(
+      {DType::f32, {std::uint64_t(vocab_size), rows.size() / std::size_t(vocab_size)}, &source, 0});
 }
 
 std::vector<std::int32_t> random_ints(std::size_t size, int below, unsigned seed) {
@@ -210,13 +211,13 @@ TEST("attends over pages, splits and heads as the CPU does, with logits far past
     MadeUpBatch made_up({0, 63, 64, 255, 256, 257, 511, 575}, num_sequences, pages_each, 10);
     const std::size_t num_tokens = made_up.positions.size();
     const std::size_t cache_size = std::size_t(num_sequences) * pages_each * kPageSize * heads.kv * heads.head_dim;
-    const auto q = random_floats(num_tokens * heads.q * heads.head_dim, 1, 5),
-               keys = random_floats(cache_size, 2, 4), values = random_floats(cache_size, 3);
+    const auto q = random_floats(num_tokens * heads.q * heads.head_dim, 1, 5), keys = random_floats(cache_size, 2, 4),
+               values = random_floats(cache_size, 3);
     std::vector<float> out[2];
     for (const bool is_cuda : {false, true}) {
       const auto backend = is_cuda ? cuda() : cpu();
-      const BufferPtr q_ = on_device(*backend, q), keys_ = on_device(*backend, keys), values_ = on_device(*backend, values),
-                      out_ = unwritten(*backend, q.size());
+      const BufferPtr q_ = on_device(*backend, q), keys_ = on_device(*backend, keys),
+                      values_ = on_device(*backend, values), out_ = unwritten(*backend, q.size());
       const Batch batch = backend->stage(made_up.batch);
       backend->attention({.out = out_->as<float>(),
                           .q = q_->as<float>(),
@@ -272,8 +273,9 @@ TEST("mixes experts whatever the routing: spread, all tokens to one, some expert
     std::uint64_t d_model, d_ff, groups_of_down;
     bool all_to_two;
   };
-  for (const Case shape : {Case{1, 8, 2, 64, 256, 8, false}, Case{7, 8, 2, 48, 96, 8, false}, Case{21, 3, 2, 40, 72, 1, true},
-                           Case{9, 5, 1, 33, 2100, 2, false}, Case{2, 2, 2, 2100, 40, 1, false}}) {
+  for (const Case shape :
+       {Case{1, 8, 2, 64, 256, 8, false}, Case{7, 8, 2, 48, 96, 8, false}, Case{21, 3, 2, 40, 72, 1, true},
+        Case{9, 5, 1, 33, 2100, 2, false}, Case{2, 2, 2, 2100, 40, 1, false}}) {
     const std::size_t num_slots = std::size_t(shape.num_tokens) * shape.experts_per_token;
     const auto x = random_floats(shape.num_tokens * shape.d_model, 1);
     const auto gates = random_floats(num_slots, 2);
@@ -336,7 +338,8 @@ TEST("logits are those of the rows asked for, and the same bits alone and togeth
       made_up.batch.num_outputs = int(wanted.size());
       const Batch batch = backend->stage(made_up.batch);
       const BufferPtr out = unwritten(*backend, wanted.size() * vocab_size);
-      backend->logits({.out = out->as<float>(), .x = x_->as<float>(), .table = table.get(), .batch = &batch, .scale = 0.5f});
+      backend->logits(
+          {.out = out->as<float>(), .x = x_->as<float>(), .table = table.get(), .batch = &batch, .scale = 0.5f});
       return read_floats(*backend, *out);
     };
     found[is_cuda] = logits_of(outputs);
