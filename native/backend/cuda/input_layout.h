@@ -7,7 +7,7 @@ namespace grok {
 inline constexpr int kTileRows = 32;     // inputs of one matrix instruction (mma m16n8k32)
 inline constexpr int kTileColumns = 16;  // outputs of one
 inline constexpr int kTileBytes = kTileRows * kTileColumns;
-inline constexpr int kSliceTiles = 64;  // tiles along the input that are summed as integers: 2048 inputs
+inline constexpr int kSliceTiles = 32;  // tiles along the input that are summed as integers: 1024 inputs
 inline constexpr int kSliceRows = kSliceTiles * kTileRows;
 
 // How the inputs of a matrix are cut. Each scale group is padded to whole tiles and cut into slices. Within a slice a

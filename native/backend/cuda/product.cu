@@ -11,8 +11,8 @@ constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / kWarpSize;
 constexpr int kBlocksPerMultiprocessor = 2;  // one streams while the other stages
 constexpr int kMmaTokens = 8;                // columns of the right operand of mma m16n8k32
-// Tiles that a warp asks for before it uses the first: 16 warps on a multiprocessor then have 64 KiB on their way, where
-// 3.2 TB/s at 0.8 microseconds need 20.
+// Tiles of a warp on their way to shared memory: 16 warps on a multiprocessor then have 64 KiB of them, where 3.2 TB/s at
+// 0.8 microseconds need 20. Registers could not hold as many beside the sums.
 constexpr int kAhead = 8;
 
 struct StreamedMatrix {
@@ -32,15 +32,19 @@ struct Product {
   float* sums;  // [num_slices, num_positions, column_tiles * kTileColumns]
 };
 
-// Activations of one (job, slice), as the right operands of mma: lane l holds column l / 4, inputs 4 (l % 4) and 16 more.
+// What a block holds. A lane's weights are its own 16 bytes of each tile, which no other lane reads. Activations are those
+// of one (job, slice), as the right operands of mma: lane l holds column l / 4, inputs 4 (l % 4) and 16 more.
 template <int kTokenTiles, int kDigits>
-struct Staged {
+struct Shared {
+  uint4 weights[kWarps][kAhead][kWarpSize];
   uint2 digits[kSliceTiles][kTokenTiles][kDigits][kWarpSize];
   float scales[kTokenTiles * kMmaTokens];
 };
+// Of compute capability 8.6 and 8.9, which have least.
+constexpr std::size_t kMostSharedBytes = 99 * 1024;
 
 template <int kTokenTiles, int kDigits>
-__device__ void stage(Staged<kTokenTiles, kDigits>& staged, const Product& op, const Job& job, int slice) {
+__device__ void stage(Shared<kTokenTiles, kDigits>& shared, const Product& op, const Job& job, int slice) {
   constexpr int kWords = kTileRows / 4;  // of a tile's row
   const int num_words = op.layout.tiles_of(slice) * kWords;
   const std::size_t first_byte = std::size_t(op.layout.first_tile(slice)) * kTileRows;
@@ -53,20 +57,19 @@ __device__ void stage(Staged<kTokenTiles, kDigits>& staged, const Product& op, c
           op.x.digits + (std::size_t(digit) * op.x.num_rows + row) * op.layout.padded_rows() + first_byte);
       for (int word = int(threadIdx.x); word < num_words; word += kThreads) {
         const int tile = word / kWords, place = word % kWords;
-        uint2& operand = staged.digits[tile][column / kMmaTokens][digit][column % kMmaTokens * 4 + place % 4];
+        uint2& operand = shared.digits[tile][column / kMmaTokens][digit][column % kMmaTokens * 4 + place % 4];
         (place < 4 ? operand.x : operand.y) = is_used ? words[word] : 0;
       }
     }
     if (threadIdx.x == 0)
-      staged.scales[column] = is_used ? op.x.scales[std::size_t(row) * op.layout.num_slices() + slice] : 0.0f;
+      shared.scales[column] = is_used ? op.x.scales[std::size_t(row) * op.layout.num_slices() + slice] : 0.0f;
   }
 }
 
-// Where the tiles of one unit of work begin, and which columns they are.
+// Where one unit of work finds its weights.
 struct Unit {
-  const uint4* tiles;   // of this lane
+  const uint4* tiles;   // of this lane: every kWarpSize-th
   const float* scales;  // [kTileColumns]
-  int first_column;     // of the planes
 };
 
 __device__ inline Unit unit_of(const Product& op, int expert, int slice, int column_tile) {
@@ -79,21 +82,45 @@ __device__ inline Unit unit_of(const Product& op, int expert, int slice, int col
       std::size_t(own_tile) * op.layout.tiles_of(slice);
   const std::size_t group = std::size_t(expert) * op.layout.num_groups + op.layout.group_of(slice);
   return {reinterpret_cast<const uint4*>(matrix.tiles + tile * kTileBytes) + threadIdx.x % kWarpSize,
-          matrix.scales + (group * matrix.column_tiles + own_tile) * kTileColumns, column_tile * kTileColumns};
+          matrix.scales + (group * matrix.column_tiles + own_tile) * kTileColumns};
 }
 
-__device__ inline void load(uint4 (&tiles)[kAhead], const Unit& unit, int first_tile, int num_tiles) {
-#pragma unroll
-  for (int i = 0; i < kAhead; ++i)
-    if (first_tile + i < num_tiles) tiles[i] = load_once(unit.tiles + std::size_t(first_tile + i) * kWarpSize);
-}
+// The tiles of a warp's units, one after another, kAhead - 1 of them asked for and not yet used.
+struct TileStream {
+  const Product& op;
+  uint4 (*ring)[kWarpSize];  // [kAhead, kWarpSize]
+  int expert, slice, num_tiles;
+  int column_tile, last_column_tile;  // of the next to ask for
+  const uint4* from = nullptr;
+  int tile = 0, asked = 0, used = 0;
+
+  __device__ void ask() {
+    if (column_tile < last_column_tile) {
+      if (tile == 0) from = unit_of(op, expert, slice, column_tile).tiles;
+      copy_async_16(&ring[asked][threadIdx.x % kWarpSize], from + tile * kWarpSize);
+      asked = (asked + 1) % kAhead;
+      if (++tile == num_tiles) {
+        tile = 0;
+        column_tile += kWarps;
+      }
+    }
+    copy_async_commit();  // one group a tile, also where there is none: so the wait counts right
+  }
+  __device__ uint4 next() {
+    copy_async_wait<kAhead - 2>();
+    const uint4 weights = ring[used][threadIdx.x % kWarpSize];
+    used = (used + 1) % kAhead;
+    return weights;
+  }
+};
 
 // The work is cut into units, one for each (job, slice, 16 output columns), in the order in which the weights lie in
 // memory; each block takes an equal run of them, whatever expert it falls in. Units of one (job, slice) share the staged
 // activations; each warp takes every kWarps-th of them, and no sum leaves its warp.
+// Limited by memory: reads each weight of an expert once for a job.
 template <int kTokenTiles, int kDigits>
 __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_product(Product op) {
-  auto& staged = *dynamic_shared<Staged<kTokenTiles, kDigits>>();
+  auto& shared = *dynamic_shared<Shared<kTokenTiles, kDigits>>();
   constexpr int kPositions = kTokenTiles * kMmaTokens;
   const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
   const int num_slices = op.layout.num_slices();
@@ -114,43 +141,28 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_pro
     const int num_tiles = op.layout.tiles_of(slice);
 
     // The first weights are on their way while the activations are staged.
-    uint4 tiles[kAhead];
-    int column_tile = first_column_tile + warp;
-    Unit current{};
-    if (column_tile < last_column_tile) {
-      current = unit_of(op, job.expert, slice, column_tile);
-      load(tiles, current, 0, num_tiles);
-    }
+    TileStream tiles{op,        shared.weights[warp],     job.expert,      slice,
+                     num_tiles, first_column_tile + warp, last_column_tile};
+    for (int i = 0; i < kAhead - 1; ++i) tiles.ask();
     __syncthreads();  // all are done with the last activations
-    stage(staged, op, job, slice);
+    stage(shared, op, job, slice);
     __syncthreads();
 
-    while (column_tile < last_column_tile) {
-      const int next_column_tile = column_tile + kWarps;
-      Unit next{};
-      if (next_column_tile < last_column_tile) next = unit_of(op, job.expert, slice, next_column_tile);
-
+    for (int column_tile = first_column_tile + warp; column_tile < last_column_tile; column_tile += kWarps) {
       int sums[kTokenTiles][kDigits][4] = {};
-      for (int first_tile = 0; first_tile < num_tiles; first_tile += kAhead) {
-        uint4 coming[kAhead];
-        if (first_tile + kAhead < num_tiles)
-          load(coming, current, first_tile + kAhead, num_tiles);
-        else if (next_column_tile < last_column_tile)
-          load(coming, next, 0, num_tiles);
+#pragma unroll 4
+      for (int tile = 0; tile < num_tiles; ++tile) {
+        const uint4 weights = tiles.next();
 #pragma unroll
-        for (int i = 0; i < kAhead; ++i) {
-          if (first_tile + i >= num_tiles) break;
+        for (int token_tile = 0; token_tile < kTokenTiles; ++token_tile)
 #pragma unroll
-          for (int token_tile = 0; token_tile < kTokenTiles; ++token_tile)
-#pragma unroll
-            for (int digit = 0; digit < kDigits; ++digit)
-              mma_s8(sums[token_tile][digit], tiles[i], staged.digits[first_tile + i][token_tile][digit][lane]);
-        }
-#pragma unroll
-        for (int i = 0; i < kAhead; ++i) tiles[i] = coming[i];
+          for (int digit = 0; digit < kDigits; ++digit)
+            mma_s8(sums[token_tile][digit], weights, shared.digits[tile][token_tile][digit][lane]);
+        tiles.ask();
       }
 
       // Lane l holds outputs l / 4 and 8 more, of positions 2 (l % 4) and one more.
+      const float* const scales = unit_of(op, job.expert, slice, column_tile).scales;
 #pragma unroll
       for (int token_tile = 0; token_tile < kTokenTiles; ++token_tile)
 #pragma unroll
@@ -161,21 +173,21 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_pro
 #pragma unroll
           for (int digit = kDigits - 2; digit >= 0; --digit) sum = sum * 256.0f + float(sums[token_tile][digit][r]);
           const std::size_t plane_row = std::size_t(slice) * op.jobs.num_positions + job.first + position;
-          op.sums[plane_row * op.column_tiles * kTileColumns + current.first_column + column] =
-              sum * staged.scales[position] * current.scales[column];
+          op.sums[(plane_row * op.column_tiles + column_tile) * kTileColumns + column] =
+              sum * shared.scales[position] * scales[column];
         }
-      current = next;
-      column_tile = next_column_tile;
     }
+    copy_async_wait<0>();
     unit += last_column_tile - first_column_tile;
   }
 }
 
 template <int kTokenTiles, int kDigits>
 void launch_product(const Product& op, int num_blocks, Stream& stream) {
+  static_assert(sizeof(Shared<kTokenTiles, kDigits>) <= kMostSharedBytes);
   stream.launch(
       "a product",
-      {.blocks = unsigned(num_blocks), .threads = kThreads, .shared_bytes = sizeof(Staged<kTokenTiles, kDigits>)},
+      {.blocks = unsigned(num_blocks), .threads = kThreads, .shared_bytes = sizeof(Shared<kTokenTiles, kDigits>)},
       stream_product<kTokenTiles, kDigits>, op);
 }
 

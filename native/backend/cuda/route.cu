@@ -38,12 +38,13 @@ __global__ void __launch_bounds__(kThreads) route_tokens(Route op) {
     total += shared.weights[expert];
     op.logits[token * op.num_experts + expert] = float(shared.logits[expert]);
   }
+  const double share = 1.0 / total;
   for (int rank = 0; rank < op.experts_per_token; ++rank) {
     int best = 0;  // the first of equals: the lower id
     for (int expert = 1; expert < op.num_experts; ++expert)
       if (shared.weights[expert] > shared.weights[best]) best = expert;
     op.experts[token * op.experts_per_token + rank] = best;
-    op.gates[token * op.experts_per_token + rank] = float(shared.weights[best] / total);
+    op.gates[token * op.experts_per_token + rank] = float(shared.weights[best] * share);
     shared.weights[best] = -1;
   }
 }

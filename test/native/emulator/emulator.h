@@ -19,7 +19,7 @@ struct Settings {
   // The device that the runtime shows.
   int num_devices = 1;
   int compute_major = 9, compute_minor = 0;
-  int num_multiprocessors = 4;
+  int num_multiprocessors = 2;
   std::size_t memory_bytes = std::size_t(4) << 30;
 };
 

@@ -27,8 +27,8 @@ function(grok_mutant name source from to test)
 endfunction()
 
 grok_mutant(no_barrier_after_staging product.cu
-  "stage(staged, op, job, slice);\n    __syncthreads();"
-  "stage(staged, op, job, slice);" product)
+  "stage(shared, op, job, slice);\n    __syncthreads();"
+  "stage(shared, op, job, slice);" product)
 grok_mutant(no_barrier_before_staging product.cu
   "__syncthreads();  // all are done with the last activations"
   "" product)
@@ -38,6 +38,12 @@ grok_mutant(wrong_lane_of_activations product.cu
 grok_mutant(wrong_lane_of_sums product.cu
   "2 * (lane % 4) + r % 2"
   "lane % 4 + 4 * (r % 2)" product)
+grok_mutant(one_tile_too_few_waited_for product.cu
+  "copy_async_wait<kAhead - 2>()"
+  "copy_async_wait<kAhead - 1>()" product)
+grok_mutant(ring_overrun product.cu
+  "asked = (asked + 1) % kAhead;"
+  "asked = (asked + 1) % (kAhead - 2);" product)
 grok_mutant(scale_of_the_wrong_group product.cu
   "op.layout.group_of(slice);"
   "0;" product)
@@ -51,7 +57,7 @@ grok_mutant(split_starts_too_late attention.cu
   "index * kSplitPositions,"
   "index * (kSplitPositions + 1)," operations)
 grok_mutant(renormalised_gates route.cu
-  "shared.weights[best] / total)"
+  "shared.weights[best] * share)"
   "shared.weights[best])" operations)
 grok_mutant(ties_fall_out sample.cu
   "key >= lowest_key"
