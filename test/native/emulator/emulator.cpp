@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
 #include <map>
 #include <memory>
 #include <sstream>
@@ -41,6 +40,7 @@ struct Copy {
   void* to;
   const void* from;
   std::size_t size_bytes, zero_bytes;
+  int group;  // of its thread
   bool landed;
   void land() {
     if (landed) return;
@@ -66,8 +66,9 @@ struct Thread {
   uint3 index;
   unsigned number = 0;  // in the block
   bool returned = false;
-  std::vector<Copy> uncommitted;
-  std::deque<std::vector<Copy>> groups;
+  std::vector<Copy> copies;  // not waited for yet, from first_copy on
+  std::size_t first_copy = 0;
+  int num_groups = 0;  // committed
 };
 
 struct Warp {
@@ -90,8 +91,8 @@ struct Block {
 struct Machine {
   const std::function<void()>* body = nullptr;
   std::vector<std::unique_ptr<Block>> blocks;  // alive
-  std::vector<Warp*> ready;  // warps with threads that can go on
-  Warp* at = nullptr;        // the warp that is being run: until none of its threads can go on, which a cache likes
+  std::vector<Warp*> ready;                    // warps with threads that can go on
+  Warp* at = nullptr;  // the warp that is being run: until none of its threads can go on, which a cache likes
   Thread* running = nullptr;
   std::uint64_t spins = 0;  // yields since a thread last got anywhere
   std::string fault;
@@ -105,8 +106,7 @@ std::vector<std::unique_ptr<Thread>>& idle_threads() {
 }
 
 bool is_same(const Where& a, const Where& b) {
-  return a.line() == b.line() &&
-         (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
+  return a.line() == b.line() && (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
 }
 
 std::string text_of(const Where& where) {
@@ -173,7 +173,7 @@ void open_barrier(Block& block) {
 void run_thread(void* argument) {
   Thread& thread = *static_cast<Thread*>(argument);
   (*machine->body)();
-  if (!thread.uncommitted.empty() || !thread.groups.empty())
+  if (thread.first_copy < thread.copies.size())
     report("the thread returned with asynchronous copies that it never waited for");
   thread.returned = true;
   Warp& warp = warp_of(thread);
@@ -207,8 +207,9 @@ std::unique_ptr<Block> make_block(unsigned number, std::size_t dynamic_shared_by
     thread->index = {thread_number % blockDim.x, thread_number / blockDim.x % blockDim.y,
                      thread_number / blockDim.x / blockDim.y};
     thread->returned = false;
-    thread->uncommitted.clear();
-    thread->groups.clear();
+    thread->copies.clear();
+    thread->first_copy = 0;
+    thread->num_groups = 0;
     thread->fiber.start(run_thread, thread.get());
     wake(*thread);
     block->threads.push_back(std::move(thread));
@@ -364,22 +365,22 @@ void warp_collective(unsigned mask, const char* what, Where where, void* argumen
 }
 
 void copy_async(void* to, const void* from, std::size_t size_bytes, std::size_t zero_bytes) {
-  Copy copy{to, from, size_bytes, zero_bytes, false};
+  Thread& thread = running();
+  Copy copy{to, from, size_bytes, zero_bytes, thread.num_groups, false};
   if (!settings().seed || random_number() % 2) copy.land();
-  running().uncommitted.push_back(copy);
+  thread.copies.push_back(copy);
 }
 
-void copy_async_commit() {
-  Thread& thread = running();
-  thread.groups.push_back(std::move(thread.uncommitted));
-  thread.uncommitted.clear();
-}
+void copy_async_commit() { ++running().num_groups; }
 
 void copy_async_wait(int num_pending) {
   Thread& thread = running();
-  while (thread.groups.size() > std::size_t(num_pending)) {
-    for (Copy& copy : thread.groups.front()) copy.land();
-    thread.groups.pop_front();
+  std::vector<Copy>& copies = thread.copies;
+  std::size_t& first = thread.first_copy;
+  while (first < copies.size() && copies[first].group < thread.num_groups - num_pending) copies[first++].land();
+  if (first == copies.size()) {
+    copies.clear();
+    first = 0;
   }
 }
 

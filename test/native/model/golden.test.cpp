@@ -24,8 +24,8 @@ std::string root() {
   return given ? given : golden_path("");
 }
 
-std::vector<std::string> networks() {
-  if (!std::getenv("GROK_GOLDEN")) return {"ref-small", "ref-order", "ref-wide"};
+std::vector<std::string> networks(const TestedBackend& tested) {
+  if (!std::getenv("GROK_GOLDEN")) return tested.networks;
   std::vector<std::string> names;
   for (const auto& entry : std::filesystem::directory_iterator(root()))
     if (std::filesystem::exists(entry.path() / "golden.safetensors")) names.push_back(entry.path().filename());
@@ -43,7 +43,8 @@ class Network {
  public:
   static constexpr int kMaxSequences = 4, kPagesEach = 2, kMaxTokens = 128;
 
-  Network(const std::string& path, const TestedBackend& tested) : checkpoint_(open_checkpoint(path)), backend_(tested.make()) {
+  Network(const std::string& path, const TestedBackend& tested)
+      : checkpoint_(open_checkpoint(path)), backend_(tested.make()) {
     for (BoundWeight& weight : bind_weights(config(), *checkpoint_.source, *backend_, weights_)) weight.load();
     const std::size_t cache_floats =
         std::size_t(kMaxSequences) * kPagesEach * config().num_kv_heads * kPageSize * config().head_dim;
@@ -128,13 +129,12 @@ class Network {
 
 template <typename Body>
 void for_each_network(const Body& body) {
-  for (const std::string& name : networks()) {
-    const Golden golden(concat(root(), "/", name, "/golden.safetensors"));
-    for (const TestedBackend& tested : tested_backends()) {
+  for (const TestedBackend& tested : tested_backends())
+    for (const std::string& name : networks(tested)) {
+      const Golden golden(concat(root(), "/", name, "/golden.safetensors"));
       Network network(concat(root(), "/", name), tested);
       body(concat(name, " ", tested.name), network, golden, tested);
     }
-  }
 }
 
 int best_of(std::span<const float> logits) {
@@ -241,7 +241,7 @@ TEST("continues greedily with the same tokens, one at a time through the cache, 
 }
 
 TEST("a prompt in pieces, and one token at a time, gives the bits that it gives at once") {
-  for_each_network([](const std::string& name, Network& network, const Golden& golden, const TestedBackend& tested) {
+  for_each_network([](const std::string& name, Network& network, const Golden& golden, const TestedBackend&) {
     const auto tokens = golden.ints("prompt5/tokens");  // 64
     const auto at_once = network.run({{.tokens = tokens}});
     for (const std::size_t piece : {1, 7, 33}) {
@@ -258,7 +258,7 @@ TEST("a prompt in pieces, and one token at a time, gives the bits that it gives 
 }
 
 TEST("several sequences at once give the bits that each gives alone") {
-  for_each_network([](const std::string& name, Network& network, const Golden& golden, const TestedBackend& tested) {
+  for_each_network([](const std::string& name, Network& network, const Golden& golden, const TestedBackend&) {
     std::vector<Network::Part> parts;
     std::vector<float> alone;
     for (const int prompt : {4, 1, 3, 2}) {

@@ -23,19 +23,25 @@ struct TestedBackend {
   double tolerance = 1e-5;
   // A choice between experts or tokens may differ where float64 itself sees them closer than this.
   float tie = 1e-3f;
+  std::vector<std::string> networks = {"ref-small", "ref-order", "ref-wide"};
 };
 
 inline std::vector<TestedBackend> tested_backends() {
   std::vector<TestedBackend> tested;
 #if defined(GROK_TEST_CUDA)
-  tested.push_back({"cuda, 3 digits", [] { return make_cuda_backend({.num_digits = 3}); }});
+  // Three digits hold an activation as well as a float32 does. Two are 2^8 times coarser: 3e-5 to 1.4e-4 measured, where
+  // xAI's bf16 is 6e-3 to 6e-2 away. The emulator takes its time, so not every network is asked for every digit.
+  tested.push_back({.name = "cuda, 3 digits",
+                    .make = [] { return make_cuda_backend({.num_digits = 3}); },
+                    .networks = {"ref-small", "ref-wide"}});
   tested.push_back({.name = "cuda, 2 digits",
                     .make = [] { return make_cuda_backend({.num_digits = 2}); },
-                    .tolerance = 1e-2,
-                    .tie = 0.05f});
+                    .tolerance = 5e-4,
+                    .tie = 0.01f,
+                    .networks = {"ref-small"}});
 #else
   for (const std::string& isa : cpu_isas())
-    tested.push_back({isa, [isa] { return make_cpu_backend({.num_threads = 2, .isa = isa}); }});
+    tested.push_back({.name = isa, .make = [isa] { return make_cpu_backend({.num_threads = 2, .isa = isa}); }});
 #endif
   return tested;
 }
