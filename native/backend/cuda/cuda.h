@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -14,10 +15,13 @@ struct CudaOptions {
   int num_digits = 2;
 };
 
-// Throws cuda_unavailable with why_no_cuda(), or invalid_argument.
+// Throws cuda_unavailable with why_no_cuda_device(), or invalid_argument.
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options);
 
 // Why no device can be used, in a sentence; empty: one can.
-std::string why_no_cuda();
+std::string why_no_cuda_device();
+
+// Bytes of the device's memory that are free now.
+std::uint64_t cuda_free_bytes();
 
 }  // namespace grok

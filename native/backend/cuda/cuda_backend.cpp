@@ -53,9 +53,15 @@ std::string why_not(DeviceTraits& traits) {
 
 }  // namespace
 
-std::string why_no_cuda() {
+std::string why_no_cuda_device() {
   DeviceTraits traits;
   return why_not(traits);
+}
+
+std::uint64_t cuda_free_bytes() {
+  std::size_t free_bytes = 0, total_bytes = 0;
+  if (cudaMemGetInfo(&free_bytes, &total_bytes) != cudaSuccess) cudaGetLastError();
+  return free_bytes;
 }
 
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {

@@ -46,8 +46,12 @@ class CudaBackend final : public Backend {
   void sample(const Sample& op) override;
 
  private:
+  // Tokens of one product. Its sums take memory a token: 4 MB of it for Grok-1's experts. The result does not depend on it.
+  static constexpr int kTokensAtOnce = 64;
+
   std::unique_ptr<DeviceMemory> upload(const TensorView& view);
   void read_bytes(void* host, const void* from, std::size_t size_bytes);
+  void experts_at_once(const Experts& op);
   const float* rotation(int num_positions, int head_dim, float rope_base);
 
   const CudaOptions options_;

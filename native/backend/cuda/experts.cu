@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/product.h"
 #include "core/error.h"
@@ -99,7 +101,7 @@ __global__ void __launch_bounds__(kThreads)
 // Tokens are gathered by expert, so that each expert's weights are read once for up to 16 tokens that chose it. Nothing
 // here waits for the device to say which experts those are.
 // Limited by memory: at 1 token, 2 experts of 3 * d_model * d_ff bytes each.
-void CudaBackend::experts(const Experts& op) {
+void CudaBackend::experts_at_once(const Experts& op) {
   const auto& w_gate = static_cast<const CudaMatrix&>(*op.w_gate);
   const auto& w_up = static_cast<const CudaMatrix&>(*op.w_up);
   const auto& w_down = static_cast<const CudaMatrix&>(*op.w_down);
@@ -142,6 +144,19 @@ void CudaBackend::experts(const Experts& op) {
                  {.blocks = dim3(unsigned(op.num_tokens), unsigned((w_down.d_out + kThreads - 1) / kThreads)),
                   .threads = kThreads},
                  mix_experts, op.out, op.gates, group.position_of_slot, sums[0], w_down.d_out, op.experts_per_token);
+}
+
+void CudaBackend::experts(const Experts& op) {
+  const int d_model = static_cast<const CudaMatrix&>(*op.w_gate).d_in;
+  for (int first = 0; first < op.num_tokens; first += kTokensAtOnce) {
+    Experts part = op;
+    part.num_tokens = std::min(kTokensAtOnce, op.num_tokens - first);
+    part.out += std::size_t(first) * d_model;
+    part.x += std::size_t(first) * d_model;
+    part.experts += std::size_t(first) * op.experts_per_token;
+    part.gates += std::size_t(first) * op.experts_per_token;
+    experts_at_once(part);
+  }
 }
 
 }  // namespace grok

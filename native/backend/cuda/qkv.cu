@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -78,26 +79,32 @@ const float* CudaBackend::rotation(int num_positions, int head_dim, float rope_b
 }
 
 void CudaBackend::qkv(const Qkv& op) {
-  const Batch& batch = *op.batch;
   const auto& w_q = static_cast<const CudaMatrix&>(*op.w_q);
   const auto& w_k = static_cast<const CudaMatrix&>(*op.w_k);
   const auto& w_v = static_cast<const CudaMatrix&>(*op.w_v);
   const float* const cosines_and_sines = rotation(num_positions_, op.head_dim, op.rope_base);
-  scratch_.clear();
   const CudaMatrix* const matrices[] = {&w_q, &w_k, &w_v};
-  const Products products = multiply(matrices, op.x, batch.num_tokens, options_.num_digits,
-                                     all_positions(batch.num_tokens), traits_.num_multiprocessors, scratch_, stream_);
-  stream_.launch("qkv", {.blocks = unsigned(batch.num_tokens), .threads = kThreads}, finish_qkv,
-                 Finish{.q = op.q,
-                        .kv = op.kv,
-                        .q_product = products[0],
-                        .k_product = products[1],
-                        .v_product = products[2],
-                        .batch = batch,
-                        .rotation = cosines_and_sines,
-                        .num_q_heads = op.num_q_heads,
-                        .num_kv_heads = op.num_kv_heads,
-                        .head_dim = op.head_dim});
+  for (int first = 0; first < op.batch->num_tokens; first += kTokensAtOnce) {
+    Batch batch = *op.batch;
+    batch.num_tokens = std::min(kTokensAtOnce, batch.num_tokens - first);
+    batch.positions += first;
+    batch.sequences += first;
+    scratch_.clear();
+    const Products products =
+        multiply(matrices, op.x + std::size_t(first) * w_q.d_in, batch.num_tokens, options_.num_digits,
+                 all_positions(batch.num_tokens), traits_.num_multiprocessors, scratch_, stream_);
+    stream_.launch("qkv", {.blocks = unsigned(batch.num_tokens), .threads = kThreads}, finish_qkv,
+                   Finish{.q = op.q + std::size_t(first) * op.num_q_heads * op.head_dim,
+                          .kv = op.kv,
+                          .q_product = products[0],
+                          .k_product = products[1],
+                          .v_product = products[2],
+                          .batch = batch,
+                          .rotation = cosines_and_sines,
+                          .num_q_heads = op.num_q_heads,
+                          .num_kv_heads = op.num_kv_heads,
+                          .head_dim = op.head_dim});
+  }
 }
 
 }  // namespace grok

@@ -29,7 +29,7 @@ TEST("refuses a number of digits that it does not have") {
 
 TEST("says why CUDA cannot be used: no driver, a driver too old, no device, a device too old, no kernels for it") {
   const Restore restore;
-  CHECK_EQ(why_no_cuda(), "");
+  CHECK_EQ(why_no_cuda_device(), "");
   emulator::fail("cudaDriverGetVersion", cudaErrorInsufficientDriver);
   CHECK_ERROR(make_cuda_backend({}), ErrorCode::cuda_unavailable, "no NVIDIA driver");
   emulator::fail("cudaGetDeviceCount", cudaErrorInsufficientDriver);
@@ -43,7 +43,7 @@ TEST("says why CUDA cannot be used: no driver, a driver too old, no device, a de
   emulator::fail("cudaFuncGetAttributes", cudaErrorNoKernelImageForDevice);
   CHECK_ERROR(make_cuda_backend({}), ErrorCode::cuda_unavailable,
               "no kernels for emulated device (compute capability 9.0)");
-  CHECK_EQ(why_no_cuda(), "");
+  CHECK_EQ(why_no_cuda_device(), "");
 }
 
 TEST("a refused allocation says how much was asked for and how much is free, and the backend goes on") {

@@ -125,7 +125,9 @@ TEST("projects, rotates and writes each token's place in the cache and no other"
   for (const Heads heads : {Heads{4, 2, 4, 1, 1}, Heads{6, 1, 16, 1, 2}, Heads{12, 2, 128, 4, 1}}) {
     const int d_model = 40, num_pages = 6, num_sequences = 2;
     const std::uint64_t q_width = heads.q * heads.head_dim, kv_width = heads.kv * heads.head_dim;
-    MadeUpBatch made_up({0, 5, 63, 64, 65, 191, 100}, num_sequences, num_pages / num_sequences, 10);
+    std::vector<int> positions = {0, 5, 63, 64, 65, 191, 100};
+    for (int more = 0; more < 60; ++more) positions.push_back(110 + more);  // past what one product takes
+    MadeUpBatch made_up(positions, num_sequences, num_pages / num_sequences, 10);
     const MadeUpMatrix w_q(1, d_model, q_width, heads.groups_of_q, 1), w_k(1, d_model, kv_width, heads.groups_of_kv, 2),
         w_v(1, d_model, kv_width, heads.groups_of_kv, 3);
     const auto x = random_floats(made_up.positions.size() * d_model, 4);
@@ -275,7 +277,7 @@ TEST("mixes experts whatever the routing: spread, all tokens to one, some expert
   };
   for (const Case shape :
        {Case{1, 8, 2, 64, 256, 8, false}, Case{7, 8, 2, 48, 96, 8, false}, Case{21, 3, 2, 40, 72, 1, true},
-        Case{9, 5, 1, 33, 2100, 2, false}, Case{2, 2, 2, 2100, 40, 1, false}}) {
+        Case{67, 8, 2, 16, 24, 8, false}, Case{9, 5, 1, 33, 2100, 2, false}, Case{2, 2, 2, 2100, 40, 1, false}}) {
     const std::size_t num_slots = std::size_t(shape.num_tokens) * shape.experts_per_token;
     const auto x = random_floats(shape.num_tokens * shape.d_model, 1);
     const auto gates = random_floats(num_slots, 2);
