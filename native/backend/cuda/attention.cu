@@ -11,8 +11,6 @@ constexpr int kHeads = 8;  // query heads that a block takes at once; Grok-1 has
 // Positions whose sums are kept apart. Fixed, so that a token's result does not depend on who is beside it; small enough
 // that 8 kv heads of one sequence of 4,096 positions fill 128 blocks.
 constexpr int kSplitPositions = 4 * kPageSize;
-// Tokens of one launch: bounds the memory of the splits' sums.
-constexpr int kTokensAtOnce = 64;
 
 struct Splits {
   Attention op;

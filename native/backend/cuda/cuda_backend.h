@@ -46,7 +46,7 @@ class CudaBackend final : public Backend {
   void sample(const Sample& op) override;
 
  private:
-  // Tokens of one product. Its sums take memory a token: 4 MB of it for Grok-1's experts. The result does not depend on it.
+  // Tokens of one launch whose sums take memory a token: 4 MB for Grok-1's experts. No result depends on it.
   static constexpr int kTokensAtOnce = 64;
 
   std::unique_ptr<DeviceMemory> upload(const TensorView& view);
