@@ -35,7 +35,7 @@ std::unique_ptr<Backend> make_backend(const EngineOptions& options) {
 // Of the device that the weights go to.
 std::uint64_t free_memory(const EngineOptions& options) {
 #if defined(GROK_WITH_CUDA)
-  if (options.device == "cuda") return cuda_free_bytes();
+  if (options.device == "cuda") return cuda_available_bytes();
 #endif
   (void)options;
   return available_memory();

@@ -21,7 +21,7 @@ std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options);
 // Why no device can be used, in a sentence; empty: one can.
 std::string why_no_cuda_device();
 
-// Bytes of the device's memory that are free now.
-std::uint64_t cuda_free_bytes();
+// Bytes of the device's memory that are free now, less what operations need while they run.
+std::uint64_t cuda_available_bytes();
 
 }  // namespace grok

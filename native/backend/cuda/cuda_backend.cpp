@@ -10,6 +10,8 @@ namespace {
 
 // Bytes of the file that go to the device at once.
 constexpr std::size_t kUploadBytes = std::size_t(16) << 20;
+// What operations take while they run: 64 tokens of Grok-1's experts leave 300 MB of sums, and sampling 0.5 MB a row.
+constexpr std::size_t kScratchBytes = std::size_t(512) << 20;
 // Every kernel here runs on this and on what came after it.
 constexpr int kMinComputeMajor = 8;
 
@@ -58,10 +60,10 @@ std::string why_no_cuda_device() {
   return why_not(traits);
 }
 
-std::uint64_t cuda_free_bytes() {
+std::uint64_t cuda_available_bytes() {
   std::size_t free_bytes = 0, total_bytes = 0;
   if (cudaMemGetInfo(&free_bytes, &total_bytes) != cudaSuccess) cudaGetLastError();
-  return free_bytes;
+  return free_bytes - std::min(free_bytes, kScratchBytes);
 }
 
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {

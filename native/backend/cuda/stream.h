@@ -3,6 +3,7 @@
 #include <cuda_runtime.h>
 
 #include <cstddef>
+#include <map>
 #include <string>
 
 #include "core/error.h"
@@ -29,8 +30,11 @@ class Stream {
   void launch(const char* what, const Spread& spread, void (*kernel)(Parameters...), const Arguments&... arguments) {
     if (spread.blocks.x == 0 || spread.blocks.y == 0 || spread.blocks.z == 0) return;
     throw_if_failed();
-    if (spread.shared_bytes > kUnaskedSharedBytes)
+    if (spread.shared_bytes > kUnaskedSharedBytes &&
+        most_shared_[reinterpret_cast<const void*>(kernel)] < spread.shared_bytes) {
       check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(spread.shared_bytes)), what);
+      most_shared_[reinterpret_cast<const void*>(kernel)] = spread.shared_bytes;
+    }
     cudaLaunchConfig_t config{};
     config.gridDim = spread.blocks;
     config.blockDim = dim3(unsigned(spread.threads));
@@ -54,7 +58,8 @@ class Stream {
   static constexpr std::size_t kUnaskedSharedBytes = 48 * 1024;  // a kernel gets more only when it asks
 
   cudaStream_t stream_ = nullptr;
-  std::string failure_;  // what went wrong first
+  std::map<const void*, std::size_t> most_shared_;  // bytes that each kernel was promised
+  std::string failure_;                             // what went wrong first
 };
 
 }  // namespace grok

@@ -241,6 +241,10 @@ std::uint64_t random_state = 0;
 
 }  // namespace
 
+Settings::Settings() {
+  if (const char* given = std::getenv("GROK_EMULATOR_SEED")) seed = std::strtoull(given, nullptr, 10);
+}
+
 Settings& settings() {
   static Settings current;
   return current;

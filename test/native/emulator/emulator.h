@@ -14,7 +14,8 @@
 namespace emulator {
 
 struct Settings {
-  std::uint64_t seed = 1;   // of every random choice; 0: threads in order, copies at once
+  Settings();
+  std::uint64_t seed = 1;   // of every random choice, or GROK_EMULATOR_SEED; 0: threads in order, copies at once
   int resident_blocks = 3;  // blocks alive at a time
   // The device that the runtime shows.
   int num_devices = 1;
