@@ -24,7 +24,10 @@ if (!nvcc) {
 function shortName(mangled) {
   const { stdout, status } = spawnSync('c++filt', [mangled], { encoding: 'utf8' });
   if (status !== 0) return mangled;
-  const plain = stdout.trim().replaceAll('(anonymous namespace)::', '').replace(/^void /, '');
+  const plain = stdout
+    .trim()
+    .replaceAll('(anonymous namespace)::', '')
+    .replace(/^void /, '');
   return /^(?:grok::)?(\w+(?:<[^(]*>)?)\(/.exec(plain)?.[1] ?? plain;
 }
 
@@ -53,7 +56,10 @@ function countInstructions(cubin, mangled) {
   const section = (index) => {
     const at = sectionsAt + index * entrySize;
     const offset = Number(cubin.readBigUInt64LE(at + 0x18));
-    return { name: cubin.readUInt32LE(at), bytes: cubin.subarray(offset, offset + Number(cubin.readBigUInt64LE(at + 0x20))) };
+    return {
+      name: cubin.readUInt32LE(at),
+      bytes: cubin.subarray(offset, offset + Number(cubin.readBigUInt64LE(at + 0x20))),
+    };
   };
   const names = section(namesIndex).bytes;
   for (let index = 0; index < numSections; ++index) {
@@ -61,7 +67,8 @@ function countInstructions(cubin, mangled) {
     if (names.toString('latin1', name, names.indexOf(0, name)) !== `.text.${mangled}`) continue;
     const counts = Object.fromEntries(Object.keys(OPCODES).map((key) => [key, 0]));
     for (let at = 0; at + 16 <= bytes.length; at += 16)
-      for (const [key, opcode] of Object.entries(OPCODES)) if ((bytes.readUInt16LE(at) & 0xfff) === opcode) counts[key]++;
+      for (const [key, opcode] of Object.entries(OPCODES))
+        if ((bytes.readUInt16LE(at) & 0xfff) === opcode) counts[key]++;
     return counts;
   }
   throw new Error(`no code of ${mangled}`);
@@ -77,7 +84,9 @@ function compile(source, arch, to) {
   process.exit(1);
 }
 
-const budget = existsSync(budgetFile) ? JSON.parse(readFileSync(budgetFile, 'utf8')) : { architectures: ['90a'], kernels: {} };
+const budget = existsSync(budgetFile)
+  ? JSON.parse(readFileSync(budgetFile, 'utf8'))
+  : { architectures: ['90a'], kernels: {} };
 const isWriting = process.argv.includes('--write');
 const found = {};
 const problems = [];
@@ -88,7 +97,8 @@ try {
       const cubinFile = join(scratch, `${basename(source, '.cu')}.${arch}.cubin`);
       const report = compile(join(folder, source), arch, cubinFile);
       const cubin = readFileSync(cubinFile);
-      for (const advisory of report.match(/^.*\bC7\d\d\d\b.*$/gm) ?? []) problems.push(`sm_${arch} ${source}: ${advisory}`);
+      for (const advisory of report.match(/^.*\bC7\d\d\d\b.*$/gm) ?? [])
+        problems.push(`sm_${arch} ${source}: ${advisory}`);
       for (const kernel of parseReport(report)) {
         const where = `sm_${arch} ${source} ${kernel.name}`;
         const counts = countInstructions(cubin, kernel.mangled);
@@ -118,8 +128,11 @@ try {
 if (isWriting) {
   writeFileSync(budgetFile, `${JSON.stringify({ ...budget, kernels: found }, null, 2)}\n`);
 } else {
-  for (const name of Object.keys(budget.kernels)) if (!found[name]) problems.push(`${name}: has a budget, and is not there`);
+  for (const name of Object.keys(budget.kernels))
+    if (!found[name]) problems.push(`${name}: has a budget, and is not there`);
 }
 for (const problem of problems) console.error(problem);
-console.log(`kernels: ${Object.keys(found).length} for ${budget.architectures.length} architectures, ${problems.length} problems`);
+console.log(
+  `kernels: ${Object.keys(found).length} for ${budget.architectures.length} architectures, ${problems.length} problems`,
+);
 process.exit(problems.length > 0 ? 1 : 0);
