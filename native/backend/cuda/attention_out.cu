@@ -23,8 +23,9 @@ void CudaBackend::attention_out(const AttentionOut& op) {
     const int num_tokens = std::min(kTokensAtOnce, op.num_tokens - first);
     scratch_.clear();
     const CudaMatrix* const matrices[] = {&w};
-    const Products products = multiply(matrices, op.x + std::size_t(first) * w.d_in, num_tokens, options_.num_digits,
-                                       all_positions(num_tokens), traits_.num_multiprocessors, scratch_, stream_);
+    const Products products =
+        multiply(matrices, op.x + std::size_t(first) * w.d_in, num_tokens, options_.num_digits,
+                 all_positions(num_tokens, options_.num_digits), traits_.num_multiprocessors, scratch_, stream_);
     const dim3 blocks(unsigned(num_tokens), unsigned((w.d_out + kThreads - 1) / kThreads));
     stream_.launch("attention_out", {.blocks = blocks, .threads = kThreads}, sum_planes,
                    op.out + std::size_t(first) * w.d_out, products[0], w.d_out);

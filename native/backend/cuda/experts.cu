@@ -98,7 +98,7 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-// Tokens are gathered by expert, so that each expert's weights are read once for up to 16 tokens that chose it. Nothing
+// Tokens are gathered by expert, so that each expert's weights are read once for up to 32 tokens that chose it. Nothing
 // here waits for the device to say which experts those are.
 // Limited by memory: at 1 token, 2 experts of 3 * d_model * d_ff bytes each.
 void CudaBackend::experts_at_once(const Experts& op) {
@@ -111,7 +111,8 @@ void CudaBackend::experts_at_once(const Experts& op) {
                 concat("the CUDA backend takes up to ", kMaxExperts, " experts, the model has ", w_gate.num_experts));
   scratch_.clear();
 
-  const int positions_per_job = positions_per_pass(op.num_tokens);  // an expert's slots are of different tokens
+  const int positions_per_job =
+      positions_per_pass(op.num_tokens, num_digits);  // an expert's slots are of different tokens
   const Grouping group{.jobs = scratch_.of<Job>(std::size_t(w_gate.num_experts) + num_slots / positions_per_job),
                        .num_jobs = scratch_.of<std::int32_t>(1),
                        .row_of_position = scratch_.of<std::int32_t>(num_slots),

@@ -154,10 +154,12 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_pro
       for (int tile = 0; tile < num_tiles; ++tile) {
         const uint4 weights = tiles.next();
 #pragma unroll
-        for (int token_tile = 0; token_tile < kTokenTiles; ++token_tile)
+        for (int token_tile = 0; token_tile < kTokenTiles; ++token_tile) {
+          if (token_tile * kMmaTokens >= job.count) break;  // an expert of few tokens among others of many
 #pragma unroll
           for (int digit = 0; digit < kDigits; ++digit)
             mma_s8(sums[token_tile][digit], weights, shared.digits[tile][token_tile][digit][lane]);
+        }
         tiles.ask();
       }
 
@@ -193,7 +195,11 @@ void launch_product(const Product& op, int num_blocks, Stream& stream) {
 
 }  // namespace
 
-int positions_per_pass(int most_of_an_expert) { return most_of_an_expert <= kMmaTokens ? kMmaTokens : 2 * kMmaTokens; }
+int positions_per_pass(int most_of_an_expert, int num_digits) {
+  if (most_of_an_expert <= kMmaTokens) return kMmaTokens;
+  if (most_of_an_expert <= 2 * kMmaTokens || num_digits == 3) return 2 * kMmaTokens;  // more would not fit
+  return 4 * kMmaTokens;
+}
 
 Products multiply(std::span<const CudaMatrix* const> matrices, const DigitRows& x, int num_digits, const JobList& jobs,
                   int num_multiprocessors, DeviceScratch& scratch, Stream& stream) {
@@ -209,11 +215,17 @@ Products multiply(std::span<const CudaMatrix* const> matrices, const DigitRows& 
   op.sums = scratch.of<float>(std::size_t(num_slices) * jobs.num_positions * width);
 
   const int num_blocks = kBlocksPerMultiprocessor * num_multiprocessors;
-  const bool is_narrow = jobs.positions_per_job == kMmaTokens;
-  if (num_digits == 2)
-    is_narrow ? launch_product<1, 2>(op, num_blocks, stream) : launch_product<2, 2>(op, num_blocks, stream);
+  const int token_tiles = jobs.positions_per_job / kMmaTokens;
+  if (num_digits == 2 && token_tiles == 1)
+    launch_product<1, 2>(op, num_blocks, stream);
+  else if (num_digits == 2 && token_tiles == 2)
+    launch_product<2, 2>(op, num_blocks, stream);
+  else if (num_digits == 2)
+    launch_product<4, 2>(op, num_blocks, stream);
+  else if (token_tiles == 1)
+    launch_product<1, 3>(op, num_blocks, stream);
   else
-    is_narrow ? launch_product<1, 3>(op, num_blocks, stream) : launch_product<2, 3>(op, num_blocks, stream);
+    launch_product<2, 3>(op, num_blocks, stream);
 
   Products products;
   for (std::size_t m = 0; m < matrices.size(); ++m)

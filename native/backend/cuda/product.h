@@ -47,11 +47,11 @@ struct JobList {
 };
 
 // Positions that one pass over the weights serves: 8 for each right operand of a matrix instruction.
-int positions_per_pass(int most_of_an_expert);
+int positions_per_pass(int most_of_an_expert, int num_digits);
 
 // Of a matrix that is no expert's: all rows in order.
-inline JobList all_positions(int num_positions) {
-  return {.num_positions = num_positions, .positions_per_job = positions_per_pass(num_positions)};
+inline JobList all_positions(int num_positions, int num_digits) {
+  return {.num_positions = num_positions, .positions_per_job = positions_per_pass(num_positions, num_digits)};
 }
 
 // Of each matrix of one product.

@@ -4,6 +4,7 @@
 
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/reduce.h"
+#include "core/error.h"
 
 namespace grok {
 namespace {
@@ -13,6 +14,7 @@ using Wide = unsigned long long;
 constexpr int kThreads = 1024;
 constexpr int kWarps = kThreads / kWarpSize;
 constexpr int kDigitBits = 8, kBins = 1 << kDigitBits;
+constexpr int kTokenBits = 24;
 // A probability of the best token's size as an integer. Sums of integers are the same in any order, and 2^17 tokens of it
 // fit 64 bits; what is rounded off is 2^-46 of the best token's probability a token.
 constexpr double kWholeMass = double(Wide(1) << 45);
@@ -75,7 +77,7 @@ struct Kept {
   const float* logits;  // adjusted
   int vocab_size;
   float highest, temperature;
-  Wide lowest_rank;     // by top_k
+  Wide lowest_place;    // by top_k
   unsigned lowest_key;  // by top_p
   float min_p;
 
@@ -83,10 +85,20 @@ struct Kept {
   __device__ Wide mass_of(float logit) const {
     return Wide(double(expf(float((double(logit) - highest) / temperature))) * kWholeMass + 0.5);
   }
+  // 255 for the best tokens, 1 less for each eighth of a temperature below them. It comes before the key in what is sorted
+  // by: the keys of most tokens begin alike, and threads that add to the same bin wait for each other.
+  __device__ Wide step_of(float logit) const {
+    return 255 - Wide(fminf((highest - logit) / temperature * 8.0f, 255.0f));
+  }
+  __device__ Wide stepped_key_of(float logit) const { return step_of(logit) << 32 | key_of(logit); }
+  // Of no two tokens alike: of equal logits the lower id is larger.
+  __device__ Wide place_of(int token) const {
+    return stepped_key_of(logits[token]) << kTokenBits | Wide((1 << kTokenBits) - 1 - token);
+  }
   __device__ bool has(int token) const {
     const float logit = logits[token];
     const unsigned key = key_of(logit);
-    return key > kInfinitelyUnlikely && key >= lowest_key && rank_of(logit, token) >= lowest_rank &&
+    return key > kInfinitelyUnlikely && key >= lowest_key && (lowest_place == 0 || place_of(token) >= lowest_place) &&
            (min_p <= 0 || expf(float((double(logit) - highest) / temperature)) >= min_p);
   }
 };
@@ -99,8 +111,8 @@ struct Shared {
   int token;
 };
 
-// Adds weight(token) to the bin of each token whose digits above `shift` are those of `prefix`. digits(token) is its rank or
-// its key, or 0 to leave it out.
+// Adds weight(token) to the bin of each token whose digits above `shift` are those of `prefix`. digits(token) is what
+// tokens are sorted by, or 0 to leave it out.
 template <typename Digits, typename Weight>
 __device__ void fill_bins(Shared& shared, int vocab_size, int shift, Wide prefix, Digits digits, Weight weight) {
   for (int bin = int(threadIdx.x); bin < kBins; bin += kThreads) shared.bins[bin] = 0;
@@ -113,12 +125,12 @@ __device__ void fill_bins(Shared& shared, int vocab_size, int shift, Wide prefix
   __syncthreads();
 }
 
-// The rank of the k-th best of the tokens, or 0 if there are no more than k of them.
-template <typename Digits>
-__device__ Wide rank_at(Shared& shared, int vocab_size, int k, Digits digits) {
+// The place of the k-th best of the kept tokens, or 0 if there are fewer.
+__device__ inline Wide place_at(Shared& shared, const Kept& kept, int k) {
+  const auto digits = [&](int token) { return kept.has(token) ? kept.place_of(token) : Wide(0); };
   Wide prefix = 0, left = Wide(k);
   for (int shift = 64 - kDigitBits; shift >= 0; shift -= kDigitBits) {
-    fill_bins(shared, vocab_size, shift, prefix, digits, [](int) { return 1; });
+    fill_bins(shared, kept.vocab_size, shift, prefix, digits, [](int) { return 1; });
     if (threadIdx.x == 0) {
       Wide above = 0;
       int bin = kBins - 1;
@@ -138,14 +150,14 @@ __device__ Wide rank_at(Shared& shared, int vocab_size, int k, Digits digits) {
 // The smallest key of a kept token such that the mass of the keys above it is at most top_p of the whole.
 // Source: runners.py:top_p_filter, seen from the top; ties stay. Tokens whose mass rounds to 0 may fall out: no draw takes them.
 __device__ inline unsigned key_at(Shared& shared, const Kept& kept, double top_p) {
-  const auto digits = [&](int token) { return kept.has(token) ? Wide(key_of(kept.logits[token])) : Wide(0); };
+  const auto digits = [&](int token) { return kept.has(token) ? kept.stepped_key_of(kept.logits[token]) : Wide(0); };
   const auto mass = [&](int token) { return kept.mass_of(kept.logits[token]); };
   Wide prefix = 0, above = 0;
   double limit = 0;
-  for (int shift = 32 - kDigitBits; shift >= 0; shift -= kDigitBits) {
+  for (int shift = 32; shift >= 0; shift -= kDigitBits) {
     fill_bins(shared, kept.vocab_size, shift, prefix, digits, mass);
     if (threadIdx.x == 0) {
-      if (shift == 32 - kDigitBits) {
+      if (shift == 32) {
         Wide whole = 0;
         for (int bin = 0; bin < kBins; ++bin) whole += shared.bins[bin];
         limit = top_p * double(whole);
@@ -248,10 +260,7 @@ __global__ void __launch_bounds__(kThreads) sample_rows(Sampling op) {
     token = token_of(best_below(adjusted, op.vocab_size, ~Wide(0)));
     if (parameters.temperature > 0) {
       Kept kept{adjusted, op.vocab_size, adjusted[token], parameters.temperature, 0, 0, 0};
-      if (parameters.top_k > 0)
-        kept.lowest_rank = rank_at(shared, op.vocab_size, parameters.top_k, [&](int candidate) {
-          return kept.has(candidate) ? rank_of(adjusted[candidate], candidate) : Wide(0);
-        });
+      if (parameters.top_k > 0) kept.lowest_place = place_at(shared, kept, parameters.top_k);
       if (parameters.top_p < 1) kept.lowest_key = key_at(shared, kept, parameters.top_p);
       kept.min_p = parameters.min_p;
       const int drawn = draw(shared, kept, parameters.uniform);
@@ -283,6 +292,9 @@ std::vector<Adjustment> adjustments_of(const SampleRow& row) {
 // Limited by memory: reads a row of logits some ten times from L2.
 void CudaBackend::sample(const Sample& op) {
   if (op.num_rows == 0) return;
+  if (op.vocab_size > 1 << kTokenBits)
+    throw Error(ErrorCode::unsupported, concat("the CUDA backend samples from up to ", 1 << kTokenBits,
+                                               " tokens, the model has ", op.vocab_size));
   std::vector<RowParameters> rows;
   std::vector<Adjustment> adjustments;
   int max_logprobs = 0;
