@@ -170,9 +170,8 @@ void open_barrier(Block& block) {
   block.at_barrier.clear();
 }
 
-void run_thread(void* argument) {
-  Thread& thread = *static_cast<Thread*>(argument);
-  (*machine->body)();
+// What a thread must not leave behind.
+void finish(Thread& thread) {
   if (thread.first_copy < thread.copies.size())
     report("the thread returned with asynchronous copies that it never waited for");
   thread.returned = true;
@@ -182,6 +181,18 @@ void run_thread(void* argument) {
     if (collective.mask & (1u << lane()))
       report(std::string("the thread returned while others wait for it in ") + collective.what + " at " +
              text_of(collective.where));
+}
+
+void run_thread(void* argument) {
+  Thread& thread = *static_cast<Thread*>(argument);
+  // An exception cannot leave a fiber: the scheduler throws it again.
+  try {
+    (*machine->body)();
+    finish(thread);
+  } catch (const Fault& fault) {
+    machine->fault = fault.what();
+    for (;;) wait();
+  }
   --thread.block->num_alive;
   open_barrier(*thread.block);
   for (;;) wait();
@@ -297,12 +308,9 @@ void run(Extent grid, Extent block, std::size_t dynamic_shared_bytes, const std:
   }
 }
 
-// The scheduler throws it: an exception cannot leave a fiber.
 void report(const std::string& what) {
-  if (machine->fault.empty())
-    machine->fault = "block " + text_of(machine->running->block->index) + ", thread " +
-                     text_of(machine->running->index) + ": " + what;
-  for (;;) wait();
+  const Thread& thread = running();
+  throw Fault("block " + text_of(thread.block->index) + ", thread " + text_of(thread.index) + ": " + what);
 }
 
 void block_barrier(Where where) {
