@@ -1,6 +1,7 @@
 // The time of each operation of backend.h within real forward passes, on made-up weights.
 //
-//   bench_ops [--shape NAME|FILE,...] [--layers N] [--threads N] [--isa NAME] [--tokens N,...] [--context N] [--reps N]
+//   bench_ops [--shape NAME|FILE,...] [--layers N] [--threads N] [--isa NAME] [--tokens N,...] [--context N]
+//             [--kv-cache-type NAME] [--reps N]
 //
 // For each shape and number of tokens in a step: calls, microseconds a call (min / median / max), and at the median the
 // bytes of weights or cache that it must read and the multiply-adds that it must make. Small shapes stay in the caches:
@@ -36,6 +37,7 @@ struct Request {
   std::string isa = {};
   std::vector<int> num_tokens = {1, 8, 128};
   int context = 128;  // tokens in the cache before the step
+  KvCacheType kv_cache_type = KvCacheType::f32;
   int reps = 5;
 };
 
@@ -71,9 +73,14 @@ class TimedBackend final : public Backend {
   MatrixPtr load_matrix(const QuantizedView& stored) override { return inner_.load_matrix(stored); }
   std::uint64_t matrix_bytes(const QuantizedView& stored) const override { return inner_.matrix_bytes(stored); }
   std::uint64_t table_bytes(const TensorView& f32) const override { return inner_.table_bytes(f32); }
+  std::uint64_t head_bytes(const TensorView& f32) const override { return inner_.head_bytes(f32); }
+  std::uint64_t kv_page_bytes(KvCacheType type, int num_kv_heads, int head_dim) const override {
+    return inner_.kv_page_bytes(type, num_kv_heads, head_dim);
+  }
   Batch stage(const Batch& host) override { return inner_.stage(host); }
   void read(std::span<float> host, const float* from) override { inner_.read(host, from); }
   void read(std::span<std::int32_t> host, const std::int32_t* from) override { inner_.read(host, from); }
+  void read_kv(const ReadKv& op) override { inner_.read_kv(op); }
 
   void embed(const Embed& op) override {
     time("embed", {.bytes = floats(op.batch->num_tokens)}, [&] { inner_.embed(op); });
@@ -90,7 +97,7 @@ class TimedBackend final : public Backend {
     const int num_tokens = op.batch->num_tokens;
     const double pairs = num_tokens * (positions - (num_tokens - 1) / 2.0);  // each sees itself and those before
     time("attention",
-         {.bytes = 2.0 * positions * op.num_kv_heads * op.head_dim * sizeof(float),
+         {.bytes = 2.0 * positions / kPageSize * double(kv_page_bytes(op.kv.type, op.num_kv_heads, op.head_dim)),
           .macs = 2.0 * pairs * op.num_q_heads * op.head_dim},
          [&] { inner_.attention(op); });
   }
@@ -146,7 +153,7 @@ WeightBytes weight_bytes_of(const TensorSource& source, const GrokConfig& config
     const StoredParameter* stored = source.find(name);
     if (!stored) throw Error(ErrorCode::internal, "no parameter " + name);
     return double(stored->scales ? backend.matrix_bytes({stored->weight, *stored->scales})
-                                 : backend.table_bytes(stored->weight));
+                                 : backend.head_bytes(stored->weight));
   };
   const std::string layer = "transformer/decoder_layer_0/", attention = layer + "multi_head_attention/";
   return {
@@ -160,12 +167,13 @@ WeightBytes weight_bytes_of(const TensorSource& source, const GrokConfig& config
 // Steps of one sequence, each `num_tokens` long and at the same place.
 class Passes {
  public:
-  Passes(const GrokConfig& config, TimedBackend& backend, const Weights& weights, int max_tokens, int num_positions)
+  Passes(const GrokConfig& config, TimedBackend& backend, const Weights& weights, KvCacheType kv_cache_type,
+         int max_tokens, int num_positions)
       : config_(config),
         backend_(backend),
         weights_(weights),
         workspace_(backend, config, max_tokens, 1),
-        cache_(backend, config, pages_for(num_positions)),
+        cache_(backend, config, kv_cache_type, pages_for(num_positions)),
         pages_(std::size_t(pages_for(num_positions))) {
     std::iota(pages_.begin(), pages_.end(), 0);
   }
@@ -233,7 +241,7 @@ void measure(const std::string& shape, const Request& request) {
     throw Error(ErrorCode::context_overflow, concat(shape, ": context and tokens come to ", num_positions, ", and the ",
                                                     "model's context is ", config.context_length));
   constexpr int kChunk = 256;
-  Passes passes(config, backend, weights, std::max(most_tokens, kChunk), num_positions);
+  Passes passes(config, backend, weights, request.kv_cache_type, std::max(most_tokens, kChunk), num_positions);
   for (int position = 0; position < request.context; position += kChunk)
     passes.run(position, std::min(kChunk, request.context - position));
 
@@ -241,8 +249,8 @@ void measure(const std::string& shape, const Request& request) {
     passes.run(request.context, num_tokens);  // to warm up
     backend.times.clear();
     for (int rep = 0; rep < request.reps; ++rep) passes.run(request.context, num_tokens);
-    std::printf("%s, %s, %d layers, %d tokens after %d\n", shape.c_str(), backend.description().c_str(),
-                config.num_layers, num_tokens, request.context);
+    std::printf("%s, %s, %d layers, %d tokens after %d, cache %s\n", shape.c_str(), backend.description().c_str(),
+                config.num_layers, num_tokens, request.context, name_of(request.kv_cache_type));
     print(backend.times);
     std::fflush(stdout);
   }
@@ -268,6 +276,12 @@ int whole_number(std::string_view option, std::string_view text, int least = 1) 
   return value;
 }
 
+KvCacheType kv_cache_type(std::string_view name) {
+  for (const KvCacheType type : {KvCacheType::f32, KvCacheType::bf16, KvCacheType::int8})
+    if (name == name_of(type)) return type;
+  throw Error(ErrorCode::invalid_argument, concat("--kv-cache-type: expected f32, bf16 or int8, found \"", name, "\""));
+}
+
 Request parse(int argc, char** argv) {
   Request request;
   for (int index = 1; index < argc; index += 2) {
@@ -287,12 +301,15 @@ Request parse(int argc, char** argv) {
       for (const std::string& part : parts_of(value)) request.num_tokens.push_back(whole_number(option, part));
     } else if (option == "--context") {
       request.context = whole_number(option, value, 0);
+    } else if (option == "--kv-cache-type") {
+      request.kv_cache_type = kv_cache_type(value);
     } else if (option == "--reps") {
       request.reps = whole_number(option, value);
     } else {
-      throw Error(ErrorCode::invalid_argument,
-                  concat("unknown option ", option,
-                         ": expected --shape, --layers, --threads, --isa, --tokens, --context or --reps"));
+      throw Error(
+          ErrorCode::invalid_argument,
+          concat("unknown option ", option,
+                 ": expected --shape, --layers, --threads, --isa, --tokens, --context, --kv-cache-type or --reps"));
     }
   }
   return request;

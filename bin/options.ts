@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { GenerateOptions, LoadOptions } from '../lib/index.js';
+import type { GenerateOptions, KvCacheType, LoadOptions } from '../lib/index.js';
 import { UsageError } from './failure.js';
 import type { Library } from './host.js';
 import { parseBytes } from './units.js';
@@ -45,6 +45,7 @@ export interface ModelFlags {
   readonly device?: 'auto' | 'cuda' | 'cpu';
   readonly contextSize?: number;
   readonly threads?: number;
+  readonly kvCacheType?: KvCacheType;
   readonly maxRam?: number;
 }
 
@@ -86,6 +87,15 @@ export function addCheckpointOptions(command: Command): Command {
     );
 }
 
+/** Memory against exactness, for whatever loads a model. */
+export function kvCacheTypeOption(): Option {
+  return new Option('--kv-cache-type <name>', 'how keys and values are held (default: f32)').choices([
+    'f32',
+    'bf16',
+    'int8',
+  ]);
+}
+
 /** Which checkpoint, and the machine it runs on. */
 export function addModelOptions(command: Command): Command {
   return addCheckpointOptions(command)
@@ -104,6 +114,7 @@ export function addModelOptions(command: Command): Command {
         .argParser(parseWhole)
         .env('GROK_RUN_THREADS'),
     )
+    .addOption(kvCacheTypeOption())
     .addOption(
       new Option('--max-ram <size>', 'refuse to use more, such as 70GiB (default: what is free)').argParser(parseSize),
     );
@@ -160,6 +171,7 @@ export function loadOptionsOf(flags: ModelFlags): LoadOptions {
     device: flags.device,
     contextSize: flags.contextSize,
     threads: flags.threads,
+    kvCacheType: flags.kvCacheType,
     memoryLimit: flags.maxRam,
     // One command, one text: memory for more is not needed.
     maxSequences: 1,

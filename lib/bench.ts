@@ -1,7 +1,7 @@
 import os from 'node:os';
 import { callNative, GrokError } from './errors.js';
 import { loadWeights, sourcePath } from './grok.js';
-import { loadNative, type NativeInspection, type NativeModel, type NativeProbe } from './native.js';
+import { type KvCacheType, loadNative, type NativeInspection, type NativeModel, type NativeProbe } from './native.js';
 import { greedyRequest } from './native-request.js';
 import { type BenchOptions, type ResolvedBenchOptions, resolveBenchOptions } from './options.js';
 import { version } from './package-root.js';
@@ -79,6 +79,7 @@ export interface BenchReport {
     readonly weightBytes: number;
     /** Read to decode one token by itself: dense weights once, and its experts'. */
     readonly weightBytesPerToken: number;
+    readonly kvCacheType: KvCacheType;
   };
   /** One for each number of threads. */
   readonly runs: readonly BenchRun[];
@@ -126,6 +127,7 @@ export async function benchmark(options?: BenchOptions): Promise<BenchReport> {
       parameters: { total: inspection.numParameters, active: inspection.numActiveParameters },
       weightBytes: inspection.memory.weights,
       weightBytesPerToken: inspection.weightBytesPerToken,
+      kvCacheType: inspection.memory.kvCacheType,
     },
     runs,
     oneThreadLimits: ofOneThread ?? (await probe(resolved, 1)),

@@ -4,6 +4,9 @@ import { packageRoot } from './package-root.js';
 
 /** The addon's surface as types, and its loader. Nothing else in lib/ touches the .node file. */
 
+/** Mirrors `KvCacheType` in native/backend/backend.h. */
+export type KvCacheType = 'f32' | 'bf16' | 'int8';
+
 /** Mirrors `EngineOptions` in native/runtime/engine.h; 0 and '' mean the engine's own default. */
 export interface NativeOpenOptions {
   device: 'auto' | 'cpu' | 'cuda';
@@ -12,6 +15,7 @@ export interface NativeOpenOptions {
   contextLength: number;
   maxSequences: number;
   prefillChunk: number;
+  kvCacheType: KvCacheType;
   memoryLimit: number;
 }
 
@@ -59,7 +63,14 @@ export interface NativeInspection {
   numActiveParameters: number;
   /** Bytes of weights, as the backend keeps them, that decoding one token by itself reads. */
   weightBytesPerToken: number;
-  memory: { weights: number; kvCache: number; workspace: number; total: number; available: number };
+  memory: {
+    weights: number;
+    kvCache: number;
+    kvCacheType: KvCacheType;
+    workspace: number;
+    total: number;
+    available: number;
+  };
 }
 
 export interface NativeLoadProgress {

@@ -1,8 +1,17 @@
 import { Command, Option } from 'commander';
-import type { BenchReport, BenchRun, MachineLimits, Series } from '../../lib/index.js';
+import type { BenchReport, BenchRun, KvCacheType, MachineLimits, Series } from '../../lib/index.js';
 import { UsageError } from '../failure.js';
 import type { Host } from '../host.js';
-import { addOutputOptions, flagsOf, given, type OutputFlags, parseSize, parseWhole, parseWholes } from '../options.js';
+import {
+  addOutputOptions,
+  flagsOf,
+  given,
+  kvCacheTypeOption,
+  type OutputFlags,
+  parseSize,
+  parseWhole,
+  parseWholes,
+} from '../options.js';
 import { Printer, table } from '../printer.js';
 import { formatBytes, formatCount, formatDuration } from '../units.js';
 
@@ -13,6 +22,7 @@ interface BenchFlags extends OutputFlags {
   readonly device?: 'auto' | 'cuda' | 'cpu';
   /** A number where --threads stands before the command's name. */
   readonly threads?: number | readonly number[];
+  readonly kvCacheType?: KvCacheType;
   readonly maxRam?: number;
   readonly prefill?: readonly number[];
   readonly decode?: number;
@@ -47,6 +57,7 @@ export function makeBenchCommand(host: Host): Command {
         .argParser(parseWholes)
         .env('GROK_RUN_THREADS'),
     )
+    .addOption(kvCacheTypeOption())
     .addOption(
       new Option('--max-ram <size>', 'refuse to use more, such as 70GiB (default: what is free)').argParser(parseSize),
     )
@@ -72,6 +83,7 @@ export function makeBenchCommand(host: Host): Command {
         layers: flags.layers,
         device: flags.device,
         threads: flags.threads,
+        kvCacheType: flags.kvCacheType,
         memoryLimit: flags.maxRam,
         prefill: flags.prefill,
         decode: flags.decode,

@@ -62,7 +62,7 @@ function describe(inspection: Inspection, printer: Printer, allTensors: boolean)
     '',
     ...section(printer, 'Memory to run it here', [
       ['weights', formatBytes(memory.weights)],
-      ['key-value cache', formatBytes(memory.kvCache)],
+      [`key-value cache, ${memory.kvCacheType}`, formatBytes(memory.kvCache)],
       ['workspace', formatBytes(memory.workspace)],
       ['needed', formatBytes(memory.total)],
       ['available', formatBytes(memory.available)],

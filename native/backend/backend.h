@@ -51,10 +51,20 @@ using TablePtr = std::unique_ptr<Table>;
 // Tokens a page of the KV cache holds.
 inline constexpr int kPageSize = 64;
 
-// Keys and values of one layer, in pages that sequences own.
+// How the cache holds keys and values. bf16 is rounded to nearest, ties to even. int8 is round(x / scale), with the scale
+// max |x| / 127 of each position and kv head kept beside it as f32. Arithmetic is f32 whatever the type.
+enum class KvCacheType { f32, bf16, int8 };
+
+constexpr const char* name_of(KvCacheType type) {
+  return type == KvCacheType::f32 ? "f32" : type == KvCacheType::bf16 ? "bf16" : "int8";
+}
+
+// Keys and values of one layer, in pages that sequences own. How a page is laid out is the backend's own business:
+// `Backend::kv_page_bytes` says how large it is and `Backend::read_kv` what it holds.
 struct KvPages {
-  float* keys = nullptr;    // [num_pages, num_kv_heads, kPageSize, head_dim], after rotation
-  float* values = nullptr;  // [num_pages, num_kv_heads, kPageSize, head_dim]
+  std::byte* keys = nullptr;    // [num_pages], kPageSize positions each, after rotation
+  std::byte* values = nullptr;  // [num_pages], kPageSize positions each
+  KvCacheType type = KvCacheType::f32;
 };
 
 // The tokens of one step. `Backend::stage` turns one in host memory into one in the backend's.
@@ -119,6 +129,17 @@ struct Attention {
   int head_dim = 0;
   float scale = 0;
   float cap = 0;
+};
+
+// One position of the cache, as f32. Blocks until it is in host memory.
+struct ReadKv {
+  float* key = nullptr;    // host [num_kv_heads, head_dim]
+  float* value = nullptr;  // host [num_kv_heads, head_dim]
+  KvPages kv = {};
+  int page = 0;
+  int position_in_page = 0;
+  int num_kv_heads = 0;
+  int head_dim = 0;
 };
 
 // out = x Wo. Source: model.py:MultiHeadAttention (final projection)
@@ -242,12 +263,18 @@ class Backend {
   // Bytes that load_matrix and load_table will keep, for planning before anything is loaded. Shapes only: reads nothing.
   virtual std::uint64_t matrix_bytes(const QuantizedView& stored) const = 0;
   virtual std::uint64_t table_bytes(const TensorView& f32) const = 0;
+  // Of the table, what `logits` reads.
+  virtual std::uint64_t head_bytes(const TensorView& f32) const { return table_bytes(f32); }
+
+  // Bytes that the keys of one page take in one layer, and the values as much again.
+  virtual std::uint64_t kv_page_bytes(KvCacheType type, int num_kv_heads, int head_dim) const = 0;
 
   // The batch in the backend's memory; valid until the next stage().
   virtual Batch stage(const Batch& host) = 0;
   // Copies to host memory, after everything asked for before.
   virtual void read(std::span<float> host, const float* from) = 0;
   virtual void read(std::span<std::int32_t> host, const std::int32_t* from) = 0;
+  virtual void read_kv(const ReadKv& op) = 0;
 
   virtual void embed(const Embed& op) = 0;
   virtual void norm(const Norm& op) = 0;

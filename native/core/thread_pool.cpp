@@ -3,6 +3,8 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <chrono>
+#include <ctime>
 #include <exception>
 #include <fstream>
 #include <set>
@@ -25,17 +27,27 @@ inline void pause_cpu() {
 #endif
 }
 
+// Processor time of this thread.
+std::int64_t work_nanoseconds() {
+  timespec time;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return time.tv_sec * std::int64_t(1'000'000'000) + time.tv_nsec;
+}
+
 }  // namespace
 
 struct ThreadPool::Loop {
   const std::function<void(std::size_t)>& body;
   const std::size_t count;
+  int seats = 0;                      // for workers; guarded by mutex_
+  std::atomic<std::int64_t> work{0};  // nanoseconds in bodies, over all threads
   std::atomic<std::size_t> next{0};
   std::atomic<int> num_workers{0};  // that hold a pointer to this loop
   std::mutex failure_mutex;
   std::exception_ptr failure;
 
   void take_part() {
+    const std::int64_t start = work_nanoseconds();
     for (std::size_t index; (index = next.fetch_add(1, std::memory_order_relaxed)) < count;) {
       try {
         body(index);
@@ -45,10 +57,11 @@ struct ThreadPool::Loop {
         next.store(count, std::memory_order_relaxed);
       }
     }
+    work.fetch_add(work_nanoseconds() - start, std::memory_order_relaxed);
   }
 };
 
-ThreadPool::ThreadPool(int num_threads) {
+ThreadPool::ThreadPool(int num_threads) : active_(num_threads) {
   for (int worker = 1; worker < num_threads; ++worker) workers_.emplace_back([this] { work(); });
 }
 
@@ -75,6 +88,7 @@ void ThreadPool::work() {
       seen = generation_.load(std::memory_order_relaxed);
       if (stopping_) return;
       loop = loop_;  // null when the others have finished it already
+      if (loop && loop->seats-- <= 0) loop = nullptr;
       if (loop) loop->num_workers.fetch_add(1, std::memory_order_relaxed);
     }
     if (!loop) continue;
@@ -88,9 +102,10 @@ void ThreadPool::parallel_for(std::size_t count, const std::function<void(std::s
     for (std::size_t index = 0; index < count; ++index) body(index);
     return;
   }
-  Loop loop{.body = body, .count = count, .failure_mutex = {}, .failure = nullptr};
-  bool any_sleeping;
-  {
+  const auto start = std::chrono::steady_clock::now();
+  Loop loop{.body = body, .count = count, .seats = active_.count() - 1, .failure_mutex = {}, .failure = nullptr};
+  bool any_sleeping = false;
+  if (loop.seats > 0) {
     const std::lock_guard lock(mutex_);
     loop_ = &loop;
     generation_.fetch_add(1, std::memory_order_release);
@@ -98,12 +113,14 @@ void ThreadPool::parallel_for(std::size_t count, const std::function<void(std::s
   }
   if (any_sleeping) wake_.notify_all();
   loop.take_part();
-  {
+  if (active_.count() > 1) {
     const std::lock_guard lock(mutex_);
     loop_ = nullptr;  // from here on no further worker can join
   }
   for (int spin = 0; loop.num_workers.load(std::memory_order_acquire) > 0; ++spin)
     spin < kSpins ? pause_cpu() : std::this_thread::yield();
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  active_.report(elapsed.count(), double(loop.work.load(std::memory_order_relaxed)) * 1e-9);
   if (loop.failure) std::rethrow_exception(loop.failure);
 }
 

@@ -9,6 +9,8 @@
 #include <thread>
 #include <vector>
 
+#include "core/active_threads.h"
+
 namespace grok {
 
 // A fixed set of threads for data-parallel loops. The caller is one of them.
@@ -23,8 +25,9 @@ class ThreadPool {
   int num_threads() const { return int(workers_.size()) + 1; }
 
   // Runs body(index) for each index in [0, count), in any order, and returns when all are done. Indices are handed out
-  // one by one, so a thread that lost its core to a neighbour holds up no more than the one it is at. The first
-  // exception is rethrown here. One loop at a time; never called from inside a body.
+  // one by one, so a thread that lost its core to a neighbour holds up no more than the one it is at; when that costs
+  // more than the thread brings, it is left out for a while (active_threads.h). The first exception is rethrown here.
+  // One loop at a time; never called from inside a body.
   void parallel_for(std::size_t count, const std::function<void(std::size_t index)>& body);
 
  private:
@@ -32,6 +35,7 @@ class ThreadPool {
   void work();
 
   std::vector<std::thread> workers_;
+  ActiveThreads active_;
   std::mutex mutex_;
   std::condition_variable wake_;
   Loop* loop_ = nullptr;                      // guarded by mutex_

@@ -42,6 +42,7 @@ struct Place {
   bool is_quantized = false;
   std::function<std::uint64_t(const StoredParameter&)> resident_bytes;
   std::function<void(const StoredParameter&)> load;
+  std::function<std::uint64_t(const StoredParameter&)> step_bytes = resident_bytes;
 };
 
 class Places {
@@ -94,7 +95,8 @@ class Places {
     places_[name] = {
         std::move(shape), false,
         [backend = &backend_](const StoredParameter& stored) { return backend->table_bytes(stored.weight); },
-        [backend = &backend_, &target](const StoredParameter& stored) { target = backend->load_table(stored.weight); }};
+        [backend = &backend_, &target](const StoredParameter& stored) { target = backend->load_table(stored.weight); },
+        [backend = &backend_](const StoredParameter& stored) { return backend->head_bytes(stored.weight); }};
   }
 
   void vector(const std::string& name, Shape shape, BufferPtr& target) {
@@ -226,6 +228,7 @@ std::vector<BoundWeight> bind_weights(const GrokConfig& config, const TensorSour
                       .file = stored->file,
                       .stored_bytes = checked_add(stored->weight.size_bytes(), scales_bytes),
                       .resident_bytes = place.resident_bytes(*stored),
+                      .step_bytes = place.step_bytes(*stored),
                       .load = [stored, load = std::move(place.load)] {
                         load(*stored);
                         // The backend has its own copy now.

@@ -98,6 +98,7 @@ Napi::Object to_js(Napi::Env env, const MemoryPlan& memory) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("weights", to_js(env, memory.weights));
   object.Set("kvCache", to_js(env, memory.kv_cache));
+  object.Set("kvCacheType", name_of(memory.kv_cache_type));
   object.Set("workspace", to_js(env, memory.workspace));
   object.Set("total", to_js(env, memory.total()));
   object.Set("available", to_js(env, memory.available));
@@ -209,6 +210,7 @@ EngineOptions engine_options_from(Napi::Value value) {
           .context_length = int32_from(object.Get("contextLength"), "contextLength"),
           .max_sequences = int32_from(object.Get("maxSequences"), "maxSequences"),
           .prefill_chunk = int32_from(object.Get("prefillChunk"), "prefillChunk"),
+          .kv_cache_type = string_from(object.Get("kvCacheType"), "kvCacheType"),
           .memory_limit = uint53_from(object.Get("memoryLimit"), "memoryLimit")};
 }
 

@@ -23,11 +23,12 @@ DeviceEngine::DeviceEngine(std::unique_ptr<Backend> backend, std::unique_ptr<Ten
                            Inspection inspection, const Limits& limits)
     : backend_(std::move(backend)), source_(std::move(source)), inspection_(std::move(inspection)), limits_(limits) {
   const GrokConfig& config = inspection_.config;
-  require_fit(inspection_.memory, config, limits_);
+  require_fit(inspection_.memory, limits_);
   bound_ = bind_weights(config, *source_, *backend_, weights_);
   for (const BoundWeight& weight : bound_) progress_.total_bytes += weight.stored_bytes;
   workspace_ = std::make_unique<Workspace>(*backend_, config, limits_.max_tokens, limits_.max_outputs);
-  cache_ = std::make_unique<KvCache>(*backend_, config, num_cache_pages(inspection_.memory, config, limits_));
+  cache_ =
+      std::make_unique<KvCache>(*backend_, config, limits_.kv_cache_type, num_cache_pages(inspection_.memory, limits_));
 }
 
 LoadProgress DeviceEngine::load_next() {

@@ -10,6 +10,7 @@
 #include "runtime/available_memory.h"
 #include "runtime/checkpoint.h"
 #include "runtime/device_engine.h"
+#include "runtime/kv_cache.h"
 #include "runtime/limits.h"
 #include "runtime/memory_plan.h"
 #include "runtime/synthetic.h"
@@ -79,10 +80,10 @@ Inspection inspection_of(const Checkpoint& checkpoint, const Limits& limits, Bac
     const std::uint64_t size = num_elements(parameter.weight.shape);
     inspection.num_parameters += size;
     inspection.num_active_parameters += share_of_a_token(size);
-    inspection.weight_bytes_per_token += share_of_a_token(bound[index].resident_bytes);
+    inspection.weight_bytes_per_token += share_of_a_token(bound[index].step_bytes);
   }
   const std::uint64_t available = options.memory_limit ? options.memory_limit : free_memory(options);
-  inspection.memory = plan_memory(config, limits, bound, available);
+  inspection.memory = plan_memory(config, limits, bound, page_bytes(backend, config, limits.kv_cache_type), available);
   return inspection;
 }
 

@@ -13,20 +13,23 @@
 namespace grok {
 
 struct EngineOptions {
-  std::string device = "auto";     // "auto", "cpu", "cuda"
-  int num_threads = 0;             // 0: as many as the process may use
-  std::string isa = {};            // "": the best
-  int context_length = 0;          // tokens a sequence may have; 0: the model's
-  int max_sequences = 0;           // sequences that hold cache at once; 0: 4
-  int prefill_chunk = 0;           // prompt tokens one step takes at most; 0: 256
-  std::uint64_t memory_limit = 0;  // bytes; 0: what the machine has available
+  std::string device = "auto";        // "auto", "cpu", "cuda"
+  int num_threads = 0;                // 0: as many as the process may use
+  std::string isa = {};               // "": the best
+  int context_length = 0;             // tokens a sequence may have; 0: the model's
+  int max_sequences = 0;              // sequences that hold cache at once; 0: 4
+  int prefill_chunk = 0;              // prompt tokens one step takes at most; 0: 512
+  std::string kv_cache_type = "f32";  // "f32", "bf16", "int8"
+  std::uint64_t memory_limit = 0;     // bytes; 0: what the machine has available
 };
 
 // Bytes, before anything is allocated.
 struct MemoryPlan {
   std::uint64_t weights = 0;   // as the backend keeps them
   std::uint64_t kv_cache = 0;  // all sequences at full length; touched only as it is used
+  KvCacheType kv_cache_type = KvCacheType::f32;
   std::uint64_t workspace = 0;
+  std::uint64_t kv_page = 0;    // kPageSize positions of the cache in all layers
   std::uint64_t available = 0;  // what the limit or the machine allows
   std::uint64_t total() const { return weights + kv_cache + workspace; }
 };

@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kDefaultSequences = 4;
 constexpr int kMostSequences = 1024;
-constexpr int kDefaultPrefillChunk = 256;  // enough rows for a weight to be reused from the CPU's caches
+constexpr int kDefaultPrefillChunk = 512;  // enough rows for a weight to be used many times once it was read
 constexpr int kMostPrefillChunk = 1 << 16;
 
 // Grok-1's logits are half a megabyte a row. A chunk of a prompt whose every row is wanted shrinks to fit in this.
@@ -20,6 +20,13 @@ int option(const char* name, int value, int most, int standard) {
     throw Error(ErrorCode::invalid_argument,
                 concat("expected ", name, " to be at most ", most, ", or 0 for the default; found ", value));
   return value ? value : standard;
+}
+
+KvCacheType kv_cache_type_of(const std::string& name) {
+  for (const KvCacheType type : {KvCacheType::f32, KvCacheType::bf16, KvCacheType::int8})
+    if (name == name_of(type)) return type;
+  throw Error(ErrorCode::invalid_argument,
+              concat("expected kv_cache_type to be \"f32\", \"bf16\" or \"int8\", found \"", name, "\""));
 }
 
 }  // namespace
@@ -33,6 +40,7 @@ Limits limits_for(const GrokConfig& config, const EngineOptions& options) {
       option("context_length", options.context_length, config.context_length, config.context_length);
   limits.max_sequences = option("max_sequences", options.max_sequences, kMostSequences, kDefaultSequences);
   limits.prefill_chunk = option("prefill_chunk", options.prefill_chunk, kMostPrefillChunk, kDefaultPrefillChunk);
+  limits.kv_cache_type = kv_cache_type_of(options.kv_cache_type);
   limits.max_tokens = limits.prefill_chunk + limits.max_sequences;
 
   const std::uint64_t row_bytes = std::uint64_t(config.vocab_size) * sizeof(float);

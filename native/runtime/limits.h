@@ -1,5 +1,6 @@
 #pragma once
 
+#include "backend/backend.h"
 #include "model/config.h"
 #include "runtime/engine.h"
 
@@ -10,6 +11,7 @@ struct Limits {
   int context_length = 0;
   int max_sequences = 0;
   int prefill_chunk = 0;
+  KvCacheType kv_cache_type = KvCacheType::f32;
   int max_tokens = 0;   // of one step: a prompt chunk, and a token for each sequence that decodes
   int max_outputs = 0;  // rows of logits in one step
 };

@@ -31,23 +31,25 @@ std::string in_words(std::uint64_t size_bytes) {
 }  // namespace
 
 MemoryPlan plan_memory(const GrokConfig& config, const Limits& limits, const std::vector<BoundWeight>& bound,
-                       std::uint64_t available) {
+                       std::uint64_t kv_page, std::uint64_t available) {
   MemoryPlan plan;
   for (const BoundWeight& weight : bound) plan.weights = saturating_add(plan.weights, weight.resident_bytes);
   const auto num_pages = std::uint64_t(limits.max_sequences) * std::uint64_t(pages_for(limits.context_length));
-  plan.kv_cache = saturating_mul(num_pages, page_bytes(config));
+  plan.kv_cache_type = limits.kv_cache_type;
+  plan.kv_page = kv_page;
+  plan.kv_cache = saturating_mul(num_pages, kv_page);
   plan.workspace = Workspace::size_bytes(config, limits.max_tokens, limits.max_outputs);
   plan.available = available;
   return plan;
 }
 
-void require_fit(const MemoryPlan& plan, const GrokConfig& config, const Limits& limits) {
+void require_fit(const MemoryPlan& plan, const Limits& limits) {
   const std::uint64_t fixed = saturating_add(plan.weights, plan.workspace);
-  const std::uint64_t sequence = saturating_mul(std::uint64_t(pages_for(limits.context_length)), page_bytes(config));
+  const std::uint64_t sequence = saturating_mul(std::uint64_t(pages_for(limits.context_length)), plan.kv_page);
   const std::uint64_t needed = saturating_add(fixed, sequence);
   if (needed <= plan.available) return;
 
-  const std::uint64_t fitting_pages = left_of(plan.available, fixed) / page_bytes(config);
+  const std::uint64_t fitting_pages = left_of(plan.available, fixed) / plan.kv_page;
   const std::string hint =
       fitting_pages > 0
           ? concat("A context_length of ", fitting_pages * kPageSize, " tokens would fit.")
@@ -60,9 +62,8 @@ void require_fit(const MemoryPlan& plan, const GrokConfig& config, const Limits&
               hint);
 }
 
-int num_cache_pages(const MemoryPlan& plan, const GrokConfig& config, const Limits& limits) {
-  const std::uint64_t fitting =
-      left_of(plan.available, saturating_add(plan.weights, plan.workspace)) / page_bytes(config);
+int num_cache_pages(const MemoryPlan& plan, const Limits& limits) {
+  const std::uint64_t fitting = left_of(plan.available, saturating_add(plan.weights, plan.workspace)) / plan.kv_page;
   const auto wanted = std::uint64_t(limits.max_sequences) * std::uint64_t(pages_for(limits.context_length));
   return int(std::min({fitting, wanted, std::uint64_t(std::numeric_limits<int>::max())}));
 }

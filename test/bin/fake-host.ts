@@ -49,7 +49,14 @@ export const INSPECTION = {
   fileBytes: 15 * 2 ** 20,
   numParameters: 11_700_000,
   numActiveParameters: 4_600_000,
-  memory: { weights: 16 * 2 ** 20, kvCache: 2 ** 20, workspace: 2 ** 20, total: 18 * 2 ** 20, available: 2 ** 30 },
+  memory: {
+    weights: 16 * 2 ** 20,
+    kvCache: 2 ** 20,
+    kvCacheType: 'f32',
+    workspace: 2 ** 20,
+    total: 18 * 2 ** 20,
+    available: 2 ** 30,
+  },
 };
 
 const SERIES = { min: 90, median: 100, max: 110.5, values: [90, 100, 110.5], disturbed: 0, discarded: 0 };
@@ -77,6 +84,7 @@ export const BENCH_REPORT = {
     parameters: { total: 10_000_000, active: 4_000_000 },
     weightBytes: 10 * 2 ** 20,
     weightBytesPerToken: 4 * 2 ** 20,
+    kvCacheType: 'f32',
   },
   runs: [
     {

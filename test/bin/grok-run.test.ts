@@ -87,6 +87,7 @@ describe('grok-run, asked wrongly', () => {
     [['--logprobs', '99', '--json', 'x'], '`logprobs`'],
     [['--logit-bias', '99999999=1', 'x'], '`logitBias`'],
     [['-c', '0', 'x'], '`contextSize`'],
+    [['--kv-cache-type', 'fp8', 'x'], 'f32, bf16, int8'],
     [['detokenize', '99999999'], 'vocabulary'],
   ])('ends with 2 and one line: %j', async (args, message) => {
     const { code, stdout, stderr } = await run(args);

@@ -35,7 +35,9 @@ describe('misuse of benchmark()', () => {
       decode: 32,
       reps: 5,
       keepDisturbed: false,
+      native: { kvCacheType: 'f32' },
     });
+    expect(resolveBenchOptions({ kvCacheType: 'int8' }).native.kvCacheType).toBe('int8');
   });
 });
 

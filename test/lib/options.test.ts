@@ -137,6 +137,7 @@ describe('options of load', () => {
     ['contextSize', [0, -1, '8'], 'an integer from 1'],
     ['maxSequences', [0, 1025], 'an integer from 1 to 1024'],
     ['prefillChunk', [0, 65537], 'an integer from 1 to 65536'],
+    ['kvCacheType', ['fp8', '', 'F32', 16, null], "'f32', 'bf16' or 'int8'"],
     ['memoryLimit', [0, -1, 0.5, '70GiB'], 'an integer from 1'],
     ['tokenizer', ['', 5, null], 'the path of a tokenizer.model'],
     ['onProgress', [5, {}, null], 'a function'],
@@ -155,8 +156,15 @@ describe('options of load', () => {
       contextLength: 0,
       maxSequences: 0,
       prefillChunk: 0,
+      kvCacheType: 'f32',
       memoryLimit: 0,
     });
+  });
+
+  it('pass the type of the key-value cache on', () => {
+    for (const kvCacheType of ['f32', 'bf16', 'int8'] as const) {
+      expect(load({ kvCacheType }).native.kvCacheType).toBe(kvCacheType);
+    }
   });
 
   it('take the CPU kernels from GROK_CPU', () => {

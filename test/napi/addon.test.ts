@@ -19,6 +19,7 @@ const defaults: NativeOpenOptions = {
   contextLength: 0,
   maxSequences: 0,
   prefillChunk: 0,
+  kvCacheType: 'f32',
   memoryLimit: 0,
 };
 
@@ -293,6 +294,40 @@ describe('the addon', () => {
     const { weights, kvCache, workspace, total } = inspection.memory;
     expect(total).toBe(weights + kvCache + workspace);
     await model.close();
+  });
+
+  it('counts the key-value cache in the type that was asked for, and refuses any other', async () => {
+    const cacheOf = async (kvCacheType: NativeOpenOptions['kvCacheType']) => {
+      const { memory } = await addon.inspect(checkpoint, { ...defaults, kvCacheType });
+      expect(memory.kvCacheType).toBe(kvCacheType);
+      return memory.kvCache;
+    };
+    const f32 = await cacheOf('f32');
+    expect(await cacheOf('bf16')).toBe(f32 / 2);
+    // Heads of 8 lie in vectors of 16; each int8 one has a scale of 4 bytes beside its 16.
+    expect(await cacheOf('int8')).toBe((f32 / 64) * 20);
+    await expect(addon.open(checkpoint, { ...defaults, kvCacheType: untyped('fp8') })).rejects.toMatchObject({
+      code: 'GROK_INVALID_ARGUMENT',
+      message: 'expected kv_cache_type to be "f32", "bf16" or "int8", found "fp8"',
+    });
+  });
+
+  it('generates with every type of key-value cache', async () => {
+    const logitsOf = async (kvCacheType: NativeOpenOptions['kvCacheType']) => {
+      const model = await openLoaded({ kvCacheType });
+      const sequence = await model.submit(requestFor([1, 2, 3, 4, 5], { maxTokens: 0, promptOutputs: 'logits' }));
+      const [output] = await model.step(Int32Array.of(sequence));
+      await model.close();
+      return Array.from(output?.logits ?? []);
+    };
+    const f32 = await logitsOf('f32');
+    const most = Math.max(...f32.map(Math.abs));
+    for (const kvCacheType of ['bf16', 'int8'] as const) {
+      const found = await logitsOf(kvCacheType);
+      const furthest = Math.max(...f32.map((logit, index) => Math.abs(logit - (found[index] ?? Number.NaN))));
+      expect(furthest).toBeGreaterThan(0); // else the type was not used
+      expect(furthest).toBeLessThan(0.03 * most);
+    }
   });
 
   it('reports loading tensor by tensor, up to all bytes', async () => {

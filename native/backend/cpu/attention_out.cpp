@@ -6,7 +6,7 @@ namespace grok {
 void CpuBackend::attention_out(const AttentionOut& op) {
   const auto& w = static_cast<const PackedMatrix&>(*op.w);
   scratch_.clear();
-  const Panels x = pack_rows(op.x, op.num_tokens, w.d_in, scratch_, pool_);
+  const Panels x(op.x, op.num_tokens, w.d_in, w.num_groups, kernels_, scratch_, pool_);
   const Product product{.matrix = &w, .x = &x, .out = op.out};
   multiply({&product, 1}, kernels_, pool_);
 }

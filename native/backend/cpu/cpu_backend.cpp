@@ -3,8 +3,12 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backend/cpu/amx.h"
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/kv_page.h"
 #include "backend/cpu/packed_matrix.h"
+#include "backend/cpu/packed_table.h"
+#include "core/checked.h"
 
 namespace grok {
 
@@ -12,8 +16,10 @@ std::vector<const Kernels*> usable_kernels() {
   std::vector<const Kernels*> usable;
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni"))
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni")) {
+    if (can_use_amx()) usable.push_back(&kAmxKernels);
     usable.push_back(&kAvx512Kernels);
+  }
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) usable.push_back(&kAvx2Kernels);
 #endif
   usable.push_back(&kPortableKernels);
@@ -68,20 +74,37 @@ BufferPtr CpuBackend::allocate(std::size_t size_bytes) { return std::make_unique
 
 BufferPtr CpuBackend::load_vector(const TensorView& f32) { return copy_of(f32, pool_); }
 
-TablePtr CpuBackend::load_table(const TensorView& f32) {
-  return std::make_unique<CpuTable>(int(f32.shape[0]), int(f32.shape[1]), copy_of(f32, pool_));
+TablePtr CpuBackend::load_table(const TensorView& f32) { return std::make_unique<PackedTable>(f32, pool_); }
+
+MatrixPtr CpuBackend::load_matrix(const QuantizedView& stored) { return pack_matrix(stored, pool_); }
+
+std::uint64_t CpuBackend::matrix_bytes(const QuantizedView& stored) const { return packed_bytes(stored); }
+
+std::uint64_t CpuBackend::table_bytes(const TensorView& f32) const { return PackedTable::size_bytes(f32); }
+
+std::uint64_t CpuBackend::head_bytes(const TensorView& f32) const {
+  return PackedTable::size_bytes(f32) / PackedTable::kNumPlanes * kernels_.product.table_planes;
 }
-
-MatrixPtr CpuBackend::load_matrix(const QuantizedView& stored) { return std::make_unique<PackedMatrix>(stored, pool_); }
-
-std::uint64_t CpuBackend::matrix_bytes(const QuantizedView& stored) const { return PackedMatrix::size_bytes(stored); }
-
-std::uint64_t CpuBackend::table_bytes(const TensorView& f32) const { return f32.size_bytes(); }
 
 void CpuBackend::read(std::span<float> host, const float* from) { std::memcpy(host.data(), from, host.size_bytes()); }
 
 void CpuBackend::read(std::span<std::int32_t> host, const std::int32_t* from) {
   std::memcpy(host.data(), from, host.size_bytes());
+}
+
+std::uint64_t CpuBackend::kv_page_bytes(KvCacheType type, int num_kv_heads, int head_dim) const {
+  return checked_mul(std::uint64_t(num_kv_heads), kv_head_bytes(type, head_dim));
+}
+
+void CpuBackend::read_kv(const ReadKv& op) {
+  for (int head = 0; head < op.num_kv_heads; ++head)
+    grok::read_kv(op.kv,
+                  {.page = op.page,
+                   .position_in_page = op.position_in_page,
+                   .head = head,
+                   .num_heads = op.num_kv_heads,
+                   .head_dim = op.head_dim},
+                  op.key + std::size_t(head) * op.head_dim, op.value + std::size_t(head) * op.head_dim);
 }
 
 }  // namespace grok

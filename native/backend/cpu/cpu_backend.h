@@ -21,9 +21,12 @@ class CpuBackend final : public Backend {
   MatrixPtr load_matrix(const QuantizedView& stored) override;
   std::uint64_t matrix_bytes(const QuantizedView& stored) const override;
   std::uint64_t table_bytes(const TensorView& f32) const override;
+  std::uint64_t head_bytes(const TensorView& f32) const override;
+  std::uint64_t kv_page_bytes(KvCacheType type, int num_kv_heads, int head_dim) const override;
   Batch stage(const Batch& host) override { return host; }
   void read(std::span<float> host, const float* from) override;
   void read(std::span<std::int32_t> host, const std::int32_t* from) override;
+  void read_kv(const ReadKv& op) override;
 
   void embed(const Embed& op) override;
   void norm(const Norm& op) override;
@@ -41,20 +44,6 @@ class CpuBackend final : public Backend {
   ThreadPool pool_;
   Scratch scratch_;              // of the operation in progress
   std::vector<float> rotation_;  // [positions so far, head_dim / 2, 2]: cosine and sine
-};
-
-// f32 [vocab_size, d_model], rows as in the file.
-class CpuTable final : public Table {
- public:
-  CpuTable(int vocab_size, int d_model, BufferPtr rows)
-      : vocab_size(vocab_size), d_model(d_model), rows_(std::move(rows)) {}
-  const float* row(int token) const { return rows_->as<float>() + std::size_t(token) * d_model; }
-
-  const int vocab_size;
-  const int d_model;
-
- private:
-  BufferPtr rows_;
 };
 
 }  // namespace grok

@@ -1,14 +1,16 @@
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/matmul.h"
+#include "backend/cpu/packed_table.h"
 
 namespace grok {
 
 void CpuBackend::embed(const Embed& op) {
-  const auto& table = static_cast<const CpuTable&>(*op.table);
-  for (int token = 0; token < op.batch->num_tokens; ++token) {
-    const float* row = table.row(op.batch->tokens[token]);
-    float* out = op.out + std::size_t(token) * table.d_model;
-    for (int i = 0; i < table.d_model; ++i) out[i] = row[i] * op.scale;
-  }
+  const auto& table = static_cast<const PackedTable&>(*op.table);
+  for_each_task(op.batch->num_tokens, std::size_t(table.d_model()) * kPackingWork, pool_, [&](std::size_t token) {
+    float* out = op.out + token * table.d_model();
+    table.row(op.batch->tokens[token], out);
+    for (int i = 0; i < table.d_model(); ++i) out[i] *= op.scale;
+  });
 }
 
 }  // namespace grok

@@ -1,5 +1,5 @@
 #include <algorithm>
-#include <numeric>
+#include <cstring>
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/matmul.h"
@@ -32,43 +32,47 @@ void CpuBackend::experts(const Experts& op) {
   const int d_model = w_gate.d_in, d_ff = w_gate.d_out;
   const std::vector<Group> groups = group_by_expert(op, w_gate.num_experts);
 
-  std::vector<Panels> x, hidden;
-  std::vector<float*> down;  // [slots of the group, d_model]
-  std::size_t most_slots = 0;
   scratch_.clear();
+  std::vector<Panels> x;
+  std::vector<float*> hidden, down;  // [slots of the group, d_ff] and [slots of the group, d_model]
   for (const Group& group : groups) {
     std::vector<const float*> rows;
     for (const int slot : group.slots) rows.push_back(op.x + std::size_t(slot / op.experts_per_token) * d_model);
-    x.push_back(pack_rows(rows, d_model, scratch_, pool_));
-    hidden.emplace_back(int(rows.size()), d_ff, scratch_);
+    x.emplace_back(rows, d_model, w_gate.num_groups, kernels_, scratch_, pool_);
+    hidden.push_back(scratch_.floats(rows.size() * d_ff));
     down.push_back(scratch_.floats(rows.size() * d_model));
-    most_slots = std::max(most_slots, rows.size());
   }
 
-  // gelu(gate(x)) * up(x), strip by strip, left in panels for the product that follows.
-  const std::size_t num_strips = w_gate.num_strips;
-  for_each_task(groups.size() * num_strips, 2 * std::size_t(d_model) * kStrip * most_slots, pool_,
-                [&](std::size_t task) {
-                  const std::size_t g = task / num_strips;
-                  const int strip = int(task % num_strips);
-                  const int num_columns = std::min(kStrip, d_ff - strip * kStrip);
-                  for (int panel = 0; panel < x[g].num_panels(); ++panel) {
-                    alignas(64) float gate[kPanelTokens * kStrip], up[kPanelTokens * kStrip];  // [rows, kStrip]
-                    strip_times_panel(w_gate, groups[g].expert, strip, x[g], panel, gate, kernels_);
-                    strip_times_panel(w_up, groups[g].expert, strip, x[g], panel, up, kernels_);
-                    const int num_rows = x[g].rows_of(panel);
-                    kernels_.gated_gelu(gate, up, std::size_t(num_rows) * kStrip);
-                    float* out = hidden[g].panel(panel) + std::size_t(strip) * kStrip * num_rows;
-                    for (int row = 0; row < num_rows; ++row)
-                      for (int column = 0; column < num_columns; ++column)
-                        out[column * num_rows + row] = gate[row * kStrip + column];
-                  }
-                });
+  // gelu(gate(x)) * up(x), block by block.
+  std::vector<ProductWork> work;
+  for (const Panels& of_group : x) work.push_back({.matrix = &w_gate, .x = &of_group, .num_matrices = 2});
+  for_each_block(work, pool_, [&](const ProductBlock& block) {
+    const int expert = groups[block.product].expert;
+    const Panels& of_group = x[block.product];
+    float *const gate = block_out(0), *const up = block_out(1);
+    multiply_block(w_gate, expert, of_group, block, gate, kernels_);
+    multiply_block(w_up, expert, of_group, block, up, kernels_);
+    for (int strip = block.first_strip; strip < block.first_strip + block.num_strips; ++strip) {
+      const int num_columns = std::min(kStrip, d_ff - strip * kStrip);
+      for (int panel = block.first_panel; panel < block.first_panel + block.num_panels; ++panel) {
+        float* const tile = tile_of(gate, block, strip, panel);
+        const int num_rows = of_group.rows_of(panel);
+        kernels_.gated_gelu(tile, tile_of(up, block, strip, panel), std::size_t(num_rows) * kStrip);
+        for (int row = 0; row < num_rows; ++row)
+          std::memcpy(
+              hidden[block.product] + std::size_t(panel * kPanelTokens + row) * d_ff + std::size_t(strip) * kStrip,
+              tile + row * kStrip, num_columns * sizeof(float));
+      }
+    }
+  });
 
+  std::vector<Panels> packed_hidden;
   std::vector<Product> products;
-  for (std::size_t g = 0; g < groups.size(); ++g) {
-    products.push_back({.matrix = &w_down, .expert = groups[g].expert, .x = &hidden[g], .out = down[g]});
-  }
+  for (std::size_t g = 0; g < groups.size(); ++g)
+    packed_hidden.emplace_back(hidden[g], int(groups[g].slots.size()), d_ff, w_down.num_groups, kernels_, scratch_,
+                               pool_);
+  for (std::size_t g = 0; g < groups.size(); ++g)
+    products.push_back({.matrix = &w_down, .expert = groups[g].expert, .x = &packed_hidden[g], .out = down[g]});
   multiply(products, kernels_, pool_);
 
   // Sum over a token's experts, best first, whatever order the groups have: a token's result is the same in any batch.

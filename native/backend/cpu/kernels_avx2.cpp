@@ -19,13 +19,22 @@ inline Vec load_i8(const std::int8_t* from) {
   return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
 }
 
+inline Vec load_bf16(const std::uint16_t* from) {
+  const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
+}
+
 inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 
 #include "backend/cpu/kernels.inc"
+#include "backend/cpu/product_s16.inc"
+// Builds on the one above.
+#include "backend/cpu/attention_kernels.inc"
 
 }  // namespace
 
-const Kernels kAvx2Kernels = {"avx2", strip_product, page_attention, dot, gated_gelu};
+const Kernels kAvx2Kernels = {"avx2",  kS16Products, page_attention, dot, largest_magnitude,
+                              highest, sum_of_exp,   gated_gelu};
 
 }  // namespace grok
 

@@ -5,6 +5,7 @@
 #include "backend/backend.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/packed_matrix.h"
+#include "backend/cpu/product_amx.h"
 
 namespace grok {
 namespace {
@@ -18,13 +19,59 @@ inline Vec load_i8(const std::int8_t* from) {
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
 }
 
+inline Vec load_bf16(const std::uint16_t* from) {
+  const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+}
+
 inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
 
 #include "backend/cpu/kernels.inc"
+// Builds on the one above.
+#include "backend/cpu/attention_kernels.inc"
+#include "backend/cpu/product_digits.inc"
+
+// Whole chunks with tiles, the rest of a scale group without. One or two tokens by themselves fill too little of a tile:
+// memory is as fast without.
+void accumulate_amx_and_digits(const StripProduct& op) {
+  constexpr int kChunkQuads = kChunkRows / kQuad;
+  if (op.from_memory && op.num_tokens <= kPairedTokens) return accumulate_digits(op);
+  StripProduct whole = op, rest = op;
+  whole.num_quads = op.num_quads / kChunkQuads * kChunkQuads;
+  rest.num_quads -= whole.num_quads;
+  rest.weights += std::size_t(whole.num_quads) * kQuad * kStrip;
+  rest.x += std::size_t(whole.num_quads) * kQuad * kNumDigits * op.num_tokens;
+  if (whole.num_quads > 0) {
+    accumulate_amx(whole);
+    rest.add = true;
+  }
+  if (rest.num_quads > 0) accumulate_digits(rest);
+}
+
+// 768 rows: 24 KiB of weights stay in L1 beside the activations that stream past.
+constexpr ProductKernels kVnniProducts = {.activation_bytes = kNumDigits,
+                                          .num_sums = kNumDigits,
+                                          .block_rows = 768,
+                                          .exact_rows = kMaxGroupRows,
+                                          .paired_tokens = kPairedTokens,
+                                          .table_planes = 2,
+                                          .largest = float(kOffset - 2),
+                                          .pack = pack_digits,
+                                          .accumulate = accumulate_digits,
+                                          .finish = finish_digits};
+
+constexpr ProductKernels kAmxProducts = [] {
+  ProductKernels products = kVnniProducts;
+  products.accumulate = accumulate_amx_and_digits;
+  return products;
+}();
 
 }  // namespace
 
-const Kernels kAvx512Kernels = {"avx512", strip_product, page_attention, dot, gated_gelu};
+const Kernels kAvx512Kernels = {"avx512",          kVnniProducts, page_attention, dot,
+                                largest_magnitude, highest,       sum_of_exp,     gated_gelu};
+const Kernels kAmxKernels = {"amx",   kAmxProducts, page_attention, dot, largest_magnitude,
+                             highest, sum_of_exp,   gated_gelu};
 
 }  // namespace grok
 

@@ -14,6 +14,7 @@ namespace {
 constexpr int kWidth = 4;
 using Vec = float __attribute__((vector_size(16)));
 using IntVec = std::int32_t __attribute__((vector_size(16)));
+using HalfVec = std::uint16_t __attribute__((vector_size(8)));
 using ByteVec = std::int8_t __attribute__((vector_size(4)));
 
 inline Vec load_i8(const std::int8_t* from) {
@@ -29,12 +30,30 @@ inline Vec load_i8(const std::int8_t* from) {
 #endif
 }
 
+inline Vec load_bf16(const std::uint16_t* from) {
+#if defined(__SSE4_1__)
+  const __m128i halves = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+  return _mm_castsi128_ps(_mm_unpacklo_epi16(_mm_setzero_si128(), halves));
+#else
+  HalfVec halves;
+  __builtin_memcpy(&halves, from, sizeof halves);
+  const IntVec bits = __builtin_convertvector(halves, IntVec) << 16;
+  Vec value;
+  __builtin_memcpy(&value, &bits, sizeof value);
+  return value;
+#endif
+}
+
 inline Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
 
 #include "backend/cpu/kernels.inc"
+#include "backend/cpu/product_f32.inc"
+// Builds on the one above.
+#include "backend/cpu/attention_kernels.inc"
 
 }  // namespace
 
-const Kernels kPortableKernels = {"portable", strip_product, page_attention, dot, gated_gelu};
+const Kernels kPortableKernels = {"portable",        kF32Products, page_attention, dot,
+                                  largest_magnitude, highest,      sum_of_exp,     gated_gelu};
 
 }  // namespace grok

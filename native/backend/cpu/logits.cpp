@@ -1,25 +1,41 @@
 #include <algorithm>
+#include <vector>
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/matmul.h"
+#include "backend/cpu/packed_table.h"
 
 namespace grok {
 
-// Rows of the table are shared out in blocks; each row is read once for all outputs.
+// The head's planes are multiplied as matrices of their own, and their results added up.
 void CpuBackend::logits(const Logits& op) {
-  const auto& table = static_cast<const CpuTable&>(*op.table);
+  const auto& table = static_cast<const PackedTable&>(*op.table);
+  const PackedMatrix& planes = table.planes();
   const Batch& batch = *op.batch;
-  constexpr int kBlock = 64;
-  const int num_blocks = (table.vocab_size + kBlock - 1) / kBlock;
+  std::vector<const float*> rows;
+  for (int output = 0; output < batch.num_outputs; ++output)
+    rows.push_back(op.x + std::size_t(batch.output_rows[output]) * table.d_model());
+  scratch_.clear();
+  const Panels x(rows, table.d_model(), 1, kernels_, scratch_, pool_);
 
-  for_each_task(num_blocks, std::size_t(kBlock) * table.d_model * batch.num_outputs, pool_, [&](std::size_t block) {
-    const int first = int(block) * kBlock, last = std::min(first + kBlock, table.vocab_size);
-    for (int token = first; token < last; ++token)
-      for (int output = 0; output < batch.num_outputs; ++output) {
-        const float* x = op.x + std::size_t(batch.output_rows[output]) * table.d_model;
-        op.out[std::size_t(output) * table.vocab_size + token] =
-            op.scale * kernels_.dot(x, table.row(token), table.d_model);
-      }
+  const ProductWork work{.matrix = &planes, .x = &x, .num_matrices = kernels_.product.table_planes};
+  for_each_block({&work, 1}, pool_, [&](const ProductBlock& block) {
+    float *const sums = block_out(0), *const of_plane = block_out(1);
+    multiply_block(planes, 0, x, block, sums, kernels_);
+    for (int plane = 1; plane < kernels_.product.table_planes; ++plane) {
+      multiply_block(planes, plane, x, block, of_plane, kernels_);
+      for (int i = 0; i < block.num_tiles() * kPanelTokens * kStrip; ++i) sums[i] += of_plane[i];
+    }
+    for (int strip = block.first_strip; strip < block.first_strip + block.num_strips; ++strip) {
+      const int num_columns = std::min(kStrip, table.vocab_size() - strip * kStrip);
+      for (int panel = block.first_panel; panel < block.first_panel + block.num_panels; ++panel)
+        for (int row = 0; row < x.rows_of(panel); ++row) {
+          const float* from = tile_of(sums, block, strip, panel) + row * kStrip;
+          float* out =
+              op.out + std::size_t(panel * kPanelTokens + row) * table.vocab_size() + std::size_t(strip) * kStrip;
+          for (int column = 0; column < num_columns; ++column) out[column] = op.scale * from[column];
+        }
+    }
   });
 }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
+#include <vector>
 
 namespace grok {
 namespace {
@@ -11,30 +13,22 @@ namespace {
 // core: beside one busy process on two cores it decoded 1,240 tokens/s with 150'000 and 1,640 with this.
 constexpr std::size_t kMinParallelWork = 500'000;
 
+constexpr int kMaxSums = 3;                                        // of one output
+constexpr std::size_t kTile = std::size_t(kPanelTokens) * kStrip;  // outputs of one panel and one strip
+
+// A thread's memory for the blocks that it computes, kept from one to the next.
+struct BlockMemory {
+  HostMemory sums{kMaxTiles * kTile * kMaxSums * sizeof(std::int32_t)};
+  HostMemory out[2] = {HostMemory(kMaxTiles * kTile * sizeof(float)), HostMemory(kMaxTiles* kTile * sizeof(float))};
+};
+thread_local std::unique_ptr<BlockMemory> block_memory;
+
+BlockMemory& memory() {
+  if (!block_memory) block_memory = std::make_unique<BlockMemory>();
+  return *block_memory;
+}
+
 }  // namespace
-
-Panels pack_rows(std::span<const float* const> rows, int width, Scratch& scratch, ThreadPool& pool) {
-  Panels panels(int(rows.size()), width, scratch);
-  const auto pack = [&](std::size_t panel) {
-    const int num_rows = panels.rows_of(int(panel));
-    float* out = panels.panel(int(panel));
-    for (int row = 0; row < num_rows; ++row) {
-      const float* x = rows[panel * kPanelTokens + row];
-      for (int i = 0; i < width; ++i) out[std::size_t(i) * num_rows + row] = x[i];
-    }
-  };
-  if (rows.size() * width < kMinParallelWork)
-    for (int panel = 0; panel < panels.num_panels(); ++panel) pack(panel);
-  else
-    pool.parallel_for(panels.num_panels(), pack);
-  return panels;
-}
-
-Panels pack_rows(const float* x, int num_rows, int width, Scratch& scratch, ThreadPool& pool) {
-  std::vector<const float*> rows(num_rows);
-  for (int row = 0; row < num_rows; ++row) rows[row] = x + std::size_t(row) * width;
-  return pack_rows(rows, width, scratch, pool);
-}
 
 void for_each_task(std::size_t count, std::size_t multiply_adds, ThreadPool& pool,
                    const std::function<void(std::size_t)>& body) {
@@ -42,25 +36,118 @@ void for_each_task(std::size_t count, std::size_t multiply_adds, ThreadPool& poo
   for (std::size_t task = 0; task < count; ++task) body(task);
 }
 
-void multiply(std::span<const Product> products, const Kernels& kernels, ThreadPool& pool) {
-  std::size_t num_tasks = 0, multiply_adds = 0;
-  for (const Product& product : products) {
-    num_tasks += product.matrix->num_strips;
-    multiply_adds = std::max(multiply_adds, std::size_t(product.matrix->d_in) * kStrip * product.x->num_rows);
-  }
-  for_each_task(num_tasks, multiply_adds, pool, [&](std::size_t task) {
-    const Product* product = products.data();
-    for (; task >= std::size_t(product->matrix->num_strips); ++product) task -= product->matrix->num_strips;
-    const PackedMatrix& matrix = *product->matrix;
-    const int strip = int(task);
-    const int num_columns = std::min(kStrip, matrix.d_out - strip * kStrip);
+BlockOut block_out(int index) { return memory().out[index].as<float>(); }
 
-    for (int panel = 0; panel < product->x->num_panels(); ++panel) {
-      alignas(64) float sums[kPanelTokens * kStrip];  // [rows, kStrip]
-      strip_times_panel(matrix, product->expert, strip, *product->x, panel, sums, kernels);
-      for (int row = 0; row < product->x->rows_of(panel); ++row)
-        std::memcpy(product->out + std::size_t(panel * kPanelTokens + row) * matrix.d_out + std::size_t(strip) * kStrip,
-                    sums + row * kStrip, num_columns * sizeof(float));
+// Rows of weights by the block, strip by strip, so that each is in L1 while all panels pass over it, and the activations of
+// the block's rows stay in L2 while all strips do.
+void multiply_block(const PackedMatrix& matrix, int expert, const Panels& x, const ProductBlock& block, BlockOut out,
+                    const Kernels& kernels) {
+  const ProductKernels& product = kernels.product;
+  const int group_rows = matrix.d_in / matrix.num_groups, last_strip = block.first_strip + block.num_strips;
+  const int last_panel = block.first_panel + block.num_panels;
+  const std::size_t sums_per_tile = kTile * product.num_sums;
+  std::int32_t* const sums = memory().sums.as<std::int32_t>();  // or float
+
+  const bool is_single = block.num_panels == 1;
+  const bool pairs_strips = is_single && x.rows_of(block.first_panel) <= product.paired_tokens;
+
+  for (int group = 0; group < matrix.num_groups; ++group) {
+    const auto weights_at = [&](int strip, int row) {
+      return matrix.weights(expert, strip, group) + std::size_t(row) * kStrip;
+    };
+    for (int first = 0; first < group_rows; first += product.exact_rows) {
+      const int last = std::min(group_rows, first + std::min(product.exact_rows, group_rows));
+      const int rows_at_once = is_single ? last - first : product.block_rows;
+      for (int row = first; row < last; row += rows_at_once) {
+        const int num_quads = PackedMatrix::quads_of(std::min(rows_at_once, last - row));
+        std::int32_t* tile = sums;
+        for (int strip = block.first_strip; strip < last_strip; ++strip) {
+          const bool is_pair = strip + 1 < last_strip && pairs_strips;
+          // While a strip's rows are multiplied, the next strip's come into L2: each panel fetches its share.
+          const std::int8_t* const next = strip + 1 < last_strip ? weights_at(strip + 1, row)
+                                          : row + rows_at_once < last
+                                              ? weights_at(block.first_strip, row + rows_at_once)
+                                              : nullptr;
+          const int num_lines = next && !is_single ? num_quads * kQuad * kStrip / 64 : 0;
+          for (int panel = block.first_panel; panel < last_panel; ++panel, tile += sums_per_tile)
+            product.accumulate(
+                {.sums = tile,
+                 .weights = weights_at(strip, row),
+                 .second_strip = is_pair ? weights_at(strip + 1, row) : nullptr,
+                 .x = x.activations(panel, group, row / kChunkRows),
+                 .num_tokens = x.rows_of(panel),
+                 .num_quads = num_quads,
+                 .from_memory = is_single,
+                 .add = row > first,
+                 .next = next ? next + num_lines * (panel - block.first_panel) / block.num_panels * 64 : nullptr,
+                 .next_lines = num_lines / block.num_panels});
+          if (is_pair) {
+            ++strip;
+            tile += sums_per_tile;
+          }
+        }
+      }
+
+      const std::int32_t* tile = sums;
+      for (int strip = block.first_strip; strip < last_strip; ++strip)
+        for (int panel = block.first_panel; panel < last_panel; ++panel, tile += sums_per_tile)
+          product.finish({.out = tile_of(out, block, strip, panel),
+                          .sums = tile,
+                          .scales = matrix.scales(expert, strip, group),
+                          .column_sums = matrix.column_sums(expert, strip, group),
+                          .token_scales = x.scales(panel),
+                          .num_tokens = x.rows_of(panel),
+                          .add = group > 0 || first > 0});
+    }
+  }
+}
+
+void for_each_block(std::span<const ProductWork> products, ThreadPool& pool,
+                    const std::function<void(const ProductBlock&)>& body) {
+  // One or two panels stay in L2 whatever the strips are: two strips at a time, weights are then read front to back. More panels
+  // are read again for each block of strips, so that blocks are large; but there is work for every thread.
+  constexpr int kMaxPanels = 8, kMaxStrips = kMaxTiles / kMaxPanels, kBlocksPerThread = 4;
+  std::size_t work = 0, num_strips = 0;
+  for (const ProductWork& of : products) {
+    work += std::size_t(of.num_matrices) * of.matrix->d_in * of.matrix->d_out * of.x->num_rows();
+    num_strips += std::size_t(of.matrix->num_strips) * ((of.x->num_panels() + kMaxPanels - 1) / kMaxPanels);
+  }
+  const std::size_t most_strips = num_strips / (std::size_t(pool.num_threads()) * kBlocksPerThread);
+
+  std::vector<ProductBlock> blocks;
+  for (std::size_t index = 0; index < products.size(); ++index) {
+    const ProductWork& of = products[index];
+    const int num_panels = of.x->num_panels();
+    const int strips_at_once = num_panels <= 2 ? 2 : int(std::clamp<std::size_t>(most_strips, 1, kMaxStrips));
+    for (int strip = 0; strip < of.matrix->num_strips; strip += strips_at_once)
+      for (int panel = 0; panel < num_panels; panel += kMaxPanels)
+        blocks.push_back({.product = index,
+                          .first_strip = strip,
+                          .num_strips = std::min(strips_at_once, of.matrix->num_strips - strip),
+                          .first_panel = panel,
+                          .num_panels = std::min(kMaxPanels, num_panels - panel)});
+  }
+  for_each_task(blocks.size(), work / std::max<std::size_t>(blocks.size(), 1), pool,
+                [&](std::size_t task) { body(blocks[task]); });
+}
+
+void multiply(std::span<const Product> products, const Kernels& kernels, ThreadPool& pool) {
+  std::vector<ProductWork> work;
+  for (const Product& product : products) work.push_back({.matrix = product.matrix, .x = product.x});
+  for_each_block(work, pool, [&](const ProductBlock& block) {
+    const Product& product = products[block.product];
+    const PackedMatrix& matrix = *product.matrix;
+    float* const out = block_out(0);
+    multiply_block(matrix, product.expert, *product.x, block, out, kernels);
+    for (int strip = block.first_strip; strip < block.first_strip + block.num_strips; ++strip) {
+      const int num_columns = std::min(kStrip, matrix.d_out - strip * kStrip);
+      for (int panel = block.first_panel; panel < block.first_panel + block.num_panels; ++panel) {
+        const float* tile = tile_of(out, block, strip, panel);
+        for (int row = 0; row < product.x->rows_of(panel); ++row)
+          std::memcpy(
+              product.out + std::size_t(panel * kPanelTokens + row) * matrix.d_out + std::size_t(strip) * kStrip,
+              tile + row * kStrip, num_columns * sizeof(float));
+      }
     }
   });
 }

@@ -9,6 +9,7 @@
 #include <sys/auxv.h>
 #endif
 
+#include "backend/cpu/amx.h"
 #include "backend/cpu/host_memory.h"
 #include "backend/cpu/probe_kernels.h"
 #include "core/error.h"
@@ -27,8 +28,10 @@ std::vector<const ProbeKernels*> usable_probes() {
   std::vector<const ProbeKernels*> usable;
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni"))
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni")) {
+    if (can_use_amx()) usable.push_back(&kAmxProbe);
     usable.push_back(&kAvx512Probe);
+  }
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) usable.push_back(&kAvx2Probe);
 #elif defined(__aarch64__)
   usable.push_back(getauxval(AT_HWCAP) & HWCAP_ASIMDDP ? &kNeonDotprodProbe : &kNeonProbe);

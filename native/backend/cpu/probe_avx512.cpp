@@ -39,9 +39,13 @@ constexpr MultiplyAddLoop kLoops[] = {
     {"u8 x s8", kNumSums * 64, run<U8S8>},
 };
 
+constexpr MultiplyAddLoop kLoopsAndTiles[] = {
+    kLoops[0], kLoops[1], kLoops[2], {"u8 x s8 in tiles", kTileMacsPerRound, run_tiles}};
+
 }  // namespace
 
 const ProbeKernels kAvx512Probe = {"avx512", read, kLoops};
+const ProbeKernels kAmxProbe = {"amx", read, kLoopsAndTiles};
 
 }  // namespace grok
 

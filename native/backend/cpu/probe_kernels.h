@@ -27,6 +27,10 @@ extern const ProbeKernels kPortableProbe;
 #if defined(__x86_64__)
 extern const ProbeKernels kAvx2Probe;
 extern const ProbeKernels kAvx512Probe;
+extern const ProbeKernels kAmxProbe;  // AVX-512's loops, and tiles
+// A round is half a tile's instruction, to take as long as the others'. Only where can_use_amx().
+inline constexpr int kTileMacsPerRound = 16 * 16 * 64 / 2;
+void run_tiles(int num_rounds);
 #elif defined(__aarch64__)
 extern const ProbeKernels kNeonProbe;         // without the dot product
 extern const ProbeKernels kNeonDotprodProbe;  // with it

@@ -1,7 +1,8 @@
+#include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/kv_page.h"
 #include "backend/cpu/matmul.h"
 
 namespace grok {
@@ -29,6 +30,9 @@ void rotate(float* head, const float* rotation, int head_dim) {
   }
 }
 
+// Tokens that one thread places in the cache: those of a group of keys, which share cache lines.
+constexpr int kTokensPerTask = kKeyGroup;
+
 }  // namespace
 
 void CpuBackend::qkv(const Qkv& op) {
@@ -36,20 +40,28 @@ void CpuBackend::qkv(const Qkv& op) {
   const auto& w_q = static_cast<const PackedMatrix&>(*op.w_q);
   const auto& w_k = static_cast<const PackedMatrix&>(*op.w_k);
   const auto& w_v = static_cast<const PackedMatrix&>(*op.w_v);
-  const std::size_t kv_width = std::size_t(op.num_kv_heads) * op.head_dim;
+  const std::size_t kv_dim = std::size_t(op.num_kv_heads) * op.head_dim;
   scratch_.clear();
-  float* const keys = scratch_.floats(batch.num_tokens * kv_width);    // [num_tokens, num_kv_heads, head_dim]
-  float* const values = scratch_.floats(batch.num_tokens * kv_width);  // [num_tokens, num_kv_heads, head_dim]
+  float* const keys = scratch_.floats(batch.num_tokens * kv_dim);    // [num_tokens, num_kv_heads, head_dim]
+  float* const values = scratch_.floats(batch.num_tokens * kv_dim);  // [num_tokens, num_kv_heads, head_dim]
 
-  const Panels x = pack_rows(op.x, batch.num_tokens, w_q.d_in, scratch_, pool_);
+  // One packing serves the three, unless a checkpoint gave them different scale groups.
+  const auto pack_for = [&](const PackedMatrix& w) {
+    return Panels(op.x, batch.num_tokens, w.d_in, w.num_groups, kernels_, scratch_, pool_);
+  };
+  const Panels x = pack_for(w_q);
+  const Panels x_k = w_k.num_groups == w_q.num_groups ? x : pack_for(w_k);
+  const Panels x_v = w_v.num_groups == w_q.num_groups ? x : pack_for(w_v);
   const Product products[] = {{.matrix = &w_q, .x = &x, .out = op.q},
-                              {.matrix = &w_k, .x = &x, .out = keys},
-                              {.matrix = &w_v, .x = &x, .out = values}};
+                              {.matrix = &w_k, .x = &x_k, .out = keys},
+                              {.matrix = &w_v, .x = &x_v, .out = values}};
   multiply(products, kernels_, pool_);
 
-  for (int token = 0; token < batch.num_tokens; ++token) {
+  const int num_positions = 1 + *std::max_element(batch.positions, batch.positions + batch.num_tokens);
+  extend_rotation(rotation_, num_positions, op.head_dim, op.rope_base);
+
+  const auto place = [&](int token) {
     const int position = batch.positions[token];
-    extend_rotation(rotation_, position + 1, op.head_dim, op.rope_base);
     const float* rotation = &rotation_[std::size_t(position) * op.head_dim];
 
     float* q = op.q + std::size_t(token) * op.num_q_heads * op.head_dim;
@@ -59,14 +71,24 @@ void CpuBackend::qkv(const Qkv& op) {
     const std::int32_t page =
         batch.page_tables[std::size_t(batch.sequences[token]) * batch.max_pages + position / kPageSize];
     for (int head = 0; head < op.num_kv_heads; ++head) {
-      const std::size_t from = token * kv_width + std::size_t(head) * op.head_dim;
-      const std::size_t to =
-          ((std::size_t(page) * op.num_kv_heads + head) * kPageSize + position % kPageSize) * op.head_dim;
-      rotate(keys + from, rotation, op.head_dim);
-      std::memcpy(op.kv.keys + to, keys + from, op.head_dim * sizeof(float));
-      std::memcpy(op.kv.values + to, values + from, op.head_dim * sizeof(float));
+      float* const key = keys + token * kv_dim + std::size_t(head) * op.head_dim;
+      const float* value = values + token * kv_dim + std::size_t(head) * op.head_dim;
+      rotate(key, rotation, op.head_dim);
+      write_kv(op.kv,
+               {.page = page,
+                .position_in_page = position % kPageSize,
+                .head = head,
+                .num_heads = op.num_kv_heads,
+                .head_dim = op.head_dim},
+               key, value);
     }
-  }
+  };
+  const int num_tasks = (batch.num_tokens + kTokensPerTask - 1) / kTokensPerTask;
+  const std::size_t values_of_a_token = std::size_t(op.num_q_heads + 2 * op.num_kv_heads) * op.head_dim;
+  for_each_task(num_tasks, kTokensPerTask * values_of_a_token, pool_, [&](std::size_t task) {
+    const int first = int(task) * kTokensPerTask;
+    for (int token = first; token < std::min(first + kTokensPerTask, batch.num_tokens); ++token) place(token);
+  });
 }
 
 }  // namespace grok

@@ -11,18 +11,15 @@ namespace grok {
 namespace {
 
 // The first of equals: the lower id. NaN never wins.
-std::int32_t best_token(std::span<const float> logits) {
-  std::int32_t best = 0;
-  for (std::size_t token = 1; token < logits.size(); ++token)
-    if (logits[token] > logits[best] || std::isnan(logits[best])) best = std::int32_t(token);
-  return best;
+std::int32_t best_token(std::span<const float> logits, const Kernels& kernels) {
+  const float highest = kernels.highest(logits.data(), logits.size());
+  const auto best = std::find(logits.begin(), logits.end(), highest);
+  return best == logits.end() ? 0 : std::int32_t(best - logits.begin());
 }
 
-double log_sum_exp(std::span<const float> logits) {
-  const float highest = logits[best_token(logits)];
-  double total = 0;
-  for (const float logit : logits) total += std::exp(logit - highest);
-  return highest + std::log(total);
+double log_sum_exp(std::span<const float> logits, const Kernels& kernels) {
+  const float highest = kernels.highest(logits.data(), logits.size());
+  return highest + std::log(kernels.sum_of_exp(logits.data(), logits.size(), highest));
 }
 
 std::vector<TokenLogprob> likeliest(std::span<const float> logits, int count, double log_total) {
@@ -90,7 +87,9 @@ std::vector<float> adjusted_logits(std::span<const float> logits, const SampleRo
 }
 
 std::vector<Candidate> sampling_candidates(std::span<const float> adjusted, const SampleRow& row) {
-  const double highest = adjusted[best_token(adjusted)];
+  double highest = -std::numeric_limits<double>::infinity();
+  for (const float logit : adjusted)
+    if (logit > highest) highest = logit;
   std::vector<Candidate> candidates;
   candidates.reserve(adjusted.size());
   for (std::size_t token = 0; token < adjusted.size(); ++token) {
@@ -113,16 +112,16 @@ void CpuBackend::sample(const Sample& op) {
   pool_.parallel_for(op.num_rows, [&](std::size_t r) {
     const SampleRow& row = op.rows[r];
     const std::span logits(op.logits + r * op.vocab_size, op.vocab_size);
-    const double log_total = log_sum_exp(logits);
+    const double log_total = log_sum_exp(logits, kernels_);
 
     std::int32_t token = row.forced;
     if (token < 0) {
       const std::vector<float> adjusted = adjusted_logits(logits, row);
       if (row.temperature > 0) {
         const std::vector<Candidate> candidates = sampling_candidates(adjusted, row);
-        token = candidates.empty() ? best_token(adjusted) : draw(candidates, row.uniform);
+        token = candidates.empty() ? best_token(adjusted, kernels_) : draw(candidates, row.uniform);
       } else {
-        token = best_token(adjusted);
+        token = best_token(adjusted, kernels_);
       }
     }
     op.out[r] = {.token = token,

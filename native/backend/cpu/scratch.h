@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -25,13 +26,14 @@ class Scratch {
   }
 
   // Contents undefined, aligned to a cache line, valid until clear().
-  float* floats(std::size_t count) {
-    const std::size_t size_bytes = (count * sizeof(float) + 63) / 64 * 64;
+  float* floats(std::size_t count) { return reinterpret_cast<float*>(bytes(count * sizeof(float))); }
+  std::uint8_t* bytes(std::size_t count) {
+    const std::size_t size_bytes = (count + 63) / 64 * 64;
     if (blocks_.empty() || used_bytes_ + size_bytes > blocks_.back()->size_bytes()) {
       add_block(std::max(size_bytes, kMinBlockBytes));
       used_bytes_ = 0;
     }
-    float* const start = blocks_.back()->as<float>() + used_bytes_ / sizeof(float);
+    std::uint8_t* const start = blocks_.back()->as<std::uint8_t>() + used_bytes_;
     used_bytes_ += size_bytes;
     return start;
   }

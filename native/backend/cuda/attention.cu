@@ -2,6 +2,7 @@
 
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/device.h"
+#include "backend/cuda/kv_page.h"
 
 namespace grok {
 namespace {
@@ -34,6 +35,7 @@ __device__ inline float softmax_weight(float logit, float cap) {
 // One block a (token, kv head and up to kHeads of its query heads, split): page by page, first each thread the weights of
 // some (head, position), then each thread the mix of some of the head's values.
 // Limited by memory: reads 2 * context * num_kv_heads * head_dim values a token.
+template <KvCacheType kType>
 __global__ void __launch_bounds__(kThreads) attend_split(Splits split) {
   const Attention& op = split.op;
   const int row = int(blockIdx.x), token = split.first_token + row, index = int(blockIdx.z);
@@ -43,10 +45,10 @@ __global__ void __launch_bounds__(kThreads) attend_split(Splits split) {
   if (first_position >= num_positions) return;
 
   const int heads_per_kv = op.num_q_heads / op.num_kv_heads;
-  const int kv_head = int(blockIdx.y) / split.num_head_blocks;
+  const int kv_head_index = int(blockIdx.y) / split.num_head_blocks;
   const int first_of_kv = int(blockIdx.y) % split.num_head_blocks * kHeads;
   const int num_heads = min(kHeads, heads_per_kv - first_of_kv);
-  const int first_head = kv_head * heads_per_kv + first_of_kv;
+  const int first_head = kv_head_index * heads_per_kv + first_of_kv;
   const std::int32_t* pages =
       split.batch.page_tables + std::size_t(split.batch.sequences[token]) * split.batch.max_pages;
 
@@ -63,10 +65,12 @@ __global__ void __launch_bounds__(kThreads) attend_split(Splits split) {
 
   for (int start = first_position; start < last_position; start += kPageSize) {
     const int num_keys = min(kPageSize, last_position - start);
-    const std::size_t page =
-        (std::size_t(pages[start / kPageSize]) * op.num_kv_heads + kv_head) * kPageSize * op.head_dim;
+    const int page = pages[start / kPageSize];
+    const KvHead page_keys = kv_head(op.kv.keys, kType, page, kv_head_index, op.num_kv_heads, op.head_dim);
+    const KvHead page_values = kv_head(op.kv.values, kType, page, kv_head_index, op.num_kv_heads, op.head_dim);
     for (int i = int(threadIdx.x); i < num_keys * op.head_dim; i += kThreads)
-      keys[i / op.head_dim * key_stride + i % op.head_dim] = op.kv.keys[page + i];
+      keys[i / op.head_dim * key_stride + i % op.head_dim] =
+          read_kv<kType>(page_keys, i / op.head_dim, i % op.head_dim);
     __syncthreads();  // the keys are there, and the last page's weights have been used
 
     for (int i = int(threadIdx.x); i < kHeads * kPageSize; i += kThreads) {
@@ -87,7 +91,7 @@ __global__ void __launch_bounds__(kThreads) attend_split(Splits split) {
     for (int d = int(threadIdx.x); d < op.head_dim; d += kThreads) {
       float sums[kHeads] = {};
       for (int position = 0; position < num_keys; ++position) {
-        const float value = op.kv.values[page + std::size_t(position) * op.head_dim + d];
+        const float value = read_kv<kType>(page_values, position, d);
 #pragma unroll
         for (int head = 0; head < kHeads; ++head) sums[head] += shared.weights[head][position] * value;
       }
@@ -146,7 +150,10 @@ void CudaBackend::attention(const Attention& op) {
     const auto num_tokens = unsigned(std::min(tokens_at_once, op.batch->num_tokens - split.first_token));
     const dim3 blocks(num_tokens, unsigned(op.num_kv_heads * split.num_head_blocks), unsigned(split.num_splits));
     stream_.launch("attention", {.blocks = blocks, .threads = kThreads, .shared_bytes = shared_floats * sizeof(float)},
-                   attend_split, split);
+                   op.kv.type == KvCacheType::f32    ? attend_split<KvCacheType::f32>
+                   : op.kv.type == KvCacheType::bf16 ? attend_split<KvCacheType::bf16>
+                                                     : attend_split<KvCacheType::int8>,
+                   split);
     stream_.launch("attention", {.blocks = dim3(num_tokens, unsigned(op.num_q_heads)), .threads = kThreads}, add_splits,
                    split);
   }

@@ -30,9 +30,11 @@ class CudaBackend final : public Backend {
   MatrixPtr load_matrix(const QuantizedView& stored) override;
   std::uint64_t matrix_bytes(const QuantizedView& stored) const override;
   std::uint64_t table_bytes(const TensorView& f32) const override;
+  std::uint64_t kv_page_bytes(KvCacheType type, int num_kv_heads, int head_dim) const override;
   Batch stage(const Batch& host) override;
   void read(std::span<float> host, const float* from) override;
   void read(std::span<std::int32_t> host, const std::int32_t* from) override;
+  void read_kv(const ReadKv& op) override;
 
   void embed(const Embed& op) override;
   void norm(const Norm& op) override;

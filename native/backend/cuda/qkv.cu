@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "backend/cuda/cuda_backend.h"
+#include "backend/cuda/kv_page.h"
 #include "backend/cuda/product.h"
 
 namespace grok {
@@ -19,37 +20,54 @@ struct Finish {
   int num_q_heads, num_kv_heads, head_dim;
 };
 
-// One block a token, one thread a pair of values of a head: sums the planes, rotates, writes to q or to the cache.
+// One block a token, one warp a head, one lane a pair of its values: sums the planes, rotates, writes to q or to the cache.
 // Source of the rotation: xai-org/grok-1 model.py:RotaryEmbedding, rotate_half
 __global__ void __launch_bounds__(kThreads) finish_qkv(Finish op) {
+  const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
   const int token = int(blockIdx.x), half = op.head_dim / 2;
   const int position = op.batch.positions[token];
   const std::int32_t* pages = op.batch.page_tables + std::size_t(op.batch.sequences[token]) * op.batch.max_pages;
-  const std::size_t page = pages[position / kPageSize];
   const float* rotation = op.rotation + std::size_t(position) * op.head_dim;
 
-  const int num_pairs = (op.num_q_heads + 2 * op.num_kv_heads) * half;
-  for (int pair = int(threadIdx.x); pair < num_pairs; pair += kThreads) {
-    int head = pair / half;
-    const int i = pair % half;
-    const int matrix = head < op.num_q_heads ? 0 : head < op.num_q_heads + op.num_kv_heads ? 1 : 2;
-    if (matrix > 0) head -= op.num_q_heads + (matrix - 1) * op.num_kv_heads;
-
-    const Planes& planes = matrix == 0 ? op.q_product : matrix == 1 ? op.k_product : op.v_product;
-    const int column = head * op.head_dim + i;
-    float a = planes.at(token, column), b = planes.at(token, column + half);
-    if (matrix < 2) {
+  for (int index = warp; index < op.num_q_heads + 2 * op.num_kv_heads; index += kThreads / kWarpSize) {
+    const bool is_q = index < op.num_q_heads, is_value = index >= op.num_q_heads + op.num_kv_heads;
+    const int head = is_q ? index : is_value ? index - op.num_q_heads - op.num_kv_heads : index - op.num_q_heads;
+    const Planes& planes = is_q ? op.q_product : is_value ? op.v_product : op.k_product;
+    // Values i and i + half of the head.
+    const auto pair_at = [&](int i) {
+      const float a = planes.at(token, head * op.head_dim + i), b = planes.at(token, head * op.head_dim + half + i);
+      if (is_value) return make_float2(a, b);
       const float cosine = rotation[2 * i], sine = rotation[2 * i + 1];
-      const float rotated = a * cosine - b * sine;
-      b = b * cosine + a * sine;
-      a = rotated;
+      return make_float2(a * cosine - b * sine, b * cosine + a * sine);
+    };
+    if (is_q) {
+      float* const to = op.q + (std::size_t(token) * op.num_q_heads + head) * op.head_dim;
+      for (int i = lane; i < half; i += kWarpSize) {
+        const float2 pair = pair_at(i);
+        to[i] = pair.x;
+        to[i + half] = pair.y;
+      }
+      continue;
     }
-    float* const to = matrix == 0
-                          ? op.q + (std::size_t(token) * op.num_q_heads + head) * op.head_dim
-                          : (matrix == 1 ? op.kv.keys : op.kv.values) +
-                                ((page * op.num_kv_heads + head) * kPageSize + position % kPageSize) * op.head_dim;
-    to[i] = a;
-    to[i + half] = b;
+
+    const KvHead to = kv_head(is_value ? op.kv.values : op.kv.keys, op.kv.type, pages[position / kPageSize], head,
+                              op.num_kv_heads, op.head_dim);
+    const int place = position % kPageSize;
+    float scale = 0;
+    if (op.kv.type == KvCacheType::int8) {
+      float largest = 0;
+      for (int i = lane; i < half; i += kWarpSize) {
+        const float2 pair = pair_at(i);
+        largest = fmaxf(largest, fmaxf(fabsf(pair.x), fabsf(pair.y)));
+      }
+      scale = warp_reduce(largest, [](float a, float b) { return fmaxf(a, b); }) / 127;
+      if (lane == 0) to.scale(place) = scale;
+    }
+    for (int i = lane; i < half; i += kWarpSize) {
+      const float2 pair = pair_at(i);
+      write_kv(to, op.kv.type, place, i, pair.x, scale);
+      write_kv(to, op.kv.type, place, i + half, pair.y, scale);
+    }
   }
 }
 

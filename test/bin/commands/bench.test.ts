@@ -35,7 +35,7 @@ describe('grok-run bench', () => {
 
   it('asks for what the flags say', async () => {
     const words =
-      'bench --shape slice --layers 1 --threads 1,2 -d cpu --max-ram 1GiB --prefill 16,32 --decode 4 --reps 3 --keep-disturbed';
+      'bench --shape slice --layers 1 --threads 1,2 -d cpu --kv-cache-type int8 --max-ram 1GiB --prefill 16,32 --decode 4 --reps 3 --keep-disturbed';
     expect((await invoke(words.split(' '))).calls).toEqual([
       {
         name: 'benchmark',
@@ -44,6 +44,7 @@ describe('grok-run bench', () => {
             shape: 'slice',
             layers: 1,
             threads: [1, 2],
+            kvCacheType: 'int8',
             device: 'cpu',
             memoryLimit: 2 ** 30,
             prefill: [16, 32],

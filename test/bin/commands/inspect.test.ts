@@ -38,6 +38,7 @@ describe('grok-run inspect', () => {
     const { stdout } = await invoke(['inspect', './a']);
     expect(stdout).toContain('parameters     11.7M, 4.6M used per token');
     expect(stdout).toContain('num_kv_heads  2');
+    expect(stdout).toMatch(/key-value cache, f32 +1\.0 MiB/);
     expect(stdout).toMatch(/needed +18\.0 MiB/);
     expect(stdout).toContain('it fits');
     expect(stdout).not.toContain('\u001b');

@@ -35,21 +35,28 @@ TEST("attention logits are capped by 30 tanh(x / 30) before the softmax") {
   const auto input = units().floats("cap/input"), expected = units().floats("exact/cap/output");
   for (const Kernels* kernels : usable_kernels())
     for (std::size_t i = 0; i < input.size(); ++i) {
-      const float key = input[i], value = 1, q = 1;
-      float out = 0, weight_sum = 0;
-      kernels->page_attention({.out = &out,
-                               .weight_sums = &weight_sum,
+      std::vector<float> keys(kv_head_elements(1)), values(kv_head_elements(1)), sums(attention_sums(1));
+      std::vector<float> weights(kPageSize);
+      keys[key_offset(0, 1)] = input[i];
+      values[value_offset(0, 1)] = 1;
+      const float q = 1;
+      const std::int32_t position = 0;
+      kernels->page_attention({.sums = sums.data(),
+                               .weights = weights.data(),
                                .q = &q,
-                               .keys = &key,
-                               .values = &value,
+                               .positions = &position,
+                               .keys = std::as_bytes(std::span(keys)).data(),
+                               .values = std::as_bytes(std::span(values)).data(),
+                               .q_stride = 1,
+                               .num_tokens = 1,
                                .num_heads = 1,
-                               .num_positions = 1,
                                .head_dim = 1,
                                .scale = 1,
                                .cap = 30});
+      const float mix = sums[0], weight_sum = sums[kv_width(1)];
       // The kernel works with e^(logit - 30): float32 holds the exponent to 30 * 2^-23.
       CHECK_NEAR(30 + std::log(double(weight_sum)), expected[i], 1e-5);
-      CHECK_EQ(out, weight_sum);
+      CHECK_EQ(mix, weight_sum);
     }
 }
 
@@ -95,11 +102,12 @@ TEST("rotation is half-split and exact up to position 8191") {
                     .num_tokens = num_tokens,
                     .num_sequences = 1,
                     .max_pages = num_pages};
-  const BufferPtr keys = backend->allocate(sizeof(float) * 8192 * width),
-                  values = backend->allocate(sizeof(float) * 8192 * width);
+  const std::uint64_t cache_bytes = num_pages * backend->kv_page_bytes(KvCacheType::f32, num_heads, head_dim);
+  const BufferPtr keys = backend->allocate(cache_bytes), values = backend->allocate(cache_bytes);
+  const KvPages kv = {keys->as<std::byte>(), values->as<std::byte>()};
   std::vector<float> q(input.size());
   backend->qkv({.q = q.data(),
-                .kv = {keys->as<float>(), values->as<float>()},
+                .kv = kv,
                 .x = input.data(),
                 .w_q = matrix.get(),
                 .w_k = matrix.get(),
@@ -111,15 +119,17 @@ TEST("rotation is half-split and exact up to position 8191") {
                 .rope_base = 10000});
 
   CHECK(distance(q, expected) < 1e-6);
-  std::vector<float> cached;  // keys as the cache holds them
+  std::vector<float> cached(input.size()), cached_values(input.size());
   for (int token = 0; token < num_tokens; ++token)
-    for (int head = 0; head < num_heads; ++head) {
-      const std::size_t page = pages[positions[token] / kPageSize];
-      const float* key =
-          keys->as<float>() + ((page * num_heads + head) * kPageSize + positions[token] % kPageSize) * head_dim;
-      cached.insert(cached.end(), key, key + head_dim);
-    }
+    backend->read_kv({.key = &cached[std::size_t(token) * width],
+                      .value = &cached_values[std::size_t(token) * width],
+                      .kv = kv,
+                      .page = pages[positions[token] / kPageSize],
+                      .position_in_page = positions[token] % kPageSize,
+                      .num_kv_heads = num_heads,
+                      .head_dim = head_dim});
   CHECK(distance(cached, expected) < 1e-6);
+  CHECK(distance(cached_values, input) < 1e-6);
 }
 
 TEST_MAIN()

@@ -19,6 +19,12 @@ using namespace grok::testing;
 // GROK_GOLDEN=DIR checks other networks of the same form: DIR holds one directory for each.
 namespace {
 
+// With a cache of fewer bits: 1.4 times the worst of all prompts (7.0e-3 and 1.4e-2, both of ref-order, whose 12 layers add
+// up 24 roundings). A scale of another position costs 0.1 to 0.3. Truncating for rounding does not show here: the test of
+// backend/attention holds the rounding itself.
+constexpr double kBf16Tolerance = 1e-2;
+constexpr double kInt8Tolerance = 2e-2;
+
 std::string root() {
   const char* given = std::getenv("GROK_GOLDEN");
   return given ? given : golden_path("");
@@ -41,17 +47,18 @@ struct Captured {
 // A loaded network with room in its cache for a few sequences.
 class Network {
  public:
+  const Gates gates;
   static constexpr int kMaxSequences = 4, kPagesEach = 2, kMaxTokens = 128;
 
-  Network(const std::string& path, const TestedBackend& tested)
-      : checkpoint_(open_checkpoint(path)), backend_(tested.make()) {
+  Network(const std::string& path, const TestedBackend& tested, KvCacheType type = KvCacheType::f32)
+      : gates(tested.gates), checkpoint_(open_checkpoint(path)), backend_(tested.make()) {
     for (BoundWeight& weight : bind_weights(config(), *checkpoint_.source, *backend_, weights_)) weight.load();
-    const std::size_t cache_floats =
-        std::size_t(kMaxSequences) * kPagesEach * config().num_kv_heads * kPageSize * config().head_dim;
+    const std::uint64_t cache_bytes = std::uint64_t(kMaxSequences) * kPagesEach *
+                                      backend_->kv_page_bytes(type, config().num_kv_heads, config().head_dim);
     for (int layer = 0; layer < config().num_layers; ++layer) {
-      cache_.push_back(backend_->allocate(cache_floats * sizeof(float)));
-      cache_.push_back(backend_->allocate(cache_floats * sizeof(float)));
-      kv_layers_.push_back({cache_[2 * layer]->as<float>(), cache_[2 * layer + 1]->as<float>()});
+      cache_.push_back(backend_->allocate(cache_bytes));
+      cache_.push_back(backend_->allocate(cache_bytes));
+      kv_layers_.push_back({cache_[2 * layer]->as<std::byte>(), cache_[2 * layer + 1]->as<std::byte>(), type});
     }
     workspace_ = std::make_unique<Workspace>(*backend_, config(), kMaxTokens, kMaxTokens);
     // Pages of the sequences are interleaved and in falling order: the order must not matter.
@@ -61,15 +68,23 @@ class Network {
   }
 
   const GrokConfig& config() const { return checkpoint_.config; }
-  int page(int sequence, int position) const { return pages_[sequence * kPagesEach + position / kPageSize]; }
-  // The cache's row of a token: [head_dim].
-  std::vector<float> cached(const float* pages, int sequence, int position, int head) {
-    const std::size_t row = (std::size_t(page(sequence, position)) * config().num_kv_heads + head) * kPageSize;
-    std::vector<float> values(config().head_dim);
-    backend_->read(std::span(values), pages + (row + position % kPageSize) * config().head_dim);
-    return values;
+
+  struct Cached {
+    std::vector<float> keys, values;  // [num_positions, num_kv_heads, head_dim]
+  };
+  Cached cached(int sequence, int layer, int num_positions) const {
+    const int width = config().num_kv_heads * config().head_dim;
+    Cached cached{std::vector<float>(num_positions * width), std::vector<float>(num_positions * width)};
+    for (int position = 0; position < num_positions; ++position)
+      backend_->read_kv({.key = &cached.keys[position * width],
+                         .value = &cached.values[position * width],
+                         .kv = kv_layers_[layer],
+                         .page = pages_[sequence * kPagesEach + position / kPageSize],
+                         .position_in_page = position % kPageSize,
+                         .num_kv_heads = config().num_kv_heads,
+                         .head_dim = config().head_dim});
+    return cached;
   }
-  const KvPages& kv(int layer) const { return kv_layers_[layer]; }
 
   struct Part {
     int sequence = 0;
@@ -128,12 +143,12 @@ class Network {
 };
 
 template <typename Body>
-void for_each_network(const Body& body) {
+void for_each_network(const Body& body, KvCacheType type = KvCacheType::f32) {
   for (const TestedBackend& tested : tested_backends())
     for (const std::string& name : networks(tested)) {
       const Golden golden(concat(root(), "/", name, "/golden.safetensors"));
-      Network network(concat(root(), "/", name), tested);
-      body(concat(name, " ", tested.name), network, golden, tested);
+      Network network(concat(root(), "/", name), tested, type);
+      body(concat(name, " ", tested.name), network, golden);
     }
 }
 
@@ -147,22 +162,43 @@ void check(bool condition, const std::string& what) {
 
 }  // namespace
 
-TEST("logits are as near the exact result as the backend promises, and nearer than xAI's own bfloat16") {
-  for_each_network([](const std::string& name, Network& network, const Golden& golden, const TestedBackend& tested) {
+TEST("logits are as near the exact result as the backend promises, where xAI's own bfloat16 is about 1e-2 away") {
+  for_each_network([](const std::string& name, Network& network, const Golden& golden) {
     for (int prompt = 0; golden.has(concat("prompt", prompt, "/tokens")); ++prompt) {
       const std::string key = concat("prompt", prompt, "/");
       const auto found = network.run({{.tokens = golden.ints(key + "tokens")}});
       const auto exact = golden.floats("exact/" + key + "logits");
       const double ours = distance(found, exact), theirs = distance(golden.floats(key + "logits"), exact);
       std::printf("       %-20s prompt %d: ours %.1e, xAI's bf16 %.1e\n", name.c_str(), prompt, ours, theirs);
-      check(ours < tested.tolerance, concat(name, " prompt ", prompt, ": distance ", ours));
+      check(ours < network.gates.logits, concat(name, " prompt ", prompt, ": distance ", ours));
       check(ours < theirs, concat(name, " prompt ", prompt, ": further from exact than the reference"));
     }
   });
 }
 
+TEST("a cache of bfloat16 or int8 costs what rounding does, and leaves the logits closer than xAI's own bfloat16") {
+  const std::pair<KvCacheType, double> gates[] = {{KvCacheType::bf16, kBf16Tolerance},
+                                                  {KvCacheType::int8, kInt8Tolerance}};
+  for (const auto& [type, tolerance] : gates)
+    for_each_network(
+        [&](const std::string& network_name, Network& network, const Golden& golden) {
+          const std::string name = concat(network_name, " ", name_of(type));
+          for (int prompt = 0; golden.has(concat("prompt", prompt, "/tokens")); ++prompt) {
+            const std::string key = concat("prompt", prompt, "/");
+            const auto found = network.run({{.tokens = golden.ints(key + "tokens")}});
+            const auto exact = golden.floats("exact/" + key + "logits");
+            const double ours = distance(found, exact), theirs = distance(golden.floats(key + "logits"), exact);
+            std::printf("       %-20s prompt %d: %.1e\n", name.c_str(), prompt, ours);
+            check(ours < tolerance, concat(name, " prompt ", prompt, ": distance ", ours));
+            check(ours < theirs, concat(name, " prompt ", prompt, ": further from exact than the reference"));
+            check(ours > network.gates.logits, concat(name, " prompt ", prompt, ": nothing was rounded"));
+          }
+        },
+        type);
+}
+
 TEST("each intermediate tensor of prompt 3 agrees as closely, so that no mistake can hide in another") {
-  for_each_network([](const std::string& name, Network& network, const Golden& golden, const TestedBackend& tested) {
+  for_each_network([](const std::string& name, Network& network, const Golden& golden) {
     const auto tokens = golden.ints("prompt3/tokens");
     std::vector<Captured> captured;
     network.run(tokens, captured);
@@ -175,26 +211,21 @@ TEST("each intermediate tensor of prompt 3 agrees as closely, so that no mistake
         continue;
       }
       const double d = distance(tensor.values, golden.floats(key));
-      check(d < tested.tolerance, concat(name, ": ", key, " is ", d, " away"));
+      check(d < network.gates.layers, concat(name, ": ", key, " is ", d, " away"));
     }
-    const GrokConfig& config = network.config();
-    for (int layer = 0; layer < config.num_layers; ++layer)
-      for (const bool keys : {true, false}) {
-        std::vector<float> found;  // [num_tokens, num_kv_heads, head_dim]
-        for (std::size_t position = 0; position < tokens.size(); ++position)
-          for (int head = 0; head < config.num_kv_heads; ++head) {
-            const float* pages = keys ? network.kv(layer).keys : network.kv(layer).values;
-            const auto row = network.cached(pages, 0, int(position), head);
-            found.insert(found.end(), row.begin(), row.end());
-          }
-        const std::string key = concat("exact/prompt3/layer", layer, keys ? "/k_cache" : "/v_cache");
-        check(distance(found, golden.floats(key)) < tested.tolerance, concat(name, ": ", key));
-      }
+    for (int layer = 0; layer < network.config().num_layers; ++layer) {
+      const auto [keys, values] = network.cached(0, layer, int(tokens.size()));
+      const std::string key = concat("exact/prompt3/layer", layer);
+      check(distance(keys, golden.floats(key + "/k_cache")) < network.gates.layers,
+            concat(name, ": ", key, "/k_cache"));
+      check(distance(values, golden.floats(key + "/v_cache")) < network.gates.layers,
+            concat(name, ": ", key, "/v_cache"));
+    }
   });
 }
 
 TEST("takes the same experts wherever float64 sees a difference between them") {
-  for_each_network([](const std::string& name, Network& network, const Golden& golden, const TestedBackend& tested) {
+  for_each_network([](const std::string& name, Network& network, const Golden& golden) {
     for (int prompt = 0; golden.has(concat("prompt", prompt, "/tokens")); ++prompt) {
       std::vector<Captured> captured;
       const auto tokens = golden.ints(concat("prompt", prompt, "/tokens"));
@@ -205,7 +236,7 @@ TEST("takes the same experts wherever float64 sees a difference between them") {
         if (tensor.name != "expert_ids") continue;
         for (std::size_t token = 0; token < tokens.size(); ++token) {
           const std::size_t row = tensor.layer * tokens.size() + token;
-          if (margin[row] < tested.tie) continue;
+          if (margin[row] < network.gates.tie) continue;
           const std::set found{int(tensor.values[2 * token]), int(tensor.values[2 * token + 1])};
           check(found == std::set{int(expected[2 * row]), int(expected[2 * row + 1])},
                 concat(name, " prompt ", prompt, " layer ", tensor.layer, " token ", token));
@@ -216,7 +247,7 @@ TEST("takes the same experts wherever float64 sees a difference between them") {
 }
 
 TEST("continues greedily with the same tokens, one at a time through the cache, as close to exact as before") {
-  for_each_network([](const std::string& name, Network& network, const Golden& golden, const TestedBackend& tested) {
+  for_each_network([](const std::string& name, Network& network, const Golden& golden) {
     const int vocab_size = network.config().vocab_size;
     for (int prompt = 0; golden.has(concat("prompt", prompt, "/decode/tokens")); ++prompt) {
       const std::string key = concat("prompt", prompt, "/");
@@ -231,9 +262,9 @@ TEST("continues greedily with the same tokens, one at a time through the cache, 
         rows.insert(rows.end(), logits.begin(), logits.end());
       }
       const double d = distance(rows, golden.floats("exact/" + key + "decode/logits"));
-      check(d < tested.tolerance, concat(name, " ", key, ": decode is ", d, " away"));
+      check(d < network.gates.logits, concat(name, " ", key, ": decode is ", d, " away"));
       for (std::size_t step = 0; step < expected.size(); ++step)
-        if (gap[step] >= tested.tie)
+        if (gap[step] >= network.gates.tie)
           check(best_of(std::span(rows).subspan(step * vocab_size, vocab_size)) == expected[step],
                 concat(name, " ", key, " step ", step));
     }
@@ -241,7 +272,7 @@ TEST("continues greedily with the same tokens, one at a time through the cache, 
 }
 
 TEST("a prompt in pieces, and one token at a time, gives the bits that it gives at once") {
-  for_each_network([](const std::string& name, Network& network, const Golden& golden, const TestedBackend&) {
+  for_each_network([](const std::string& name, Network& network, const Golden& golden) {
     const auto tokens = golden.ints("prompt5/tokens");  // 64
     const auto at_once = network.run({{.tokens = tokens}});
     for (const std::size_t piece : {1, 7, 33}) {
@@ -258,7 +289,7 @@ TEST("a prompt in pieces, and one token at a time, gives the bits that it gives 
 }
 
 TEST("several sequences at once give the bits that each gives alone") {
-  for_each_network([](const std::string& name, Network& network, const Golden& golden, const TestedBackend&) {
+  for_each_network([](const std::string& name, Network& network, const Golden& golden) {
     std::vector<Network::Part> parts;
     std::vector<float> alone;
     for (const int prompt : {4, 1, 3, 2}) {

@@ -46,9 +46,11 @@ class KeepingBackend final : public Backend {
   MatrixPtr load_matrix(const QuantizedView& view) override { return std::make_unique<KeptMatrix>(view); }
   std::uint64_t matrix_bytes(const QuantizedView& view) const override { return 3 * view.weight.size_bytes(); }
   std::uint64_t table_bytes(const TensorView& view) const override { return 5 * view.size_bytes(); }
+  std::uint64_t kv_page_bytes(KvCacheType, int, int) const override { return 0; }
   Batch stage(const Batch& host) override { return host; }
   void read(std::span<float>, const float*) override {}
   void read(std::span<std::int32_t>, const std::int32_t*) override {}
+  void read_kv(const ReadKv&) override {}
   void embed(const Embed&) override {}
   void norm(const Norm&) override {}
   void qkv(const Qkv&) override {}

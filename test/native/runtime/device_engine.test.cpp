@@ -25,7 +25,8 @@ struct Rig {
     Inspection inspection;
     inspection.config = config;
     const Limits limits = limits_for(config, options);
-    inspection.memory = plan_memory(config, limits, {}, std::numeric_limits<std::uint64_t>::max());
+    inspection.memory = plan_memory(config, limits, {}, page_bytes(*backend, config, limits.kv_cache_type),
+                                    std::numeric_limits<std::uint64_t>::max());
     engine = std::make_unique<DeviceEngine>(std::move(owned_backend), std::make_unique<testing::FakeSource>(config),
                                             std::move(inspection), limits);
     while (loaded && !engine->load_next().done) continue;
@@ -84,8 +85,8 @@ TEST("a plan that does not fit is refused before anything is allocated") {
   const GrokConfig config = testing::fake_config();
   Inspection inspection;
   inspection.config = config;
-  inspection.memory.available = 1;
   const Limits limits = limits_for(config, {});
+  inspection.memory = plan_memory(config, limits, {}, page_bytes(FakeBackend(), config, limits.kv_cache_type), 1);
   CHECK_ERROR(
       DeviceEngine(std::make_unique<FakeBackend>(), std::make_unique<testing::FakeSource>(config), inspection, limits),
       ErrorCode::out_of_memory, "available");

@@ -78,6 +78,9 @@ class FakeBackend final : public Backend {
   MatrixPtr load_matrix(const QuantizedView&) override { return std::make_unique<Matrix>(); }
   std::uint64_t matrix_bytes(const QuantizedView& stored) const override { return stored.weight.size_bytes(); }
   std::uint64_t table_bytes(const TensorView& f32) const override { return f32.size_bytes(); }
+  std::uint64_t kv_page_bytes(KvCacheType, int num_kv_heads, int head_dim) const override {
+    return std::uint64_t(kPageSize) * num_kv_heads * head_dim * sizeof(float);
+  }
 
   Batch stage(const Batch& host) override {
     tokens_in_steps.push_back(host.num_tokens);
@@ -88,6 +91,7 @@ class FakeBackend final : public Backend {
   void read(std::span<std::int32_t> host, const std::int32_t* from) override {
     std::copy_n(from, host.size(), host.begin());
   }
+  void read_kv(const ReadKv&) override { throw Error(ErrorCode::internal, "no test reads a fake cache"); }
 
   // The first of a row's d_model values is the token on its way to the cache, then the hash of all tokens so far.
   void embed(const Embed& op) override {
@@ -151,7 +155,7 @@ class FakeBackend final : public Backend {
 
   static float* place(const KvPages& kv, const Batch& batch, int row, int position) {
     const int page = batch.page_tables[batch.sequences[row] * batch.max_pages + position / kPageSize];
-    return kv.keys + (page * kPageSize + position % kPageSize) * 4;
+    return reinterpret_cast<float*>(kv.keys) + (page * kPageSize + position % kPageSize) * 4;
   }
 };
 

@@ -64,16 +64,18 @@ TEST("leases never share a page") {
 }
 
 TEST("Grok-1's cache takes half a mebibyte a token") {
-  CHECK_EQ(page_bytes(GrokConfig{}), std::uint64_t(kPageSize) * 512 * 1024);
+  const testing::FakeBackend backend;
+  CHECK_EQ(page_bytes(backend, GrokConfig{}, KvCacheType::f32), std::uint64_t(kPageSize) * 512 * 1024);
 }
 
-TEST("each layer has its own keys and values") {
+TEST("each layer has its own keys and values, of the type asked for") {
   testing::FakeBackend backend;
-  const KvCache cache(backend, testing::fake_config(), 2);
-  std::set<float*> blocks;
+  const KvCache cache(backend, testing::fake_config(), KvCacheType::bf16, 2);
+  std::set<std::byte*> blocks;
   for (const KvPages& layer : cache.layers()) {
     blocks.insert(layer.keys);
     blocks.insert(layer.values);
+    CHECK(layer.type == KvCacheType::bf16);
   }
   CHECK_EQ(blocks.size(), 4u);
 }

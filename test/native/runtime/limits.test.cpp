@@ -24,6 +24,15 @@ TEST("options out of range are refused by name, with the range") {
               "prefill_chunk");
   CHECK_ERROR(with([](EngineOptions& options) { options.num_threads = -2; }), ErrorCode::invalid_argument,
               "num_threads");
+  CHECK_ERROR(with([](EngineOptions& options) { options.kv_cache_type = "fp8"; }), ErrorCode::invalid_argument,
+              "kv_cache_type to be \"f32\", \"bf16\" or \"int8\", found \"fp8\"");
+}
+
+TEST("the cache is of the type asked for, and f32 by default") {
+  CHECK(with([](EngineOptions&) {}).kv_cache_type == KvCacheType::f32);
+  CHECK(with([](EngineOptions& options) { options.kv_cache_type = "f32"; }).kv_cache_type == KvCacheType::f32);
+  CHECK(with([](EngineOptions& options) { options.kv_cache_type = "bf16"; }).kv_cache_type == KvCacheType::bf16);
+  CHECK(with([](EngineOptions& options) { options.kv_cache_type = "int8"; }).kv_cache_type == KvCacheType::int8);
 }
 
 TEST("a step of one token still has an output row for each sequence") {
@@ -39,8 +48,8 @@ TEST("by default four sequences share Grok-1's context, and the logits of a step
   const Limits limits = with([](EngineOptions&) {});
   CHECK_EQ(limits.context_length, 8192);
   CHECK_EQ(limits.max_sequences, 4);
-  CHECK_EQ(limits.prefill_chunk, 256);
-  CHECK_EQ(limits.max_tokens, 260);
+  CHECK_EQ(limits.prefill_chunk, 512);
+  CHECK_EQ(limits.max_tokens, 516);
   CHECK_EQ(limits.max_outputs, 64);  // 64 rows * 131072 values * 4 bytes
 }
 

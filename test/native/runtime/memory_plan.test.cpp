@@ -11,6 +11,7 @@ namespace grok {
 namespace {
 
 constexpr std::uint64_t kLargest = std::numeric_limits<std::uint64_t>::max();
+constexpr std::uint64_t kPageBytes = 4096;  // of all layers
 
 Limits limits_of(int context_length, int max_sequences) {
   EngineOptions options;
@@ -25,11 +26,12 @@ std::vector<BoundWeight> weights_of(std::uint64_t resident_bytes) {
   return {weight};
 }
 
-void check_fit(const MemoryPlan& plan, const Limits& limits) { require_fit(plan, testing::fake_config(), limits); }
+void check_fit(const MemoryPlan& plan, const Limits& limits) { require_fit(plan, limits); }
 
 TEST("weights larger than the memory are refused with both numbers") {
   const Limits limits = limits_of(64, 1);
-  const MemoryPlan plan = plan_memory(testing::fake_config(), limits, weights_of(300'000'000'000), 16'000'000'000);
+  const MemoryPlan plan =
+      plan_memory(testing::fake_config(), limits, weights_of(300'000'000'000), kPageBytes, 16'000'000'000);
   CHECK_ERROR(check_fit(plan, limits), ErrorCode::out_of_memory, "needs 300 GB");
   CHECK_ERROR(check_fit(plan, limits), ErrorCode::out_of_memory, "16 GB is available");
   try {
@@ -42,8 +44,8 @@ TEST("weights larger than the memory are refused with both numbers") {
 TEST("a context that does not fit is refused with one that would") {
   const GrokConfig config = testing::fake_config();
   const Limits limits = limits_of(256, 1);
-  MemoryPlan plan = plan_memory(config, limits, weights_of(1000), 0);
-  plan.available = plan.weights + plan.workspace + 4 * page_bytes(config) - 1;
+  MemoryPlan plan = plan_memory(config, limits, weights_of(1000), kPageBytes, 0);
+  plan.available = plan.weights + plan.workspace + 4 * kPageBytes - 1;
   try {
     check_fit(plan, limits);
     CHECK(false);
@@ -58,7 +60,7 @@ TEST("a context that does not fit is refused with one that would") {
 TEST("sizes that pass 64 bits do not wrap around to small ones") {
   const Limits limits = limits_of(64, 1);
   const std::vector<BoundWeight> weights = {weights_of(kLargest)[0], weights_of(kLargest)[0]};
-  const MemoryPlan plan = plan_memory(testing::fake_config(), limits, weights, kLargest - 1);
+  const MemoryPlan plan = plan_memory(testing::fake_config(), limits, weights, kPageBytes, kLargest - 1);
   CHECK_EQ(plan.weights, kLargest);
   CHECK_ERROR(check_fit(plan, limits), ErrorCode::out_of_memory, "needs");
 }
@@ -66,17 +68,17 @@ TEST("sizes that pass 64 bits do not wrap around to small ones") {
 TEST("the cache is as large as all sequences at full length, or as what fits") {
   const GrokConfig config = testing::fake_config();
   const Limits limits = limits_of(256, 3);
-  MemoryPlan plan = plan_memory(config, limits, weights_of(1000), kLargest);
-  CHECK_EQ(plan.kv_cache, 12 * page_bytes(config));
-  CHECK_EQ(num_cache_pages(plan, config, limits), 12);
-  plan.available = plan.weights + plan.workspace + 5 * page_bytes(config) + 1;
-  CHECK_EQ(num_cache_pages(plan, config, limits), 5);
+  MemoryPlan plan = plan_memory(config, limits, weights_of(1000), kPageBytes, kLargest);
+  CHECK_EQ(plan.kv_cache, 12 * kPageBytes);
+  CHECK_EQ(num_cache_pages(plan, limits), 12);
+  plan.available = plan.weights + plan.workspace + 5 * kPageBytes + 1;
+  CHECK_EQ(num_cache_pages(plan, limits), 5);
 }
 
 TEST("the plan is the sum of what is allocated") {
   const GrokConfig config = testing::fake_config();
   const Limits limits = limits_of(64, 2);
-  const MemoryPlan plan = plan_memory(config, limits, {weights_of(10)[0], weights_of(32)[0]}, kLargest);
+  const MemoryPlan plan = plan_memory(config, limits, {weights_of(10)[0], weights_of(32)[0]}, kPageBytes, kLargest);
   CHECK_EQ(plan.weights, 42u);
   CHECK_EQ(plan.workspace, Workspace::size_bytes(config, limits.max_tokens, limits.max_outputs));
   CHECK_EQ(plan.total(), plan.weights + plan.workspace + plan.kv_cache);

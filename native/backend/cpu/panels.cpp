@@ -1,0 +1,56 @@
+#include "backend/cpu/panels.h"
+
+#include <vector>
+
+#include "backend/cpu/matmul.h"
+
+namespace grok {
+namespace {
+
+// Activations smaller than this become zeros, since the inverse of their scale could overflow.
+constexpr float kSmallest = 1e-30f;
+
+std::vector<const float*> rows_from(const float* x, int num_rows, int width) {
+  std::vector<const float*> rows(num_rows);
+  for (int row = 0; row < num_rows; ++row) rows[row] = x + std::size_t(row) * width;
+  return rows;
+}
+
+}  // namespace
+
+Panels::Panels(std::span<const float* const> rows, int width, int num_groups, const Kernels& kernels, Scratch& scratch,
+               ThreadPool& pool)
+    : num_rows_(int(rows.size())),
+      width_(width),
+      num_groups_(num_groups),
+      group_chunks_((width / num_groups + kChunkRows - 1) / kChunkRows),
+      chunk_bytes_(std::size_t(kChunkRows) * kernels.product.activation_bytes),
+      row_bytes_(std::size_t(num_groups) * group_chunks_ * chunk_bytes_),
+      packed_(scratch.bytes(rows.size() * row_bytes_)),
+      scales_(scratch.floats(rows.size())) {
+  for_each_task(rows.size(), std::size_t(width) * kPackingWork, pool,
+                [&](std::size_t row) { pack_row(int(row), rows[row], kernels); });
+}
+
+Panels::Panels(const float* x, int num_rows, int width, int num_groups, const Kernels& kernels, Scratch& scratch,
+               ThreadPool& pool)
+    : Panels(rows_from(x, num_rows, width), width, num_groups, kernels, scratch, pool) {}
+
+void Panels::pack_row(int row, const float* x, const Kernels& kernels) {
+  float scale = 0;
+  if (kernels.product.largest > 0) {
+    const float magnitude = kernels.largest_magnitude(x, width_);
+    if (!(magnitude < kSmallest)) scale = magnitude / kernels.product.largest;
+  }
+  scales_[row] = scale;
+  const int panel = row / kPanelTokens, group_rows = width_ / num_groups_;
+  for (int group = 0; group < num_groups_; ++group)
+    kernels.product.pack({.out = const_cast<std::uint8_t*>(activations(panel, group, 0)),
+                          .x = x + std::size_t(group) * group_rows,
+                          .num_rows = group_rows,
+                          .token = row % kPanelTokens,
+                          .num_tokens = rows_of(panel),
+                          .scale = scale});
+}
+
+}  // namespace grok

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/packed_matrix.h"
+#include "backend/cpu/scratch.h"
+#include "core/thread_pool.h"
+
+namespace grok {
+
+// Rows of activations, packed as the kernels multiply them: in panels of kPanelTokens rows; in each the scale groups, cut
+// in chunks as the matrix that they are for is.
+class Panels {
+ public:
+  // rows[i] is [width], the source of row i; num_groups is the matrix's.
+  Panels(std::span<const float* const> rows, int width, int num_groups, const Kernels& kernels, Scratch& scratch,
+         ThreadPool& pool);
+  // x is [num_rows, width].
+  Panels(const float* x, int num_rows, int width, int num_groups, const Kernels& kernels, Scratch& scratch,
+         ThreadPool& pool);
+
+  int num_panels() const { return (num_rows_ + kPanelTokens - 1) / kPanelTokens; }
+  int rows_of(int panel) const { return std::min(kPanelTokens, num_rows_ - panel * kPanelTokens); }
+  // The panel's activations of one group, from one of the group's chunks on.
+  const std::uint8_t* activations(int panel, int group, int chunk) const {
+    return packed_ + std::size_t(panel) * kPanelTokens * row_bytes_ +
+           (std::size_t(group) * group_chunks_ + chunk) * chunk_bytes_ * rows_of(panel);
+  }
+  const float* scales(int panel) const { return scales_ + panel * kPanelTokens; }  // [rows_of(panel)]
+  int num_rows() const { return num_rows_; }
+
+ private:
+  void pack_row(int row, const float* x, const Kernels& kernels);
+
+  int num_rows_;
+  int width_;
+  int num_groups_;
+  int group_chunks_;
+  std::size_t chunk_bytes_;  // of one row
+  std::size_t row_bytes_;
+  std::uint8_t* packed_;
+  float* scales_;  // [num_rows]
+};
+
+}  // namespace grok

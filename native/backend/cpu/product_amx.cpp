@@ -1,0 +1,77 @@
+#if defined(__x86_64__)
+
+#include "backend/cpu/product_amx.h"
+
+#include <immintrin.h>
+
+#include "backend/cpu/amx.h"
+#include "backend/cpu/packed_matrix.h"
+
+namespace grok {
+
+namespace {
+
+constexpr int kTileBytes = 64;  // a row of a tile
+constexpr std::size_t kPrefetchBytes = 2048;
+
+}  // namespace
+
+// Tiles 0 to 5 are the sums, digit by digit, both halves; 6 the weights, 7 the activations: the intrinsics take only
+// literal numbers.
+void accumulate_amx(const StripProduct& op) {
+  configure_tiles(op.num_tokens);
+  asm volatile("" : : : "memory");  // GCC 12's intrinsics do not say that they read memory
+  constexpr std::size_t kHalfBytes = std::size_t(kChunkRows) * kHalf, kSumTile = std::size_t(kPanelTokens) * kTileBytes;
+  const std::size_t digit_bytes = std::size_t(op.num_tokens) * kChunkRows;
+  char* const sums = static_cast<char*>(op.sums);
+  if (op.add) {
+    _tile_loadd(0, sums, kTileBytes);
+    _tile_loadd(1, sums + kSumTile, kTileBytes);
+    _tile_loadd(2, sums + 2 * kSumTile, kTileBytes);
+    _tile_loadd(3, sums + 3 * kSumTile, kTileBytes);
+    _tile_loadd(4, sums + 4 * kSumTile, kTileBytes);
+    _tile_loadd(5, sums + 5 * kSumTile, kTileBytes);
+  } else {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    _tile_zero(4);
+    _tile_zero(5);
+  }
+
+  const std::int8_t* weights = op.weights;
+  const std::uint8_t* x = op.x;
+  const int num_chunks = op.num_quads / (kChunkRows / kQuad);
+  for (int chunk = 0; chunk < num_chunks; ++chunk) {
+    if (op.from_memory)
+      for (std::size_t line = 0; line < 2 * kHalfBytes; line += 64) __builtin_prefetch(weights + kPrefetchBytes + line);
+    for (int line = op.next_lines * chunk / num_chunks; line < op.next_lines * (chunk + 1) / num_chunks; ++line)
+      __builtin_prefetch(op.next + line * 64, 0, 2);
+    _tile_loadd(6, weights, kTileBytes);
+    _tile_loadd(7, x, kTileBytes);
+    _tile_dpbusd(0, 7, 6);
+    _tile_loadd(7, x + digit_bytes, kTileBytes);
+    _tile_dpbusd(2, 7, 6);
+    _tile_loadd(7, x + 2 * digit_bytes, kTileBytes);
+    _tile_dpbusd(4, 7, 6);
+    _tile_loadd(6, weights + kHalfBytes, kTileBytes);
+    _tile_dpbusd(5, 7, 6);
+    _tile_loadd(7, x + digit_bytes, kTileBytes);
+    _tile_dpbusd(3, 7, 6);
+    _tile_loadd(7, x, kTileBytes);
+    _tile_dpbusd(1, 7, 6);
+    weights += 2 * kHalfBytes;
+    x += 3 * digit_bytes;
+  }
+  _tile_stored(0, sums, kTileBytes);
+  _tile_stored(1, sums + kSumTile, kTileBytes);
+  _tile_stored(2, sums + 2 * kSumTile, kTileBytes);
+  _tile_stored(3, sums + 3 * kSumTile, kTileBytes);
+  _tile_stored(4, sums + 4 * kSumTile, kTileBytes);
+  _tile_stored(5, sums + 5 * kSumTile, kTileBytes);
+}
+
+}  // namespace grok
+
+#endif

@@ -1,0 +1,11 @@
+#pragma once
+
+#include "backend/cpu/kernels.h"
+
+namespace grok {
+
+// StripProduct for activations in digits (product_digits.inc), with tiles. op.num_quads is a multiple of 16: what is left
+// of a strip is for accumulate_digits.
+void accumulate_amx(const StripProduct& op);
+
+}  // namespace grok
