@@ -1,6 +1,6 @@
 // The time of each operation of backend.h within real forward passes, on made-up weights.
 //
-//   bench_ops [--shape NAME|FILE,...] [--layers N] [--threads N] [--isa NAME] [--tokens N,...] [--context N]
+//   bench_ops [--device cpu|cuda] [--shape NAME|FILE,...] [--layers N] [--threads N] [--isa NAME] [--tokens N,...] [--context N]
 //             [--kv-cache-type NAME] [--reps N]
 //
 // For each shape and number of tokens in a step: calls, microseconds a call (min / median / max), and at the median the
@@ -19,6 +19,9 @@
 #include <vector>
 
 #include "backend/cpu/cpu.h"
+#if defined(GROK_WITH_CUDA)
+#include "backend/cuda/cuda.h"
+#endif
 #include "core/error.h"
 #include "model/check_config.h"
 #include "model/forward.h"
@@ -31,6 +34,7 @@ namespace {
 using namespace grok;
 
 struct Request {
+  std::string device = "cpu";
   std::vector<std::string> shapes = {"tiny", "mid", "slice"};
   int num_layers = 1;
   int num_threads = 0;
@@ -65,6 +69,9 @@ class TimedBackend final : public Backend {
   std::map<std::string, Timed> times;
   WeightBytes weight_bytes;
   int positions = 0;  // that the last token of the step sees
+  // A device does what it is asked when it comes to it: with this set, each operation is waited for by reading it. The
+  // operation "wait" is what that alone takes.
+  const float* something_to_read = nullptr;
 
   std::string description() const override { return inner_.description(); }
   BufferPtr allocate(std::size_t size_bytes) override { return inner_.allocate(size_bytes); }
@@ -127,6 +134,9 @@ class TimedBackend final : public Backend {
          {.bytes = weight_bytes.table, .macs = double(op.batch->num_outputs) * config_.vocab_size * config_.d_model},
          [&] { inner_.logits(op); });
   }
+  void wait() {
+    if (something_to_read) time("wait", {}, [] {});
+  }
   void sample(const Sample& op) override {
     time("sample", {.bytes = double(op.num_rows) * op.vocab_size * sizeof(float)}, [&] { inner_.sample(op); });
   }
@@ -138,6 +148,10 @@ class TimedBackend final : public Backend {
   void time(const char* name, const Work& work, const Call& call) {
     const auto start = std::chrono::steady_clock::now();
     call();
+    if (something_to_read) {
+      float value;
+      inner_.read(std::span(&value, 1), something_to_read);
+    }
     const std::chrono::duration<double, std::micro> elapsed = std::chrono::steady_clock::now() - start;
     Timed& timed = times[name];
     timed.microseconds.push_back(elapsed.count());
@@ -225,11 +239,21 @@ void print(const std::map<std::string, Timed>& times) {
   }
 }
 
+std::unique_ptr<Backend> make_backend(const Request& request) {
+  if (request.device == "cpu") return make_cpu_backend({.num_threads = request.num_threads, .isa = request.isa});
+#if defined(GROK_WITH_CUDA)
+  if (request.device == "cuda") return make_cuda_backend({});
+#endif
+  throw Error(ErrorCode::invalid_argument, concat("this build has no device \"", request.device, "\""));
+}
+
 void measure(const std::string& shape, const Request& request) {
   const GrokConfig config = synthetic_shape(shape, request.num_layers);
   check_ranges(config, shape);
-  const auto inner = make_cpu_backend({.num_threads = request.num_threads, .isa = request.isa});
+  const auto inner = make_backend(request);
   TimedBackend backend(*inner, config);
+  const BufferPtr something = inner->allocate(sizeof(float));
+  if (request.device != "cpu") backend.something_to_read = something->as<float>();
   const auto source = make_synthetic_source(config, 1);
   backend.weight_bytes = weight_bytes_of(*source, config, *inner);
   Weights weights;
@@ -248,7 +272,10 @@ void measure(const std::string& shape, const Request& request) {
   for (const int num_tokens : request.num_tokens) {
     passes.run(request.context, num_tokens);  // to warm up
     backend.times.clear();
-    for (int rep = 0; rep < request.reps; ++rep) passes.run(request.context, num_tokens);
+    for (int rep = 0; rep < request.reps; ++rep) {
+      passes.run(request.context, num_tokens);
+      backend.wait();
+    }
     std::printf("%s, %s, %d layers, %d tokens after %d, cache %s\n", shape.c_str(), backend.description().c_str(),
                 config.num_layers, num_tokens, request.context, name_of(request.kv_cache_type));
     print(backend.times);
@@ -288,7 +315,9 @@ Request parse(int argc, char** argv) {
     const std::string_view option = argv[index];
     if (index + 1 == argc) throw Error(ErrorCode::invalid_argument, concat(option, ": expected a value, found none"));
     const std::string_view value = argv[index + 1];
-    if (option == "--shape") {
+    if (option == "--device") {
+      request.device = value;
+    } else if (option == "--shape") {
       request.shapes = parts_of(value);
     } else if (option == "--layers") {
       request.num_layers = whole_number(option, value);
@@ -306,10 +335,9 @@ Request parse(int argc, char** argv) {
     } else if (option == "--reps") {
       request.reps = whole_number(option, value);
     } else {
-      throw Error(
-          ErrorCode::invalid_argument,
-          concat("unknown option ", option,
-                 ": expected --shape, --layers, --threads, --isa, --tokens, --context, --kv-cache-type or --reps"));
+      throw Error(ErrorCode::invalid_argument, concat("unknown option ", option,
+                                                      ": expected --device, --shape, --layers, --threads, --isa, "
+                                                      "--tokens, --context, --kv-cache-type or --reps"));
     }
   }
   return request;

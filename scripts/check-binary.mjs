@@ -37,6 +37,11 @@ function checkBinary(file) {
   const stack = readelf('--program-headers', file).match(/GNU_STACK.*?\s([RWE]+)\s+0x\w+\s*$/m)?.[1];
   if (stack !== 'RW') problem(`expected GNU_STACK to be RW, found ${stack}: new glibc refuses an executable stack`);
 
+  // The loader keeps a few hundred bytes of static thread storage for libraries opened late; the CUDA runtime, in the same
+  // file, has 4 KiB of thread storage, and all of a file's is static when one variable is.
+  if (/STATIC_TLS/.test(readelf('--dynamic', file)))
+    problem('has static thread storage: a build with CUDA would not load');
+
   const exported = readelf('--dyn-syms', file)
     .split('\n')
     .map((line) => line.trim().split(/\s+/))

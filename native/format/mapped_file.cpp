@@ -1,6 +1,7 @@
 #include "format/mapped_file.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,7 +11,9 @@
 #include <cerrno>
 #include <csetjmp>
 #include <csignal>
+#include <cstdint>
 #include <cstring>
+#include <iterator>
 #include <mutex>
 #include <system_error>
 #include <utility>
@@ -29,12 +32,33 @@ struct GuardedCopy {
   const std::byte* end;
 };
 
-// The handler reads this variable, so reaching it must not allocate: glibc's static model does not. Volatile, for the
-// compiler does not see that the handler reads it in the middle of a memcpy.
-#ifdef __GLIBC__
-__attribute__((tls_model("initial-exec")))
-#endif
-thread_local GuardedCopy* volatile guarded_copy = nullptr;
+// The copies in progress, one for each thread. Not thread-local variables: the handler must reach them without an
+// allocation, and the static storage that promises it is too scarce once the CUDA runtime is linked in, which wants 4 KiB
+// of it: the addon would not load.
+struct CopySlot {
+  std::atomic<std::uintptr_t> owner{0};  // the thread; 0: free
+  GuardedCopy* volatile copy = nullptr;  // of the owner, who alone reads it. Volatile: so does the handler, in a memcpy
+};
+CopySlot copy_slots[256];  // threads that copy at once; more would wait for each other
+
+std::uintptr_t this_thread() { return std::uintptr_t(pthread_self()); }
+
+CopySlot& take_slot() {
+  const std::uintptr_t self = this_thread();
+  for (std::size_t index = self / 4096;; ++index) {
+    CopySlot& slot = copy_slots[index % std::size(copy_slots)];
+    std::uintptr_t free = 0;
+    if (slot.owner.compare_exchange_strong(free, self)) return slot;
+  }
+}
+
+// Null: this thread copies nothing.
+GuardedCopy* copy_of_this_thread() {
+  const std::uintptr_t self = this_thread();
+  for (const CopySlot& slot : copy_slots)
+    if (slot.owner == self) return slot.copy;
+  return nullptr;
+}
 
 struct sigaction previous_action;
 
@@ -51,7 +75,7 @@ void pass_on(int signal, siginfo_t* info, void* context) {
 }
 
 void on_sigbus(int signal, siginfo_t* info, void* context) {
-  GuardedCopy* const copy = guarded_copy;
+  GuardedCopy* const copy = copy_of_this_thread();
   const auto* address = static_cast<const std::byte*>(info->si_addr);
   const bool is_fault = info->si_code > 0;  // else it was sent by someone
   if (copy && is_fault && address >= copy->begin && address < copy->end) siglongjmp(copy->on_fault, 1);
@@ -69,22 +93,28 @@ void install_handler() {
   });
 }
 
-// False when the bytes are gone. The jump skips destructors, so no object in this frame may have one.
-bool copy_guarded(std::byte* to, const std::byte* from, std::size_t size) {
+// False when the bytes are gone. The jump skips destructors, so no object in this frame may have one; and no variable that
+// is set before it may live in a register, so the frame is a function of its own.
+[[gnu::noinline]] bool copy_in_slot(CopySlot& slot, std::byte* to, const std::byte* from, std::size_t size) {
   GuardedCopy copy;
   copy.begin = from;
   copy.end = from + size;
   // 1: the jump also restores the signal mask, else SIGBUS would stay blocked and the next one would kill.
-  if (sigsetjmp(copy.on_fault, 1) != 0) {
-    guarded_copy = nullptr;
-    return false;
-  }
-  guarded_copy = &copy;
+  if (sigsetjmp(copy.on_fault, 1) != 0) return false;
+  slot.copy = &copy;
   std::atomic_signal_fence(std::memory_order_seq_cst);
   std::memcpy(to, from, size);
   std::atomic_signal_fence(std::memory_order_seq_cst);
-  guarded_copy = nullptr;
+  slot.copy = nullptr;
   return true;
+}
+
+bool copy_guarded(std::byte* to, const std::byte* from, std::size_t size) {
+  CopySlot& slot = take_slot();
+  const bool is_whole = copy_in_slot(slot, to, from, size);
+  slot.copy = nullptr;
+  slot.owner = 0;
+  return is_whole;
 }
 
 // ---------------------------------------------------------------- opening

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "backend/cpu/cpu.h"
+#include "backend/cuda/cuda.h"
 #include "core/error.h"
 #include "model/check_config.h"
 #include "model/weights.h"
@@ -19,12 +20,26 @@ namespace {
 
 // The one place that picks a backend.
 std::unique_ptr<Backend> make_backend(const EngineOptions& options) {
-  if (options.device == "cuda")
+  if (options.device == "cuda") {
+#if defined(GROK_WITH_CUDA)
+    return make_cuda_backend({});
+#else
     throw Error(ErrorCode::cuda_unavailable, why_no_cuda(), "Use device \"cpu\" or \"auto\".");
+#endif
+  }
   if (options.device != "auto" && options.device != "cpu")
     throw Error(ErrorCode::invalid_argument,
                 concat("expected device to be \"auto\", \"cpu\" or \"cuda\", found \"", options.device, "\""));
   return make_cpu_backend({.num_threads = options.num_threads, .isa = options.isa});
+}
+
+// Of the device that the weights go to.
+std::uint64_t free_memory(const EngineOptions& options) {
+#if defined(GROK_WITH_CUDA)
+  if (options.device == "cuda") return cuda_available_bytes();
+#endif
+  (void)options;
+  return available_memory();
 }
 
 TensorInfo describe(const StoredParameter& parameter) {
@@ -67,7 +82,7 @@ Inspection inspection_of(const Checkpoint& checkpoint, const Limits& limits, Bac
     inspection.num_active_parameters += share_of_a_token(size);
     inspection.weight_bytes_per_token += share_of_a_token(bound[index].step_bytes);
   }
-  const std::uint64_t available = options.memory_limit ? options.memory_limit : available_memory();
+  const std::uint64_t available = options.memory_limit ? options.memory_limit : free_memory(options);
   inspection.memory = plan_memory(config, limits, bound, page_bytes(backend, config, limits.kv_cache_type), available);
   return inspection;
 }
@@ -76,7 +91,13 @@ Inspection inspection_of(const Checkpoint& checkpoint, const Limits& limits, Bac
 
 std::vector<std::string> usable_isas() { return cpu_isas(); }
 
-std::string why_no_cuda() { return "this build has no CUDA backend"; }
+std::string why_no_cuda() {
+#if defined(GROK_WITH_CUDA)
+  return why_no_cuda_device();
+#else
+  return "this build has no CUDA backend";
+#endif
+}
 
 Inspection inspect(const std::string& path, const EngineOptions& options) {
   const Checkpoint checkpoint = open_checkpoint(path);

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "backend/backend.h"
+
+// What the CUDA backend shows to the rest of the house. No CUDA header: those who include it need none.
+namespace grok {
+
+struct CudaOptions {
+  // int8 digits that an activation is split into: 2 hold it to 15 bits of the largest one near it, 3 to 23 bits. Products of
+  // digits and weights are exact either way. See backend/cuda/digits.h.
+  int num_digits = 2;
+};
+
+// Throws cuda_unavailable with why_no_cuda_device(), or invalid_argument.
+std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options);
+
+// Why no device can be used, in a sentence; empty: one can.
+std::string why_no_cuda_device();
+
+// Bytes of the device's memory that are free now, less what operations need while they run.
+std::uint64_t cuda_available_bytes();
+
+}  // namespace grok

@@ -1,0 +1,88 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/cuda/cuda.h"
+#include "backend/cuda/device_memory.h"
+#include "backend/cuda/packed_matrix.h"
+#include "backend/cuda/stream.h"
+
+namespace grok {
+
+struct DeviceTraits {
+  std::string name;
+  int compute_major = 0, compute_minor = 0;
+  int num_multiprocessors = 0;
+};
+
+// The operations on one CUDA device, one file each, as in backend/cpu. All but read() and sample() only ask the device and
+// return; it does what it was asked in order.
+class CudaBackend final : public Backend {
+ public:
+  CudaBackend(const CudaOptions& options, DeviceTraits traits) : options_(options), traits_(std::move(traits)) {}
+
+  std::string description() const override;
+  BufferPtr allocate(std::size_t size_bytes) override;
+  BufferPtr load_vector(const TensorView& f32) override;
+  TablePtr load_table(const TensorView& f32) override;
+  MatrixPtr load_matrix(const QuantizedView& stored) override;
+  std::uint64_t matrix_bytes(const QuantizedView& stored) const override;
+  std::uint64_t table_bytes(const TensorView& f32) const override;
+  std::uint64_t kv_page_bytes(KvCacheType type, int num_kv_heads, int head_dim) const override;
+  Batch stage(const Batch& host) override;
+  void read(std::span<float> host, const float* from) override;
+  void read(std::span<std::int32_t> host, const std::int32_t* from) override;
+  void read_kv(const ReadKv& op) override;
+
+  void embed(const Embed& op) override;
+  void norm(const Norm& op) override;
+  void qkv(const Qkv& op) override;
+  void attention(const Attention& op) override;
+  void attention_out(const AttentionOut& op) override;
+  void add_norm(const AddNorm& op) override;
+  void route(const Route& op) override;
+  void experts(const Experts& op) override;
+  void logits(const Logits& op) override;
+  void sample(const Sample& op) override;
+
+ private:
+  // Tokens of one launch whose sums take memory a token: 4 MB for Grok-1's experts. No result depends on it.
+  static constexpr int kTokensAtOnce = 64;
+
+  std::unique_ptr<DeviceMemory> upload(const TensorView& view);
+  void read_bytes(void* host, const void* from, std::size_t size_bytes);
+  void experts_at_once(const Experts& op);
+  const float* rotation(int num_positions, int head_dim, float rope_base);
+
+  const CudaOptions options_;
+  const DeviceTraits traits_;
+  Stream stream_;
+  PinnedMemory pinned_;        // of the transfer in progress
+  DeviceScratch scratch_;      // of the operation in progress
+  PinnedMemory pinned_batch_;  // of the last stage()
+  std::unique_ptr<DeviceMemory> batch_;
+  int num_positions_ = 0;        // of the longest sequence of that batch
+  std::vector<float> rotation_;  // [positions so far, head_dim / 2, 2]: cosine and sine
+  std::unique_ptr<DeviceMemory> device_rotation_;
+};
+
+// Success, if this binary has kernels for device 0.
+cudaError_t find_kernels();
+
+// f32 [vocab_size, d_model], rows as in the file.
+class CudaTable final : public Table {
+ public:
+  CudaTable(int vocab_size, int d_model, std::unique_ptr<DeviceMemory> rows)
+      : vocab_size(vocab_size), d_model(d_model), rows_(std::move(rows)) {}
+  const float* rows() const { return rows_->as<float>(); }
+
+  const int vocab_size;
+  const int d_model;
+
+ private:
+  std::unique_ptr<DeviceMemory> rows_;
+};
+
+}  // namespace grok

@@ -1,0 +1,60 @@
+#include "backend/cuda/device_memory.h"
+
+#include "core/error.h"
+
+namespace grok {
+
+DeviceMemory::DeviceMemory(std::size_t size_bytes) : size_bytes_(size_bytes) {
+  if (size_bytes == 0) return;
+  const cudaError_t error = cudaMalloc(&data_, size_bytes);
+  if (error == cudaSuccess) return;
+  cudaGetLastError();  // a refusal is over once it is told
+  if (error != cudaErrorMemoryAllocation)
+    throw Error(ErrorCode::internal, concat("the CUDA device failed at an allocation of ", size_bytes,
+                                            " bytes: ", cudaGetErrorName(error), " (", cudaGetErrorString(error), ")"));
+  std::size_t free_bytes = 0, total_bytes = 0;
+  cudaMemGetInfo(&free_bytes, &total_bytes);
+  throw Error(ErrorCode::out_of_memory,
+              concat("the CUDA device refused ", size_bytes, " bytes of memory: ", free_bytes, " of ", total_bytes,
+                     " are free"),
+              "close other programs on the device, or use a shorter context (--context-size)");
+}
+
+std::byte* PinnedMemory::of(std::size_t size_bytes) {
+  if (size_bytes <= size_bytes_) return data_;
+  cudaFreeHost(data_);
+  data_ = nullptr;
+  size_bytes_ = 0;
+  void* data = nullptr;
+  if (cudaMallocHost(&data, size_bytes) != cudaSuccess) {
+    cudaGetLastError();
+    throw Error(ErrorCode::out_of_memory, concat("the system refused ", size_bytes, " bytes of pinned memory"));
+  }
+  data_ = static_cast<std::byte*>(data);
+  size_bytes_ = size_bytes;
+  return data_;
+}
+
+void DeviceScratch::clear() {
+  if (blocks_.size() > 1) {  // it did not fit the one block: make one that it fits
+    std::size_t total = 0;
+    for (const auto& block : blocks_) total += block->size_bytes();
+    blocks_.clear();
+    blocks_.push_back(std::make_unique<DeviceMemory>(total));
+  }
+  used_bytes_ = 0;
+}
+
+void* DeviceScratch::bytes(std::size_t size_bytes) {
+  constexpr std::size_t kAlignment = 256;
+  size_bytes = (size_bytes + kAlignment - 1) / kAlignment * kAlignment;
+  if (blocks_.empty() || used_bytes_ + size_bytes > blocks_.back()->size_bytes()) {
+    blocks_.push_back(std::make_unique<DeviceMemory>(std::max(size_bytes, kMinBlockBytes)));
+    used_bytes_ = 0;
+  }
+  std::byte* const start = blocks_.back()->as<std::byte>() + used_bytes_;
+  used_bytes_ += size_bytes;
+  return start;
+}
+
+}  // namespace grok

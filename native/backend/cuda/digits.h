@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "backend/cuda/device_memory.h"
+#include "backend/cuda/input_layout.h"
+#include "backend/cuda/reduce.h"
+#include "backend/cuda/stream.h"
+
+// Activations as integers: x = scale * (d0 + 256 d1 + 65536 d2), each digit an int8 and one scale for each slice of a row.
+// int8 weights then multiply int8 digits on the tensor cores and sum exactly. The error is the rounding to the last
+// digit, at most half of 2^-15 (two digits) or 2^-23 (three) of the slice's largest value.
+namespace grok {
+
+struct DigitRows {
+  std::int8_t* digits = nullptr;  // [num_digits, num_rows, padded_rows]
+  float* scales = nullptr;        // [num_rows, num_slices]
+  int num_rows = 0;
+};
+
+DigitRows digit_rows(int num_rows, int num_digits, const InputLayout& layout, DeviceScratch& scratch);
+
+// The digits of rows of activations.
+DigitRows split_rows(const float* x,  // [num_rows, layout.d_in()]
+                     int num_rows, int num_digits, const InputLayout& layout, DeviceScratch& scratch, Stream& stream);
+
+// ---------------------------------------------------------------- on the device
+
+inline constexpr int kDigitThreads = 256;
+
+// A little under the largest integer that num_digits balanced digits hold, 127 in each: values are scaled in float32, and of
+// 2^23 that rounds by half a unit.
+__device__ inline float largest_integer(int num_digits) { return num_digits == 2 ? 32639.0f : 8355000.0f; }
+
+// The digits of one slice of one row, by a block of kDigitThreads: value_of(k) is the value of its input k. A slice that
+// holds an infinity or a NaN gets a NaN for a scale; one whose largest value is below 1e-30 counts as zero.
+template <int kDigits, typename Value>
+__device__ void split_slice(const DigitRows& out, const InputLayout& layout, int row, int slice, Value value_of) {
+  constexpr int kValues = kSliceRows / kDigitThreads;
+  const int num_rows = layout.rows_of(slice), padded_rows = layout.tiles_of(slice) * kTileRows;
+  float values[kValues];
+  unsigned largest_bits = 0;  // ordered as the magnitudes are, infinity and NaN above all
+  for (int i = 0; i < kValues; ++i) {
+    const int k = i * kDigitThreads + int(threadIdx.x);
+    values[i] = k < num_rows ? value_of(k) : 0.0f;
+    largest_bits = max(largest_bits, __float_as_uint(fabsf(values[i])));
+  }
+  largest_bits = block_max(largest_bits);
+
+  const float largest = __uint_as_float(largest_bits);
+  const bool is_finite = largest_bits < 0x7f800000u;
+  const bool is_zero = largest < 1e-30f;
+  const float to_integer = is_finite && !is_zero ? largest_integer(kDigits) / largest : 0.0f;
+  if (threadIdx.x == 0)
+    out.scales[std::size_t(row) * layout.num_slices() + slice] = is_zero     ? 0.0f
+                                                                 : is_finite ? largest / largest_integer(kDigits)
+                                                                             : __uint_as_float(0x7fffffffu);
+
+  for (int i = 0; i < kValues; ++i) {
+    const int k = i * kDigitThreads + int(threadIdx.x);
+    if (k >= padded_rows) continue;
+    int integer = to_integer > 0 ? __float2int_rn(values[i] * to_integer) : 0;
+    for (int digit = 0; digit < kDigits; ++digit) {
+      const auto low = std::int8_t(integer);
+      const std::size_t place = std::size_t(digit) * out.num_rows + row;
+      out.digits[place * layout.padded_rows() + std::size_t(layout.first_tile(slice)) * kTileRows + k] = low;
+      integer = (integer - low) / 256;  // exact
+    }
+  }
+}
+
+}  // namespace grok

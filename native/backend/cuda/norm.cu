@@ -1,0 +1,25 @@
+#include "backend/cuda/norm.h"
+
+#include "backend/cuda/cuda_backend.h"
+
+namespace grok {
+namespace {
+
+constexpr int kThreads = 256;
+
+// One block a token.
+__global__ void __launch_bounds__(kThreads) norm_tokens(Norm op) {
+  const float* x = op.x + std::size_t(blockIdx.x) * op.d_model;
+  float* out = op.out + std::size_t(blockIdx.x) * op.d_model;
+
+  const float inv_rms = inverse_rms(x, op.d_model, op.eps);
+  for (int i = int(threadIdx.x); i < op.d_model; i += kThreads) out[i] = x[i] * inv_rms * op.weight[i];
+}
+
+}  // namespace
+
+void CudaBackend::norm(const Norm& op) {
+  stream_.launch("norm", {.blocks = unsigned(op.num_tokens), .threads = kThreads}, norm_tokens, op);
+}
+
+}  // namespace grok

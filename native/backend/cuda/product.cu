@@ -1,0 +1,253 @@
+#include "backend/cuda/product.h"
+
+#include <algorithm>
+
+#include "backend/cuda/device.h"
+
+namespace grok {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kWarps = kThreads / kWarpSize;
+constexpr int kBlocksPerMultiprocessor = 2;  // one streams while the other stages
+constexpr int kMmaTokens = 8;                // columns of the right operand of mma m16n8k32
+// Tiles of a warp on their way to shared memory: 16 warps on a multiprocessor then have 64 KiB of them, where 3.2 TB/s at
+// 0.8 microseconds need 20. Registers could not hold as many beside the sums.
+constexpr int kAhead = 8;
+
+struct StreamedMatrix {
+  const std::int8_t* tiles;  // [num_experts, num_tiles, column_tiles, kTileBytes]
+  const float* scales;       // [num_experts, num_groups, column_tiles * kTileColumns]
+  int column_tiles;
+  int first_column_tile;  // of the planes
+};
+
+struct Product {
+  StreamedMatrix matrices[kMaxMatrices];
+  int num_matrices;
+  int column_tiles;  // of all matrices
+  InputLayout layout;
+  DigitRows x;
+  JobList jobs;
+  float* sums;  // [num_slices, num_positions, column_tiles * kTileColumns]
+};
+
+// What a block holds. A lane's weights are its own 16 bytes of each tile, which no other lane reads. Activations are those
+// of one (job, slice), as the right operands of mma: lane l holds column l / 4, inputs 4 (l % 4) and 16 more.
+template <int kTokenTiles, int kDigits>
+struct Shared {
+  uint4 weights[kWarps][kAhead][kWarpSize];
+  uint2 digits[kSliceTiles][kTokenTiles][kDigits][kWarpSize];
+  float scales[kTokenTiles * kMmaTokens];
+};
+// Of compute capability 8.6 and 8.9, which have least.
+constexpr std::size_t kMostSharedBytes = 99 * 1024;
+
+template <int kTokenTiles, int kDigits>
+__device__ void stage(Shared<kTokenTiles, kDigits>& shared, const Product& op, const Job& job, int slice) {
+  constexpr int kWords = kTileRows / 4;  // of a tile's row
+  const int num_words = op.layout.tiles_of(slice) * kWords;
+  const std::size_t first_byte = std::size_t(op.layout.first_tile(slice)) * kTileRows;
+  for (int column = 0; column < kTokenTiles * kMmaTokens; ++column) {
+    const bool is_used = column < job.count;
+    const int position = job.first + column;
+    const int row = !is_used ? 0 : op.jobs.row_of_position ? op.jobs.row_of_position[position] : position;
+    for (int digit = 0; digit < kDigits; ++digit) {
+      const auto* words = reinterpret_cast<const unsigned*>(
+          op.x.digits + (std::size_t(digit) * op.x.num_rows + row) * op.layout.padded_rows() + first_byte);
+      for (int word = int(threadIdx.x); word < num_words; word += kThreads) {
+        const int tile = word / kWords, place = word % kWords;
+        uint2& operand = shared.digits[tile][column / kMmaTokens][digit][column % kMmaTokens * 4 + place % 4];
+        (place < 4 ? operand.x : operand.y) = is_used ? words[word] : 0;
+      }
+    }
+    if (threadIdx.x == 0)
+      shared.scales[column] = is_used ? op.x.scales[std::size_t(row) * op.layout.num_slices() + slice] : 0.0f;
+  }
+}
+
+// Where one unit of work finds its weights.
+struct Unit {
+  const uint4* tiles;   // of this lane: every kWarpSize-th
+  const float* scales;  // [kTileColumns]
+};
+
+__device__ inline Unit unit_of(const Product& op, int expert, int slice, int column_tile) {
+  int index = 0;
+  while (index + 1 < op.num_matrices && column_tile >= op.matrices[index + 1].first_column_tile) ++index;
+  const StreamedMatrix& matrix = op.matrices[index];
+  const int own_tile = column_tile - matrix.first_column_tile;
+  const std::size_t tile =
+      (std::size_t(expert) * op.layout.num_tiles() + op.layout.first_tile(slice)) * matrix.column_tiles +
+      std::size_t(own_tile) * op.layout.tiles_of(slice);
+  const std::size_t group = std::size_t(expert) * op.layout.num_groups + op.layout.group_of(slice);
+  return {reinterpret_cast<const uint4*>(matrix.tiles + tile * kTileBytes) + threadIdx.x % kWarpSize,
+          matrix.scales + (group * matrix.column_tiles + own_tile) * kTileColumns};
+}
+
+// The tiles of a warp's units, one after another, kAhead - 1 of them asked for and not yet used.
+struct TileStream {
+  const Product& op;
+  uint4 (*ring)[kWarpSize];  // [kAhead, kWarpSize]
+  int expert, slice, num_tiles;
+  int column_tile, last_column_tile;  // of the next to ask for
+  const uint4* from = nullptr;
+  int tile = 0, asked = 0, used = 0;
+
+  __device__ void ask() {
+    if (column_tile < last_column_tile) {
+      if (tile == 0) from = unit_of(op, expert, slice, column_tile).tiles;
+      copy_async_16(&ring[asked][threadIdx.x % kWarpSize], from + tile * kWarpSize);
+      asked = (asked + 1) % kAhead;
+      if (++tile == num_tiles) {
+        tile = 0;
+        column_tile += kWarps;
+      }
+    }
+    copy_async_commit();  // one group a tile, also where there is none: so the wait counts right
+  }
+  __device__ uint4 next() {
+    copy_async_wait<kAhead - 2>();
+    const uint4 weights = ring[used][threadIdx.x % kWarpSize];
+    used = (used + 1) % kAhead;
+    return weights;
+  }
+};
+
+// The work is cut into units, one for each (job, slice, 16 output columns), in the order in which the weights lie in
+// memory; each block takes an equal run of them, whatever expert it falls in. Units of one (job, slice) share the staged
+// activations; each warp takes every kWarps-th of them, and no sum leaves its warp.
+// Limited by memory: reads each weight of an expert once for a job.
+template <int kTokenTiles, int kDigits>
+__global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_product(Product op) {
+  auto& shared = *dynamic_shared<Shared<kTokenTiles, kDigits>>();
+  constexpr int kPositions = kTokenTiles * kMmaTokens;
+  const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
+  const int num_slices = op.layout.num_slices();
+  const int num_jobs = op.jobs.jobs ? *op.jobs.num_jobs : (op.jobs.num_positions + kPositions - 1) / kPositions;
+  const long long num_units = (long long)num_jobs * num_slices * op.column_tiles;
+  const long long last_unit = num_units * (blockIdx.x + 1) / gridDim.x;
+
+  for (long long unit = num_units * blockIdx.x / gridDim.x; unit < last_unit;) {
+    const int first_column_tile = int(unit % op.column_tiles);
+    const int slice = int(unit / op.column_tiles % num_slices);
+    const int job_index = int(unit / op.column_tiles / num_slices);
+    const long long units_left = last_unit - unit;
+    const int last_column_tile =
+        units_left < op.column_tiles - first_column_tile ? first_column_tile + int(units_left) : op.column_tiles;
+    const int first_position = job_index * kPositions;
+    const Job job = op.jobs.jobs ? op.jobs.jobs[job_index]
+                                 : Job{0, first_position, min(kPositions, op.jobs.num_positions - first_position)};
+    const int num_tiles = op.layout.tiles_of(slice);
+
+    // The first weights are on their way while the activations are staged.
+    TileStream tiles{op,        shared.weights[warp],     job.expert,      slice,
+                     num_tiles, first_column_tile + warp, last_column_tile};
+    for (int i = 0; i < kAhead - 1; ++i) tiles.ask();
+    __syncthreads();  // all are done with the last activations
+    stage(shared, op, job, slice);
+    __syncthreads();
+
+    for (int column_tile = first_column_tile + warp; column_tile < last_column_tile; column_tile += kWarps) {
+      int sums[kTokenTiles][kDigits][4] = {};
+#pragma unroll 4
+      for (int tile = 0; tile < num_tiles; ++tile) {
+        const uint4 weights = tiles.next();
+#pragma unroll
+        for (int token_tile = 0; token_tile < kTokenTiles; ++token_tile) {
+          if (token_tile * kMmaTokens >= job.count) break;  // an expert of few tokens among others of many
+#pragma unroll
+          for (int digit = 0; digit < kDigits; ++digit)
+            mma_s8(sums[token_tile][digit], weights, shared.digits[tile][token_tile][digit][lane]);
+        }
+        tiles.ask();
+      }
+
+      // Lane l holds outputs l / 4 and 8 more, of positions 2 (l % 4) and one more.
+      const float* const scales = unit_of(op, job.expert, slice, column_tile).scales;
+#pragma unroll
+      for (int token_tile = 0; token_tile < kTokenTiles; ++token_tile)
+#pragma unroll
+        for (int r = 0; r < 4; ++r) {
+          const int column = lane / 4 + 8 * (r / 2), position = token_tile * kMmaTokens + 2 * (lane % 4) + r % 2;
+          if (position >= job.count) continue;
+          float sum = float(sums[token_tile][kDigits - 1][r]);
+#pragma unroll
+          for (int digit = kDigits - 2; digit >= 0; --digit) sum = sum * 256.0f + float(sums[token_tile][digit][r]);
+          const std::size_t plane_row = std::size_t(slice) * op.jobs.num_positions + job.first + position;
+          op.sums[(plane_row * op.column_tiles + column_tile) * kTileColumns + column] =
+              sum * shared.scales[position] * scales[column];
+        }
+    }
+    copy_async_wait<0>();
+    unit += last_column_tile - first_column_tile;
+  }
+}
+
+template <int kTokenTiles, int kDigits>
+void launch_product(const Product& op, int num_blocks, Stream& stream) {
+  static_assert(sizeof(Shared<kTokenTiles, kDigits>) <= kMostSharedBytes);
+  stream.launch(
+      "a product",
+      {.blocks = unsigned(num_blocks), .threads = kThreads, .shared_bytes = sizeof(Shared<kTokenTiles, kDigits>)},
+      stream_product<kTokenTiles, kDigits>, op);
+}
+
+}  // namespace
+
+int positions_per_pass(int most_of_an_expert, int num_digits) {
+  if (most_of_an_expert <= kMmaTokens) return kMmaTokens;
+  if (most_of_an_expert <= 2 * kMmaTokens || num_digits == 3) return 2 * kMmaTokens;  // more would not fit
+  return 4 * kMmaTokens;
+}
+
+Products multiply(std::span<const CudaMatrix* const> matrices, const DigitRows& x, int num_digits, const JobList& jobs,
+                  int num_multiprocessors, DeviceScratch& scratch, Stream& stream) {
+  Product op{};
+  op.layout = matrices[0]->layout;
+  op.x = x;
+  op.jobs = jobs;
+  for (const CudaMatrix* matrix : matrices) {
+    op.matrices[op.num_matrices++] = {matrix->tiles(), matrix->scales(), matrix->column_tiles, op.column_tiles};
+    op.column_tiles += matrix->column_tiles;
+  }
+  const int num_slices = op.layout.num_slices(), width = op.column_tiles * kTileColumns;
+  op.sums = scratch.of<float>(std::size_t(num_slices) * jobs.num_positions * width);
+
+  const int num_blocks = kBlocksPerMultiprocessor * num_multiprocessors;
+  const int token_tiles = jobs.positions_per_job / kMmaTokens;
+  if (num_digits == 2 && token_tiles == 1)
+    launch_product<1, 2>(op, num_blocks, stream);
+  else if (num_digits == 2 && token_tiles == 2)
+    launch_product<2, 2>(op, num_blocks, stream);
+  else if (num_digits == 2)
+    launch_product<4, 2>(op, num_blocks, stream);
+  else if (token_tiles == 1)
+    launch_product<1, 3>(op, num_blocks, stream);
+  else
+    launch_product<2, 3>(op, num_blocks, stream);
+
+  Products products;
+  for (std::size_t m = 0; m < matrices.size(); ++m)
+    products[m] = {.sums = op.sums + op.matrices[m].first_column_tile * kTileColumns,
+                   .num_slices = num_slices,
+                   .num_positions = jobs.num_positions,
+                   .width = width};
+  return products;
+}
+
+Products multiply(std::span<const CudaMatrix* const> matrices, const float* x, int num_rows, int num_digits,
+                  const JobList& jobs, int num_multiprocessors, DeviceScratch& scratch, Stream& stream) {
+  Products products;
+  for (std::size_t first = 0, last = 0; first < matrices.size(); first = last) {
+    const InputLayout& layout = matrices[first]->layout;
+    while (last < matrices.size() && matrices[last]->layout == layout) ++last;
+    const DigitRows rows = split_rows(x, num_rows, num_digits, layout, scratch, stream);
+    const Products alike =
+        multiply(matrices.subspan(first, last - first), rows, num_digits, jobs, num_multiprocessors, scratch, stream);
+    std::copy_n(alike.begin(), last - first, products.begin() + std::ptrdiff_t(first));
+  }
+  return products;
+}
+
+}  // namespace grok

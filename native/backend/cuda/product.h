@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "backend/cuda/digits.h"
+#include "backend/cuda/packed_matrix.h"
+
+// Products of rows of activations with packed matrices: the weights as one stream that all blocks share evenly.
+namespace grok {
+
+// Rows that one expert multiplies in one pass over its weights.
+struct Job {
+  std::int32_t expert = 0;
+  std::int32_t first = 0;  // of the positions, which are rows in the order of their experts
+  std::int32_t count = 0;
+};
+
+inline constexpr int kMaxMatrices = 3;
+
+// What a product leaves: a plane of sums for each slice. Their sum, in the order of the slices, is the product.
+struct Planes {
+  const float* sums = nullptr;  // [num_slices, num_positions, width], at the matrix's first column
+  int num_slices = 0;
+  int num_positions = 0;
+  int width = 0;  // columns of all matrices of the product
+
+  __device__ float at(int position, int column) const {
+    const std::size_t plane = std::size_t(num_positions) * width;
+    const float* from = sums + std::size_t(position) * width + column;
+    float total = from[0];
+    for (int slice = 1; slice < num_slices; ++slice) total += from[slice * plane];
+    return total;
+  }
+};
+
+struct JobList {
+  const Job* jobs = nullptr;                      // null: all positions in order, expert 0
+  const std::int32_t* num_jobs = nullptr;         // on the device
+  const std::int32_t* row_of_position = nullptr;  // [num_positions] row of the digits; null: itself
+  int num_positions = 0;
+  int positions_per_job = 0;  // at most
+};
+
+// Positions that one pass over the weights serves: 8 for each right operand of a matrix instruction.
+int positions_per_pass(int most_of_an_expert, int num_digits);
+
+// Of a matrix that is no expert's: all rows in order.
+inline JobList all_positions(int num_positions, int num_digits) {
+  return {.num_positions = num_positions, .positions_per_job = positions_per_pass(num_positions, num_digits)};
+}
+
+// Of each matrix of one product.
+using Products = std::array<Planes, kMaxMatrices>;
+
+// x times each of the matrices, which share the layout of their inputs. Positions of one job share an expert.
+Products multiply(std::span<const CudaMatrix* const> matrices, const DigitRows& x, int num_digits, const JobList& jobs,
+                  int num_multiprocessors, DeviceScratch& scratch, Stream& stream);
+
+// The same from activations, for matrices of any layouts.
+Products multiply(std::span<const CudaMatrix* const> matrices,
+                  const float* x,  // [num_rows, d_in]
+                  int num_rows, int num_digits, const JobList& jobs, int num_multiprocessors, DeviceScratch& scratch,
+                  Stream& stream);
+
+}  // namespace grok

@@ -1,0 +1,128 @@
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "backend/cuda/cuda_backend.h"
+#include "backend/cuda/kv_page.h"
+#include "backend/cuda/product.h"
+
+namespace grok {
+namespace {
+
+constexpr int kThreads = 256;
+
+struct Finish {
+  float* q;  // [num_tokens, num_q_heads, head_dim]
+  KvPages kv;
+  Planes q_product, k_product, v_product;
+  Batch batch;
+  const float* rotation;  // [positions, head_dim / 2, 2]: cosine and sine
+  int num_q_heads, num_kv_heads, head_dim;
+};
+
+// One block a token, one warp a head, one lane a pair of its values: sums the planes, rotates, writes to q or to the cache.
+// Source of the rotation: xai-org/grok-1 model.py:RotaryEmbedding, rotate_half
+__global__ void __launch_bounds__(kThreads) finish_qkv(Finish op) {
+  const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
+  const int token = int(blockIdx.x), half = op.head_dim / 2;
+  const int position = op.batch.positions[token];
+  const std::int32_t* pages = op.batch.page_tables + std::size_t(op.batch.sequences[token]) * op.batch.max_pages;
+  const float* rotation = op.rotation + std::size_t(position) * op.head_dim;
+
+  for (int index = warp; index < op.num_q_heads + 2 * op.num_kv_heads; index += kThreads / kWarpSize) {
+    const bool is_q = index < op.num_q_heads, is_value = index >= op.num_q_heads + op.num_kv_heads;
+    const int head = is_q ? index : is_value ? index - op.num_q_heads - op.num_kv_heads : index - op.num_q_heads;
+    const Planes& planes = is_q ? op.q_product : is_value ? op.v_product : op.k_product;
+    // Values i and i + half of the head.
+    const auto pair_at = [&](int i) {
+      const float a = planes.at(token, head * op.head_dim + i), b = planes.at(token, head * op.head_dim + half + i);
+      if (is_value) return make_float2(a, b);
+      const float cosine = rotation[2 * i], sine = rotation[2 * i + 1];
+      return make_float2(a * cosine - b * sine, b * cosine + a * sine);
+    };
+    if (is_q) {
+      float* const to = op.q + (std::size_t(token) * op.num_q_heads + head) * op.head_dim;
+      for (int i = lane; i < half; i += kWarpSize) {
+        const float2 pair = pair_at(i);
+        to[i] = pair.x;
+        to[i + half] = pair.y;
+      }
+      continue;
+    }
+
+    const KvHead to = kv_head(is_value ? op.kv.values : op.kv.keys, op.kv.type, pages[position / kPageSize], head,
+                              op.num_kv_heads, op.head_dim);
+    const int place = position % kPageSize;
+    float scale = 0;
+    if (op.kv.type == KvCacheType::int8) {
+      float largest = 0;
+      for (int i = lane; i < half; i += kWarpSize) {
+        const float2 pair = pair_at(i);
+        largest = fmaxf(largest, fmaxf(fabsf(pair.x), fabsf(pair.y)));
+      }
+      scale = warp_reduce(largest, [](float a, float b) { return fmaxf(a, b); }) / 127;
+      if (lane == 0) to.scale(place) = scale;
+    }
+    for (int i = lane; i < half; i += kWarpSize) {
+      const float2 pair = pair_at(i);
+      write_kv(to, op.kv.type, place, i, pair.x, scale);
+      write_kv(to, op.kv.type, place, i + half, pair.y, scale);
+    }
+  }
+}
+
+}  // namespace
+
+// Cosines and sines of the positions so far, on the device. The angles are double: in float32, as the reference has them,
+// they are off by up to 1e-3 at position 8191.
+const float* CudaBackend::rotation(int num_positions, int head_dim, float rope_base) {
+  if (std::size_t(num_positions) * head_dim > rotation_.size()) {
+    constexpr int kAtOnce = 1024;  // so that not every step of a long text waits for a copy
+    num_positions = (num_positions + kAtOnce - 1) / kAtOnce * kAtOnce;
+    for (int position = int(rotation_.size()) / head_dim; position < num_positions; ++position)
+      for (int i = 0; i < head_dim / 2; ++i) {
+        const double angle = position * std::pow(double(rope_base), -2.0 * i / head_dim);
+        rotation_.push_back(float(std::cos(angle)));
+        rotation_.push_back(float(std::sin(angle)));
+      }
+    const std::size_t size_bytes = rotation_.size() * sizeof(float);
+    stream_.synchronize();  // whoever reads the last one
+    device_rotation_ = std::make_unique<DeviceMemory>(size_bytes);
+    std::byte* const pinned = pinned_.of(size_bytes);
+    std::memcpy(pinned, rotation_.data(), size_bytes);
+    stream_.copy_to_device(device_rotation_->data(), pinned, size_bytes);
+    stream_.synchronize();
+  }
+  return device_rotation_->as<float>();
+}
+
+void CudaBackend::qkv(const Qkv& op) {
+  const auto& w_q = static_cast<const CudaMatrix&>(*op.w_q);
+  const auto& w_k = static_cast<const CudaMatrix&>(*op.w_k);
+  const auto& w_v = static_cast<const CudaMatrix&>(*op.w_v);
+  const float* const cosines_and_sines = rotation(num_positions_, op.head_dim, op.rope_base);
+  const CudaMatrix* const matrices[] = {&w_q, &w_k, &w_v};
+  for (int first = 0; first < op.batch->num_tokens; first += kTokensAtOnce) {
+    Batch batch = *op.batch;
+    batch.num_tokens = std::min(kTokensAtOnce, batch.num_tokens - first);
+    batch.positions += first;
+    batch.sequences += first;
+    scratch_.clear();
+    const Products products =
+        multiply(matrices, op.x + std::size_t(first) * w_q.d_in, batch.num_tokens, options_.num_digits,
+                 all_positions(batch.num_tokens, options_.num_digits), traits_.num_multiprocessors, scratch_, stream_);
+    stream_.launch("qkv", {.blocks = unsigned(batch.num_tokens), .threads = kThreads}, finish_qkv,
+                   Finish{.q = op.q + std::size_t(first) * op.num_q_heads * op.head_dim,
+                          .kv = op.kv,
+                          .q_product = products[0],
+                          .k_product = products[1],
+                          .v_product = products[2],
+                          .batch = batch,
+                          .rotation = cosines_and_sines,
+                          .num_q_heads = op.num_q_heads,
+                          .num_kv_heads = op.num_kv_heads,
+                          .head_dim = op.head_dim});
+  }
+}
+
+}  // namespace grok

@@ -1,0 +1,69 @@
+# Planted bugs: the backend's tests run on kernels with one line changed, and must fail.
+
+# `from` stands in native/backend/cuda/SOURCE; `to` takes its place; TEST.test.cpp is the test that must notice.
+function(grok_mutant name source from to test)
+  set(path ${PROJECT_SOURCE_DIR}/native/backend/cuda/${source})
+  file(READ ${path} original)
+  string(REPLACE "${from}" "${to}" mutated "${original}")
+  if(mutated STREQUAL original)
+    message(FATAL_ERROR "mutant ${name}: ${source} has no \"${from}\" any more")
+  endif()
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${path})
+  set(written ${PROJECT_BINARY_DIR}/mutants/${name}.cpp)
+  file(CONFIGURE OUTPUT ${written} CONTENT "@mutated@" @ONLY)
+
+  if(NOT TARGET mutant_${test})
+    add_library(mutant_${test} OBJECT ${CMAKE_CURRENT_SOURCE_DIR}/test/native/backend/cuda/${test}.test.cpp)
+    target_include_directories(mutant_${test} PRIVATE test/native)
+    target_compile_definitions(mutant_${test} PRIVATE GROK_PROJECT_DIR="${PROJECT_SOURCE_DIR}")
+    target_link_libraries(mutant_${test} PRIVATE grok_cuda_emulated grok_runtime)
+  endif()
+  # The mutated file comes before the library, whose own copy is then not looked for.
+  add_executable(mutant_${name} ${written} $<TARGET_OBJECTS:mutant_${test}>)
+  target_link_libraries(mutant_${name} PRIVATE grok_cuda_emulated grok_runtime)
+  add_dependencies(native_tests mutant_${name})
+  add_test(NAME mutant_${name} COMMAND mutant_${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  set_tests_properties(mutant_${name} PROPERTIES WILL_FAIL TRUE TIMEOUT 900)
+endfunction()
+
+grok_mutant(no_barrier_after_staging product.cu
+  "stage(shared, op, job, slice);\n    __syncthreads();"
+  "stage(shared, op, job, slice);" product)
+grok_mutant(no_barrier_before_staging product.cu
+  "__syncthreads();  // all are done with the last activations"
+  "" product)
+grok_mutant(wrong_lane_of_activations product.cu
+  "column % kMmaTokens * 4 + place % 4"
+  "place % 4 * kMmaTokens + column % kMmaTokens" product)
+grok_mutant(wrong_lane_of_sums product.cu
+  "2 * (lane % 4) + r % 2"
+  "lane % 4 + 4 * (r % 2)" product)
+grok_mutant(one_tile_too_few_waited_for product.cu
+  "copy_async_wait<kAhead - 2>()"
+  "copy_async_wait<kAhead - 1>()" product)
+grok_mutant(ring_overrun product.cu
+  "asked = (asked + 1) % kAhead;"
+  "asked = (asked + 1) % (kAhead - 2);" product)
+grok_mutant(scale_of_the_wrong_group product.cu
+  "op.layout.group_of(slice);"
+  "0;" product)
+grok_mutant(no_barrier_before_weights attention.cu
+  "__syncthreads();  // the keys are there, and the last page's weights have been used"
+  "" operations)
+grok_mutant(no_barrier_after_weights attention.cu
+  "__syncthreads();  // the weights are there, and the keys have been used"
+  "" operations)
+grok_mutant(split_starts_too_late attention.cu
+  "index * kSplitPositions,"
+  "index * (kSplitPositions + 1)," operations)
+grok_mutant(renormalised_gates route.cu
+  "shared.weights[best] * share)"
+  "shared.weights[best])" operations)
+grok_mutant(ties_fall_out sample.cu
+  "key >= lowest_key"
+  "key > lowest_key" sample)
+if(GROK_SANITIZE MATCHES "address")
+  grok_mutant(read_past_the_table logits.cu
+    "min(row, num_rows - 1)"
+    "row" operations)
+endif()

@@ -1,0 +1,205 @@
+#include "testing.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "backend/cpu/cpu.h"
+#include "backend/cpu/sample.h"
+#include "backend/cuda/cuda.h"
+#include "support/golden.h"
+#include "support/made_up.h"
+#include "support/on_device.h"
+
+using namespace grok;
+using namespace grok::testing;
+
+// Sampling on the device beside the CPU's, which is held to xAI's own code: test/native/backend/sample.test.cpp.
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+std::vector<SampledToken> sampled(Backend& backend, const std::vector<float>& logits,
+                                  const std::vector<SampleRow>& rows) {
+  const BufferPtr device_logits = on_device(backend, logits);
+  std::vector<SampledToken> tokens(rows.size());
+  backend.sample({.out = tokens.data(),
+                  .logits = device_logits->as<float>(),
+                  .rows = rows.data(),
+                  .num_rows = int(rows.size()),
+                  .vocab_size = int(logits.size() / rows.size())});
+  return tokens;
+}
+
+SampledToken sampled(const std::vector<float>& logits, const SampleRow& row) {
+  return sampled(*make_cuda_backend({}), logits, {row})[0];
+}
+
+// Every token that `num_draws` evenly spaced draws find, ascending.
+std::vector<std::int32_t> drawn(const std::vector<float>& logits, SampleRow row, int num_draws) {
+  std::vector<float> repeated;
+  std::vector<SampleRow> rows;
+  for (int i = 0; i < num_draws; ++i) {
+    repeated.insert(repeated.end(), logits.begin(), logits.end());
+    row.uniform = (float(i) + 0.5f) / float(num_draws);
+    rows.push_back(row);
+  }
+  std::vector<std::int32_t> tokens;
+  for (const SampledToken& token : sampled(*make_cuda_backend({}), repeated, rows)) tokens.push_back(token.token);
+  std::sort(tokens.begin(), tokens.end());
+  tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
+  return tokens;
+}
+
+}  // namespace
+
+TEST("takes the lower id of equals when greedy, and never a NaN") {
+  CHECK_EQ(sampled({1, 3, 3, 2}, {}).token, 1);
+  CHECK_EQ(sampled({0.0f, -0.0f}, {}).token, 0);
+  CHECK_EQ(sampled({-0.0f, 0.0f}, {}).token, 0);
+  CHECK_EQ(sampled({std::nanf(""), 1, 2}, {}).token, 2);
+  CHECK_EQ(sampled({-kInfinity, -5, -6}, {}).token, 1);
+}
+
+TEST("draws something when every logit is NaN or ruled out") {
+  for (const float logit : {std::nanf(""), -kInfinity}) {
+    const std::int32_t token = sampled(std::vector<float>(5, logit), {.temperature = 1, .uniform = 0.5f}).token;
+    CHECK(token >= 0 && token < 5);
+  }
+}
+
+TEST("top_k keeps exactly k, of equals the lower ids") {
+  CHECK(drawn({2, 1, 2, 2, 0}, {.temperature = 1, .top_k = 2}, 20) == std::vector<std::int32_t>({0, 2}));
+  CHECK(drawn({1, 1, 1, 1}, {.temperature = 1, .top_k = 3}, 20) == std::vector<std::int32_t>({0, 1, 2}));
+  CHECK(drawn({1, 1, 1}, {.temperature = 1, .top_k = 3}, 20) == std::vector<std::int32_t>({0, 1, 2}));
+  CHECK(drawn({1, 1, 1}, {.temperature = 1, .top_k = 9}, 20) == std::vector<std::int32_t>({0, 1, 2}));
+}
+
+TEST("top_p 0 keeps the best token, and its ties") {
+  CHECK(drawn({1, 5, 2}, {.temperature = 1, .top_p = 0}, 8) == std::vector<std::int32_t>({1}));
+  CHECK(drawn({1, 5, 5}, {.temperature = 1, .top_p = 0}, 8) == std::vector<std::int32_t>({1, 2}));
+}
+
+TEST("min_p keeps what has that share of the best token's probability") {
+  const float half = std::log(0.5f), tenth = std::log(0.1f);
+  CHECK(drawn({0, half, tenth}, {.temperature = 1, .min_p = 0.2f}, 20) == std::vector<std::int32_t>({0, 1}));
+}
+
+TEST("draws each token as often as its probability says, by ascending id") {
+  const std::vector<float> logits = {0, std::log(2.0f), std::log(5.0f)};  // 1/8, 2/8, 5/8
+  std::vector<float> repeated;
+  std::vector<SampleRow> rows;
+  for (int i = 0; i < 80; ++i) {
+    repeated.insert(repeated.end(), logits.begin(), logits.end());
+    rows.push_back({.temperature = 1, .uniform = (float(i) + 0.5f) / 80});
+  }
+  const auto tokens = sampled(*make_cuda_backend({}), repeated, rows);
+  for (int i = 0; i < 80; ++i) CHECK_EQ(tokens[i].token, i < 10 ? 0 : i < 30 ? 1 : 2);
+}
+
+TEST("keeps the tokens that xAI's temperature and top_p keep") {
+  const Golden golden(golden_path("sampling/sampling.safetensors"));
+  std::ifstream file(golden_path("sampling/sampling.json"));
+  const std::string text(std::istreambuf_iterator<char>(file), {});
+  JsonReader json(text, "sampling.json");
+  const auto backend = make_cuda_backend({}), cpu = make_cpu_backend({.num_threads = 1});
+  int num_cases = 0;
+  json.read_array([&] {
+    int number = 0;
+    double temperature = 0, top_p = 0, cut_margin = 1;
+    json.read_object([&](const std::string& key) {
+      if (key == "case")
+        number = int(json.read_integer());
+      else if (key == "temperature")
+        temperature = json.read_number();
+      else if (key == "top_p")
+        top_p = json.read_number();
+      else if (key == "cut_margin") {
+        try {
+          cut_margin = json.read_number();
+        } catch (const Error&) {
+          json.skip();  // null: nothing was cut
+        }
+      } else
+        json.skip();
+    });
+    const std::string prefix = concat("case", number, "/");
+    const auto logits = golden.floats(prefix + "logits");
+    if (cut_margin < 1e-5 || logits.size() > 5000) return;  // either side may be right; and the emulator takes its time
+    ++num_cases;
+    std::vector<TokenBias> bias;
+    if (golden.has(prefix + "mask")) {
+      const auto mask = golden.bytes(prefix + "mask");
+      for (std::size_t token = 0; token < mask.size(); ++token)
+        if (!mask[token]) bias.push_back({std::int32_t(token), -kInfinity});
+    }
+    SampleRow row{.temperature = float(temperature), .top_p = float(top_p), .bias = bias};
+    const auto kept = golden.ints(prefix + "kept_ids");
+    for (const float uniform : {0.001f, 0.3f, 0.77f, 0.9999999f}) {
+      row.uniform = uniform;
+      const std::int32_t token = sampled(*backend, logits, {row})[0].token;
+      // The same share of another set would be another token.
+      CHECK_EQ(token, sampled(*cpu, logits, {row})[0].token);
+      if (!std::binary_search(kept.begin(), kept.end(), token))
+        fail(__FILE__, __LINE__, concat(prefix, ": token ", token, " at ", uniform, " is not among the kept"));
+    }
+  });
+  CHECK(num_cases > 20);
+}
+
+TEST("draws what the CPU draws, whatever is asked for at once") {
+  const int vocab_size = 1543, num_rows = 24;
+  auto logits = random_floats(std::size_t(num_rows) * vocab_size, 1, 3);
+  for (std::size_t i = 0; i < logits.size(); i += 7) logits[i] = std::round(logits[i]);  // ties
+  std::mt19937 generator(2);
+  const auto some = [&](std::initializer_list<float> values) { return values.begin()[generator() % values.size()]; };
+  std::vector<std::vector<TokenCount>> histories(num_rows);
+  std::vector<std::vector<TokenBias>> biases(num_rows);
+  std::vector<SampleRow> rows;
+  for (int r = 0; r < num_rows; ++r) {
+    for (int i = 0; i < 40; ++i) {
+      histories[r].push_back({std::int32_t(generator() % 30 * 50 + i), std::int32_t(generator() % 3)});
+      biases[r].push_back({std::int32_t(generator() % vocab_size), some({-kInfinity, 1.5f, -2, 0.25f})});
+    }
+    std::sort(histories[r].begin(), histories[r].end(), [](auto a, auto b) { return a.token < b.token; });
+    const auto end =
+        std::unique(histories[r].begin(), histories[r].end(), [](auto a, auto b) { return a.token == b.token; });
+    histories[r].erase(end, histories[r].end());
+    rows.push_back({.temperature = some({0, 0.7f, 1, 1.3f}),
+                    .top_k = std::int32_t(some({0, 1, 5, 40, 2000})),
+                    .top_p = some({1, 0.95f, 0.5f, 0.1f}),
+                    .min_p = some({0, 0, 0.02f}),
+                    .repetition_penalty = some({1, 1.3f}),
+                    .presence_penalty = some({0, 0.5f}),
+                    .frequency_penalty = some({0, 0.2f}),
+                    .uniform = float(generator() % 1000) / 1000,
+                    .forced = generator() % 8 == 0 ? std::int32_t(generator() % vocab_size) : -1,
+                    .num_logprobs = std::int32_t(some({0, 1, 5})),
+                    .history = histories[r],
+                    .bias = biases[r]});
+  }
+  const auto expected = sampled(*make_cpu_backend({.num_threads = 1}), logits, rows);
+  const auto cuda = make_cuda_backend({});
+  const auto found = sampled(*cuda, logits, rows), again = sampled(*cuda, logits, rows);
+  for (int r = 0; r < num_rows; ++r) {
+    CHECK_EQ(found[r].token, expected[r].token);
+    CHECK_NEAR(found[r].logprob, expected[r].logprob, 2e-6 * std::abs(expected[r].logprob));
+    CHECK_EQ(found[r].logprob, again[r].logprob);
+    CHECK_EQ(found[r].top.size(), expected[r].top.size());
+    for (std::size_t place = 0; place < found[r].top.size(); ++place) {
+      CHECK_EQ(found[r].top[place].token, expected[r].top[place].token);
+      CHECK_NEAR(found[r].top[place].logprob, expected[r].top[place].logprob, 2e-6 * std::abs(expected[r].logprob));
+    }
+  }
+}
+
+TEST("reports log-probabilities of the model's own distribution, not of the one drawn from") {
+  const std::vector<float> logits = {0, std::log(3.0f)};
+  const SampledToken token = sampled(logits, {.temperature = 0.1f, .forced = 0, .num_logprobs = 5});
+  CHECK_EQ(token.token, 0);
+  CHECK_NEAR(token.logprob, std::log(0.25), 1e-6);
+  CHECK_EQ(token.top.size(), 2u);
+  CHECK_EQ(token.top[0].token, 1);
+  CHECK_NEAR(token.top[0].logprob, std::log(0.75), 1e-6);
+}
+
+TEST_MAIN()

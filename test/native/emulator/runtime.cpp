@@ -1,0 +1,244 @@
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <map>
+#include <set>
+#include <string>
+
+namespace emulator {
+
+// Work is put off until somebody waits for it, as on a device: a host buffer that is written again too early shows.
+struct Stream {
+  std::deque<std::function<void()>> work;
+
+  void finish() {
+    while (!work.empty()) {
+      const std::function<void()> next = std::move(work.front());
+      work.pop_front();
+      next();
+    }
+  }
+};
+
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__)
+constexpr std::size_t kGuardBytes = 0;  // nothing may lie behind an allocation, so that reads past its end show too
+#else
+constexpr std::size_t kGuardBytes = 64;
+#endif
+constexpr unsigned char kGuard = 0xa5;
+constexpr unsigned char kPoison = 0xff;
+constexpr int kVersion = 13000;
+constexpr int kMaxThreads = 1024;
+constexpr std::size_t kDefaultDynamicShared = 48 * 1024, kMaxDynamicShared = 227 * 1024;
+
+struct Planted {
+  std::string function;
+  cudaError_t error = cudaSuccess;
+  int count = 0;
+  bool is_sticky = false;
+} planted;
+cudaError_t stuck = cudaSuccess;  // a sticky error that has happened
+cudaError_t last_error = cudaSuccess;
+
+std::map<unsigned char*, std::size_t>& allocations() {
+  static std::map<unsigned char*, std::size_t> all;
+  return all;
+}
+std::set<Stream*>& streams() {
+  static std::set<Stream*> all;
+  return all;
+}
+std::map<const void*, std::size_t>& dynamic_shared_limits() {
+  static std::map<const void*, std::size_t> all;
+  return all;
+}
+
+cudaError_t result(const char* function, cudaError_t error = cudaSuccess) {
+  if (stuck != cudaSuccess) return last_error = stuck;
+  if (planted.count > 0 && planted.function == function && --planted.count == 0) {
+    if (planted.is_sticky) stuck = planted.error;
+    return last_error = planted.error;
+  }
+  if (error != cudaSuccess) last_error = error;
+  return error;
+}
+
+bool is_intact(const unsigned char* memory, std::size_t size_bytes) {
+  const unsigned char* end = memory + size_bytes;
+  return std::all_of(end, end + kGuardBytes, [](unsigned char byte) { return byte == kGuard; });
+}
+
+}  // namespace
+
+void fail(const char* function, cudaError_t error, int count, bool is_sticky) {
+  planted = {function, error, count, is_sticky};
+}
+
+void heal() {
+  planted = {};
+  stuck = last_error = cudaSuccess;
+}
+
+std::size_t allocated_bytes() {
+  std::size_t total = 0;
+  for (const auto& [memory, size_bytes] : allocations()) {
+    if (!is_intact(memory, size_bytes))
+      throw Fault("a write went past the end of an allocation of " + std::to_string(size_bytes) + " bytes");
+    total += size_bytes;
+  }
+  return total;
+}
+
+cudaError_t set_max_dynamic_shared(const void* kernel, int size_bytes) {
+  if (std::size_t(size_bytes) > kMaxDynamicShared) return result("cudaFuncSetAttribute", cudaErrorInvalidValue);
+  dynamic_shared_limits()[kernel] = std::size_t(size_bytes);
+  return result("cudaFuncSetAttribute");
+}
+
+cudaError_t kernel_attributes(cudaFuncAttributes* attributes) {
+  attributes->binaryVersion = settings().compute_major * 10 + settings().compute_minor;
+  return result("cudaFuncGetAttributes");
+}
+
+cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> body) {
+  const dim3 grid = config.gridDim, block = config.blockDim;
+  const auto limit = dynamic_shared_limits().find(kernel);
+  const std::size_t most_shared = limit == dynamic_shared_limits().end() ? kDefaultDynamicShared : limit->second;
+  const bool is_valid = grid.x > 0 && grid.y > 0 && grid.z > 0 && grid.y < 65536 && grid.z < 65536 &&
+                        block.x * block.y * block.z > 0 && block.x * block.y * block.z <= kMaxThreads &&
+                        config.dynamicSmemBytes <= most_shared;
+  if (!is_valid) return result("cudaLaunchKernelEx", cudaErrorInvalidConfiguration);
+  config.stream->work.push_back([=] {
+    run({grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, config.dynamicSmemBytes, body);
+  });
+  return result("cudaLaunchKernelEx");
+}
+
+}  // namespace emulator
+
+using namespace emulator;
+
+const char* cudaGetErrorName(cudaError_t error) {
+  switch (error) {
+    case cudaSuccess: return "cudaSuccess";
+    case cudaErrorInvalidValue: return "cudaErrorInvalidValue";
+    case cudaErrorMemoryAllocation: return "cudaErrorMemoryAllocation";
+    case cudaErrorInvalidConfiguration: return "cudaErrorInvalidConfiguration";
+    case cudaErrorInsufficientDriver: return "cudaErrorInsufficientDriver";
+    case cudaErrorNoDevice: return "cudaErrorNoDevice";
+    case cudaErrorInvalidDevice: return "cudaErrorInvalidDevice";
+    case cudaErrorNoKernelImageForDevice: return "cudaErrorNoKernelImageForDevice";
+    case cudaErrorIllegalAddress: return "cudaErrorIllegalAddress";
+    case cudaErrorLaunchFailure: return "cudaErrorLaunchFailure";
+  }
+  return "unknown";
+}
+const char* cudaGetErrorString(cudaError_t error) { return cudaGetErrorName(error); }
+
+cudaError_t cudaGetLastError() {
+  const cudaError_t error = last_error;
+  last_error = stuck;
+  return error;
+}
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = kVersion;
+  return result("cudaDriverGetVersion");
+}
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  *version = kVersion;
+  return result("cudaRuntimeGetVersion");
+}
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = settings().num_devices;
+  return result("cudaGetDeviceCount", *count > 0 ? cudaSuccess : cudaErrorNoDevice);
+}
+cudaError_t cudaSetDevice(int device) {
+  return result("cudaSetDevice", device < settings().num_devices ? cudaSuccess : cudaErrorInvalidDevice);
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+  *properties = {};
+  std::snprintf(properties->name, sizeof properties->name, "emulated device");
+  properties->major = settings().compute_major;
+  properties->minor = settings().compute_minor;
+  properties->multiProcessorCount = settings().num_multiprocessors;
+  properties->totalGlobalMem = settings().memory_bytes;
+  properties->sharedMemPerBlockOptin = kMaxDynamicShared;
+  return result("cudaGetDeviceProperties");
+}
+cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes) {
+  *total_bytes = settings().memory_bytes;
+  *free_bytes = settings().memory_bytes - std::min(allocated_bytes(), settings().memory_bytes);
+  return result("cudaMemGetInfo");
+}
+cudaError_t cudaMalloc(void** memory, std::size_t size_bytes) {
+  *memory = nullptr;
+  std::size_t taken = 0;
+  for (const auto& allocation : allocations()) taken += allocation.second;
+  if (size_bytes > settings().memory_bytes - std::min(taken, settings().memory_bytes))
+    return result("cudaMalloc", cudaErrorMemoryAllocation);
+  if (const cudaError_t error = result("cudaMalloc"); error != cudaSuccess) return error;
+  if (size_bytes == 0) return cudaSuccess;
+  if (posix_memalign(memory, 256, size_bytes + kGuardBytes) != 0) return cudaErrorMemoryAllocation;
+  std::memset(*memory, kPoison, size_bytes);
+  std::memset(static_cast<unsigned char*>(*memory) + size_bytes, kGuard, kGuardBytes);
+  allocations()[static_cast<unsigned char*>(*memory)] = size_bytes;
+  return cudaSuccess;
+}
+cudaError_t cudaFree(void* memory) {
+  if (!memory) return result("cudaFree");
+  for (Stream* stream : streams()) stream->finish();
+  const auto found = allocations().find(static_cast<unsigned char*>(memory));
+  if (found == allocations().end()) throw Fault("memory was freed that was never allocated, or twice");
+  if (!is_intact(found->first, found->second)) {
+    std::fprintf(stderr, "a write went past the end of an allocation of %zu bytes\n", found->second);
+    std::abort();  // most calls come from a destructor
+  }
+  allocations().erase(found);
+  std::free(memory);
+  return result("cudaFree");
+}
+cudaError_t cudaMallocHost(void** memory, std::size_t size_bytes) {
+  *memory = nullptr;
+  if (const cudaError_t error = result("cudaMallocHost"); error != cudaSuccess) return error;
+  *memory = std::malloc(std::max<std::size_t>(size_bytes, 1));
+  std::memset(*memory, kPoison, size_bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaFreeHost(void* memory) {
+  std::free(memory);
+  return result("cudaFreeHost");
+}
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  *stream = nullptr;
+  if (const cudaError_t error = result("cudaStreamCreateWithFlags"); error != cudaSuccess) return error;
+  *stream = new Stream;
+  streams().insert(*stream);
+  return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  if (stream && stuck == cudaSuccess) stream->finish();
+  streams().erase(stream);
+  delete stream;
+  return result("cudaStreamDestroy");
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  if (const cudaError_t error = result("cudaStreamSynchronize"); error != cudaSuccess) return error;
+  stream->finish();
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t size_bytes, cudaMemcpyKind, cudaStream_t stream) {
+  if (const cudaError_t error = result("cudaMemcpyAsync"); error != cudaSuccess) return error;
+  stream->work.push_back([=] { std::memcpy(to, from, size_bytes); });
+  return cudaSuccess;
+}
+cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t size_bytes, cudaStream_t stream) {
+  if (const cudaError_t error = result("cudaMemsetAsync"); error != cudaSuccess) return error;
+  stream->work.push_back([=] { std::memset(memory, value, size_bytes); });
+  return cudaSuccess;
+}

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#if defined(GROK_TEST_CUDA)
+#include "backend/cuda/cuda.h"
+#else
+#include "backend/cpu/cpu.h"
+#endif
+
+// The backends that a test of the contract runs on: a program of its own for each device.
+namespace grok::testing {
+
+// Distance to the float64 result. xAI's code in float32 stays below 1e-6; the smallest mistake in the goldens' table that
+// these networks can show (erf for tanh GELU) costs 9e-5, and is seen where the gate is 1e-5.
+struct Gates {
+  double layers = 1e-5, logits = 1e-5;
+  // A choice between experts or tokens may differ where float64 itself sees them closer than this.
+  float tie = 1e-3f;
+};
+
+struct TestedBackend {
+  std::string name;
+  std::function<std::unique_ptr<Backend>()> make;
+  Gates gates = {};
+  std::vector<std::string> networks = {"ref-small", "ref-order", "ref-wide"};
+};
+
+inline std::vector<TestedBackend> tested_backends() {
+  std::vector<TestedBackend> tested;
+#if defined(GROK_TEST_CUDA)
+  // Three digits hold an activation as well as a float32 does. Two are 2^8 times coarser: 3e-5 to 1.4e-4 measured, where
+  // xAI's bf16 is 6e-3 to 6e-2 away. The emulator takes its time, so not every network is asked for every digit.
+  tested.push_back({.name = "cuda, 3 digits",
+                    .make = [] { return make_cuda_backend({.num_digits = 3}); },
+                    .networks = {"ref-small", "ref-wide"}});
+#if defined(__SANITIZE_ADDRESS__)  // takes ten times as much of it: one network shows a bad access
+  tested.back().networks.pop_back();
+  return tested;
+#endif
+  tested.push_back({.name = "cuda, 2 digits",
+                    .make = [] { return make_cuda_backend({.num_digits = 2}); },
+                    .gates = {.layers = 5e-4, .logits = 5e-4, .tie = 0.01f},
+                    .networks = {"ref-small"}});
+#else
+  for (const std::string& isa : cpu_isas()) {
+    Gates gates;
+    if (isa == "avx2")
+      gates = {.layers = 5e-4, .logits = 5e-4};  // 16-bit activations: 3e-5 a product
+    else if (isa != "portable")
+      gates = {.layers = 1e-5, .logits = 1e-4};  // 24-bit activations, and a head of 16 bits: 2.5e-5
+    tested.push_back(
+        {.name = isa, .make = [isa] { return make_cpu_backend({.num_threads = 2, .isa = isa}); }, .gates = gates});
+  }
+#endif
+  return tested;
+}
+
+}  // namespace grok::testing
