@@ -26,7 +26,7 @@ function shortName(mangled) {
   if (status !== 0) return mangled;
   const plain = stdout
     .trim()
-    .replaceAll('(anonymous namespace)::', '')
+    .replaceAll(/\((?:anonymous namespace|grok::\w+)\)(?:::)?/g, '')
     .replace(/^void /, '');
   return /^(?:grok::)?(\w+(?:<[^(]*>)?)\(/.exec(plain)?.[1] ?? plain;
 }

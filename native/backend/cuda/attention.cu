@@ -28,8 +28,8 @@ struct Shared {
 };
 
 // cap * tanh(x / cap) = cap - 2 cap / (e^(2x/cap) + 1); the softmax weight is e to that, less cap: no running maximum.
-__device__ inline float softmax_weight(float logit, float cap) {
-  return expf(-2.0f * cap / (expf(logit * (2.0f / cap)) + 1.0f));
+__device__ inline float softmax_weight(float logit, float cap, float two_over_cap) {
+  return expf(quotient(-2.0f * cap, expf(logit * two_over_cap) + 1.0f));
 }
 
 // One block a (token, kv head and up to kHeads of its query heads, split): page by page, first each thread the weights of
@@ -52,6 +52,7 @@ __global__ void __launch_bounds__(kThreads) attend_split(Splits split) {
   const std::int32_t* pages =
       split.batch.page_tables + std::size_t(split.batch.sequences[token]) * split.batch.max_pages;
 
+  const float two_over_cap = 2.0f / op.cap;
   Shared& shared = static_shared<Shared>();
   const int key_stride = op.head_dim + 1;                // odd: the rows of a column lie in different banks
   float* const keys = dynamic_shared<float>();           // [kPageSize, key_stride]
@@ -79,7 +80,7 @@ __global__ void __launch_bounds__(kThreads) attend_split(Splits split) {
       if (head < num_heads && position < num_keys) {
         float dot = 0;
         for (int d = 0; d < op.head_dim; ++d) dot += queries[head * op.head_dim + d] * keys[position * key_stride + d];
-        weight = softmax_weight(op.scale * dot, op.cap);
+        weight = softmax_weight(op.scale * dot, op.cap, two_over_cap);
       }
       shared.weights[head][position] = weight;
     }

@@ -76,19 +76,20 @@ __device__ inline Wide best_below(const float* logits, int vocab_size, Wide belo
 struct Kept {
   const float* logits;  // adjusted
   int vocab_size;
-  float highest, temperature;
-  Wide lowest_place;    // by top_k
-  unsigned lowest_key;  // by top_p
+  float highest;
+  double per_temperature;  // 1 / temperature
+  Wide lowest_place;       // by top_k
+  unsigned lowest_key;     // by top_p
   float min_p;
 
   // Integer share of the best token's kWholeMass.
   __device__ Wide mass_of(float logit) const {
-    return Wide(double(expf(float((double(logit) - highest) / temperature))) * kWholeMass + 0.5);
+    return Wide(double(expf(float((double(logit) - highest) * per_temperature))) * kWholeMass + 0.5);
   }
   // 255 for the best tokens, 1 less for each eighth of a temperature below them. It comes before the key in what is sorted
   // by: the keys of most tokens begin alike, and threads that add to the same bin wait for each other.
   __device__ Wide step_of(float logit) const {
-    return 255 - Wide(fminf((highest - logit) / temperature * 8.0f, 255.0f));
+    return 255 - Wide(fminf((highest - logit) * fminf(float(8 * per_temperature), 1e30f), 255.0f));
   }
   __device__ Wide stepped_key_of(float logit) const { return step_of(logit) << 32 | key_of(logit); }
   // Of no two tokens alike: of equal logits the lower id is larger.
@@ -99,7 +100,7 @@ struct Kept {
     const float logit = logits[token];
     const unsigned key = key_of(logit);
     return key > kInfinitelyUnlikely && key >= lowest_key && (lowest_place == 0 || place_of(token) >= lowest_place) &&
-           (min_p <= 0 || expf(float((double(logit) - highest) / temperature)) >= min_p);
+           (min_p <= 0 || expf(float((double(logit) - highest) * per_temperature)) >= min_p);
   }
 };
 
@@ -259,7 +260,7 @@ __global__ void __launch_bounds__(kThreads) sample_rows(Sampling op) {
 
     token = token_of(best_below(adjusted, op.vocab_size, ~Wide(0)));
     if (parameters.temperature > 0) {
-      Kept kept{adjusted, op.vocab_size, adjusted[token], parameters.temperature, 0, 0, 0};
+      Kept kept{adjusted, op.vocab_size, adjusted[token], 1.0 / parameters.temperature, 0, 0, 0};
       if (parameters.top_k > 0) kept.lowest_place = place_at(shared, kept, parameters.top_k);
       if (parameters.top_p < 1) kept.lowest_key = key_at(shared, kept, parameters.top_p);
       kept.min_p = parameters.min_p;

@@ -35,6 +35,8 @@ void copy_async_wait() {
   emulator::copy_async_wait(kPending);
 }
 
+inline float quotient(float a, float b) { return a / b; }
+
 // a: reg r of lane l holds row l / 4 + 8 (r % 2), columns 4 (l % 4) + 16 (r / 2) ..; b: reg r holds column l / 4, rows
 // 4 (l % 4) + 16 r ..; c: reg r holds row l / 4 + 8 (r / 2), column 2 (l % 4) + r % 2.
 inline void mma_s8(int (&c)[4], const uint4& a, const uint2& b, emulator::Where where = emulator::Where::current()) {

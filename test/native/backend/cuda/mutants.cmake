@@ -56,9 +56,9 @@ grok_mutant(no_barrier_after_weights attention.cu
 grok_mutant(split_starts_too_late attention.cu
   "index * kSplitPositions,"
   "index * (kSplitPositions + 1)," operations)
-grok_mutant(renormalised_gates route.cu
-  "shared.weights[best] * share)"
-  "shared.weights[best])" operations)
+grok_mutant(gates_twice_as_large route.cu
+  "const double share = 1.0 / total;"
+  "const double share = 2.0 / total;" operations)
 grok_mutant(ties_fall_out sample.cu
   "key >= lowest_key"
   "key > lowest_key" sample)
