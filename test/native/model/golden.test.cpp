@@ -64,10 +64,11 @@ class Network {
   const Gates gates;
   static constexpr int kMaxSequences = 4, kPagesEach = 2, kMaxTokens = 128;
 
-  Network(const std::string& path, const std::string& isa, KvCacheType type = KvCacheType::f32, int num_threads = 2)
+  Network(const std::string& path, const std::string& isa, KvCacheType type = KvCacheType::f32, int num_threads = 2,
+          WeightStorage weights = WeightStorage::packed)
       : gates(gates_of(isa)),
         checkpoint_(open_checkpoint(path)),
-        backend_(make_cpu_backend({.num_threads = num_threads, .isa = isa})) {
+        backend_(make_cpu_backend({.num_threads = num_threads, .isa = isa, .weights = weights})) {
     for (BoundWeight& weight : bind_weights(config(), *checkpoint_.source, *backend_, weights_)) weight.load();
     const std::uint64_t cache_bytes = std::uint64_t(kMaxSequences) * kPagesEach *
                                       backend_->kv_page_bytes(type, config().num_kv_heads, config().head_dim);
@@ -316,6 +317,18 @@ TEST("several sequences at once give the bits that each gives alone") {
     }
     check(network.run(parts) == alone, name);
   });
+}
+
+TEST("weights that stay in the file give the same bits") {
+  const Golden golden(golden_path("ref-order/golden.safetensors"));
+  for (const std::string& isa : cpu_isas()) {
+    Network packed(golden_path("ref-order"), isa);
+    Network mapped(golden_path("ref-order"), isa, KvCacheType::f32, 2, WeightStorage::mapped);
+    for (const int prompt : {0, 5}) {
+      const auto tokens = golden.ints(concat("prompt", prompt, "/tokens"));
+      check(mapped.run({{.tokens = tokens}}) == packed.run({{.tokens = tokens}}), concat(isa, " prompt ", prompt));
+    }
+  }
 }
 
 TEST("the checkpoint as numpy 2 pickles it gives the same bits") {
