@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { GenerateOptions, KvCacheType, LoadOptions } from '../lib/index.js';
+import type { GenerateOptions, KvCacheType, LoadOptions, WeightStorage } from '../lib/index.js';
 import { UsageError } from './failure.js';
 import type { Library } from './host.js';
 import { parseBytes } from './units.js';
@@ -46,6 +46,7 @@ export interface ModelFlags {
   readonly contextSize?: number;
   readonly threads?: number;
   readonly kvCacheType?: KvCacheType;
+  readonly weights?: WeightStorage;
   readonly maxRam?: number;
 }
 
@@ -96,6 +97,14 @@ export function kvCacheTypeOption(): Option {
   ]);
 }
 
+/** Memory and loading time against speed, for whatever loads a model. */
+export function weightsOption(): Option {
+  return new Option('--weights <how>', 'copied into memory or left in the files (default: packed)').choices([
+    'packed',
+    'mapped',
+  ]);
+}
+
 /** Which checkpoint, and the machine it runs on. */
 export function addModelOptions(command: Command): Command {
   return addCheckpointOptions(command)
@@ -115,6 +124,7 @@ export function addModelOptions(command: Command): Command {
         .env('GROK_RUN_THREADS'),
     )
     .addOption(kvCacheTypeOption())
+    .addOption(weightsOption())
     .addOption(
       new Option('--max-ram <size>', 'refuse to use more, such as 70GiB (default: what is free)').argParser(parseSize),
     );
@@ -172,6 +182,7 @@ export function loadOptionsOf(flags: ModelFlags): LoadOptions {
     contextSize: flags.contextSize,
     threads: flags.threads,
     kvCacheType: flags.kvCacheType,
+    weights: flags.weights,
     memoryLimit: flags.maxRam,
     // One command, one text: memory for more is not needed.
     maxSequences: 1,

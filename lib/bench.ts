@@ -1,7 +1,14 @@
 import os from 'node:os';
 import { callNative, GrokError } from './errors.js';
 import { loadWeights, sourcePath } from './grok.js';
-import { type KvCacheType, loadNative, type NativeInspection, type NativeModel, type NativeProbe } from './native.js';
+import {
+  type KvCacheType,
+  loadNative,
+  type NativeInspection,
+  type NativeModel,
+  type NativeProbe,
+  type WeightStorage,
+} from './native.js';
 import { greedyRequest } from './native-request.js';
 import { type BenchOptions, type ResolvedBenchOptions, resolveBenchOptions } from './options.js';
 import { version } from './package-root.js';
@@ -79,6 +86,7 @@ export interface BenchReport {
     readonly weightBytes: number;
     /** Read to decode one token by itself: dense weights once, and its experts'. */
     readonly weightBytesPerToken: number;
+    readonly weightStorage: WeightStorage;
     readonly kvCacheType: KvCacheType;
   };
   /** One for each number of threads. */
@@ -127,6 +135,7 @@ export async function benchmark(options?: BenchOptions): Promise<BenchReport> {
       parameters: { total: inspection.numParameters, active: inspection.numActiveParameters },
       weightBytes: inspection.memory.weights,
       weightBytesPerToken: inspection.weightBytesPerToken,
+      weightStorage: inspection.memory.weightStorage,
       kvCacheType: inspection.memory.kvCacheType,
     },
     runs,

@@ -3,7 +3,7 @@ import type { Completion, TokenLogprob } from './completion.js';
 import { callNative, closedError, GrokError, invalidArgument } from './errors.js';
 import { Generation, type GenerationHost } from './generation.js';
 import { judgeByLogits, judgeByLogprobs, type Logits } from './judging.js';
-import type { KvCacheType, NativeConfig, NativeInspection, NativeModel } from './native.js';
+import type { KvCacheType, NativeConfig, NativeInspection, NativeModel, WeightStorage } from './native.js';
 import { loadNative } from './native.js';
 import {
   type GenerateOptions,
@@ -45,6 +45,8 @@ export interface ModelInfo {
     readonly workspace: number;
     readonly total: number;
   };
+  /** Where the weights are. */
+  readonly weightStorage: WeightStorage;
   /** How keys and values of earlier tokens are held. */
   readonly kvCacheType: KvCacheType;
   /** For people, such as `cpu (AVX2, 2 threads)`. */
@@ -87,6 +89,7 @@ export class Grok implements AsyncDisposable {
       config: inspection.config,
       parameters: { total: inspection.numParameters, active: inspection.numActiveParameters },
       memoryBytes: { weights, kvCache, workspace, total },
+      weightStorage: inspection.memory.weightStorage,
       kvCacheType: inspection.memory.kvCacheType,
       device: model.device,
       dtype: 'int8',

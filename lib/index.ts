@@ -12,7 +12,7 @@ export { GrokError, type GrokErrorCode } from './errors.js';
 export type { Generation } from './generation.js';
 export { Grok, type Inspection, inspect, type ModelConfig, type ModelInfo } from './grok.js';
 export type { Logits } from './judging.js';
-export { type Diagnosis, diagnose, type KvCacheType } from './native.js';
+export { type Diagnosis, diagnose, type KvCacheType, type WeightStorage } from './native.js';
 export {
   type BenchOptions,
   defaults,

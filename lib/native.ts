@@ -7,6 +7,9 @@ import { packageRoot } from './package-root.js';
 /** Mirrors `KvCacheType` in native/backend/backend.h. */
 export type KvCacheType = 'f32' | 'bf16' | 'int8';
 
+/** Mirrors `WeightStorage` in native/backend/backend.h. */
+export type WeightStorage = 'packed' | 'mapped';
+
 /** Mirrors `EngineOptions` in native/runtime/engine.h; 0 and '' mean the engine's own default. */
 export interface NativeOpenOptions {
   device: 'auto' | 'cpu' | 'cuda';
@@ -16,6 +19,7 @@ export interface NativeOpenOptions {
   maxSequences: number;
   prefillChunk: number;
   kvCacheType: KvCacheType;
+  weights: WeightStorage;
   memoryLimit: number;
 }
 
@@ -61,10 +65,12 @@ export interface NativeInspection {
   fileBytes: number;
   numParameters: number;
   numActiveParameters: number;
-  /** Bytes of weights, as the backend keeps them, that decoding one token by itself reads. */
+  /** Bytes of weights, as the backend has them, that decoding one token by itself reads. */
   weightBytesPerToken: number;
   memory: {
+    /** What stays in the files is not counted. */
     weights: number;
+    weightStorage: WeightStorage;
     kvCache: number;
     kvCacheType: KvCacheType;
     workspace: number;

@@ -1,5 +1,5 @@
 import { GrokError, invalidArgument } from './errors.js';
-import type { KvCacheType, NativeLoadProgress, NativeOpenOptions } from './native.js';
+import type { KvCacheType, NativeLoadProgress, NativeOpenOptions, WeightStorage } from './native.js';
 import { nearestName } from './nearest-name.js';
 
 /** How much has been loaded. */
@@ -27,6 +27,12 @@ export interface LoadOptions {
    * quarter; both move the logits by some thousandths. Default: `'f32'`.
    */
   kvCacheType?: KvCacheType | undefined;
+  /**
+   * Where the weights are. `'packed'` copies them into memory, in the order that is fastest to compute from. `'mapped'`
+   * leaves them in the checkpoint's files: loads at once and runs what is larger than memory, and generates slower.
+   * Both give the same numbers. Default: `'packed'`.
+   */
+  weights?: WeightStorage | undefined;
   /** Bytes of memory to stay within; a model that needs more is refused before it is read. Default: what is free. */
   memoryLimit?: number | undefined;
   /** Path of a tokenizer.model. Default: the one beside the checkpoint. */
@@ -97,6 +103,8 @@ export interface BenchOptions {
   threads?: number | readonly number[] | undefined;
   /** How keys and values of earlier tokens are held. Default: `'f32'`. */
   kvCacheType?: LoadOptions['kvCacheType'];
+  /** Where the weights are; those of a `shape` are `'packed'`. Default: `'packed'`. */
+  weights?: LoadOptions['weights'];
   /** Bytes of memory to stay within. Default: what is free. */
   memoryLimit?: number | undefined;
   /** Sizes of prompts to read, in tokens. Default: 128 and 512, as far as the context has room for them. */
@@ -115,7 +123,7 @@ export interface BenchOptions {
 
 /** What is taken where nothing is given; what is not here has no value or is the engine's to choose. */
 export const defaults = {
-  load: { device: 'auto', kvCacheType: 'f32' },
+  load: { device: 'auto', kvCacheType: 'f32', weights: 'packed' },
   // Sampling a base model: cooler than 1 keeps a story together, and the tail beyond 0.9 is mostly noise.
   generate: {
     maxTokens: 256,
@@ -146,6 +154,7 @@ const openNames = [
   'maxSequences',
   'prefillChunk',
   'kvCacheType',
+  'weights',
   'memoryLimit',
   'tokenizer',
 ] as const satisfies readonly (keyof InspectOptions)[];
@@ -170,11 +179,16 @@ export function resolveInspectOptions(options: InspectOptions | undefined): Nati
 }
 
 function resolveOpenOptions(options: InspectOptions): Pick<ResolvedLoadOptions, 'native' | 'tokenizer'> {
-  const { device = defaults.load.device, kvCacheType = defaults.load.kvCacheType } = options;
+  const {
+    device = defaults.load.device,
+    kvCacheType = defaults.load.kvCacheType,
+    weights = defaults.load.weights,
+  } = options;
   if (!['auto', 'cpu', 'cuda'].includes(device)) throw invalidArgument('device', "'auto', 'cpu' or 'cuda'", device);
   if (!['f32', 'bf16', 'int8'].includes(kvCacheType)) {
     throw invalidArgument('kvCacheType', "'f32', 'bf16' or 'int8'", kvCacheType);
   }
+  if (!['packed', 'mapped'].includes(weights)) throw invalidArgument('weights', "'packed' or 'mapped'", weights);
   const { tokenizer } = options;
   if (tokenizer !== undefined && (typeof tokenizer !== 'string' || tokenizer === '')) {
     throw invalidArgument('tokenizer', 'the path of a tokenizer.model', tokenizer);
@@ -188,6 +202,7 @@ function resolveOpenOptions(options: InspectOptions): Pick<ResolvedLoadOptions, 
       maxSequences: integer('maxSequences', options.maxSequences, 1, 1024) ?? 0,
       prefillChunk: integer('prefillChunk', options.prefillChunk, 1, 65536) ?? 0,
       kvCacheType,
+      weights,
       memoryLimit: integer('memoryLimit', options.memoryLimit, 1, Number.MAX_SAFE_INTEGER) ?? 0,
     },
     tokenizer,
@@ -218,6 +233,7 @@ const benchNames = [
   'device',
   'threads',
   'kvCacheType',
+  'weights',
   'memoryLimit',
   'prefill',
   'decode',
@@ -243,9 +259,13 @@ export function resolveBenchOptions(options: BenchOptions | undefined): Resolved
   const { native } = resolveOpenOptions({
     device: given.device,
     kvCacheType: given.kvCacheType,
+    weights: given.weights,
     memoryLimit: given.memoryLimit,
     maxSequences: 1, // one text at a time
   });
+  if (shape !== undefined && native.weights === 'mapped') {
+    throw invalidArgument('weights', "'packed' beside `shape`, whose weights have no file to map", native.weights);
+  }
   const threads = typeof given.threads === 'number' ? [given.threads] : given.threads;
   return {
     native,

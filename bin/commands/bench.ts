@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import type { BenchReport, BenchRun, KvCacheType, MachineLimits, Series } from '../../lib/index.js';
+import type { BenchReport, BenchRun, KvCacheType, MachineLimits, Series, WeightStorage } from '../../lib/index.js';
 import { UsageError } from '../failure.js';
 import type { Host } from '../host.js';
 import {
@@ -11,6 +11,7 @@ import {
   parseSize,
   parseWhole,
   parseWholes,
+  weightsOption,
 } from '../options.js';
 import { Printer, table } from '../printer.js';
 import { formatBytes, formatCount, formatDuration } from '../units.js';
@@ -23,6 +24,7 @@ interface BenchFlags extends OutputFlags {
   /** A number where --threads stands before the command's name. */
   readonly threads?: number | readonly number[];
   readonly kvCacheType?: KvCacheType;
+  readonly weights?: WeightStorage;
   readonly maxRam?: number;
   readonly prefill?: readonly number[];
   readonly decode?: number;
@@ -58,6 +60,7 @@ export function makeBenchCommand(host: Host): Command {
         .env('GROK_RUN_THREADS'),
     )
     .addOption(kvCacheTypeOption())
+    .addOption(weightsOption())
     .addOption(
       new Option('--max-ram <size>', 'refuse to use more, such as 70GiB (default: what is free)').argParser(parseSize),
     )
@@ -84,6 +87,7 @@ export function makeBenchCommand(host: Host): Command {
         device: flags.device,
         threads: flags.threads,
         kvCacheType: flags.kvCacheType,
+        weights: flags.weights,
         memoryLimit: flags.maxRam,
         prefill: flags.prefill,
         decode: flags.decode,
@@ -105,7 +109,7 @@ function describe(report: BenchReport): string[] {
     : [oneThreadLimits, ...runs.map((run) => run.limits)];
   return [
     `${model.name}: ${formatCount(model.parameters.total)} parameters${kind}`,
-    `${formatBytes(model.weightBytes)} of weights, ${formatBytes(model.weightBytesPerToken)} read for a token`,
+    `${formatBytes(model.weightBytes)} of weights in memory, ${model.weightStorage}; ${formatBytes(model.weightBytesPerToken)} read for a token`,
     `${machine.cpu}, ${machine.cpuThreads} CPU threads, ${formatBytes(machine.memoryBytes)}; grok-run ${report.version}`,
     ...runs.flatMap((run) => ['', ...describeRun(run)]),
     '',

@@ -122,9 +122,13 @@ function checkAddon(host: Host, flags: DoctorFlags): Check[] {
 async function checkModel(host: Host, name: string, path: string | undefined, flags: ModelFlags): Promise<Check> {
   try {
     const { format, memory, tokenizer, ...inspection } = await host.library.inspect(path, loadOptionsOf(flags));
-    const found = `${inspection.path}: ${format}, needs ${formatBytes(memory.total)} of ${formatBytes(memory.available)} available`;
+    const isMapped = memory.weightStorage === 'mapped';
+    const needed = `needs ${formatBytes(memory.total)} of ${formatBytes(memory.available)} available`;
+    const found = `${inspection.path}: ${format}, ${needed}${isMapped ? '; weights stay in the files' : ''}`;
     if (memory.total > memory.available) {
-      return { name, status: 'problem', found, fix: 'free memory, use a larger machine, or a smaller --context-size' };
+      const waysOut = ['free memory', 'use a larger machine', 'a smaller --context-size'];
+      if (!isMapped) waysOut.push('--weights mapped, which is slower');
+      return { name, status: 'problem', found, fix: `${waysOut.slice(0, -1).join(', ')}, or ${waysOut.at(-1)}` };
     }
     if (tokenizer || flags.tokenizer) return { name, status: 'ok', found };
     return { name, status: 'note', found: `${found}; no tokenizer.model beside it`, fix: 'name one with --tokenizer' };

@@ -61,14 +61,22 @@ function describe(inspection: Inspection, printer: Printer, allTensors: boolean)
     ...section(printer, 'Tensors', tensorRows(inspection.tensors, allTensors), new Set([0, 4])),
     '',
     ...section(printer, 'Memory to run it here', [
-      ['weights', formatBytes(memory.weights)],
+      [`weights, ${memory.weightStorage}`, formatBytes(memory.weights)],
       [`key-value cache, ${memory.kvCacheType}`, formatBytes(memory.kvCache)],
       ['workspace', formatBytes(memory.workspace)],
       ['needed', formatBytes(memory.total)],
       ['available', formatBytes(memory.available)],
     ]),
     `  ${verdict}`,
+    ...(memory.weightStorage === 'mapped' ? [`  ${mappedNote(inspection)}`] : []),
   ];
+}
+
+function mappedNote({ fileBytes, memory }: Inspection): string {
+  const left = `the weights stay in the files, ${formatBytes(fileBytes)}`;
+  return memory.total + fileBytes <= memory.available
+    ? `${left}: the system keeps them in memory as long as nothing else needs it`
+    : `${left}: they are read from disk again and again, since memory does not hold them all`;
 }
 
 type Rows = readonly (readonly string[])[];

@@ -48,6 +48,12 @@ class Table {
 };
 using TablePtr = std::unique_ptr<Table>;
 
+// How matrices are held. packed: copied into the layout that products read fastest. mapped: left in the file, where each
+// product reads them.
+enum class WeightStorage { packed, mapped };
+
+constexpr const char* name_of(WeightStorage storage) { return storage == WeightStorage::packed ? "packed" : "mapped"; }
+
 // Tokens a page of the KV cache holds.
 inline constexpr int kPageSize = 64;
 
@@ -258,11 +264,14 @@ class Backend {
   virtual BufferPtr allocate(std::size_t size_bytes) = 0;  // contents undefined; throws out_of_memory
   virtual BufferPtr load_vector(const TensorView& f32) = 0;
   virtual TablePtr load_table(const TensorView& f32) = 0;  // [vocab_size, d_model]
+  // May go on reading from its source, which must outlive it then.
   virtual MatrixPtr load_matrix(const QuantizedView& stored) = 0;
 
   // Bytes that load_matrix and load_table will keep, for planning before anything is loaded. Shapes only: reads nothing.
   virtual std::uint64_t matrix_bytes(const QuantizedView& stored) const = 0;
   virtual std::uint64_t table_bytes(const TensorView& f32) const = 0;
+  // What a product with the matrix reads, be it kept or where it was stored.
+  virtual std::uint64_t product_bytes(const QuantizedView& stored) const { return matrix_bytes(stored); }
   // Of the table, what `logits` reads.
   virtual std::uint64_t head_bytes(const TensorView& f32) const { return table_bytes(f32); }
 

@@ -32,6 +32,12 @@ class ByteSource {
   virtual ~ByteSource() = default;
   // Copies out.size() bytes that start at `offset`. Safe from several threads. Throws io.
   virtual void read(std::uint64_t offset, std::span<std::byte> out) const = 0;
+  // The same for num_rows rows of row_bytes that start at `offset` and lie `stride` apart; one after another in `out`.
+  virtual void read_rows(std::uint64_t offset, std::uint64_t stride, std::size_t row_bytes, std::size_t num_rows,
+                         std::span<std::byte> out) const {
+    for (std::size_t row = 0; row < num_rows; ++row)
+      read(offset + row * stride, out.subspan(row * row_bytes, row_bytes));
+  }
   // These bytes were read and are not wanted again: memory that holds them may be given back.
   virtual void drop(std::uint64_t /*offset*/, std::uint64_t /*size_bytes*/) const {}
 };
@@ -45,6 +51,10 @@ struct TensorView {
 
   std::uint64_t size_bytes() const { return checked_mul(num_elements(shape), size_of(dtype)); }
   void read(std::uint64_t start, std::span<std::byte> out) const { source->read(offset + start, out); }
+  void read_rows(std::uint64_t start, std::uint64_t stride, std::size_t row_bytes, std::size_t num_rows,
+                 std::span<std::byte> out) const {
+    source->read_rows(offset + start, stride, row_bytes, num_rows, out);
+  }
   void drop() const { source->drop(offset, size_bytes()); }
 };
 

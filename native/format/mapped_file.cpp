@@ -93,25 +93,28 @@ void install_handler() {
   });
 }
 
+// Rows that lie `stride` apart, one after another to `to`. All under one guard, since setting it up is a system call.
 // False when the bytes are gone. The jump skips destructors, so no object in this frame may have one; and no variable that
 // is set before it may live in a register, so the frame is a function of its own.
-[[gnu::noinline]] bool copy_in_slot(CopySlot& slot, std::byte* to, const std::byte* from, std::size_t size) {
+[[gnu::noinline]] bool copy_in_slot(CopySlot& slot, std::byte* to, const std::byte* from, std::uint64_t stride,
+                                    std::size_t row_bytes, std::size_t num_rows) {
   GuardedCopy copy;
   copy.begin = from;
-  copy.end = from + size;
+  copy.end = from + (num_rows - 1) * stride + row_bytes;
   // 1: the jump also restores the signal mask, else SIGBUS would stay blocked and the next one would kill.
   if (sigsetjmp(copy.on_fault, 1) != 0) return false;
   slot.copy = &copy;
   std::atomic_signal_fence(std::memory_order_seq_cst);
-  std::memcpy(to, from, size);
+  for (std::size_t row = 0; row < num_rows; ++row) std::memcpy(to + row * row_bytes, from + row * stride, row_bytes);
   std::atomic_signal_fence(std::memory_order_seq_cst);
   slot.copy = nullptr;
   return true;
 }
 
-bool copy_guarded(std::byte* to, const std::byte* from, std::size_t size) {
+bool copy_guarded(std::byte* to, const std::byte* from, std::uint64_t stride, std::size_t row_bytes,
+                  std::size_t num_rows) {
   CopySlot& slot = take_slot();
-  const bool is_whole = copy_in_slot(slot, to, from, size);
+  const bool is_whole = copy_in_slot(slot, to, from, stride, row_bytes, num_rows);
   slot.copy = nullptr;
   slot.owner = 0;
   return is_whole;
@@ -182,15 +185,28 @@ void MappedFile::read(std::uint64_t offset, std::span<std::byte> out) const {
   if (offset > size_bytes_ || out.size() > size_bytes_ - offset)
     throw Error(ErrorCode::io, concat(path_, ": expected ", out.size(), " bytes at ", offset, ", the file has ",
                                       size_bytes_, " in all"));
-  if (copy_guarded(out.data(), begin_ + offset, out.size())) return;
+  if (!copy_guarded(out.data(), begin_ + offset, 0, out.size(), 1)) throw_lost(offset, out.size());
+}
 
+void MappedFile::read_rows(std::uint64_t offset, std::uint64_t stride, std::size_t row_bytes, std::size_t num_rows,
+                           std::span<std::byte> out) const {
+  if (row_bytes == 0 || num_rows == 0) return;
+  const std::uint64_t span_bytes = checked_add(checked_mul(num_rows - 1, stride), row_bytes);
+  if (offset > size_bytes_ || span_bytes > size_bytes_ - offset)
+    throw Error(ErrorCode::io, concat(path_, ": expected ", span_bytes, " bytes at ", offset, ", the file has ",
+                                      size_bytes_, " in all"));
+  if (!copy_guarded(out.data(), begin_ + offset, stride, row_bytes, num_rows)) throw_lost(offset, span_bytes);
+}
+
+void MappedFile::throw_lost(std::uint64_t offset, std::uint64_t size_bytes) const {
   struct stat status;
   const std::string now =
       ::stat(path_.c_str(), &status) == 0 ? concat(status.st_size) : concat("none (", reason(errno), ")");
   throw Error(ErrorCode::io,
-              concat(path_, ": could not read ", out.size(), " bytes at ", offset, ": expected a file of ", size_bytes_,
+              concat(path_, ": could not read ", size_bytes, " bytes at ", offset, ": expected a file of ", size_bytes_,
                      " bytes, found ", now, " now"),
-              "The file changed or its disk failed while it was in use. Leave checkpoints alone while a model loads.");
+              "The file changed or its disk failed while it was in use. Leave checkpoints alone while a model loads, "
+              "or runs with mapped weights.");
 }
 
 void MappedFile::drop(std::uint64_t offset, std::uint64_t size_bytes) const {

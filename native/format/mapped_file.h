@@ -12,7 +12,7 @@ namespace grok {
 // A file mapped for reading. It holds address space, no file descriptor: a checkpoint has 770 of these.
 //
 // A file can shrink while it is mapped, and touching what is gone raises SIGBUS, which would end the whole process. So
-// nothing but read() touches the mapping, and read() turns that fault into an error.
+// nothing but read() and read_rows() touches the mapping, and they turn that fault into an error.
 class MappedFile final : public ByteSource {
  public:
   // Throws not_found, io (unreadable, no regular file, out of descriptors or address space), bad_checkpoint (empty).
@@ -22,12 +22,16 @@ class MappedFile final : public ByteSource {
   MappedFile& operator=(const MappedFile&) = delete;
 
   void read(std::uint64_t offset, std::span<std::byte> out) const override;
+  void read_rows(std::uint64_t offset, std::uint64_t stride, std::size_t row_bytes, std::size_t num_rows,
+                 std::span<std::byte> out) const override;
   void drop(std::uint64_t offset, std::uint64_t size_bytes) const override;
 
   std::uint64_t size_bytes() const { return size_bytes_; }  // when it was opened
   const std::string& path() const { return path_; }
 
  private:
+  [[noreturn]] void throw_lost(std::uint64_t offset, std::uint64_t size_bytes) const;
+
   std::string path_;
   std::uint64_t size_bytes_ = 0;
   const std::byte* begin_ = nullptr;

@@ -113,6 +113,9 @@ class Places {
                      },
                      [backend = &backend_, &target](const StoredParameter& stored) {
                        target = backend->load_matrix({stored.weight, *stored.scales});
+                     },
+                     [backend = &backend_](const StoredParameter& stored) {
+                       return backend->product_bytes({stored.weight, *stored.scales});
                      }};
   }
 
@@ -231,7 +234,7 @@ std::vector<BoundWeight> bind_weights(const GrokConfig& config, const TensorSour
                       .step_bytes = place.step_bytes(*stored),
                       .load = [stored, load = std::move(place.load)] {
                         load(*stored);
-                        // The backend has its own copy now.
+                        // What the backend needs at once it has copied.
                         stored->weight.drop();
                         if (stored->scales) stored->scales->drop();
                       }});

@@ -34,7 +34,7 @@ struct BoundWeight {
   std::string file;
   std::uint64_t stored_bytes = 0;    // in the file
   std::uint64_t resident_bytes = 0;  // once loaded
-  std::uint64_t step_bytes = 0;      // of those, what a step with one output reads, were it to use every expert
+  std::uint64_t step_bytes = 0;      // what a step with one output reads, were it to use every expert
   std::function<void()> load;        // reads, converts, keeps
 };
 

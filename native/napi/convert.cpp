@@ -97,6 +97,7 @@ Napi::Object to_js(Napi::Env env, const GrokConfig& config) {
 Napi::Object to_js(Napi::Env env, const MemoryPlan& memory) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("weights", to_js(env, memory.weights));
+  object.Set("weightStorage", name_of(memory.weight_storage));
   object.Set("kvCache", to_js(env, memory.kv_cache));
   object.Set("kvCacheType", name_of(memory.kv_cache_type));
   object.Set("workspace", to_js(env, memory.workspace));
@@ -211,6 +212,7 @@ EngineOptions engine_options_from(Napi::Value value) {
           .max_sequences = int32_from(object.Get("maxSequences"), "maxSequences"),
           .prefill_chunk = int32_from(object.Get("prefillChunk"), "prefillChunk"),
           .kv_cache_type = string_from(object.Get("kvCacheType"), "kvCacheType"),
+          .weights = string_from(object.Get("weights"), "weights"),
           .memory_limit = uint53_from(object.Get("memoryLimit"), "memoryLimit")};
 }
 

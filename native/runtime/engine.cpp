@@ -19,9 +19,14 @@ namespace grok {
 namespace {
 
 // The one place that picks a backend.
-std::unique_ptr<Backend> make_backend(const EngineOptions& options) {
+std::unique_ptr<Backend> make_backend(const EngineOptions& options, const Limits& limits) {
   if (options.device == "cuda") {
 #if defined(GROK_WITH_CUDA)
+    if (limits.weight_storage != WeightStorage::packed)
+      throw Error(ErrorCode::invalid_argument,
+                  "expected weights to be \"packed\" with device \"cuda\": a GPU computes from "
+                  "its own memory",
+                  "Leave out weights, or use device \"cpu\".");
     return make_cuda_backend({});
 #else
     throw Error(ErrorCode::cuda_unavailable, why_no_cuda(), "Use device \"cpu\" or \"auto\".");
@@ -30,7 +35,7 @@ std::unique_ptr<Backend> make_backend(const EngineOptions& options) {
   if (options.device != "auto" && options.device != "cpu")
     throw Error(ErrorCode::invalid_argument,
                 concat("expected device to be \"auto\", \"cpu\" or \"cuda\", found \"", options.device, "\""));
-  return make_cpu_backend({.num_threads = options.num_threads, .isa = options.isa});
+  return make_cpu_backend({.num_threads = options.num_threads, .isa = options.isa, .weights = limits.weight_storage});
 }
 
 // Of the device that the weights go to.
@@ -102,14 +107,14 @@ std::string why_no_cuda() {
 Inspection inspect(const std::string& path, const EngineOptions& options) {
   const Checkpoint checkpoint = open_checkpoint(path);
   const Limits limits = limits_for(checkpoint.config, options);
-  return inspection_of(checkpoint, limits, *make_backend(options), options);
+  return inspection_of(checkpoint, limits, *make_backend(options, limits), options);
 }
 
 namespace {
 
 std::unique_ptr<Engine> open_engine(Checkpoint checkpoint, const EngineOptions& options) {
   const Limits limits = limits_for(checkpoint.config, options);
-  std::unique_ptr<Backend> backend = make_backend(options);
+  std::unique_ptr<Backend> backend = make_backend(options, limits);
   Inspection inspection = inspection_of(checkpoint, limits, *backend, options);
   return std::make_unique<DeviceEngine>(std::move(backend), std::move(checkpoint.source), std::move(inspection),
                                         limits);
@@ -126,6 +131,8 @@ std::unique_ptr<Engine> Engine::open(const std::string& path, const EngineOption
 }
 
 std::unique_ptr<Engine> Engine::open_synthetic(const GrokConfig& config, const EngineOptions& options) {
+  if (options.weights == name_of(WeightStorage::mapped))
+    throw Error(ErrorCode::invalid_argument, "expected weights to be \"packed\": made-up ones have no file to map");
   check_ranges(config, kSynthetic);  // before anything is sized by it
   Checkpoint checkpoint{.source = make_synthetic_source(config, kSyntheticSeed),
                         .config = config,

@@ -20,12 +20,14 @@ struct EngineOptions {
   int max_sequences = 0;              // sequences that hold cache at once; 0: 4
   int prefill_chunk = 0;              // prompt tokens one step takes at most; 0: 512
   std::string kv_cache_type = "f32";  // "f32", "bf16", "int8"
+  std::string weights = "packed";     // "packed", "mapped": backend.h, WeightStorage
   std::uint64_t memory_limit = 0;     // bytes; 0: what the machine has available
 };
 
 // Bytes, before anything is allocated.
 struct MemoryPlan {
-  std::uint64_t weights = 0;   // as the backend keeps them
+  std::uint64_t weights = 0;  // as the backend keeps them; what stays in the files is not counted
+  WeightStorage weight_storage = WeightStorage::packed;
   std::uint64_t kv_cache = 0;  // all sequences at full length; touched only as it is used
   KvCacheType kv_cache_type = KvCacheType::f32;
   std::uint64_t workspace = 0;
@@ -52,7 +54,7 @@ struct Inspection {
   std::uint64_t file_bytes = 0;
   std::uint64_t num_parameters = 0;          // scales not counted
   std::uint64_t num_active_parameters = 0;   // used for one token
-  std::uint64_t weight_bytes_per_token = 0;  // as the backend keeps them; read to decode one token by itself
+  std::uint64_t weight_bytes_per_token = 0;  // as the backend has them; read to decode one token by itself
   MemoryPlan memory;
 };
 
@@ -105,7 +107,7 @@ class Engine {
  public:
   // Checks names, shapes, types and memory. Reads no weight.
   static std::unique_ptr<Engine> open(const std::string& path, const EngineOptions& options);
-  // The same with made-up weights (runtime/synthetic.h).
+  // The same with made-up weights (runtime/synthetic.h), which cannot be mapped.
   static std::unique_ptr<Engine> open_synthetic(const GrokConfig& config, const EngineOptions& options);
   virtual ~Engine() = default;
 

@@ -29,6 +29,13 @@ KvCacheType kv_cache_type_of(const std::string& name) {
               concat("expected kv_cache_type to be \"f32\", \"bf16\" or \"int8\", found \"", name, "\""));
 }
 
+WeightStorage weight_storage_of(const std::string& name) {
+  for (const WeightStorage storage : {WeightStorage::packed, WeightStorage::mapped})
+    if (name == name_of(storage)) return storage;
+  throw Error(ErrorCode::invalid_argument,
+              concat("expected weights to be \"packed\" or \"mapped\", found \"", name, "\""));
+}
+
 }  // namespace
 
 Limits limits_for(const GrokConfig& config, const EngineOptions& options) {
@@ -41,6 +48,7 @@ Limits limits_for(const GrokConfig& config, const EngineOptions& options) {
   limits.max_sequences = option("max_sequences", options.max_sequences, kMostSequences, kDefaultSequences);
   limits.prefill_chunk = option("prefill_chunk", options.prefill_chunk, kMostPrefillChunk, kDefaultPrefillChunk);
   limits.kv_cache_type = kv_cache_type_of(options.kv_cache_type);
+  limits.weight_storage = weight_storage_of(options.weights);
   limits.max_tokens = limits.prefill_chunk + limits.max_sequences;
 
   const std::uint64_t row_bytes = std::uint64_t(config.vocab_size) * sizeof(float);

@@ -12,6 +12,7 @@ struct Limits {
   int max_sequences = 0;
   int prefill_chunk = 0;
   KvCacheType kv_cache_type = KvCacheType::f32;
+  WeightStorage weight_storage = WeightStorage::packed;
   int max_tokens = 0;   // of one step: a prompt chunk, and a token for each sequence that decodes
   int max_outputs = 0;  // rows of logits in one step
 };

@@ -35,6 +35,7 @@ MemoryPlan plan_memory(const GrokConfig& config, const Limits& limits, const std
   MemoryPlan plan;
   for (const BoundWeight& weight : bound) plan.weights = saturating_add(plan.weights, weight.resident_bytes);
   const auto num_pages = std::uint64_t(limits.max_sequences) * std::uint64_t(pages_for(limits.context_length));
+  plan.weight_storage = limits.weight_storage;
   plan.kv_cache_type = limits.kv_cache_type;
   plan.kv_page = kv_page;
   plan.kv_cache = saturating_mul(num_pages, kv_page);
@@ -50,11 +51,13 @@ void require_fit(const MemoryPlan& plan, const Limits& limits) {
   if (needed <= plan.available) return;
 
   const std::uint64_t fitting_pages = left_of(plan.available, fixed) / plan.kv_page;
-  const std::string hint =
+  std::string hint =
       fitting_pages > 0
           ? concat("A context_length of ", fitting_pages * kPageSize, " tokens would fit.")
           : concat("No context fits beside the weights and the workspace. Run on a machine with more than ",
                    in_words(needed), " to spare, or raise memory_limit if you set one.");
+  if (fitting_pages == 0 && plan.weight_storage == WeightStorage::packed)
+    hint += " With weights \"mapped\" they stay in the checkpoint's files, and decoding is slower.";
   throw Error(ErrorCode::out_of_memory,
               concat("the model needs ", in_words(needed), " of memory (weights ", in_words(plan.weights),
                      ", workspace ", in_words(plan.workspace), ", cache for one sequence of ", limits.context_length,

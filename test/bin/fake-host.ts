@@ -51,6 +51,7 @@ export const INSPECTION = {
   numActiveParameters: 4_600_000,
   memory: {
     weights: 16 * 2 ** 20,
+    weightStorage: 'packed',
     kvCache: 2 ** 20,
     kvCacheType: 'f32',
     workspace: 2 ** 20,
@@ -84,6 +85,7 @@ export const BENCH_REPORT = {
     parameters: { total: 10_000_000, active: 4_000_000 },
     weightBytes: 10 * 2 ** 20,
     weightBytesPerToken: 4 * 2 ** 20,
+    weightStorage: 'packed',
     kvCacheType: 'f32',
   },
   runs: [

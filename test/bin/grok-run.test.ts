@@ -88,6 +88,8 @@ describe('grok-run, asked wrongly', () => {
     [['--logit-bias', '99999999=1', 'x'], '`logitBias`'],
     [['-c', '0', 'x'], '`contextSize`'],
     [['--kv-cache-type', 'fp8', 'x'], 'f32, bf16, int8'],
+    [['--weights', 'disk', 'x'], 'packed, mapped'],
+    [['bench', '--shape', 'tiny', '--weights', 'mapped'], '`weights`'],
     [['detokenize', '99999999'], 'vocabulary'],
   ])('ends with 2 and one line: %j', async (args, message) => {
     const { code, stdout, stderr } = await run(args);

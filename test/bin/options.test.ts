@@ -69,7 +69,8 @@ describe('flags', () => {
   });
 
   it('say which model, and on what it runs', async () => {
-    const words = 'hello -m ./ckpt --tokenizer t.model -d cpu -c 512 --threads 3 --kv-cache-type bf16 --max-ram 2GiB';
+    const words =
+      'hello -m ./ckpt --tokenizer t.model -d cpu -c 512 --threads 3 --kv-cache-type bf16 --weights mapped --max-ram 2GiB';
     const { source, load } = await asked(...words.split(' '));
     expect(source).toBe('./ckpt');
     expect(load).toEqual({
@@ -78,6 +79,7 @@ describe('flags', () => {
       contextSize: 512,
       threads: 3,
       kvCacheType: 'bf16',
+      weights: 'mapped',
       memoryLimit: 2 ** 31,
       maxSequences: 1,
     });

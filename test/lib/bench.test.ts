@@ -14,6 +14,7 @@ describe('misuse of benchmark()', () => {
     ['a shape beside a source', { shape: 'tiny', source: './a' }, /`shape` to be left out beside `source`/],
     ['layers without a shape', { layers: 2 }, /`layers` to be left out without `shape`/],
     ['an empty shape', { shape: '' }, /`shape`.*config.json/],
+    ['made-up weights in a file', { shape: 'tiny', weights: 'mapped' }, /`weights` to be 'packed' beside `shape`/],
     ['no threads', { threads: [] }, /`threads`.*array of numbers/],
     ['a thread number that is none', { threads: [1, 0] }, /`threads\[1\]`.*from 1 to 1024, got 0/],
     ['a hole in a list', { prefill: [undefined] }, /`prefill\[0\]`.*got null/],
@@ -35,9 +36,10 @@ describe('misuse of benchmark()', () => {
       decode: 32,
       reps: 5,
       keepDisturbed: false,
-      native: { kvCacheType: 'f32' },
+      native: { kvCacheType: 'f32', weights: 'packed' },
     });
     expect(resolveBenchOptions({ kvCacheType: 'int8' }).native.kvCacheType).toBe('int8');
+    expect(resolveBenchOptions({ weights: 'mapped' }).native.weights).toBe('mapped');
   });
 });
 

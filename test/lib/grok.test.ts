@@ -144,6 +144,7 @@ describe.skipIf(!canRun)('a loaded model', () => {
       config: inspection.config,
       parameters: { total: inspection.numParameters, active: inspection.numActiveParameters },
       dtype: 'int8',
+      weightStorage: 'packed',
       kvCacheType: 'f32',
       source: inspection.path,
       tokenizer: inspection.tokenizer,

@@ -138,6 +138,7 @@ describe('options of load', () => {
     ['maxSequences', [0, 1025], 'an integer from 1 to 1024'],
     ['prefillChunk', [0, 65537], 'an integer from 1 to 65536'],
     ['kvCacheType', ['fp8', '', 'F32', 16, null], "'f32', 'bf16' or 'int8'"],
+    ['weights', ['disk', '', 'Mapped', true, null], "'packed' or 'mapped'"],
     ['memoryLimit', [0, -1, 0.5, '70GiB'], 'an integer from 1'],
     ['tokenizer', ['', 5, null], 'the path of a tokenizer.model'],
     ['onProgress', [5, {}, null], 'a function'],
@@ -157,6 +158,7 @@ describe('options of load', () => {
       maxSequences: 0,
       prefillChunk: 0,
       kvCacheType: 'f32',
+      weights: 'packed',
       memoryLimit: 0,
     });
   });
@@ -165,6 +167,10 @@ describe('options of load', () => {
     for (const kvCacheType of ['f32', 'bf16', 'int8'] as const) {
       expect(load({ kvCacheType }).native.kvCacheType).toBe(kvCacheType);
     }
+  });
+
+  it('pass on where the weights are to be', () => {
+    for (const weights of ['packed', 'mapped'] as const) expect(load({ weights }).native.weights).toBe(weights);
   });
 
   it('take the CPU kernels from GROK_CPU', () => {

@@ -4,7 +4,7 @@
 namespace grok {
 
 void CpuBackend::attention_out(const AttentionOut& op) {
-  const auto& w = static_cast<const PackedMatrix&>(*op.w);
+  const auto& w = static_cast<const CpuMatrix&>(*op.w);
   scratch_.clear();
   const Panels x(op.x, op.num_tokens, w.d_in, w.num_groups, kernels_, scratch_, pool_);
   const Product product{.matrix = &w, .x = &x, .out = op.out};

@@ -12,6 +12,7 @@ namespace grok {
 struct CpuOptions {
   int num_threads = 0;   // 0: default_num_threads()
   std::string isa = "";  // "": the best this CPU runs; else one of cpu_isas()
+  WeightStorage weights = WeightStorage::packed;
 };
 
 // Throws invalid_argument for an ISA that is unknown or that this CPU lacks.

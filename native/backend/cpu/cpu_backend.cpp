@@ -5,6 +5,7 @@
 
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/kv_page.h"
+#include "backend/cpu/mapped_matrix.h"
 #include "backend/cpu/packed_matrix.h"
 #include "backend/cpu/packed_table.h"
 #include "core/checked.h"
@@ -69,7 +70,7 @@ std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) {
                 "unset GROK_CPU to let the program choose");
   }
   const int num_threads = options.num_threads > 0 ? options.num_threads : default_num_threads();
-  return std::make_unique<CpuBackend>(**wanted, num_threads);
+  return std::make_unique<CpuBackend>(**wanted, num_threads, options.weights);
 }
 
 std::string CpuBackend::description() const {
@@ -83,9 +84,18 @@ BufferPtr CpuBackend::load_vector(const TensorView& f32) { return copy_of(f32, p
 
 TablePtr CpuBackend::load_table(const TensorView& f32) { return std::make_unique<PackedTable>(f32, pool_); }
 
-MatrixPtr CpuBackend::load_matrix(const QuantizedView& stored) { return pack_matrix(stored, pool_); }
+MatrixPtr CpuBackend::load_matrix(const QuantizedView& stored) {
+  if (weights_ == WeightStorage::mapped) return std::make_unique<MappedMatrix>(stored);
+  return pack_matrix(stored, pool_);
+}
 
-std::uint64_t CpuBackend::matrix_bytes(const QuantizedView& stored) const { return packed_bytes(stored); }
+std::uint64_t CpuBackend::matrix_bytes(const QuantizedView& stored) const {
+  return weights_ == WeightStorage::mapped ? MappedMatrix::size_bytes(stored) : packed_bytes(stored);
+}
+
+std::uint64_t CpuBackend::product_bytes(const QuantizedView& stored) const {
+  return matrix_bytes(stored) + (weights_ == WeightStorage::mapped ? stored.weight.size_bytes() : 0);
+}
 
 std::uint64_t CpuBackend::table_bytes(const TensorView& f32) const { return PackedTable::size_bytes(f32); }
 

@@ -12,7 +12,8 @@ namespace grok {
 // The operations as an executable specification. One file an operation, as in backend/cuda.
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(const Kernels& kernels, int num_threads) : kernels_(kernels), pool_(num_threads) {}
+  CpuBackend(const Kernels& kernels, int num_threads, WeightStorage weights)
+      : kernels_(kernels), weights_(weights), pool_(num_threads) {}
 
   std::string description() const override;
   BufferPtr allocate(std::size_t size_bytes) override;
@@ -21,6 +22,7 @@ class CpuBackend final : public Backend {
   MatrixPtr load_matrix(const QuantizedView& stored) override;
   std::uint64_t matrix_bytes(const QuantizedView& stored) const override;
   std::uint64_t table_bytes(const TensorView& f32) const override;
+  std::uint64_t product_bytes(const QuantizedView& stored) const override;
   std::uint64_t head_bytes(const TensorView& f32) const override;
   std::uint64_t kv_page_bytes(KvCacheType type, int num_kv_heads, int head_dim) const override;
   Batch stage(const Batch& host) override { return host; }
@@ -41,6 +43,7 @@ class CpuBackend final : public Backend {
 
  private:
   const Kernels& kernels_;
+  const WeightStorage weights_;
   ThreadPool pool_;
   Scratch scratch_;              // of the operation in progress
   std::vector<float> rotation_;  // [positions so far, head_dim / 2, 2]: cosine and sine

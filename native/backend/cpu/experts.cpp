@@ -26,9 +26,9 @@ std::vector<Group> group_by_expert(const Experts& op, int num_experts) {
 
 // Tokens are gathered by expert, so that each expert's weights are read once however many tokens chose it.
 void CpuBackend::experts(const Experts& op) {
-  const auto& w_gate = static_cast<const PackedMatrix&>(*op.w_gate);
-  const auto& w_up = static_cast<const PackedMatrix&>(*op.w_up);
-  const auto& w_down = static_cast<const PackedMatrix&>(*op.w_down);
+  const auto& w_gate = static_cast<const CpuMatrix&>(*op.w_gate);
+  const auto& w_up = static_cast<const CpuMatrix&>(*op.w_up);
+  const auto& w_down = static_cast<const CpuMatrix&>(*op.w_down);
   const int d_model = w_gate.d_in, d_ff = w_gate.d_out;
   const std::vector<Group> groups = group_by_expert(op, w_gate.num_experts);
 

@@ -33,7 +33,7 @@ struct PackActivations {
 // What a strip of weights brings to the sums of a panel.
 struct StripProduct {
   void* sums = nullptr;                       // 32-bit [num_sums, 2, kPanelTokens, 16]
-  const std::int8_t* weights = nullptr;       // num_quads of a strip, from the start of a chunk (packed_matrix.h)
+  const std::int8_t* weights = nullptr;       // num_quads of a strip, from the start of a chunk (cpu_matrix.h)
   const std::int8_t* second_strip = nullptr;  // the same rows of another strip, whose sums follow; or null
   const std::uint8_t* x = nullptr;            // packed activations of the same rows
   int num_tokens = 0;                         // 1 .. kPanelTokens
@@ -50,7 +50,7 @@ struct StripResult {
   float* out = nullptr;                       // [num_tokens, kStrip]
   const void* sums = nullptr;                 // as StripProduct left them
   const float* scales = nullptr;              // [kStrip]
-  const std::int32_t* column_sums = nullptr;  // [kStrip]
+  const std::int32_t* column_sums = nullptr;  // [kStrip]; null where add_columns is
   const float* token_scales = nullptr;        // [num_tokens]
   int num_tokens = 0;
   bool add = false;
@@ -67,6 +67,9 @@ struct ProductKernels {
   void (*pack)(const PackActivations& op);
   void (*accumulate)(const StripProduct& op);
   void (*finish)(const StripResult& op);
+  // column_sums[kStrip] += the sum of each column over num_quads of a strip, from the start of a chunk. Null: finish
+  // needs no column sums.
+  void (*add_columns)(const std::int8_t* weights, int num_quads, std::int32_t* column_sums);
 };
 
 // Softmax weights are summed apart in as many lanes, position by position.

@@ -59,7 +59,8 @@ constexpr ProductKernels kVnniProducts = {.activation_bytes = kNumDigits,
                                           .largest = float(kOffset - 2),
                                           .pack = pack_digits,
                                           .accumulate = accumulate_digits,
-                                          .finish = finish_digits};
+                                          .finish = finish_digits,
+                                          .add_columns = add_columns};
 
 constexpr ProductKernels kAmxProducts = [] {
   ProductKernels products = kVnniProducts;

@@ -10,7 +10,7 @@ namespace grok {
 // The head's planes are multiplied as matrices of their own, and their results added up.
 void CpuBackend::logits(const Logits& op) {
   const auto& table = static_cast<const PackedTable&>(*op.table);
-  const PackedMatrix& planes = table.planes();
+  const CpuMatrix& planes = table.planes();
   const Batch& batch = *op.batch;
   std::vector<const float*> rows;
   for (int output = 0; output < batch.num_outputs; ++output)

@@ -5,6 +5,8 @@
 #include <memory>
 #include <vector>
 
+#include "backend/cpu/scratch.h"
+
 namespace grok {
 namespace {
 
@@ -14,12 +16,14 @@ namespace {
 constexpr std::size_t kMinParallelWork = 500'000;
 
 constexpr int kMaxSums = 3;                                        // of one output
+constexpr int kMaxStrips = 32;                                     // of a block
 constexpr std::size_t kTile = std::size_t(kPanelTokens) * kStrip;  // outputs of one panel and one strip
 
 // A thread's memory for the blocks that it computes, kept from one to the next.
 struct BlockMemory {
   HostMemory sums{kMaxTiles * kTile * kMaxSums * sizeof(std::int32_t)};
   HostMemory out[2] = {HostMemory(kMaxTiles * kTile * sizeof(float)), HostMemory(kMaxTiles* kTile * sizeof(float))};
+  Scratch weights;  // of a matrix that is mapped
 };
 thread_local std::unique_ptr<BlockMemory> block_memory;
 
@@ -40,40 +44,52 @@ BlockOut block_out(int index) { return memory().out[index].as<float>(); }
 
 // Rows of weights by the block, strip by strip, so that each is in L1 while all panels pass over it, and the activations of
 // the block's rows stay in L2 while all strips do.
-void multiply_block(const PackedMatrix& matrix, int expert, const Panels& x, const ProductBlock& block, BlockOut out,
+void multiply_block(const CpuMatrix& matrix, int expert, const Panels& x, const ProductBlock& block, BlockOut out,
                     const Kernels& kernels) {
   const ProductKernels& product = kernels.product;
-  const int group_rows = matrix.d_in / matrix.num_groups, last_strip = block.first_strip + block.num_strips;
+  const int group_rows = matrix.group_rows(), last_strip = block.first_strip + block.num_strips;
   const int last_panel = block.first_panel + block.num_panels;
   const std::size_t sums_per_tile = kTile * product.num_sums;
   std::int32_t* const sums = memory().sums.as<std::int32_t>();  // or float
 
-  const bool is_single = block.num_panels == 1;
+  const bool is_single = block.num_panels == 1, is_mapped = matrix.is_mapped();
   const bool pairs_strips = is_single && x.rows_of(block.first_panel) <= product.paired_tokens;
+  const bool adds_columns = is_mapped && product.add_columns;
 
   for (int group = 0; group < matrix.num_groups; ++group) {
-    const auto weights_at = [&](int strip, int row) {
-      return matrix.weights(expert, strip, group) + std::size_t(row) * kStrip;
-    };
     for (int first = 0; first < group_rows; first += product.exact_rows) {
       const int last = std::min(group_rows, first + std::min(product.exact_rows, group_rows));
-      const int rows_at_once = is_single ? last - first : product.block_rows;
+      // A single panel passes over weights once: those of a mapped matrix stay in L2 until then if they are few.
+      const int rows_at_once = !is_single ? product.block_rows : is_mapped ? kChunkRows : last - first;
+      std::int32_t column_sums[kMaxStrips][kStrip];
+      if (adds_columns) std::memset(column_sums, 0, block.num_strips * sizeof column_sums[0]);
       for (int row = first; row < last; row += rows_at_once) {
-        const int num_quads = PackedMatrix::quads_of(std::min(rows_at_once, last - row));
+        const int num_rows = std::min(rows_at_once, last - row), num_quads = CpuMatrix::quads_of(num_rows);
+        memory().weights.clear();
+        const CpuMatrix::PackedRows rows = matrix.rows({.expert = expert,
+                                                        .group = group,
+                                                        .first_row = row,
+                                                        .num_rows = num_rows,
+                                                        .first_strip = block.first_strip,
+                                                        .num_strips = block.num_strips},
+                                                       memory().weights);
+        const auto weights_of = [&](int strip) {
+          return rows.weights + std::size_t(strip - block.first_strip) * rows.strip_stride;
+        };
         std::int32_t* tile = sums;
         for (int strip = block.first_strip; strip < last_strip; ++strip) {
           const bool is_pair = strip + 1 < last_strip && pairs_strips;
           // While a strip's rows are multiplied, the next strip's come into L2: each panel fetches its share.
-          const std::int8_t* const next = strip + 1 < last_strip ? weights_at(strip + 1, row)
-                                          : row + rows_at_once < last
-                                              ? weights_at(block.first_strip, row + rows_at_once)
+          const std::int8_t* const next = strip + 1 < last_strip ? weights_of(strip + 1)
+                                          : row + rows_at_once < last && !is_mapped
+                                              ? rows.weights + std::size_t(rows_at_once) * kStrip
                                               : nullptr;
           const int num_lines = next && !is_single ? num_quads * kQuad * kStrip / 64 : 0;
           for (int panel = block.first_panel; panel < last_panel; ++panel, tile += sums_per_tile)
             product.accumulate(
                 {.sums = tile,
-                 .weights = weights_at(strip, row),
-                 .second_strip = is_pair ? weights_at(strip + 1, row) : nullptr,
+                 .weights = weights_of(strip),
+                 .second_strip = is_pair ? weights_of(strip + 1) : nullptr,
                  .x = x.activations(panel, group, row / kChunkRows),
                  .num_tokens = x.rows_of(panel),
                  .num_quads = num_quads,
@@ -86,6 +102,9 @@ void multiply_block(const PackedMatrix& matrix, int expert, const Panels& x, con
             tile += sums_per_tile;
           }
         }
+        if (adds_columns)
+          for (int index = 0; index < block.num_strips; ++index)
+            product.add_columns(weights_of(block.first_strip + index), num_quads, column_sums[index]);
       }
 
       const std::int32_t* tile = sums;
@@ -94,7 +113,8 @@ void multiply_block(const PackedMatrix& matrix, int expert, const Panels& x, con
           product.finish({.out = tile_of(out, block, strip, panel),
                           .sums = tile,
                           .scales = matrix.scales(expert, strip, group),
-                          .column_sums = matrix.column_sums(expert, strip, group),
+                          .column_sums = adds_columns ? column_sums[strip - block.first_strip]
+                                                      : matrix.column_sums(expert, strip, group),
                           .token_scales = x.scales(panel),
                           .num_tokens = x.rows_of(panel),
                           .add = group > 0 || first > 0});
@@ -105,8 +125,10 @@ void multiply_block(const PackedMatrix& matrix, int expert, const Panels& x, con
 void for_each_block(std::span<const ProductWork> products, ThreadPool& pool,
                     const std::function<void(const ProductBlock&)>& body) {
   // One or two panels stay in L2 whatever the strips are: two strips at a time, weights are then read front to back. More panels
-  // are read again for each block of strips, so that blocks are large; but there is work for every thread.
-  constexpr int kMaxPanels = 8, kMaxStrips = kMaxTiles / kMaxPanels, kBlocksPerThread = 4;
+  // are read again for each block of strips, so that blocks are large; but there is work for every thread. Of a mapped
+  // matrix a block reads pieces of rows: the longer, the better.
+  constexpr int kMaxPanels = 8, kPanelStrips = kMaxTiles / kMaxPanels, kBlocksPerThread = 4;
+  static_assert(kPanelStrips <= kMaxStrips && kMaxStrips <= kMaxTiles);
   std::size_t work = 0, num_strips = 0;
   for (const ProductWork& of : products) {
     work += std::size_t(of.num_matrices) * of.matrix->d_in * of.matrix->d_out * of.x->num_rows();
@@ -118,7 +140,9 @@ void for_each_block(std::span<const ProductWork> products, ThreadPool& pool,
   for (std::size_t index = 0; index < products.size(); ++index) {
     const ProductWork& of = products[index];
     const int num_panels = of.x->num_panels();
-    const int strips_at_once = num_panels <= 2 ? 2 : int(std::clamp<std::size_t>(most_strips, 1, kMaxStrips));
+    const int few = num_panels <= 2 ? 2 : 1, many = num_panels == 1 ? kMaxStrips : kPanelStrips;
+    const int strips_at_once =
+        num_panels <= 2 && !of.matrix->is_mapped() ? few : int(std::clamp<std::size_t>(most_strips, few, many));
     for (int strip = 0; strip < of.matrix->num_strips; strip += strips_at_once)
       for (int panel = 0; panel < num_panels; panel += kMaxPanels)
         blocks.push_back({.product = index,
@@ -136,7 +160,7 @@ void multiply(std::span<const Product> products, const Kernels& kernels, ThreadP
   for (const Product& product : products) work.push_back({.matrix = product.matrix, .x = product.x});
   for_each_block(work, pool, [&](const ProductBlock& block) {
     const Product& product = products[block.product];
-    const PackedMatrix& matrix = *product.matrix;
+    const CpuMatrix& matrix = *product.matrix;
     float* const out = block_out(0);
     multiply_block(matrix, product.expert, *product.x, block, out, kernels);
     for (int strip = block.first_strip; strip < block.first_strip + block.num_strips; ++strip) {

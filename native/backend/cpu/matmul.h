@@ -4,12 +4,12 @@
 #include <functional>
 #include <span>
 
+#include "backend/cpu/cpu_matrix.h"
 #include "backend/cpu/kernels.h"
-#include "backend/cpu/packed_matrix.h"
 #include "backend/cpu/panels.h"
 #include "core/thread_pool.h"
 
-// Products of rows of activations with packed matrices: how operations share them out among threads.
+// Products of rows of activations with matrices: how operations share them out among threads.
 namespace grok {
 
 // Runs body(task) for count tasks of so many multiply-adds each, on one thread where sharing them out would cost more.
@@ -35,12 +35,12 @@ inline float* tile_of(BlockOut out, const ProductBlock& block, int strip, int pa
 // Memory for the results of a block of this thread; `index` tells apart those that are needed at once, 0 or 1.
 BlockOut block_out(int index);
 
-void multiply_block(const PackedMatrix& matrix, int expert, const Panels& x, const ProductBlock& block, BlockOut out,
+void multiply_block(const CpuMatrix& matrix, int expert, const Panels& x, const ProductBlock& block, BlockOut out,
                     const Kernels& kernels);
 
 // What for_each_block cuts up: `num_matrices` matrices alike times the same activations.
 struct ProductWork {
-  const PackedMatrix* matrix = nullptr;
+  const CpuMatrix* matrix = nullptr;
   const Panels* x = nullptr;
   int num_matrices = 1;
 };
@@ -49,7 +49,7 @@ void for_each_block(std::span<const ProductWork> products, ThreadPool& pool,
 
 // One matrix (of one expert) times some rows.
 struct Product {
-  const PackedMatrix* matrix = nullptr;
+  const CpuMatrix* matrix = nullptr;
   int expert = 0;
   const Panels* x = nullptr;
   float* out = nullptr;  // [x->num_rows(), matrix->d_out]

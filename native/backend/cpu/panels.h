@@ -4,8 +4,8 @@
 #include <cstddef>
 #include <span>
 
+#include "backend/cpu/cpu_matrix.h"
 #include "backend/cpu/kernels.h"
-#include "backend/cpu/packed_matrix.h"
 #include "backend/cpu/scratch.h"
 #include "core/thread_pool.h"
 

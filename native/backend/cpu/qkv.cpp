@@ -37,16 +37,16 @@ constexpr int kTokensPerTask = kKeyGroup;
 
 void CpuBackend::qkv(const Qkv& op) {
   const Batch& batch = *op.batch;
-  const auto& w_q = static_cast<const PackedMatrix&>(*op.w_q);
-  const auto& w_k = static_cast<const PackedMatrix&>(*op.w_k);
-  const auto& w_v = static_cast<const PackedMatrix&>(*op.w_v);
+  const auto& w_q = static_cast<const CpuMatrix&>(*op.w_q);
+  const auto& w_k = static_cast<const CpuMatrix&>(*op.w_k);
+  const auto& w_v = static_cast<const CpuMatrix&>(*op.w_v);
   const std::size_t kv_dim = std::size_t(op.num_kv_heads) * op.head_dim;
   scratch_.clear();
   float* const keys = scratch_.floats(batch.num_tokens * kv_dim);    // [num_tokens, num_kv_heads, head_dim]
   float* const values = scratch_.floats(batch.num_tokens * kv_dim);  // [num_tokens, num_kv_heads, head_dim]
 
   // One packing serves the three, unless a checkpoint gave them different scale groups.
-  const auto pack_for = [&](const PackedMatrix& w) {
+  const auto pack_for = [&](const CpuMatrix& w) {
     return Panels(op.x, batch.num_tokens, w.d_in, w.num_groups, kernels_, scratch_, pool_);
   };
   const Panels x = pack_for(w_q);

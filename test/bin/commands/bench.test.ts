@@ -35,7 +35,7 @@ describe('grok-run bench', () => {
 
   it('asks for what the flags say', async () => {
     const words =
-      'bench --shape slice --layers 1 --threads 1,2 -d cpu --kv-cache-type int8 --max-ram 1GiB --prefill 16,32 --decode 4 --reps 3 --keep-disturbed';
+      'bench --shape slice --layers 1 --threads 1,2 -d cpu --kv-cache-type int8 --weights packed --max-ram 1GiB --prefill 16,32 --decode 4 --reps 3 --keep-disturbed';
     expect((await invoke(words.split(' '))).calls).toEqual([
       {
         name: 'benchmark',
@@ -45,6 +45,7 @@ describe('grok-run bench', () => {
             layers: 1,
             threads: [1, 2],
             kvCacheType: 'int8',
+            weights: 'packed',
             device: 'cpu',
             memoryLimit: 2 ** 30,
             prefill: [16, 32],
@@ -74,7 +75,7 @@ describe('grok-run bench', () => {
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
     expect(stdout.split('\n')).toEqual([
       'tiny: 10.0M parameters, made-up weights',
-      '10.0 MiB of weights, 4.0 MiB read for a token',
+      '10.0 MiB of weights in memory, packed; 4.0 MiB read for a token',
       'Fake CPU, 4 CPU threads, 16.0 GiB; grok-run 1.2.3',
       '',
       'cpu (fake, 2 threads): loaded in 1.50 s, peak memory 64.0 MiB',

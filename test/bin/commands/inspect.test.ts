@@ -38,10 +38,22 @@ describe('grok-run inspect', () => {
     const { stdout } = await invoke(['inspect', './a']);
     expect(stdout).toContain('parameters     11.7M, 4.6M used per token');
     expect(stdout).toContain('num_kv_heads  2');
+    expect(stdout).toMatch(/weights, packed +16\.0 MiB/);
     expect(stdout).toMatch(/key-value cache, f32 +1\.0 MiB/);
     expect(stdout).toMatch(/needed +18\.0 MiB/);
     expect(stdout).toContain('it fits');
     expect(stdout).not.toContain('\u001b');
+  });
+
+  it('says of mapped weights that they stay in the files, and whether memory holds them', async () => {
+    const shown = async (available: number) => {
+      const memory = { ...INSPECTION.memory, weights: 2 ** 20, weightStorage: 'mapped', total: 3 * 2 ** 20, available };
+      return (await invoke(['inspect'], { library: { inspect: async () => ({ ...INSPECTION, memory }) } })).stdout;
+    };
+    const ample = await shown(2 ** 30);
+    expect(ample).toMatch(/weights, mapped +1\.0 MiB/);
+    expect(ample).toContain('stay in the files, 15.0 MiB: the system keeps them in memory');
+    expect(await shown(4 * 2 ** 20)).toContain('read from disk again and again');
   });
 
   it('counts tensors that differ in their layer alone, and lists each with --tensors', async () => {

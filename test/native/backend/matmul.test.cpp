@@ -118,6 +118,8 @@ TEST("refuses a scale for more inputs than 32 bits can add up, before anything i
   const MadeUpMatrix made_up(1, 65537, 1, 1, 7);
   CHECK_ERROR(backend->matrix_bytes(made_up.view()), ErrorCode::unsupported, "found 65537");
   CHECK_ERROR(backend->load_matrix(made_up.view()), ErrorCode::unsupported, "found 65537");
+  const auto mapped = make_cpu_backend({.num_threads = 1, .weights = WeightStorage::mapped});
+  CHECK_ERROR(mapped->matrix_bytes(made_up.view()), ErrorCode::unsupported, "found 65537");
 }
 
 TEST("tiles and dot products of bytes give the same bits") {
@@ -160,11 +162,97 @@ TEST("activations that are zero, tiny, infinite or no number do not disturb the 
   }
 }
 
+TEST("a mapped matrix gives the bits of a packed one, whatever its size, the tokens and the threads") {
+  struct Size {
+    std::uint64_t d_in, d_out, num_groups;
+  };
+  for (const std::string& isa : cpu_isas())
+    for (const int num_threads : {1, 2})
+      for (const Size size : {Size{8, 8, 8}, Size{376, 40, 1}, Size{384, 376, 8}, Size{1030, 33, 2},
+                              Size{2600, 1030, 2}, Size{1, 1, 1}}) {
+        const auto packed = make_cpu_backend({.num_threads = num_threads, .isa = isa});
+        const auto mapped =
+            make_cpu_backend({.num_threads = num_threads, .isa = isa, .weights = WeightStorage::mapped});
+        const MadeUpMatrix made_up(1, size.d_in, size.d_out, size.num_groups, 7);
+        const MatrixPtr in_memory = packed->load_matrix(made_up.view()), in_file = mapped->load_matrix(made_up.view());
+        for (const int num_tokens : {1, 2, 3, 5, 16, 17, 29, 140}) {
+          const auto x = random_floats(num_tokens * size.d_in, num_tokens);
+          CHECK(product(*mapped, *in_file, x, num_tokens, int(size.d_out)) ==
+                product(*packed, *in_memory, x, num_tokens, int(size.d_out)));
+        }
+      }
+}
+
+TEST("mapped experts give the bits of packed ones") {
+  constexpr int kNumExperts = 5, kModel = 200, kFf = 328, kTopK = 2;
+  const MadeUpMatrix gate(kNumExperts, kModel, kFf, 2, 1), up(kNumExperts, kModel, kFf, 2, 2),
+      down(kNumExperts, kFf, kModel, 8, 3);
+  for (const std::string& isa : cpu_isas())
+    for (const int num_tokens : {1, 3, 60}) {
+      const auto x = random_floats(std::size_t(num_tokens) * kModel, num_tokens);
+      std::vector<std::int32_t> experts;
+      for (int slot = 0; slot < num_tokens * kTopK; ++slot) experts.push_back((slot * 3 + slot / kTopK) % kNumExperts);
+      const std::vector<float> gates(experts.size(), 0.4f);
+      std::vector<float> results[2];
+      for (const WeightStorage storage : {WeightStorage::packed, WeightStorage::mapped}) {
+        const auto backend = make_cpu_backend({.num_threads = 2, .isa = isa, .weights = storage});
+        const MatrixPtr w_gate = backend->load_matrix(gate.view()), w_up = backend->load_matrix(up.view()),
+                        w_down = backend->load_matrix(down.view());
+        std::vector<float>& out = results[int(storage)];
+        out.resize(x.size());
+        backend->experts({.out = out.data(),
+                          .x = x.data(),
+                          .experts = experts.data(),
+                          .gates = gates.data(),
+                          .w_gate = w_gate.get(),
+                          .w_up = w_up.get(),
+                          .w_down = w_down.get(),
+                          .num_tokens = num_tokens,
+                          .experts_per_token = kTopK});
+      }
+      CHECK(results[0] == results[1]);
+    }
+}
+
+TEST("a mapped matrix whose file cannot be read any more gives the source's error, on any thread, and works again") {
+  class FailingBytes final : public ByteSource {
+   public:
+    explicit FailingBytes(const ByteSource& inner) : inner_(inner) {}
+    void read(std::uint64_t offset, std::span<std::byte> out) const override {
+      if (fails && offset > 100'000) throw Error(ErrorCode::io, "the file is gone");
+      inner_.read(offset, out);
+    }
+    bool fails = true;
+
+   private:
+    const ByteSource& inner_;
+  };
+  const MadeUpMatrix made_up(1, 512, 768, 8, 3);
+  FailingBytes failing(*made_up.weight_source);
+  QuantizedView view = made_up.view();
+  view.weight.source = &failing;
+  const auto packed = make_cpu_backend({.num_threads = 4});
+  const auto mapped = make_cpu_backend({.num_threads = 4, .weights = WeightStorage::mapped});
+  const MatrixPtr in_memory = packed->load_matrix(made_up.view()), in_file = mapped->load_matrix(view);
+  for (const int num_tokens : {1, 40}) {
+    const auto x = random_floats(std::size_t(num_tokens) * 512, 1);
+    failing.fails = true;
+    CHECK_ERROR(product(*mapped, *in_file, x, num_tokens, 768), ErrorCode::io, "the file is gone");
+    failing.fails = false;
+    CHECK(product(*mapped, *in_file, x, num_tokens, 768) == product(*packed, *in_memory, x, num_tokens, 768));
+  }
+}
+
 TEST("says how many bytes a matrix will take before it is loaded") {
   const auto backend = make_cpu_backend({.num_threads = 1});
   const MadeUpMatrix made_up(2, 64, 40, 8, 1);
   // Two experts of two strips of eight groups of 8 rows; 8 bytes a column for its scale and its sum.
   CHECK_EQ(backend->matrix_bytes(made_up.view()), 2u * 2 * 8 * 32 * (8 + 8));
+  CHECK_EQ(backend->product_bytes(made_up.view()), 2u * 2 * 8 * 32 * (8 + 8));
+  // Mapped: the scales.
+  const auto mapped = make_cpu_backend({.num_threads = 1, .weights = WeightStorage::mapped});
+  CHECK_EQ(mapped->matrix_bytes(made_up.view()), 2u * 2 * 8 * 32 * 4);
+  CHECK_EQ(mapped->product_bytes(made_up.view()), 2u * 2 * 8 * 32 * 4 + 2 * 64 * 40);
 }
 
 TEST_MAIN()

@@ -116,6 +116,8 @@ TEST("refuses to read past the end, also where offset and size wrap around") {
   CHECK_ERROR(file.read(7, out), ErrorCode::io, "expected 4 bytes at 7, the file has 10 in all");
   CHECK_ERROR(file.read(11, out), ErrorCode::io, "the file has 10");
   CHECK_ERROR(file.read(UINT64_MAX - 1, out), ErrorCode::io, "the file has 10");
+  CHECK_ERROR(file.read_rows(1, 8, 2, 2, out), ErrorCode::io, "expected 10 bytes at 1, the file has 10 in all");
+  CHECK_ERROR(file.read_rows(UINT64_MAX - 1, 1, 2, 2, out), ErrorCode::io, "the file has 10");
 }
 
 TEST("turns a file that shrank while it was mapped into an error, on any thread, again and again") {
@@ -138,6 +140,29 @@ TEST("turns a file that shrank while it was mapped into an error, on any thread,
   std::filesystem::remove(directory / "a");
   CHECK_ERROR(read_text(file, 90'000, 8), ErrorCode::io, "found none");
   CHECK_EQ(int(earlier_handler_calls), 0);
+}
+
+TEST("copies rows that lie apart, and turns a file that shrank in the middle of them into the same error") {
+  TempDirectory directory;
+  std::string content;
+  for (int index = 0; index < 100'000; ++index) content += char('a' + index % 26);
+  write_file(directory / "a", content);
+  const MappedFile file(directory / "a");
+  const auto rows = [&](std::uint64_t offset, std::uint64_t stride, std::size_t row_bytes, std::size_t num_rows) {
+    std::string text(row_bytes * num_rows, '\0');
+    file.read_rows(offset, stride, row_bytes, num_rows, std::as_writable_bytes(std::span(text)));
+    return text;
+  };
+  CHECK_EQ(rows(1, 26, 3, 3), "bcdbcdbcd");
+  CHECK_EQ(rows(99'998, 1, 1, 2), content.substr(99'998));
+  CHECK_EQ(rows(0, 26, 3, 0), "");
+
+  ::truncate((directory / "a").c_str(), 5000);
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    CHECK_ERROR(rows(10, 20'000, 100, 5), ErrorCode::io,
+                "could not read 80100 bytes at 10: expected a file of 100000 bytes, found 5000 now");
+    CHECK_EQ(rows(1, 26, 3, 3), "bcdbcdbcd");
+  }
 }
 
 TEST("turns the fault into an error on several threads at once") {

@@ -301,6 +301,32 @@ TEST("several sequences at once give the bits that each gives alone") {
   });
 }
 
+#if !defined(GROK_TEST_CUDA)
+
+namespace {
+
+TestedBackend on_cpu(const std::string& isa, WeightStorage weights) {
+  return {.name = isa,
+          .make = [=] { return make_cpu_backend({.num_threads = 2, .isa = isa, .weights = weights}); },
+          .gates = {}};
+}
+
+}  // namespace
+
+TEST("weights that stay in the file give the same bits") {
+  const Golden golden(golden_path("ref-order/golden.safetensors"));
+  for (const std::string& isa : cpu_isas()) {
+    Network packed(golden_path("ref-order"), on_cpu(isa, WeightStorage::packed));
+    Network mapped(golden_path("ref-order"), on_cpu(isa, WeightStorage::mapped));
+    for (const int prompt : {0, 5}) {
+      const auto tokens = golden.ints(concat("prompt", prompt, "/tokens"));
+      check(mapped.run({{.tokens = tokens}}) == packed.run({{.tokens = tokens}}), concat(isa, " prompt ", prompt));
+    }
+  }
+}
+
+#endif
+
 TEST("the checkpoint as numpy 2 pickles it gives the same bits") {
   const Golden golden(golden_path("ref-small/golden.safetensors"));
   const auto tokens = golden.ints("prompt4/tokens");

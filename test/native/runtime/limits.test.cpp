@@ -26,6 +26,8 @@ TEST("options out of range are refused by name, with the range") {
               "num_threads");
   CHECK_ERROR(with([](EngineOptions& options) { options.kv_cache_type = "fp8"; }), ErrorCode::invalid_argument,
               "kv_cache_type to be \"f32\", \"bf16\" or \"int8\", found \"fp8\"");
+  CHECK_ERROR(with([](EngineOptions& options) { options.weights = "paged"; }), ErrorCode::invalid_argument,
+              "weights to be \"packed\" or \"mapped\", found \"paged\"");
 }
 
 TEST("the cache is of the type asked for, and f32 by default") {
@@ -33,6 +35,12 @@ TEST("the cache is of the type asked for, and f32 by default") {
   CHECK(with([](EngineOptions& options) { options.kv_cache_type = "f32"; }).kv_cache_type == KvCacheType::f32);
   CHECK(with([](EngineOptions& options) { options.kv_cache_type = "bf16"; }).kv_cache_type == KvCacheType::bf16);
   CHECK(with([](EngineOptions& options) { options.kv_cache_type = "int8"; }).kv_cache_type == KvCacheType::int8);
+}
+
+TEST("weights are held as asked for, and packed by default") {
+  CHECK(with([](EngineOptions&) {}).weight_storage == WeightStorage::packed);
+  CHECK(with([](EngineOptions& options) { options.weights = "packed"; }).weight_storage == WeightStorage::packed);
+  CHECK(with([](EngineOptions& options) { options.weights = "mapped"; }).weight_storage == WeightStorage::mapped);
 }
 
 TEST("a step of one token still has an output row for each sequence") {

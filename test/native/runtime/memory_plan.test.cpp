@@ -38,6 +38,20 @@ TEST("weights larger than the memory are refused with both numbers") {
     check_fit(plan, limits);
   } catch (const Error& error) {
     CHECK(error.hint.find("No context fits") != std::string::npos);
+    CHECK(error.hint.find("With weights \"mapped\"") != std::string::npos);
+  }
+}
+
+TEST("the way out that was taken already is not offered again") {
+  Limits limits = limits_of(64, 1);
+  limits.weight_storage = WeightStorage::mapped;
+  const MemoryPlan plan = plan_memory(testing::fake_config(), limits, weights_of(3000), kPageBytes, 2000);
+  CHECK(plan.weight_storage == WeightStorage::mapped);
+  try {
+    check_fit(plan, limits);
+    CHECK(false);
+  } catch (const Error& error) {
+    CHECK(error.hint.find("mapped") == std::string::npos);
   }
 }
 
