@@ -28,7 +28,7 @@ function shortName(mangled) {
     .trim()
     .replaceAll(/\((?:anonymous namespace|grok::\w+)\)(?:::)?/g, '')
     .replace(/^void /, '');
-  return /^(?:grok::)?(\w+(?:<[^(]*>)?)\(/.exec(plain)?.[1] ?? plain;
+  return /^(?:grok::)?(\w+(?:<[^(]*>)?)(?:\(|$)/.exec(plain)?.[1] ?? plain;
 }
 
 /** What ptxas -v says of each kernel. */
@@ -126,7 +126,11 @@ try {
   rmSync(scratch, { recursive: true });
 }
 if (isWriting) {
-  writeFileSync(budgetFile, `${JSON.stringify({ ...budget, kernels: found }, null, 2)}\n`);
+  // A list of architectures fits a line, and the formatter wants it there.
+  const text = JSON.stringify({ ...budget, kernels: found }, null, 2).replace(/\[[^\]]*\]/, (list) =>
+    list.replace(/\s+/g, ' ').replace('[ ', '[').replace(' ]', ']'),
+  );
+  writeFileSync(budgetFile, `${text}\n`);
 } else {
   for (const name of Object.keys(budget.kernels))
     if (!found[name]) problems.push(`${name}: has a budget, and is not there`);

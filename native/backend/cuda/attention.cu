@@ -8,7 +8,8 @@ namespace grok {
 namespace {
 
 constexpr int kThreads = 128;
-constexpr int kHeads = 8;  // query heads that a block takes at once; Grok-1 has 6 for each kv head
+constexpr int kBlocksPerMultiprocessor = 4;  // as many as find room for a page of keys each on 8.0
+constexpr int kHeads = 8;                    // query heads that a block takes at once; Grok-1 has 6 for each kv head
 // Positions whose sums are kept apart. Fixed, so that a token's result does not depend on who is beside it; small enough
 // that 8 kv heads of one sequence of 4,096 positions fill 128 blocks.
 constexpr int kSplitPositions = 4 * kPageSize;
@@ -18,6 +19,7 @@ struct Splits {
   Batch batch;
   int first_token;
   int num_splits, num_head_blocks;
+  float two_over_cap;
   float* mixed;        // [num_tokens, num_q_heads, num_splits, head_dim]
   float* weight_sums;  // [num_tokens, num_q_heads, num_splits]
 };
@@ -36,7 +38,7 @@ __device__ inline float softmax_weight(float logit, float cap, float two_over_ca
 // some (head, position), then each thread the mix of some of the head's values.
 // Limited by memory: reads 2 * context * num_kv_heads * head_dim values a token.
 template <KvCacheType kType>
-__global__ void __launch_bounds__(kThreads) attend_split(Splits split) {
+__global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) attend_split(Splits split) {
   const Attention& op = split.op;
   const int row = int(blockIdx.x), token = split.first_token + row, index = int(blockIdx.z);
   const int num_positions = split.batch.positions[token] + 1;
@@ -52,7 +54,6 @@ __global__ void __launch_bounds__(kThreads) attend_split(Splits split) {
   const std::int32_t* pages =
       split.batch.page_tables + std::size_t(split.batch.sequences[token]) * split.batch.max_pages;
 
-  const float two_over_cap = 2.0f / op.cap;
   Shared& shared = static_shared<Shared>();
   const int key_stride = op.head_dim + 1;                // odd: the rows of a column lie in different banks
   float* const keys = dynamic_shared<float>();           // [kPageSize, key_stride]
@@ -80,7 +81,7 @@ __global__ void __launch_bounds__(kThreads) attend_split(Splits split) {
       if (head < num_heads && position < num_keys) {
         float dot = 0;
         for (int d = 0; d < op.head_dim; ++d) dot += queries[head * op.head_dim + d] * keys[position * key_stride + d];
-        weight = softmax_weight(op.scale * dot, op.cap, two_over_cap);
+        weight = softmax_weight(op.scale * dot, op.cap, split.two_over_cap);
       }
       shared.weights[head][position] = weight;
     }
@@ -140,6 +141,7 @@ void CudaBackend::attention(const Attention& op) {
                .first_token = 0,
                .num_splits = (num_positions_ + kSplitPositions - 1) / kSplitPositions,
                .num_head_blocks = (heads_per_kv + kHeads - 1) / kHeads,
+               .two_over_cap = 2.0f / op.cap,
                .mixed = nullptr,
                .weight_sums = nullptr};
   const std::size_t num_rows = std::size_t(tokens_at_once) * op.num_q_heads * split.num_splits;
