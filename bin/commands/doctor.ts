@@ -109,7 +109,7 @@ function checkAddon(host: Host, flags: DoctorFlags): Check[] {
       name: 'cpu',
       status: 'note',
       found,
-      fix: `only the ${isa} kernels run here; a CPU with AVX2 is much faster`,
+      fix: `only the ${isa} kernels run here; a CPU with ${process.arch === 'arm64' ? 'the dot product (asimddp)' : 'AVX2'} is much faster`,
     });
 
   if (cudaUnavailable === '') checks.push({ name: 'cuda', status: 'ok', found: 'usable' });

@@ -59,7 +59,7 @@ TEST("multiplies matrices of odd sizes and any number of scale groups, on every 
   };
   for (const std::string& isa : cpu_isas())
     for (const Size size : {Size{8, 8, 8}, Size{48, 48, 8}, Size{376, 40, 1}, Size{384, 376, 8}, Size{1024, 33, 8},
-                            Size{2600, 70, 2}, Size{1, 1, 1}}) {
+                            Size{2600, 70, 2}, Size{44, 33, 1}, Size{1, 1, 1}}) {
       const auto backend = make_cpu_backend({.num_threads = 2, .isa = isa});
       const MadeUpMatrix made_up(1, size.d_in, size.d_out, size.num_groups, 7);
       const MatrixPtr matrix = backend->load_matrix(made_up.view());
