@@ -247,8 +247,9 @@ describe('grok-run', () => {
   });
 
   it('prints a completion as JSON, with log-probabilities when asked', async () => {
-    const { code, stdout } = await run(['-n', '4', '--ignore-eos', '--seed', '3', '--logprobs', '2', '--json', 'Once']);
-    expect(code).toBe(0);
+    const flags = ['-n', '4', '--ignore-eos', '--seed', '3', '--logprobs', '2', '--json'];
+    const { code, stdout, stderr } = await run([...flags, 'Once']);
+    expect(code, stderr).toBe(0);
     const completion = JSON.parse(stdout);
     expect(completion).toMatchObject({ finishReason: 'length', seed: 3, usage: { completionTokens: 4 } });
     expect(completion.tokenIds).toHaveLength(4);
