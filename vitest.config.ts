@@ -9,7 +9,7 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    // Processes started by the dozen on two cores: one in thousands was seen to fail, and only there.
+    // One case in one of seven full runs failed, beside a build that kept both cores busy, and could not be made to again.
     retry: process.env.CI ? 1 : 0,
   },
 });

@@ -40,8 +40,8 @@ struct StripProduct {
   int num_quads = 0;
   bool from_memory = false;  // the weights are not in the caches: fetch ahead
   bool add = false;          // to what the sums are already
-  const std::int8_t* next =
-      nullptr;  // what will be read after: fetch next_lines cache lines of it, a few a chunk; or null
+  // What will be read after: next_lines cache lines of it are to be fetched meanwhile, a few a chunk; or null.
+  const std::int8_t* next = nullptr;
   int next_lines = 0;
 };
 

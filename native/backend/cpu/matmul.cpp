@@ -124,9 +124,9 @@ void multiply_block(const CpuMatrix& matrix, int expert, const Panels& x, const 
 
 void for_each_block(std::span<const ProductWork> products, ThreadPool& pool,
                     const std::function<void(const ProductBlock&)>& body) {
-  // One or two panels stay in L2 whatever the strips are: two strips at a time, weights are then read front to back. More panels
-  // are read again for each block of strips, so that blocks are large; but there is work for every thread. Of a mapped
-  // matrix a block reads pieces of rows: the longer, the better.
+  // One or two panels stay in L2 whatever the strips are: two strips at a time, so that weights are read front to back.
+  // More panels are read again for each block of strips, so blocks are large, as long as there is work for every thread.
+  // Of a mapped matrix a block reads pieces of rows: the longer, the better.
   constexpr int kMaxPanels = 8, kPanelStrips = kMaxTiles / kMaxPanels, kBlocksPerThread = 4;
   static_assert(kPanelStrips <= kMaxStrips && kMaxStrips <= kMaxTiles);
   std::size_t work = 0, num_strips = 0;
