@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # All that a machine with a CUDA device can say, in one run: builds, tests, looks for races, measures. Run it from anywhere;
-# what it finds is left in OUT (default build/device). 10 minutes on 16 cores, most of it to compile and to make up weights.
+# what it finds is left in OUT (default build/device). Written without a device at hand: not run yet, its time not known.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${OUT:-build/device}
