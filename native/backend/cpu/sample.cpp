@@ -41,8 +41,10 @@ bool likelier(const Candidate& a, const Candidate& b) {
 // Source: runners.py:top_p_filter. There: sort ascending, find the first value where the running sum reaches 1 - top_p,
 // keep what is not below it. Seen from the top: a token stays while the sum of those above it is at most top_p, and
 // ties with the last that stays do too.
-void keep_top_p(std::vector<Candidate>& candidates, double top_p) {
-  double total = 0;
+void keep_top_p(std::vector<Candidate>& candidates,
+                double unlikely,  // what the tokens weigh that are no candidates, all below those that are
+                double top_p) {
+  double total = unlikely;
   for (const Candidate& candidate : candidates) total += candidate.probability;
 
   const auto less_likely = [](const Candidate& a, const Candidate& b) { return likelier(b, a); };
@@ -86,25 +88,39 @@ std::vector<float> adjusted_logits(std::span<const float> logits, const SampleRo
   return adjusted;
 }
 
-std::vector<Candidate> sampling_candidates(std::span<const float> adjusted, const SampleRow& row) {
-  double highest = -std::numeric_limits<double>::infinity();
-  for (const float logit : adjusted)
-    if (logit > highest) highest = logit;
+std::vector<Candidate> sampling_candidates(std::span<const float> adjusted, const SampleRow& row,
+                                           const Kernels& kernels) {
+  constexpr float kRuledOut = -std::numeric_limits<float>::infinity();
+  const float highest = kernels.highest(adjusted.data(), adjusted.size());
+  // Less likely tokens never stay (the best one's probability counts as 1): were it all of them, they would weigh less than
+  // 1 - top_p. A large vocabulary has few others, and only those are worth an exact exponential and a place in a heap.
+  double least = 0;
+  if (row.top_k == 0) {
+    least = row.min_p;
+    if (row.top_p < 1) least = std::max(least, (1.0 - row.top_p) / double(adjusted.size()));
+  }
+  const float cut = float(std::log(least)) - 0.001f;  // what rounds to either side of `least` is a candidate
+
   std::vector<Candidate> candidates;
-  candidates.reserve(adjusted.size());
+  std::vector<float> unlikely(adjusted.size(), kRuledOut);  // exponents of the others
   for (std::size_t token = 0; token < adjusted.size(); ++token) {
-    if (!(adjusted[token] > -std::numeric_limits<float>::infinity())) continue;  // ruled out by its bias, or NaN
-    candidates.push_back({std::int32_t(token), std::exp((adjusted[token] - highest) / row.temperature)});
+    if (!(adjusted[token] > kRuledOut)) continue;  // ruled out by its bias, or NaN
+    const float exponent = (adjusted[token] - highest) / row.temperature;
+    if (exponent < cut)
+      unlikely[token] = exponent;
+    else
+      candidates.push_back({std::int32_t(token), std::exp((adjusted[token] - double(highest)) / row.temperature)});
   }
   if (row.top_k > 0 && std::size_t(row.top_k) < candidates.size()) {
     std::nth_element(candidates.begin(), candidates.begin() + row.top_k, candidates.end(), likelier);
     candidates.resize(row.top_k);
   }
-  if (row.top_p < 1) keep_top_p(candidates, row.top_p);
+  if (row.top_p < 1) keep_top_p(candidates, kernels.sum_of_exp(unlikely.data(), unlikely.size(), 0), row.top_p);
   if (row.min_p > 0)
     std::erase_if(candidates, [&](const Candidate& candidate) { return candidate.probability < row.min_p; });
-  std::sort(candidates.begin(), candidates.end(),
-            [](const Candidate& a, const Candidate& b) { return a.token < b.token; });
+  if (row.top_k > 0 || row.top_p < 1)
+    std::sort(candidates.begin(), candidates.end(),
+              [](const Candidate& a, const Candidate& b) { return a.token < b.token; });
   return candidates;
 }
 
@@ -118,7 +134,7 @@ void CpuBackend::sample(const Sample& op) {
     if (token < 0) {
       const std::vector<float> adjusted = adjusted_logits(logits, row);
       if (row.temperature > 0) {
-        const std::vector<Candidate> candidates = sampling_candidates(adjusted, row);
+        const std::vector<Candidate> candidates = sampling_candidates(adjusted, row, kernels_);
         token = candidates.empty() ? best_token(adjusted, kernels_) : draw(candidates, row.uniform);
       } else {
         token = best_token(adjusted, kernels_);

@@ -22,7 +22,7 @@ SampledToken sampled(const std::vector<float>& logits, const SampleRow& row) {
 
 std::vector<std::int32_t> candidates(const std::vector<float>& logits, const SampleRow& row) {
   std::vector<std::int32_t> tokens;
-  for (const Candidate& candidate : sampling_candidates(adjusted_logits(logits, row), row))
+  for (const Candidate& candidate : sampling_candidates(adjusted_logits(logits, row), row, *usable_kernels().front()))
     tokens.push_back(candidate.token);
   return tokens;
 }
@@ -115,6 +115,43 @@ TEST("top_p 0 keeps the best token, and its ties") {
 TEST("min_p keeps what has that share of the best token's probability") {
   const float half = std::log(0.5f), tenth = std::log(0.1f);
   CHECK(candidates({0, half, tenth}, {.temperature = 1, .min_p = 0.2f}) == std::vector<std::int32_t>({0, 1}));
+}
+
+// The rules as they are told: of all tokens sorted from the top, those with at most top_p above them, and min_p of the best.
+TEST("what it leaves out early is what sorting the whole vocabulary leaves out") {
+  unsigned seed = 0;
+  for (const int vocab_size : {1, 2, 17, 1000, 5003})
+    for (const float spread : {0.0f, 1.0f, 4.0f, 20.0f})
+      for (const SampleRow& row : {SampleRow{.temperature = 0.7f, .top_p = 0.9f},
+                                   {.temperature = 1.5f, .top_p = 0.999f},
+                                   {.temperature = 0.2f, .min_p = 0.05f},
+                                   {.temperature = 1, .top_p = 0.5f, .min_p = 0.01f},
+                                   {.temperature = 1e-30f, .top_p = 0.9f},
+                                   {.temperature = 1, .top_p = 1e-6f}}) {
+        std::vector<float> logits = random_floats(vocab_size, ++seed, spread);
+        logits[vocab_size / 2] = std::nanf("");
+        const float highest = usable_kernels().front()->highest(logits.data(), logits.size());
+        std::vector<Candidate> sorted;
+        double total = 0;
+        for (int token = 0; token < vocab_size; ++token) {
+          if (std::isnan(logits[token])) continue;
+          sorted.push_back({token, std::exp((logits[token] - double(highest)) / row.temperature)});
+          total += sorted.back().probability;
+        }
+        std::stable_sort(sorted.begin(), sorted.end(), [](auto& a, auto& b) { return a.probability > b.probability; });
+        std::vector<std::int32_t> expected;
+        double above = 0, last = -1;
+        bool clear = true;  // no sum is so close to top_p that rounding decides
+        for (const Candidate& candidate : sorted) {
+          clear &= row.top_p == 1 || std::abs(above - row.top_p * total) > 1e-6 * total;
+          if (above > row.top_p * total && candidate.probability != last) break;
+          last = candidate.probability;
+          above += candidate.probability;
+          if (candidate.probability >= row.min_p) expected.push_back(candidate.token);
+        }
+        std::sort(expected.begin(), expected.end());
+        if (clear) CHECK(candidates(logits, row) == expected);
+      }
 }
 
 TEST("penalties fall on what was seen, biases on what was named") {
