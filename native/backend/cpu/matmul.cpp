@@ -32,6 +32,50 @@ BlockMemory& memory() {
   return *block_memory;
 }
 
+// One panel waits for weights: these come as one stream of whole strips, or for a token or two as two side by side, so that
+// what is fetched ahead at the end of a strip is the start of the next.
+void stream_block(const CpuMatrix& matrix, int expert, const Panels& x, const ProductBlock& block, BlockOut out,
+                  const ProductKernels& product) {
+  const int group_rows = matrix.group_rows(), panel = block.first_panel;
+  const int num_pairs = x.rows_of(panel) <= product.paired_tokens ? block.num_strips / 2 : 0;
+  std::int32_t* const sums = memory().sums.as<std::int32_t>();  // or float
+  for (int index = 0; index < block.num_strips - num_pairs; ++index) {
+    const int strips[2] = {block.first_strip + (index < num_pairs ? index : num_pairs + index),
+                           block.first_strip + num_pairs + index};
+    const int num_strips = index < num_pairs ? 2 : 1;
+    for (int group = 0; group < matrix.num_groups; ++group)
+      for (int first = 0; first < group_rows; first += product.exact_rows) {
+        const int num_rows = std::min(product.exact_rows, group_rows - first);
+        const std::int8_t* weights[2] = {};
+        for (int s = 0; s < num_strips; ++s)
+          weights[s] = matrix
+                           .rows({.expert = expert,
+                                  .group = group,
+                                  .first_row = first,
+                                  .num_rows = num_rows,
+                                  .first_strip = strips[s],
+                                  .num_strips = 1},
+                                 memory().weights)
+                           .weights;
+        product.accumulate({.sums = sums,
+                            .weights = weights[0],
+                            .second_strip = weights[1],
+                            .x = x.activations(panel, group, first / kChunkRows),
+                            .num_tokens = x.rows_of(panel),
+                            .num_quads = CpuMatrix::quads_of(num_rows),
+                            .from_memory = true});
+        for (int s = 0; s < num_strips; ++s)
+          product.finish({.out = tile_of(out, block, strips[s], panel),
+                          .sums = sums + s * kTile * product.num_sums,
+                          .scales = matrix.scales(expert, strips[s], group),
+                          .column_sums = matrix.column_sums(expert, strips[s], group),
+                          .token_scales = x.scales(panel),
+                          .num_tokens = x.rows_of(panel),
+                          .add = group > 0 || first > 0});
+      }
+  }
+}
+
 }  // namespace
 
 void for_each_task(std::size_t count, std::size_t multiply_adds, ThreadPool& pool,
@@ -53,7 +97,7 @@ void multiply_block(const CpuMatrix& matrix, int expert, const Panels& x, const 
   std::int32_t* const sums = memory().sums.as<std::int32_t>();  // or float
 
   const bool is_single = block.num_panels == 1, is_mapped = matrix.is_mapped();
-  const bool pairs_strips = is_single && x.rows_of(block.first_panel) <= product.paired_tokens;
+  if (is_single && !is_mapped) return stream_block(matrix, expert, x, block, out, product);
   const bool adds_columns = is_mapped && product.add_columns;
 
   for (int group = 0; group < matrix.num_groups; ++group) {
@@ -78,7 +122,6 @@ void multiply_block(const CpuMatrix& matrix, int expert, const Panels& x, const 
         };
         std::int32_t* tile = sums;
         for (int strip = block.first_strip; strip < last_strip; ++strip) {
-          const bool is_pair = strip + 1 < last_strip && pairs_strips;
           // While a strip's rows are multiplied, the next strip's come into L2: each panel fetches its share.
           const std::int8_t* const next = strip + 1 < last_strip ? weights_of(strip + 1)
                                           : row + rows_at_once < last && !is_mapped
@@ -89,7 +132,6 @@ void multiply_block(const CpuMatrix& matrix, int expert, const Panels& x, const 
             product.accumulate(
                 {.sums = tile,
                  .weights = weights_of(strip),
-                 .second_strip = is_pair ? weights_of(strip + 1) : nullptr,
                  .x = x.activations(panel, group, row / kChunkRows),
                  .num_tokens = x.rows_of(panel),
                  .num_quads = num_quads,
@@ -97,10 +139,6 @@ void multiply_block(const CpuMatrix& matrix, int expert, const Panels& x, const 
                  .add = row > first,
                  .next = next ? next + num_lines * (panel - block.first_panel) / block.num_panels * 64 : nullptr,
                  .next_lines = num_lines / block.num_panels});
-          if (is_pair) {
-            ++strip;
-            tile += sums_per_tile;
-          }
         }
         if (adds_columns)
           for (int index = 0; index < block.num_strips; ++index)
@@ -124,10 +162,10 @@ void multiply_block(const CpuMatrix& matrix, int expert, const Panels& x, const 
 
 void for_each_block(std::span<const ProductWork> products, ThreadPool& pool,
                     const std::function<void(const ProductBlock&)>& body) {
-  // One or two panels stay in L2 whatever the strips are: two strips at a time, so that weights are read front to back.
+  // One or two panels stay in L2 whatever the strips are, and weights are read front to back: few strips at a time.
   // More panels are read again for each block of strips, so blocks are large, as long as there is work for every thread.
   // Of a mapped matrix a block reads pieces of rows: the longer, the better.
-  constexpr int kMaxPanels = 8, kPanelStrips = kMaxTiles / kMaxPanels, kBlocksPerThread = 4;
+  constexpr int kMaxPanels = 8, kPanelStrips = kMaxTiles / kMaxPanels, kBlocksPerThread = 4, kStreamStrips = 8;
   static_assert(kPanelStrips <= kMaxStrips && kMaxStrips <= kMaxTiles);
   std::size_t work = 0, num_strips = 0;
   for (const ProductWork& of : products) {
@@ -140,9 +178,11 @@ void for_each_block(std::span<const ProductWork> products, ThreadPool& pool,
   for (std::size_t index = 0; index < products.size(); ++index) {
     const ProductWork& of = products[index];
     const int num_panels = of.x->num_panels();
-    const int few = num_panels <= 2 ? 2 : 1, many = num_panels == 1 ? kMaxStrips : kPanelStrips;
-    const int strips_at_once =
-        num_panels <= 2 && !of.matrix->is_mapped() ? few : int(std::clamp<std::size_t>(most_strips, few, many));
+    const int few = num_panels <= 2 ? 2 : 1;
+    const int many = of.matrix->is_mapped() ? (num_panels == 1 ? kMaxStrips : kPanelStrips)
+                     : num_panels == 1      ? kStreamStrips
+                                            : (num_panels == 2 ? few : kPanelStrips);
+    const int strips_at_once = int(std::clamp<std::size_t>(most_strips, few, many));
     for (int strip = 0; strip < of.matrix->num_strips; strip += strips_at_once)
       for (int panel = 0; panel < num_panels; panel += kMaxPanels)
         blocks.push_back({.product = index,
