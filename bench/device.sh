@@ -8,6 +8,7 @@
 # results.json is made of. The whole takes 9 minutes at most, with --quick 3: each step has a limit of its own and all share
 # one deadline (GROK_DEVICE_DEADLINE, in seconds from the start). A step that fails is reported, and the next goes on; the exit status is then 1.
 set -uo pipefail
+PATH=$PATH:/usr/local/cuda/bin
 
 out=${OUT:-}
 quick=
@@ -78,9 +79,15 @@ arch=$(sed -n 's/^compute_cap=//p' "$out/machine.txt" | tr -d .)
 # ---------------------------------------------------------------- build
 
 tests=(backend_cuda_operations_device backend_cuda_sample_device model_golden_device)
-# CMake wants Node's headers for the addon, which is not built here. --keep-going: what does build is tested.
-step configure 60 cmake -G 'Unix Makefiles' -S . -B "$build" -DGROK_CUDA=ON "-DGROK_CUDA_ARCHS=${arch:-native}-real" -DCMAKE_JS_INC=none
-step build $((quick ? 110 : 180)) cmake --build "$build" --parallel "$(nproc)" --target bench_ops "${tests[@]}" -- --keep-going
+# What does build is tested.
+if command -v ninja >/dev/null; then
+  generator=Ninja keep_going=(-k 0)
+else
+  generator='Unix Makefiles' keep_going=(-k)
+fi
+# CMake wants Node's headers for the addon, which is not built here.
+step configure 60 cmake -G "$generator" -S . -B "$build" -DGROK_CUDA=ON "-DGROK_CUDA_ARCHS=${arch:-native}-real" -DCMAKE_JS_INC=none
+step build $((quick ? 110 : 180)) cmake --build "$build" --parallel "$(nproc)" --target bench_ops "${tests[@]}" -- "${keep_going[@]}"
 
 # ---------------------------------------------------------------- limits, tests, measurements: the shortest first
 
