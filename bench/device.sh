@@ -1,43 +1,133 @@
 #!/usr/bin/env bash
-# All that a machine with a CUDA device can say, in one run: builds, tests, looks for races, measures. Run it from anywhere;
-# what it finds is left in OUT (default build/device). Written without a device at hand: not run yet, its time not known.
-set -euo pipefail
-cd "$(dirname "$0")/.."
-out=${OUT:-build/device}
-mkdir -p "$out"
+# All that a machine with a CUDA device can say, in one run: builds, tests, measures, looks for races. Needs cmake and nvcc,
+# python3 for the table, PyTorch for the limits and the peers; neither Node nor a network.
+#
+#   bench/device.sh [--quick] [OUT]
+#
+# OUT (default $OUT, or build/device) keeps log.txt, results.json (written anew after every step), and the lines that
+# results.json is made of. The whole takes 9 minutes at most, with --quick 3: each step has a limit of its own and all share
+# one deadline (GROK_DEVICE_DEADLINE, in seconds from the start). A step that fails is reported, and the next goes on; the exit status is then 1.
+set -uo pipefail
+PATH=$PATH:/usr/local/cuda/bin
 
-step() { printf '\n== %s (%d s)\n' "$*" "$SECONDS"; }
-
-step device
-nvidia-smi --query-gpu=name,compute_cap,memory.total,driver_version,clocks.sm,clocks.mem,power.limit --format=csv | tee "$out/device.csv"
-arch=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -1 | tr -d .)
-
-step build for sm_"$arch"
-cmake -S . -B build/device-release -DGROK_CUDA=ON -DGROK_CUDA_ARCHS="$arch-real" >"$out/configure.txt"
-programs=(model_golden_device backend_cuda_operations_device backend_cuda_sample_device)
-cmake --build build/device-release --parallel "$(nproc)" --target "${programs[@]}" bench_ops >"$out/build.txt"
-
-step tests
-for program in "${programs[@]}"; do
-  "build/device-release/$program" | tee "$out/$program.txt"
+out=${OUT:-}
+quick=
+for argument in "$@"; do
+  case $argument in
+    --quick) quick=1 ;;
+    -*) echo "device.sh: unknown option $argument: expected [--quick] [OUT]" >&2; exit 2 ;;
+    *) out=$argument ;;
+  esac
 done
+out=$(realpath -m "${out:-$(dirname "$0")/../build/device}")
+cd "$(dirname "$0")/.." || exit 2
+mkdir -p "$out" || exit 2
+rm -f "$out"/{log.txt,results.json,machine.txt,steps.jsonl,operations.jsonl,torch.jsonl}
 
-if command -v compute-sanitizer >/dev/null; then
-  for tool in memcheck racecheck initcheck synccheck; do
-    step "$tool"
-    for program in backend_cuda_operations_device backend_cuda_sample_device; do
-      compute-sanitizer --tool "$tool" --error-exitcode 1 "build/device-release/$program" >"$out/$program.$tool.txt" 2>&1 ||
-        { tail -40 "$out/$program.$tool.txt"; exit 1; }
+# Seconds from the start. What is left after it is for the last step's end and the table.
+deadline=${GROK_DEVICE_DEADLINE:-$((quick ? 165 : 520))}
+failed=
+build=${GROK_DEVICE_BUILD:-build/device-release}
+
+report() {
+  python3 bench/device/report.py "$out" "$@"
+}
+
+end() { # NAME STATUS SECONDS
+  printf '{"step": "%s", "status": "%s", "seconds": %d}\n' "$1" "$2" "$3" >>"$out/steps.jsonl"
+  printf '== %s: %s (%d s)\n' "$1" "$2" "$3"
+  [[ $2 == passed ]] || failed=1
+  report >/dev/null
+}
+
+# Runs a command for at most LIMIT seconds. What it prints goes to the log, and its end to the screen if it fails.
+step() { # NAME LIMIT COMMAND...
+  local name=$1 limit=$2 left=$((deadline - SECONDS)) start=$SECONDS status
+  shift 2
+  if ((left <= 0)); then
+    end "$name" 'no time left' 0
+    return
+  fi
+  printf '\n== %s: %s\n' "$name" "$*" >>"$out/log.txt"
+  timeout --kill-after=5 $((limit < left ? limit : left)) "$@" >"$out/step.txt" 2>&1
+  status=$?
+  cat "$out/step.txt" >>"$out/log.txt"
+  case $status in
+    0) end "$name" passed $((SECONDS - start)) ;;
+    77) end "$name" 'no device' $((SECONDS - start)) ;;
+    124 | 137) end "$name" 'timed out' $((SECONDS - start)) ;;
+    127) end "$name" 'not there' $((SECONDS - start)) ;;
+    *) end "$name" failed $((SECONDS - start)) ;;
+  esac
+  ((status == 0)) || tail -20 "$out/step.txt"
+  rm -f "$out/step.txt"
+  return "$status"
+}
+
+{
+  date -u +date=%Y-%m-%dT%H:%M:%SZ
+  echo "commit=$(git rev-parse HEAD 2>/dev/null)"
+  echo "changed=$(git status --porcelain --untracked-files=no 2>/dev/null | wc -l)"
+  nvcc --version 2>/dev/null | sed -n 's/^Cuda compilation tools, /nvcc=/p'
+  for field in name compute_cap memory.total driver_version clocks.sm clocks.max.sm clocks.mem power.limit; do
+    echo "$field=$(timeout 10 nvidia-smi --query-gpu=$field --format=csv,noheader 2>/dev/null | head -1)"
+  done
+} >"$out/machine.txt"
+step device 20 nvidia-smi
+arch=$(sed -n 's/^compute_cap=//p' "$out/machine.txt" | tr -d .)
+
+# ---------------------------------------------------------------- build
+
+tests=(backend_cuda_operations_device backend_cuda_sample_device model_golden_device)
+# What does build is tested.
+if command -v ninja >/dev/null; then
+  generator=Ninja keep_going=(-k 0)
+else
+  generator='Unix Makefiles' keep_going=(-k)
+fi
+# CMake wants Node's headers for the addon, which is not built here.
+step configure 60 cmake -G "$generator" -S . -B "$build" -DGROK_CUDA=ON "-DGROK_CUDA_ARCHS=${arch:-native}-real" -DCMAKE_JS_INC=none
+step build $((quick ? 110 : 180)) cmake --build "$build" --parallel "$(nproc)" --target bench_ops "${tests[@]}" -- "${keep_going[@]}"
+
+# ---------------------------------------------------------------- limits, tests, measurements: the shortest first
+
+peers() { # NAME LIMIT GROUP...
+  local name=$1 limit=$2
+  shift 2
+  step "$name" "$limit" python3 bench/device/torch_peers.py --out "$out/torch.jsonl" "$@"
+}
+
+# Two layers of Grok-1 with its whole vocabulary: 11 GB of weights, which no cache holds.
+operations() { # NAME LIMIT OPTIONS...
+  local name=$1 limit=$2
+  shift 2
+  step "$name" "$limit" "$build/bench_ops" --device cuda --shape grok1 --layers 2 --json "$out/operations.jsonl" "$@"
+}
+
+peers limits 40 limits
+if [[ $quick ]]; then
+  step "${tests[0]}" 30 "$build/${tests[0]}"
+  operations decode 60 --tokens 1 --sequences 1,4,8,64 --context 128 --reps 10
+  peers torch 60 linear experts sampling
+else
+  for test in "${tests[@]}"; do
+    step "$test" 60 "$build/$test"
+  done
+  operations decode 90 --tokens 1 --sequences 1,2,4,8,16,64 --context 128,1024 --reps 20
+  operations 'decode, long' 90 --tokens 1 --sequences 1,8 --context 8191 --reps 20
+  operations prefill 60 --tokens 128,512 --context 1024 --reps 5
+  peers torch 60 linear experts sampling norm_router
+  peers 'torch, compiled' 120 compiled_experts int8_experts attention
+
+  # ---------------------------------------------------------------- races and wild accesses
+
+  for tool in memcheck racecheck synccheck initcheck; do
+    for test in backend_cuda_operations_device backend_cuda_sample_device; do
+      step "$tool $test" 60 compute-sanitizer --tool "$tool" --error-exitcode 1 "$build/$test"
     done
   done
-else
-  step "SKIPPED: compute-sanitizer is not installed"
 fi
 
-step operations # two layers of Grok-1 beside a small vocabulary: 10 GB of weights, which no cache holds
-build/device-release/bench_ops --device cuda --shape slice --tokens 1,2,4,8,16,32,64 --context 1024 --reps 20 |
-  tee "$out/operations.txt"
-build/device-release/bench_ops --device cuda --shape slice --tokens 1,64,256 --context 7936 --reps 10 |
-  tee "$out/operations-8k.txt"
-
-step "done: $out"
+report --table || failed=1
+printf '== %s after %d s: %s\n' "$([[ $failed ]] && echo "not all passed" || echo passed)" "$SECONDS" "$out"
+[[ ! $failed ]]

@@ -1,17 +1,19 @@
 // The time of each operation of backend.h within real forward passes, on made-up weights.
 //
-//   bench_ops [--device cpu|cuda] [--shape NAME|FILE,...] [--layers N] [--threads N] [--isa NAME] [--tokens N,...] [--context N]
-//             [--kv-cache-type NAME] [--reps N]
+//   bench_ops [--device cpu|cuda] [--shape NAME|FILE,...] [--layers N] [--threads N] [--isa NAME] [--tokens N,...] [--context N,...]
+//             [--sequences N,...] [--kv-cache-type NAME] [--reps N] [--json FILE]
 //
-// For each shape and number of tokens in a step: calls, microseconds a call (min / median / max), and at the median the
+// For each shape, number of sequences and number of tokens of each in a step: calls, microseconds a call (min / median / max), and at the median the
 // bytes of weights or cache that it must read and the multiply-adds that it must make. Small shapes stay in the caches:
-// their GB/s are not of memory.
+// their GB/s are not of memory. "step" is a whole step with nothing waited for within. --json adds a line to FILE for each
+// table printed.
 
 #include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <map>
+#include <memory>
 #include <numeric>
 #include <set>
 #include <string>
@@ -40,9 +42,11 @@ struct Request {
   int num_threads = 0;
   std::string isa = {};
   std::vector<int> num_tokens = {1, 8, 128};
-  int context = 128;  // tokens in the cache before the step
+  std::vector<int> num_sequences = {1};
+  std::vector<int> contexts = {128};  // tokens of each sequence in the cache before the step
   KvCacheType kv_cache_type = KvCacheType::f32;
   int reps = 5;
+  std::string json = {};
 };
 
 // What one call must do at least.
@@ -68,7 +72,9 @@ class TimedBackend final : public Backend {
 
   std::map<std::string, Timed> times;
   WeightBytes weight_bytes;
-  int positions = 0;  // that the last token of the step sees
+  bool is_timing = true;
+  int positions = 0;  // that the last token of each sequence sees
+  int num_sequences = 1;
   // A device does what it is asked when it comes to it: with this set, each operation is waited for by reading it. The
   // operation "wait" is what that alone takes.
   const float* something_to_read = nullptr;
@@ -102,9 +108,11 @@ class TimedBackend final : public Backend {
   }
   void attention(const Attention& op) override {
     const int num_tokens = op.batch->num_tokens;
-    const double pairs = num_tokens * (positions - (num_tokens - 1) / 2.0);  // each sees itself and those before
+    // Each sees itself and those before.
+    const double pairs = num_tokens * (positions - (num_tokens / num_sequences - 1) / 2.0);
     time("attention",
-         {.bytes = 2.0 * positions / kPageSize * double(kv_page_bytes(op.kv.type, op.num_kv_heads, op.head_dim)),
+         {.bytes = 2.0 * num_sequences * positions / kPageSize *
+                   double(kv_page_bytes(op.kv.type, op.num_kv_heads, op.head_dim)),
           .macs = 2.0 * pairs * op.num_q_heads * op.head_dim},
          [&] { inner_.attention(op); });
   }
@@ -121,6 +129,7 @@ class TimedBackend final : public Backend {
     time("route", {.bytes = size * sizeof(float), .macs = op.num_tokens * size}, [&] { inner_.route(op); });
   }
   void experts(const Experts& op) override {
+    if (!is_timing) return inner_.experts(op);  // what was chosen is not read within a whole step
     std::vector<std::int32_t> chosen(std::size_t(op.num_tokens) * op.experts_per_token);
     inner_.read(chosen, op.experts);
     const auto num_distinct = double(std::set(chosen.begin(), chosen.end()).size());
@@ -137,6 +146,22 @@ class TimedBackend final : public Backend {
   void wait() {
     if (something_to_read) time("wait", {}, [] {});
   }
+  // A whole step: its work is that of the operations timed in the steps before, each as often as a step calls it.
+  template <typename Step>
+  void time_step(int num_steps_before, const Step& step) {
+    Work work;
+    for (const auto& [name, timed] : times) {
+      if (name == "step") continue;
+      const double calls = double(timed.microseconds.size()) / num_steps_before;
+      work.bytes += calls * timed.work.bytes;
+      work.macs += calls * timed.work.macs;
+    }
+    time("step", work, [&] {
+      is_timing = false;
+      step();
+      is_timing = true;
+    });
+  }
   void sample(const Sample& op) override {
     time("sample", {.bytes = double(op.num_rows) * op.vocab_size * sizeof(float)}, [&] { inner_.sample(op); });
   }
@@ -146,6 +171,7 @@ class TimedBackend final : public Backend {
 
   template <typename Call>
   void time(const char* name, const Work& work, const Call& call) {
+    if (!is_timing) return call();
     const auto start = std::chrono::steady_clock::now();
     call();
     if (something_to_read) {
@@ -178,43 +204,50 @@ WeightBytes weight_bytes_of(const TensorSource& source, const GrokConfig& config
       .table = bytes("language_model/in_out_embed/embeddings")};
 }
 
-// Steps of one sequence, each `num_tokens` long and at the same place.
+// Steps of `num_tokens` tokens of each of some sequences, all at the same place.
 class Passes {
  public:
   Passes(const GrokConfig& config, TimedBackend& backend, const Weights& weights, KvCacheType kv_cache_type,
-         int max_tokens, int num_positions)
+         int max_tokens, int max_sequences, int num_positions)
       : config_(config),
         backend_(backend),
         weights_(weights),
-        workspace_(backend, config, max_tokens, 1),
-        cache_(backend, config, kv_cache_type, pages_for(num_positions)),
-        pages_(std::size_t(pages_for(num_positions))) {
+        workspace_(backend, config, max_tokens, max_sequences),
+        cache_(backend, config, kv_cache_type, max_sequences * pages_for(num_positions)),
+        pages_each_(pages_for(num_positions)),
+        pages_(std::size_t(max_sequences) * pages_each_) {
     std::iota(pages_.begin(), pages_.end(), 0);
   }
 
-  void run(int first_position, int num_tokens) {
-    std::vector<std::int32_t> tokens(num_tokens), positions(num_tokens), sequences(num_tokens, 0);
-    std::iota(positions.begin(), positions.end(), first_position);
-    for (int i = 0; i < num_tokens; ++i)
-      tokens[i] = int((std::int64_t(first_position) + i) * 7919 % config_.vocab_size);
-    const std::int32_t last = num_tokens - 1;
+  void run(int first_position, int num_tokens, int first_sequence, int num_sequences) {
+    std::vector<std::int32_t> tokens, positions, sequences, last_rows;
+    for (int sequence = 0; sequence < num_sequences; ++sequence) {
+      for (int i = 0; i < num_tokens; ++i) {
+        const std::int64_t place = std::int64_t(first_sequence + sequence) * 104729 + first_position + i;
+        tokens.push_back(std::int32_t(place * 7919 % config_.vocab_size));
+        positions.push_back(first_position + i);
+        sequences.push_back(sequence);
+      }
+      last_rows.push_back(std::int32_t(tokens.size()) - 1);
+    }
     const Batch batch{.tokens = tokens.data(),
                       .positions = positions.data(),
                       .sequences = sequences.data(),
-                      .page_tables = pages_.data(),
-                      .output_rows = &last,
-                      .num_tokens = num_tokens,
-                      .num_sequences = 1,
-                      .max_pages = int(pages_.size()),
-                      .num_outputs = 1};
+                      .page_tables = pages_.data() + std::size_t(first_sequence) * pages_each_,
+                      .output_rows = last_rows.data(),
+                      .num_tokens = int(tokens.size()),
+                      .num_sequences = num_sequences,
+                      .max_pages = pages_each_,
+                      .num_outputs = num_sequences};
     backend_.positions = first_position + num_tokens;
+    backend_.num_sequences = num_sequences;
     forward(config_, weights_, backend_.stage(batch), cache_.layers(), workspace_, backend_);
-    SampledToken token;
-    const SampleRow row{.temperature = 0.7f, .top_p = 0.9f, .uniform = 0.5f};
-    backend_.sample({.out = &token,
+    std::vector<SampledToken> sampled(num_sequences);
+    const std::vector<SampleRow> rows(num_sequences, {.temperature = 0.7f, .top_p = 0.9f, .uniform = 0.5f});
+    backend_.sample({.out = sampled.data(),
                      .logits = workspace_.logits->as<float>(),
-                     .rows = &row,
-                     .num_rows = 1,
+                     .rows = rows.data(),
+                     .num_rows = num_sequences,
                      .vocab_size = config_.vocab_size});
   }
 
@@ -224,8 +257,13 @@ class Passes {
   const Weights& weights_;
   Workspace workspace_;
   KvCache cache_;
-  std::vector<std::int32_t> pages_;
+  int pages_each_;
+  std::vector<std::int32_t> pages_;  // [max_sequences, pages_each_]
 };
+
+double quantile(const std::vector<double>& sorted, double share) {
+  return sorted[std::size_t(share * double(sorted.size() - 1) + 0.5)];
+}
 
 void print(const std::map<std::string, Timed>& times) {
   std::printf("  %-14s %6s %11s %11s %11s %9s %9s\n", "operation", "calls", "us min", "median", "max", "GB/s",
@@ -233,10 +271,31 @@ void print(const std::map<std::string, Timed>& times) {
   for (const auto& [name, timed] : times) {
     std::vector<double> sorted = timed.microseconds;
     std::sort(sorted.begin(), sorted.end());
-    const double median = sorted[sorted.size() / 2];
+    const double median = quantile(sorted, 0.5);
     std::printf("  %-14s %6zu %11.1f %11.1f %11.1f %9.2f %9.2f\n", name.c_str(), sorted.size(), sorted.front(), median,
                 sorted.back(), timed.work.bytes / median * 1e-3, timed.work.macs / median * 1e-3);
   }
+}
+
+// One line; read by device/report.py.
+void write_json(const std::string& file, const std::string& shape, int num_layers, int num_sequences, int num_tokens,
+                int context, const std::map<std::string, Timed>& times) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> out(std::fopen(file.c_str(), "a"), std::fclose);
+  if (!out) throw Error(ErrorCode::io, concat("--json: cannot write to ", file));
+  std::fprintf(out.get(),
+               R"({"shape": "%s", "layers": %d, "sequences": %d, "tokens": %d, "context": %d, "operations": {)",
+               shape.c_str(), num_layers, num_sequences, num_tokens, context);
+  const char* separator = "";
+  for (const auto& [name, timed] : times) {
+    std::vector<double> sorted = timed.microseconds;
+    std::sort(sorted.begin(), sorted.end());
+    std::fprintf(out.get(),
+                 R"(%s"%s": {"calls": %zu, "p10": %.2f, "median": %.2f, "p90": %.2f, "bytes": %.0f, "macs": %.0f})",
+                 separator, name.c_str(), sorted.size(), quantile(sorted, 0.1), quantile(sorted, 0.5),
+                 quantile(sorted, 0.9), timed.work.bytes, timed.work.macs);
+    separator = ", ";
+  }
+  std::fprintf(out.get(), "}}\n");
 }
 
 std::unique_ptr<Backend> make_backend(const Request& request) {
@@ -245,6 +304,44 @@ std::unique_ptr<Backend> make_backend(const Request& request) {
   if (request.device == "cuda") return make_cuda_backend({});
 #endif
   throw Error(ErrorCode::invalid_argument, concat("this build has no device \"", request.device, "\""));
+}
+
+void measure_after(int context, const std::string& shape, const GrokConfig& config, const Request& request,
+                   TimedBackend& backend, const Weights& weights) {
+  const int most_tokens = *std::max_element(request.num_tokens.begin(), request.num_tokens.end());
+  const int num_positions = context + most_tokens;
+  if (num_positions > config.context_length)
+    throw Error(ErrorCode::context_overflow, concat(shape, ": context and tokens come to ", num_positions, ", and the ",
+                                                    "model's context is ", config.context_length));
+  const int most_sequences = *std::max_element(request.num_sequences.begin(), request.num_sequences.end());
+  constexpr int kChunk = 256;
+  Passes passes(config, backend, weights, request.kv_cache_type, std::max(most_sequences * most_tokens, kChunk),
+                most_sequences, num_positions);
+  backend.is_timing = false;
+  for (int sequence = 0; sequence < most_sequences; ++sequence)
+    for (int position = 0; position < context; position += kChunk)
+      passes.run(position, std::min(kChunk, context - position), sequence, 1);
+  backend.is_timing = true;
+
+  for (const int num_sequences : request.num_sequences) {
+    for (const int num_tokens : request.num_tokens) {
+      const auto step = [&] { passes.run(context, num_tokens, 0, num_sequences); };
+      step();  // to warm up
+      backend.times.clear();
+      for (int rep = 0; rep < request.reps; ++rep) {
+        step();
+        backend.wait();
+      }
+      for (int rep = 0; rep < request.reps; ++rep) backend.time_step(request.reps, step);
+      std::printf("%s, %s, %d layers, %d sequences, %d tokens of each after %d, cache %s\n", shape.c_str(),
+                  backend.description().c_str(), config.num_layers, num_sequences, num_tokens, context,
+                  name_of(request.kv_cache_type));
+      print(backend.times);
+      std::fflush(stdout);
+      if (!request.json.empty())
+        write_json(request.json, shape, config.num_layers, num_sequences, num_tokens, context, backend.times);
+    }
+  }
 }
 
 void measure(const std::string& shape, const Request& request) {
@@ -259,28 +356,7 @@ void measure(const std::string& shape, const Request& request) {
   Weights weights;
   for (const BoundWeight& weight : bind_weights(config, *source, backend, weights)) weight.load();
 
-  const int most_tokens = *std::max_element(request.num_tokens.begin(), request.num_tokens.end());
-  const int num_positions = request.context + most_tokens;
-  if (num_positions > config.context_length)
-    throw Error(ErrorCode::context_overflow, concat(shape, ": context and tokens come to ", num_positions, ", and the ",
-                                                    "model's context is ", config.context_length));
-  constexpr int kChunk = 256;
-  Passes passes(config, backend, weights, request.kv_cache_type, std::max(most_tokens, kChunk), num_positions);
-  for (int position = 0; position < request.context; position += kChunk)
-    passes.run(position, std::min(kChunk, request.context - position));
-
-  for (const int num_tokens : request.num_tokens) {
-    passes.run(request.context, num_tokens);  // to warm up
-    backend.times.clear();
-    for (int rep = 0; rep < request.reps; ++rep) {
-      passes.run(request.context, num_tokens);
-      backend.wait();
-    }
-    std::printf("%s, %s, %d layers, %d tokens after %d, cache %s\n", shape.c_str(), backend.description().c_str(),
-                config.num_layers, num_tokens, request.context, name_of(request.kv_cache_type));
-    print(backend.times);
-    std::fflush(stdout);
-  }
+  for (const int context : request.contexts) measure_after(context, shape, config, request, backend, weights);
 }
 
 // ---------------------------------------------------------------- the command line
@@ -328,16 +404,23 @@ Request parse(int argc, char** argv) {
     } else if (option == "--tokens") {
       request.num_tokens.clear();
       for (const std::string& part : parts_of(value)) request.num_tokens.push_back(whole_number(option, part));
+    } else if (option == "--sequences") {
+      request.num_sequences.clear();
+      for (const std::string& part : parts_of(value)) request.num_sequences.push_back(whole_number(option, part));
     } else if (option == "--context") {
-      request.context = whole_number(option, value, 0);
+      request.contexts.clear();
+      for (const std::string& part : parts_of(value)) request.contexts.push_back(whole_number(option, part, 0));
     } else if (option == "--kv-cache-type") {
       request.kv_cache_type = kv_cache_type(value);
     } else if (option == "--reps") {
       request.reps = whole_number(option, value);
+    } else if (option == "--json") {
+      request.json = value;
     } else {
-      throw Error(ErrorCode::invalid_argument, concat("unknown option ", option,
-                                                      ": expected --device, --shape, --layers, --threads, --isa, "
-                                                      "--tokens, --context, --kv-cache-type or --reps"));
+      throw Error(ErrorCode::invalid_argument,
+                  concat("unknown option ", option,
+                         ": expected --device, --shape, --layers, --threads, --isa, "
+                         "--tokens, --sequences, --context, --kv-cache-type, --reps or --json"));
     }
   }
   return request;

@@ -1,0 +1,142 @@
+"""What bench/device.sh has found so far, as results.json and, with --table, as a table beside the targets.
+
+    report.py FOLDER [--table]
+
+Reads machine.txt, steps.jsonl, operations.jsonl (bench_ops) and torch.jsonl (torch_peers.py) of FOLDER; each may be missing.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+# What decoding must reach, as shares of the bandwidth of copying that was measured in the same run.
+# Operation, sequences, positions before the step, share.
+SHARES = (
+    *(("experts", sequences, 128, share) for sequences, share in
+      ((1, 0.92), (2, 0.92), (4, 0.92), (8, 0.90), (16, 0.88), (64, 0.85))),
+    ("qkv", 1, 128, 0.80),
+    ("attention_out", 1, 128, 0.80),
+    ("logits", 1, 128, 0.93),
+    ("attention", 8, 8191, 0.80),
+    ("step", 1, 128, 0.90),
+    ("step", 8, 128, 0.90),
+    ("step", 64, 128, 0.85),
+)
+# Operations whose times together must stay under so many microseconds, at one sequence.
+TIMES = ((("add_norm", "norm", "route"), 6), (("sample",), 60))
+
+
+def lines_of(path):
+    """The whole lines: of a program that was stopped, the last can be half a line."""
+    lines = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            pass
+    return lines
+
+
+def machine_of(path):
+    pairs = (line.partition("=") for line in path.read_text().splitlines()) if path.exists() else ()
+    return {name: value for name, _, value in pairs}
+
+
+def gather(folder):
+    return {
+        "machine": machine_of(folder / "machine.txt"),
+        "steps": lines_of(folder / "steps.jsonl"),
+        "operations": lines_of(folder / "operations.jsonl"),
+        "torch": lines_of(folder / "torch.jsonl"),
+    }
+
+
+def limit_of(results, name):
+    """GB/s, or None where it was not measured."""
+    return next((line["gb_per_s"] for line in results["torch"] if line["group"] == "limits" and line["name"] == name),
+                None)
+
+
+def microseconds(times, operation):
+    """The median of one call. Each call is waited for from the host; what waiting alone takes is taken off."""
+    if operation not in times:
+        return None
+    return max(times[operation]["median"] - times.get("wait", {"median": 0})["median"], 0.01)
+
+
+def measured(results, sequences, context):
+    """The operations of a decode step, or nothing."""
+    for line in results["operations"]:
+        if (line["sequences"], line["tokens"], line["context"]) == (sequences, 1, context):
+            return line["operations"]
+    return {}
+
+
+def fastest_peer(results, operation, sequences, positions):
+    """Microseconds of the fastest that torch has for the same, and its name."""
+    found = []
+    for line in results["torch"]:
+        count = line.get("tokens", line.get("sequences", line.get("rows")))
+        if line.get("operation") == operation and count == sequences and line.get("positions", positions) == positions:
+            found.append((line["us"], line.get("name", line["group"])))
+    return min(found, default=None)
+
+
+def rows_of(results):
+    copy, read = limit_of(results, "copy"), limit_of(results, "read")
+    for operation, sequences, context, target in SHARES:
+        times = measured(results, sequences, context)
+        took = microseconds(times, operation)
+        rate = times[operation]["bytes"] / took * 1e-3 if took else None
+        share = rate / copy if rate and copy else None
+        peer = fastest_peer(results, operation, sequences, context + 1)
+        yield {
+            "what": f"{operation}, {sequences} x 1 after {context}", "us": took, "gb_per_s": rate, "of_copy": share,
+            "of_read": rate / read if rate and read else None, "target": f"{target:.2f} of copy",
+            "reached": share >= target if share else None, "torch": peer,
+        }
+    times = measured(results, 1, 128)
+    for operations, target in TIMES:
+        took = [microseconds(times, operation) for operation in operations]
+        took = None if None in took else sum(took)
+        yield {
+            "what": " + ".join(operations) + ", 1 token", "us": took, "gb_per_s": None, "of_copy": None, "of_read": None,
+            "target": f"{target} us", "reached": took <= target if took else None,
+            "torch": fastest_peer(results, "sample" if operations == ("sample",) else "norm_router", 1, None),
+        }
+
+
+def table_of(results, rows):
+    def number(value, digits):
+        return "-" if value is None else f"{value:.{digits}f}"
+
+    machine = results["machine"]
+    yield f"{machine.get('name') or 'no device'}, driver {machine.get('driver_version') or '-'}, {machine.get('date', '')}"
+    for line in results["torch"]:
+        if line["group"] == "limits":
+            rate = f"{line['macs'] / line['us'] * 2e-6:.0f} TFLOP/s" if "macs" in line else f"{line['gb_per_s']:.0f} GB/s"
+            yield f"{line['name']}: {line['us']:.2f} us" + ("" if line["name"] == "launch" else f", {rate}")
+    yield f"{'':36}{'us':>9}{'GB/s':>8}{'of copy':>9}{'of read':>9}{'target':>15}{'':>9}  torch us"
+    for row in rows:
+        reached = {None: "-", True: "reached", False: "missed"}[row["reached"]]
+        torch = f"{row['torch'][0]:.1f} {row['torch'][1]}" if row["torch"] else "-"
+        yield (f"{row['what']:36}{number(row['us'], 1):>9}{number(row['gb_per_s'], 0):>8}{number(row['of_copy'], 2):>9}"
+               f"{number(row['of_read'], 2):>9}{row['target']:>15}{reached:>9}  {torch}")
+    for step in results["steps"]:
+        if step["status"] != "passed":
+            yield f"{step['step']}: {step['status']} after {step['seconds']} s"
+
+
+def main(folder, *options):
+    results = gather(Path(folder))
+    rows = list(rows_of(results))
+    whole = json.dumps({**results, "targets": rows}, indent=1)
+    partial = Path(folder) / "results.json.part"  # a stop while it is written leaves the last one
+    partial.write_text(whole + "\n")
+    partial.replace(Path(folder) / "results.json")
+    if "--table" in options:
+        print("\n".join(table_of(results, rows)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

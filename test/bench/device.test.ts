@@ -1,0 +1,174 @@
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const python = spawnSync('python3', ['-c', 'import sys; print(sys.executable)'], { encoding: 'utf8' }).stdout?.trim();
+if (!python) console.log('SKIPPED: no python3, which bench/device.sh makes its table with');
+
+const limits = [
+  { group: 'limits', name: 'copy', us: 3000, gb_per_s: 3000, bytes: 9e9 },
+  { group: 'limits', name: 'read', us: 3000, gb_per_s: 3200, bytes: 9.6e9 },
+  { group: 'linear', operation: 'qkv', tokens: 1, us: 60.5, bytes: 1e8, gb_per_s: 1650 },
+];
+// 2,800 GB/s, once what waiting takes is off: 0.93 of copying.
+const operation = { calls: 2, p10: 108, median: 110, p90: 115, bytes: 280e6, macs: 1 };
+const operations = {
+  ...Object.fromEntries(
+    ['qkv', 'attention_out', 'experts', 'attention', 'logits', 'step'].map((name) => [name, operation]),
+  ),
+  ...Object.fromEntries(['add_norm', 'norm', 'route', 'sample'].map((name) => [name, { ...operation, median: 11 }])),
+  wait: { ...operation, median: 10 },
+};
+const decode = (sequences: number, context: number) => ({ sequences, tokens: 1, context, operations });
+const measurements = [...[1, 2, 4, 8, 16, 64].map((sequences) => decode(sequences, 128)), decode(8, 8191)];
+const jsonLines = (lines: object[]) => lines.map((line) => `${JSON.stringify(line)}\n`).join('');
+
+let folder: string;
+let out: string;
+
+function fake(name: string, script: string) {
+  const file = join(folder, 'bin', name);
+  writeFileSync(file, `#!/bin/bash\n${script}\n`);
+  chmodSync(file, 0o755);
+}
+
+/** What the build leaves: programs that are these scripts. */
+function fakePrograms(scripts: Record<string, string> = {}) {
+  const all = {
+    backend_cuda_operations_device: 'echo ok',
+    backend_cuda_sample_device: 'echo ok',
+    model_golden_device: 'echo ok',
+    bench_ops: `while [[ $1 ]]; do [[ $1 == --json ]] && cat ${folder}/operations.jsonl >>"$2"; shift; done`,
+    ...scripts,
+  };
+  mkdirSync(join(folder, 'build'));
+  for (const [name, script] of Object.entries(all)) {
+    writeFileSync(join(folder, 'build', name), `#!/bin/bash\n${script}\n`);
+    chmodSync(join(folder, 'build', name), 0o755);
+  }
+}
+
+function run(args: string[], env: Record<string, string> = {}) {
+  const { status, stdout, stderr } = spawnSync('bash', [join(root, 'bench/device.sh'), ...args], {
+    encoding: 'utf8',
+    env: { PATH: `${join(folder, 'bin')}:/usr/bin:/bin`, GROK_DEVICE_BUILD: join(folder, 'build'), ...env },
+  });
+  return { status, stdout, stderr };
+}
+
+const results = () => JSON.parse(readFileSync(join(out, 'results.json'), 'utf8'));
+const statuses = () =>
+  Object.fromEntries(results().steps.map(({ step, status }: { step: string; status: string }) => [step, status]));
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'grok-run-device-'));
+  out = join(folder, 'a folder', 'out');
+  mkdirSync(join(folder, 'bin'));
+  writeFileSync(join(folder, 'operations.jsonl'), jsonLines(measurements));
+  writeFileSync(join(folder, 'torch.jsonl'), jsonLines(limits));
+  fake(
+    'nvidia-smi',
+    'case $1 in *=name) echo NVIDIA H100;; *=compute_cap) echo 9.0;; *=driver_version) echo 580.1;; esac',
+  );
+  fake('nvcc', 'echo "Cuda compilation tools, release 13.0, V13.0.88"');
+  fake('cmake', 'echo "$@"');
+  fake('compute-sanitizer', 'shift 4; exec "$@"');
+  fake(
+    'python3',
+    `if [[ $1 == *torch_peers.py && " $* " == *" limits "* ]]; then cat ${folder}/torch.jsonl >>"$3"
+elif [[ $1 != *torch_peers.py ]]; then exec ${python} "$@"; fi`,
+  );
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+describe.skipIf(!python)('bench/device.sh', () => {
+  it('refuses an option that it does not know', () => {
+    const { status, stderr } = run(['--quik', out]);
+    expect(status).toBe(2);
+    expect(stderr).toContain('unknown option --quik: expected [--quick] [OUT]');
+  });
+
+  it('reports a step that fails, shows the end of what it said, and goes on', () => {
+    fakePrograms({ backend_cuda_sample_device: 'echo "expected 3, found 4"; exit 1' });
+    const { status, stdout } = run([out]);
+    expect(status).toBe(1);
+    expect(stdout).toContain('expected 3, found 4');
+    expect(stdout).toContain('not all passed');
+    expect(statuses()).toMatchObject({
+      backend_cuda_sample_device: 'failed',
+      model_golden_device: 'passed',
+      'memcheck backend_cuda_operations_device': 'passed',
+      'memcheck backend_cuda_sample_device': 'failed',
+      decode: 'passed',
+    });
+    expect(stdout.slice(stdout.indexOf('us'))).toMatch(/backend_cuda_sample_device: failed after \d+ s/);
+  });
+
+  it('says of each step that it could not be run where the build fails', () => {
+    fake('cmake', 'echo "error: no such kernel"; exit 1');
+    const { status, stdout } = run(['--quick', out]);
+    expect(status).toBe(1);
+    expect(stdout).toContain('error: no such kernel');
+    expect(statuses()).toMatchObject({
+      build: 'failed',
+      backend_cuda_operations_device: 'not there',
+      decode: 'not there',
+    });
+  });
+
+  it('does not take a test without a device for one that passed', () => {
+    fakePrograms({ backend_cuda_operations_device: 'echo "SKIPPED: no CUDA device"; exit 77' });
+    expect(run(['--quick', out]).status).toBe(1);
+    expect(statuses()).toMatchObject({ backend_cuda_operations_device: 'no device' });
+  });
+
+  it('ends in time when a step hangs, with what it has', () => {
+    fakePrograms({ bench_ops: `cat ${folder}/operations.jsonl >>"$8"; echo '{"half' >>"$8"; sleep 100` });
+    const start = performance.now();
+    const { status, stdout } = run([out], { GROK_DEVICE_DEADLINE: '6' });
+    expect(performance.now() - start).toBeLessThan(20_000);
+    expect(status).toBe(1);
+    expect(statuses()).toMatchObject({ decode: 'timed out', prefill: 'no time left' });
+    expect(results().operations).toHaveLength(measurements.length);
+    expect(stdout).toMatch(/experts, 64 x 1 after 128 +100\.0 +2800/);
+  });
+
+  it('prints every target with what was reached of it', () => {
+    fakePrograms();
+    const { status, stdout } = run([out]);
+    expect(status).toBe(0);
+    expect(stdout).toContain('NVIDIA H100, driver 580.1');
+    const table = stdout.slice(stdout.indexOf('of copy'));
+    const rows = table.match(/^.* (reached|missed) .*$/gm) ?? [];
+    expect(rows).toHaveLength(results().targets.length);
+    expect(table).toMatch(/^qkv, 1 x 1 after 128 +100\.0 +2800 +0\.93 +0\.88 +0\.80 of copy +reached +60\.5 linear$/m);
+    expect(table).toMatch(/^attention, 8 x 1 after 8191 .* 0\.80 of copy +reached/m);
+    expect(table).toMatch(/^add_norm \+ norm \+ route, 1 token +3\.0 .* 6 us +reached/m);
+    expect(results().machine).toMatchObject({
+      name: 'NVIDIA H100',
+      compute_cap: '9.0',
+      nvcc: 'release 13.0, V13.0.88',
+    });
+  });
+
+  it('calls a target missed that was not reached, and leaves one open that was not measured', () => {
+    const slow = { ...operations, experts: { ...operation, median: 130 } };
+    writeFileSync(join(folder, 'operations.jsonl'), jsonLines([{ ...decode(1, 128), operations: slow }]));
+    fakePrograms();
+    const { stdout } = run(['--quick', out]);
+    expect(stdout).toMatch(/^experts, 1 x 1 after 128 +120\.0 .* missed/m);
+    expect(stdout).toMatch(/^experts, 8 x 1 after 128 +- +- +- +- +0\.90 of copy +-/m);
+  });
+
+  it('keeps nothing of the run before', () => {
+    fakePrograms();
+    run(['--quick', out]);
+    const once = results().steps.length;
+    run(['--quick', out]);
+    expect(results().steps).toHaveLength(once);
+  });
+});
