@@ -6,7 +6,8 @@
 #
 # OUT (default $OUT, or build/device) keeps log.txt, results.json (written anew after every step), and the lines that
 # results.json is made of. The whole takes 9 minutes at most, with --quick 3: each step has a limit of its own and all share
-# one deadline (GROK_DEVICE_DEADLINE, in seconds from the start). A step that fails is reported, and the next goes on; the exit status is then 1.
+# one deadline (GROK_DEVICE_DEADLINE, in seconds from the start). A step that fails is reported, and the next goes on; the
+# exit status is then 1.
 set -uo pipefail
 PATH=$PATH:/usr/local/cuda/bin
 

@@ -1,12 +1,12 @@
 // The time of each operation of backend.h within real forward passes, on made-up weights.
 //
-//   bench_ops [--device cpu|cuda] [--shape NAME|FILE,...] [--layers N] [--threads N] [--isa NAME] [--tokens N,...] [--context N,...]
-//             [--sequences N,...] [--kv-cache-type NAME] [--reps N] [--json FILE]
+//   bench_ops [--device cpu|cuda] [--shape NAME|FILE,...] [--layers N] [--threads N] [--isa NAME] [--tokens N,...]
+//             [--sequences N,...] [--context N,...] [--kv-cache-type NAME] [--reps N] [--json FILE]
 //
-// For each shape, number of sequences and number of tokens of each in a step: calls, microseconds a call (min / median / max), and at the median the
-// bytes of weights or cache that it must read and the multiply-adds that it must make. Small shapes stay in the caches:
-// their GB/s are not of memory. "step" is a whole step with nothing waited for within. --json adds a line to FILE for each
-// table printed.
+// For each shape, number of sequences and number of tokens of each in a step: calls, microseconds a call (min / median /
+// max), and at the median the bytes of weights or cache that it must read and the multiply-adds that it must make. Small
+// shapes stay in the caches: their GB/s are not of memory. "step" is a whole step with nothing waited for within. --json
+// adds a line to FILE for each table printed.
 
 #include <algorithm>
 #include <charconv>

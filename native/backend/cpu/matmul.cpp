@@ -103,8 +103,8 @@ void multiply_block(const CpuMatrix& matrix, int expert, const Panels& x, const 
   for (int group = 0; group < matrix.num_groups; ++group) {
     for (int first = 0; first < group_rows; first += product.exact_rows) {
       const int last = std::min(group_rows, first + std::min(product.exact_rows, group_rows));
-      // A single panel passes over weights once: those of a mapped matrix stay in L2 until then if they are few.
-      const int rows_at_once = !is_single ? product.block_rows : is_mapped ? kChunkRows : last - first;
+      // A single panel is of a mapped matrix here: what was fetched and packed stays in the cache if it is little.
+      const int rows_at_once = is_single ? kChunkRows : product.block_rows;
       std::int32_t column_sums[kMaxStrips][kStrip];
       if (adds_columns) std::memset(column_sums, 0, block.num_strips * sizeof column_sums[0]);
       for (int row = first; row < last; row += rows_at_once) {

@@ -92,8 +92,9 @@ std::vector<Candidate> sampling_candidates(std::span<const float> adjusted, cons
                                            const Kernels& kernels) {
   constexpr float kRuledOut = -std::numeric_limits<float>::infinity();
   const float highest = kernels.highest(adjusted.data(), adjusted.size());
-  // Less likely tokens never stay (the best one's probability counts as 1): were it all of them, they would weigh less than
-  // 1 - top_p. A large vocabulary has few others, and only those are worth an exact exponential and a place in a heap.
+  // Less likely tokens never stay: by min_p, or because all of them together, were it the whole vocabulary, would weigh less
+  // than 1 - top_p (the best one's probability counts as 1). Where a few tokens are likely, as with a trained model, only few
+  // are left for an exact exponential and a place in the heap; where all are alike nothing is gained.
   double least = 0;
   if (row.top_k == 0) {
     least = row.min_p;
