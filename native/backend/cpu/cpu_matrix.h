@@ -12,14 +12,14 @@ inline constexpr int kStrip = 32;            // output columns that are computed
 inline constexpr int kHalf = 16;             // columns of one vector of sums; a strip has two halves
 inline constexpr int kQuad = 4;              // input rows whose weights of one column lie side by side
 inline constexpr int kMaxGroupRows = 65536;  // 255 * 128 * 65536 is just below 2^31: sums of a group fit 32 bits
-inline constexpr int kChunkRows = 64;        // input rows of one tile of weights
+inline constexpr int kChunkRows = 64;        // input rows of one tile of weights; activations are packed by so many
 
 // What products need of an int8 matrix, wherever its weights lie.
 //
-// Products read weights packed: strips of 32 output columns; in each strip the scale groups, cut in chunks of 64 input
-// rows; in each chunk two halves of 16 columns; in each half the rows by four: four weights of one column, of the next,
-// .. That is what a dot product of bytes takes (64 bytes: 4 rows of 16 columns) and what AMX takes as a tile (1 KiB: 64
-// rows of 16 columns). In the file's own order, [d_in, d_out], every read of a strip would be a jump of d_out bytes.
+// Products read weights packed, front to back: strips of 32 output columns; in each strip the scale groups; in each group
+// the rows by four, [quads, kStrip, kQuad]: four weights of one column, of the next, .. That is what a dot product of bytes
+// takes (64 bytes: 4 rows of 16 columns) and, every second line of 64 quad rows, what AMX takes as a tile. In the file's own
+// order, [d_in, d_out], every read of a strip would be a jump of d_out bytes.
 class CpuMatrix : public Matrix {
  public:
   CpuMatrix(int num_experts, int d_in, int d_out, int num_groups);

@@ -31,11 +31,16 @@ inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
 #include "backend/cpu/attention_kernels.inc"
 #include "backend/cpu/product_digits.inc"
 
+// A token or two of two strips at once.
+constexpr int kPairedTokens = 2;
+
 // Whole chunks with tiles, the rest of a scale group without. One or two tokens by themselves fill too little of a tile:
 // memory is as fast without.
 void accumulate_amx_and_digits(const StripProduct& op) {
   constexpr int kChunkQuads = kChunkRows / kQuad;
-  if (op.from_memory && op.num_tokens <= kPairedTokens) return accumulate_digits(op);
+  if (op.second_strip)
+    return op.num_tokens == 1 ? accumulate_digits<1, 4, true>(op, 0) : accumulate_digits<2, 4, true>(op, 0);
+  if (op.from_memory && op.num_tokens <= kPairedTokens) return accumulate_digits<true>(op);
   if (op.num_quads % kChunkQuads == 0) return accumulate_amx(op);
   StripProduct whole = op, rest = op;
   whole.num_quads = op.num_quads / kChunkQuads * kChunkQuads;
@@ -46,7 +51,7 @@ void accumulate_amx_and_digits(const StripProduct& op) {
     accumulate_amx(whole);
     rest.add = true;
   }
-  if (rest.num_quads > 0) accumulate_digits(rest);
+  if (rest.num_quads > 0) accumulate_digits<true>(rest);
 }
 
 // 384 rows: 12 KiB of weights stay in L1 beside 18 KiB of a panel's activations. With 768 a core did a quarter less.
@@ -54,16 +59,17 @@ constexpr ProductKernels kVnniProducts = {.activation_bytes = kNumDigits,
                                           .num_sums = kNumDigits,
                                           .block_rows = 384,
                                           .exact_rows = kMaxGroupRows,
-                                          .paired_tokens = kPairedTokens,
+                                          .paired_tokens = 0,
                                           .table_planes = 2,
                                           .largest = float(kOffset - 2),
                                           .pack = pack_digits,
-                                          .accumulate = accumulate_digits,
+                                          .accumulate = accumulate_digits<false>,
                                           .finish = finish_digits,
                                           .add_columns = add_columns};
 
 constexpr ProductKernels kAmxProducts = [] {
   ProductKernels products = kVnniProducts;
+  products.paired_tokens = kPairedTokens;
   products.accumulate = accumulate_amx_and_digits;
   return products;
 }();

@@ -25,8 +25,7 @@ CpuMatrix::PackedRows MappedMatrix::rows(const Rows& wanted, Scratch& scratch) c
   const std::size_t first_column = std::size_t(wanted.first_strip) * kStrip;
   const std::size_t row_bytes = std::min(std::size_t(wanted.num_strips) * kStrip, d_out - first_column);
   const std::uint64_t first_row = std::uint64_t(wanted.expert) * d_in + wanted.group * group_rows() + wanted.first_row;
-  const int num_quads = quads_of(wanted.num_rows);
-  const std::size_t strip_stride = std::size_t(num_quads) * kQuad * kStrip;
+  const std::size_t strip_stride = std::size_t(quads_of(wanted.num_rows)) * kQuad * kStrip;
 
   // Columns of the last strip beyond d_out hold what comes after them here: nobody wants their products.
   auto* const stored = reinterpret_cast<std::int8_t*>(scratch.bytes(kRowsAtOnce * row_bytes + kStrip));
@@ -38,14 +37,9 @@ CpuMatrix::PackedRows MappedMatrix::rows(const Rows& wanted, Scratch& scratch) c
                       std::as_writable_bytes(read));
     std::fill(read.end(), read.begin() + quads_of(num_rows) * kQuad * row_bytes, 0);
 
-    const int first_quad = row / kQuad, chunk_start = row / kChunkRows * (kChunkRows / kQuad);
     for (int strip = 0; strip < wanted.num_strips; ++strip)
-      pack_quads({.rows = stored + strip * kStrip,
-                  .stride = row_bytes,
-                  .chunk = packed + strip * strip_stride + std::size_t(chunk_start) * kQuad * kStrip,
-                  .first_quad = first_quad - chunk_start,
-                  .num_quads = quads_of(num_rows),
-                  .chunk_quads = std::min(kChunkRows / kQuad, num_quads - chunk_start)});
+      pack_quads(stored + strip * kStrip, row_bytes, quads_of(num_rows),
+                 packed + strip * strip_stride + std::size_t(row) * kStrip);
   }
   return {packed, strip_stride};
 }

@@ -165,7 +165,7 @@ void for_each_block(std::span<const ProductWork> products, ThreadPool& pool,
   // One or two panels stay in L2 whatever the strips are, and weights are read front to back: few strips at a time.
   // More panels are read again for each block of strips, so blocks are large, as long as there is work for every thread.
   // Of a mapped matrix a block reads pieces of rows: the longer, the better.
-  constexpr int kMaxPanels = 8, kPanelStrips = kMaxTiles / kMaxPanels, kBlocksPerThread = 4, kStreamStrips = 8;
+  constexpr int kMaxPanels = 8, kPanelStrips = kMaxTiles / kMaxPanels, kBlocksPerThread = 4, kStreamStrips = 16;
   static_assert(kPanelStrips <= kMaxStrips && kMaxStrips <= kMaxTiles);
   std::size_t work = 0, num_strips = 0;
   for (const ProductWork& of : products) {

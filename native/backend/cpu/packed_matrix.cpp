@@ -11,7 +11,7 @@ namespace {
 
 // A task packs a few chunks of rows, all columns of them: enough that adding its column sums to the others' costs little.
 void pack_weights(const TensorView& stored, PackedMatrix& matrix, ThreadPool& pool) {
-  constexpr int kTaskRows = 4 * kChunkRows;
+  constexpr int kTaskRows = 256;
   const int group_rows = matrix.d_in / matrix.num_groups;
   const int group_tasks = (group_rows + kTaskRows - 1) / kTaskRows;
   const std::size_t width = std::size_t(matrix.num_strips) * kStrip;
@@ -39,17 +39,9 @@ void pack_weights(const TensorView& stored, PackedMatrix& matrix, ThreadPool& po
       for (int r = 0; r < num_rows; ++r)
         for (std::size_t column = 0; column < width; ++column) sums[column] += rows[r * width + column];
 
-      const int chunk_row = row / kChunkRows * kChunkRows;
-      const int chunk_quads = std::min(kChunkRows / kQuad, matrix.group_quads() - chunk_row / kQuad);
-      const int first_quad = (row - chunk_row) / kQuad;
-      const int num_quads = std::min(kRowsAtOnce / kQuad, chunk_quads - first_quad);
       for (int strip = 0; strip < matrix.num_strips; ++strip)
-        pack_quads({.rows = &rows[std::size_t(strip) * kStrip],
-                    .stride = width,
-                    .chunk = matrix.weights(expert, strip, group) + std::size_t(chunk_row) * kStrip,
-                    .first_quad = first_quad,
-                    .num_quads = num_quads,
-                    .chunk_quads = chunk_quads});
+        pack_quads(&rows[std::size_t(strip) * kStrip], width, CpuMatrix::quads_of(num_rows),
+                   matrix.weights(expert, strip, group) + std::size_t(row) * kStrip);
     }
     for (std::size_t column = 0; column < width; ++column)
       std::atomic_ref(matrix.column_sums(expert, int(column / kStrip), group)[column % kStrip])

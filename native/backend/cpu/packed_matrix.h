@@ -29,7 +29,7 @@ class PackedMatrix final : public CpuMatrix {
   }
   bool is_mapped() const override { return false; }
 
-  // [group_quads / 16 rounded up, 2, up to 16, kHalf, kQuad]
+  // [group_quads, kStrip, kQuad]
   std::int8_t* weights(int expert, int strip, int group) { return place(expert, strip, group); }
   const std::int8_t* weights(int expert, int strip, int group) const { return place(expert, strip, group); }
   float* scales(int expert, int strip, int group) { return scales_place(expert, strip, group); }

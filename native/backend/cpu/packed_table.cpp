@@ -12,12 +12,8 @@ namespace {
 constexpr int kLargest = 127 * 65536 + 127 * 256 + 126;  // and rounding leaves it below
 
 // Where the weight of one input of one column lies in its strip of a matrix with one scale group.
-std::size_t place_in_strip(int input, int column, int group_quads) {
-  const int quad = input / kQuad, first_quad = quad / (kChunkRows / kQuad) * (kChunkRows / kQuad);
-  const int chunk_quads = std::min(kChunkRows / kQuad, group_quads - first_quad);
-  const std::size_t chunk = std::size_t(first_quad) * kStrip * kQuad;
-  return chunk + std::size_t((column / kHalf * chunk_quads + quad - first_quad) * kHalf + column % kHalf) * kQuad +
-         input % kQuad;
+std::size_t place_in_strip(int input, int column) {
+  return std::size_t(input / kQuad * kStrip + column) * kQuad + input % kQuad;
 }
 
 }  // namespace
@@ -56,7 +52,7 @@ PackedTable::PackedTable(const TensorView& f32, ThreadPool& pool)
       for (std::size_t i = 0; is_finite && i < d_model; ++i) {
         const double exact = row[i] * inverse;
         int value = int(exact < 0 ? exact - 0.5 : exact + 0.5);
-        const std::size_t place = place_in_strip(int(i), column, planes_.group_quads());
+        const std::size_t place = place_in_strip(int(i), column);
         for (int plane = kNumPlanes - 1; plane >= 0; --plane) {
           const auto byte = std::int8_t(value);  // the lower eight bits, as a signed number
           weights[plane][place] = byte;
@@ -73,7 +69,7 @@ void PackedTable::row(int token, float* out) const {
   const int strip = token / kStrip, column = token % kStrip;
   const float scale = planes_.scales(kNumPlanes - 1, strip, 0)[column];
   for (int i = 0; i < planes_.d_in; ++i) {
-    const std::size_t place = place_in_strip(i, column, planes_.group_quads());
+    const std::size_t place = place_in_strip(i, column);
     int value = 0;
     for (int plane = 0; plane < kNumPlanes; ++plane) value = value * 256 + planes_.weights(plane, strip, 0)[place];
     out[i] = float(value) * scale;

@@ -43,11 +43,9 @@ Axes::Axes(const QuantizedView& stored) {
   num_groups = from_end(stored.scales.shape, 2);
 }
 
-void pack_quads(const PackQuads& op) {
-  for (int half = 0; half < 2; ++half)
-    for (int quad = 0; quad < op.num_quads; ++quad)
-      pack_quad(op.rows + quad * kQuad * op.stride + half * kHalf, op.stride,
-                op.chunk + (half * op.chunk_quads + op.first_quad + quad) * (kHalf * kQuad));
+void pack_quads(const std::int8_t* rows, std::size_t stride, int num_quads, std::int8_t* out) {
+  for (int quad = 0; quad < num_quads; ++quad, rows += kQuad * stride)
+    for (int column = 0; column < kStrip; column += 16, out += 16 * kQuad) pack_quad(rows + column, stride, out);
 }
 
 void load_scales(const TensorView& stored, const Axes& axes, const std::function<float*(int, int, int)>& scales_of) {

@@ -10,7 +10,7 @@ namespace grok {
 
 // Rows that are taken out of the file at once.
 inline constexpr int kRowsAtOnce = 16;
-static_assert(kChunkRows % kRowsAtOnce == 0 && kRowsAtOnce % kQuad == 0);
+static_assert(kRowsAtOnce % kQuad == 0);
 
 // The axes of a stored matrix, which may be one matrix or one for each expert.
 struct Axes {
@@ -18,16 +18,8 @@ struct Axes {
   int num_experts, d_in, d_out, num_groups;
 };
 
-// Some quads of a strip into the chunk that they are part of.
-struct PackQuads {
-  const std::int8_t* rows = nullptr;  // [num_quads * kQuad, kStrip], rows `stride` apart
-  std::size_t stride = 0;
-  std::int8_t* chunk = nullptr;  // [2, chunk_quads, kHalf, kQuad]
-  int first_quad = 0;            // of the chunk
-  int num_quads = 0;
-  int chunk_quads = 0;
-};
-void pack_quads(const PackQuads& op);
+// rows: [num_quads * kQuad, kStrip], `stride` apart; out: [num_quads, kStrip, kQuad].
+void pack_quads(const std::int8_t* rows, std::size_t stride, int num_quads, std::int8_t* out);
 
 // Reads the scales and writes each as f32 to its place in scales_of(expert, strip, group), [kStrip].
 void load_scales(const TensorView& stored, const Axes& axes, const std::function<float*(int, int, int)>& scales_of);

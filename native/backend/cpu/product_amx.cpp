@@ -12,16 +12,16 @@ namespace grok {
 namespace {
 
 constexpr int kTileBytes = 64;  // a row of a tile
-constexpr std::size_t kPrefetchBytes = 2048;
+constexpr std::size_t kChunkBytes = kChunkRows * kStrip, kPrefetchBytes = kChunkBytes;
 
 }  // namespace
 
-// Tiles 0 to 5 are the sums, digit by digit, both halves; 6 the weights, 7 the activations: the intrinsics take only
-// literal numbers.
+// Tiles 0 to 5 are the sums, digit by digit, both halves; 6 the weights of a half, whose rows are every second line; 7 the
+// activations: the intrinsics take only literal numbers.
 void accumulate_amx(const StripProduct& op) {
   configure_tiles(op.num_tokens);
   asm volatile("" : : : "memory");  // GCC 12's intrinsics do not say that they read memory
-  constexpr std::size_t kHalfBytes = std::size_t(kChunkRows) * kHalf, kSumTile = std::size_t(kPanelTokens) * kTileBytes;
+  constexpr std::size_t kQuadBytes = kStrip * kQuad, kSumTile = std::size_t(kPanelTokens) * kTileBytes;
   const std::size_t digit_bytes = std::size_t(op.num_tokens) * kChunkRows;
   char* const sums = static_cast<char*>(op.sums);
   if (op.add) {
@@ -45,23 +45,23 @@ void accumulate_amx(const StripProduct& op) {
   const int num_chunks = op.num_quads / (kChunkRows / kQuad);
   for (int chunk = 0; chunk < num_chunks; ++chunk) {
     if (op.from_memory)
-      for (std::size_t line = 0; line < 2 * kHalfBytes; line += 64) __builtin_prefetch(weights + kPrefetchBytes + line);
+      for (std::size_t line = 0; line < kChunkBytes; line += 64) __builtin_prefetch(weights + kPrefetchBytes + line);
     for (int line = op.next_lines * chunk / num_chunks; line < op.next_lines * (chunk + 1) / num_chunks; ++line)
       __builtin_prefetch(op.next + line * 64, 0, 2);
-    _tile_loadd(6, weights, kTileBytes);
+    _tile_loadd(6, weights, kQuadBytes);
     _tile_loadd(7, x, kTileBytes);
     _tile_dpbusd(0, 7, 6);
     _tile_loadd(7, x + digit_bytes, kTileBytes);
     _tile_dpbusd(2, 7, 6);
     _tile_loadd(7, x + 2 * digit_bytes, kTileBytes);
     _tile_dpbusd(4, 7, 6);
-    _tile_loadd(6, weights + kHalfBytes, kTileBytes);
+    _tile_loadd(6, weights + kQuadBytes / 2, kQuadBytes);
     _tile_dpbusd(5, 7, 6);
     _tile_loadd(7, x + digit_bytes, kTileBytes);
     _tile_dpbusd(3, 7, 6);
     _tile_loadd(7, x, kTileBytes);
     _tile_dpbusd(1, 7, 6);
-    weights += 2 * kHalfBytes;
+    weights += kChunkBytes;
     x += 3 * digit_bytes;
   }
   _tile_stored(0, sums, kTileBytes);
