@@ -165,7 +165,7 @@ void for_each_block(std::span<const ProductWork> products, ThreadPool& pool,
   // One or two panels stay in L2 whatever the strips are, and weights are read front to back: few strips at a time.
   // More panels are read again for each block of strips, so blocks are large, as long as there is work for every thread.
   // Of a mapped matrix a block reads pieces of rows: the longer, the better.
-  constexpr int kMaxPanels = 8, kPanelStrips = kMaxTiles / kMaxPanels, kBlocksPerThread = 4, kStreamStrips = 16;
+  constexpr int kMaxPanels = 8, kPanelStrips = kMaxTiles / kMaxPanels, kBlocksPerThread = 4, kStreamBytes = 1600'000;
   static_assert(kPanelStrips <= kMaxStrips && kMaxStrips <= kMaxTiles);
   std::size_t work = 0, num_strips = 0;
   for (const ProductWork& of : products) {
@@ -180,7 +180,7 @@ void for_each_block(std::span<const ProductWork> products, ThreadPool& pool,
     const int num_panels = of.x->num_panels();
     const int few = num_panels <= 2 ? 2 : 1;
     const int many = of.matrix->is_mapped() ? (num_panels == 1 ? kMaxStrips : kPanelStrips)
-                     : num_panels == 1      ? kStreamStrips
+                     : num_panels == 1      ? std::clamp(kStreamBytes / (of.matrix->d_in * kStrip), few, kMaxStrips)
                                             : (num_panels == 2 ? few : kPanelStrips);
     const int strips_at_once = int(std::clamp<std::size_t>(most_strips, few, many));
     for (int strip = 0; strip < of.matrix->num_strips; strip += strips_at_once)
