@@ -1,0 +1,70 @@
+#include "testing.h"
+
+#if defined(__x86_64__)
+
+#include <random>
+#include <vector>
+
+// The source of the kernel itself, on tiles in software and under other names than the library's.
+#include "support/software_tiles.h"
+#define accumulate_amx accumulate_software
+#define configure_tiles configure_software
+#include "backend/cpu/product_amx.cpp"
+
+namespace grok {
+void configure_software(int num_rows) { software_tiles::tiles.num_rows = num_rows; }
+}  // namespace grok
+
+using namespace grok;
+
+namespace {
+
+constexpr int kNumDigits = 3, kDigitSums = 2 * kPanelTokens * kHalf;
+
+template <typename T>
+std::vector<T> random_bytes(std::size_t size, std::mt19937& random) {
+  std::vector<T> bytes(size);
+  for (T& byte : bytes) byte = T(random());
+  return bytes;
+}
+
+}  // namespace
+
+TEST("products in tiles are the exact sums, of any number of tokens and chunks") {
+  std::mt19937 random(1);
+  for (int num_tokens = 1; num_tokens <= kPanelTokens; ++num_tokens)
+    for (const int num_chunks : {1, 2, 5})
+      for (const bool add : {false, true}) {
+        const int num_rows = num_chunks * kChunkRows;
+        const auto weights = random_bytes<std::int8_t>(std::size_t(num_rows) * kStrip, random);
+        const auto x = random_bytes<std::uint8_t>(std::size_t(num_rows) * kNumDigits * num_tokens, random);
+        std::vector<std::int32_t> sums(kNumDigits * kDigitSums, 7);
+
+        accumulate_software({.sums = sums.data(),
+                             .weights = weights.data(),
+                             .x = x.data(),
+                             .num_tokens = num_tokens,
+                             .num_quads = num_rows / kQuad,
+                             .from_memory = !add,
+                             .add = add,
+                             .next = weights.data(),
+                             .next_lines = 3});
+
+        for (int digit = 0; digit < kNumDigits; ++digit)
+          for (int token = 0; token < num_tokens; ++token)
+            for (int column = 0; column < kStrip; ++column) {
+              std::int32_t expected = add ? 7 : 0;
+              for (int row = 0; row < num_rows; ++row) {
+                const std::size_t chunk = row / kChunkRows, digits = chunk * kNumDigits + digit;
+                expected += int(x[(digits * num_tokens + token) * kChunkRows + row % kChunkRows]) *
+                            int(weights[(row / kQuad * kStrip + column) * kQuad + row % kQuad]);
+              }
+              const int half = column / kHalf;
+              CHECK_EQ(sums[digit * kDigitSums + (half * kPanelTokens + token) * kHalf + column % kHalf], expected);
+            }
+      }
+}
+
+#endif
+
+TEST_MAIN()
