@@ -34,7 +34,10 @@ export interface PrefillResult {
   readonly firstTokenMs: Series;
   /** Multiply-adds, counted from shapes, in 1e9 a second at the median rate. */
   readonly gmacsPerSecond: number;
-  /** That over the median peak of each kind of multiply-add that was probed. */
+  /**
+   * Of the median peak of the kind of multiply-add that products are made of on this instruction set, by its name: each
+   * counted as often as a product takes it, three times where an activation is three bytes.
+   */
   readonly shareOfPeak: Readonly<Record<string, number>>;
 }
 
@@ -285,7 +288,11 @@ function prefillResult(
     tokensPerSecond,
     firstTokenMs: seriesOf(times, ({ firstTokenMs }) => firstTokenMs),
     gmacsPerSecond,
-    shareOfPeak: Object.fromEntries(limits.multiplyAdds.map(({ name, median }) => [name, gmacsPerSecond / median])),
+    shareOfPeak: Object.fromEntries(
+      limits.multiplyAdds
+        .filter(({ perProduct }) => perProduct > 0)
+        .map(({ name, median, perProduct }) => [name, (gmacsPerSecond * perProduct) / median]),
+    ),
   };
 }
 

@@ -154,8 +154,8 @@ export interface NativeProbe {
   bufferBytes: number;
   /** GB/s. */
   read: NativeRate;
-  /** GMAC/s, `f32` first. */
-  multiplyAdds: (NativeRate & { name: string })[];
+  /** GMAC/s, `f32` first. `perProduct` of them make a multiply-add of the products of this instruction set; 0: none. */
+  multiplyAdds: (NativeRate & { name: string; perProduct: number })[];
 }
 
 export interface NativeAddon {

@@ -269,6 +269,7 @@ Napi::Object to_js(Napi::Env env, const Probe& probe) {
     const MultiplyAddRate& entry = probe.multiply_adds[index];
     Napi::Object object = to_js(env, entry.rate);
     object.Set("name", entry.name);
+    object.Set("perProduct", entry.per_product);
     multiply_adds.Set(index, object);
   }
   Napi::Object object = Napi::Object::New(env);

@@ -109,7 +109,7 @@ Probe probe_cpu(const ProbeOptions& options) {
         if (!stopped()) loop.run(kRoundsPerPiece);
       });
     });
-    probe.multiply_adds.push_back({.name = loop.name, .rate = rate});
+    probe.multiply_adds.push_back({.name = loop.name, .rate = rate, .per_product = loop.per_product});
   }
   return probe;
 }

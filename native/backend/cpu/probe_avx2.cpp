@@ -38,9 +38,9 @@ struct U8S8 {
 };
 
 constexpr MultiplyAddLoop kLoops[] = {
-    {"f32", kNumSums * 8, run<F32>},
-    {"s16 x s16", kNumSums * 16, run<S16>},
-    {"u8 x s8", kNumSums * 32, run<U8S8>},
+    {"f32", kNumSums * 8, 0, run<F32>},
+    {"s16 x s16", kNumSums * 16, 1, run<S16>},
+    {"u8 x s8", kNumSums * 32, 0, run<U8S8>},
 };
 
 }  // namespace

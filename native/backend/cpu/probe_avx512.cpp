@@ -34,13 +34,15 @@ struct U8S8 {
 };
 
 constexpr MultiplyAddLoop kLoops[] = {
-    {"f32", kNumSums * 16, run<F32>},
-    {"s16 x s16", kNumSums * 32, run<S16>},
-    {"u8 x s8", kNumSums * 64, run<U8S8>},
+    {"f32", kNumSums * 16, 0, run<F32>},
+    {"s16 x s16", kNumSums * 32, 0, run<S16>},
+    {"u8 x s8", kNumSums * 64, 3, run<U8S8>},
 };
 
-constexpr MultiplyAddLoop kLoopsAndTiles[] = {
-    kLoops[0], kLoops[1], kLoops[2], {"u8 x s8 in tiles", kTileMacsPerRound, run_tiles}};
+constexpr MultiplyAddLoop kLoopsAndTiles[] = {kLoops[0],
+                                              kLoops[1],
+                                              {"u8 x s8", kNumSums * 64, 0, run<U8S8>},
+                                              {"u8 x s8 in tiles", kTileMacsPerRound, 3, run_tiles}};
 
 }  // namespace
 

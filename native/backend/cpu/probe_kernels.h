@@ -10,6 +10,7 @@ namespace grok {
 struct MultiplyAddLoop {
   const char* name;
   int macs_per_round;
+  int per_product;  // so many make a multiply-add of this ISA's products (kernels.h); 0: they use others
   // Independent sums in registers, enough of them to hide the instruction's latency.
   void (*run)(int num_rounds);
 };

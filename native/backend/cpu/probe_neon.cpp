@@ -34,15 +34,20 @@ struct S8 {
 };
 
 constexpr MultiplyAddLoop kLoops[] = {
-    {"f32", kNumSums * 4, run<F32>},
-    {"s16 x s16", kNumSums * 4, run<S16>},
-    {"s8 x s8", kNumSums * 16, run<S8>},
+    {"f32", kNumSums * 4, 1, run<F32>},
+    {"s16 x s16", kNumSums * 4, 0, run<S16>},
+};
+
+constexpr MultiplyAddLoop kDotprodLoops[] = {
+    {"f32", kNumSums * 4, 0, run<F32>},
+    {"s16 x s16", kNumSums * 4, 0, run<S16>},
+    {"s8 x s8", kNumSums * 16, 3, run<S8>},
 };
 
 }  // namespace
 
-const ProbeKernels kNeonProbe = {"neon", read, std::span(kLoops).first<2>()};
-const ProbeKernels kNeonDotprodProbe = {"neon", read, kLoops};
+const ProbeKernels kNeonProbe = {"neon", read, kLoops};
+const ProbeKernels kNeonDotprodProbe = {"neon", read, kDotprodLoops};
 
 }  // namespace grok
 

@@ -22,7 +22,7 @@ struct F32 {
   }
 };
 
-constexpr MultiplyAddLoop kLoops[] = {{"f32", kNumSums * 4, run<F32>}};
+constexpr MultiplyAddLoop kLoops[] = {{"f32", kNumSums * 4, 1, run<F32>}};
 
 }  // namespace
 

@@ -78,6 +78,9 @@ TEST("every instruction set of the kernels has a probe, with fp32 first and rate
       // No core retires more than this; a loop that the compiler took away would seem to.
       CHECK(entry.rate.max < 6000);
     }
+    CHECK_EQ(std::count_if(probe.multiply_adds.begin(), probe.multiply_adds.end(),
+                           [](const MultiplyAddRate& entry) { return entry.per_product > 0; }),
+             1);
   }
 }
 
