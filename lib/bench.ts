@@ -36,7 +36,7 @@ export interface PrefillResult {
   readonly gmacsPerSecond: number;
   /**
    * Of the median peak of the kind of multiply-add that products are made of on this instruction set, by its name: each
-   * counted as often as a product takes it, three times where an activation is three bytes.
+   * counted as often as a product takes it, twice where an activation is two bytes.
    */
   readonly shareOfPeak: Readonly<Record<string, number>>;
 }

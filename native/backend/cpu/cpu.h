@@ -13,6 +13,7 @@ struct CpuOptions {
   int num_threads = 0;   // 0: default_num_threads()
   std::string isa = "";  // "": the best this CPU runs; else one of cpu_isas()
   WeightStorage weights = WeightStorage::packed;
+  bool is_precise = false;  // activations of 24 bits where products would take 16 (Kernels::precise_product)
 };
 
 // Throws invalid_argument for an ISA that is unknown or that this CPU lacks.

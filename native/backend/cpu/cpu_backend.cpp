@@ -70,7 +70,9 @@ std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) {
                 "unset GROK_CPU to let the program choose");
   }
   const int num_threads = options.num_threads > 0 ? options.num_threads : default_num_threads();
-  return std::make_unique<CpuBackend>(**wanted, num_threads, options.weights);
+  Kernels kernels = **wanted;
+  if (options.is_precise && kernels.precise_product) kernels.product = *kernels.precise_product;
+  return std::make_unique<CpuBackend>(kernels, num_threads, options.weights);
 }
 
 std::string CpuBackend::description() const {

@@ -42,7 +42,7 @@ class CpuBackend final : public Backend {
   void sample(const Sample& op) override;
 
  private:
-  const Kernels& kernels_;
+  const Kernels kernels_;
   const WeightStorage weights_;
   ThreadPool pool_;
   Scratch scratch_;              // of the operation in progress

@@ -16,8 +16,8 @@ inline constexpr int kPanelTokens = 16;
 // Products are taken in three steps, so that each can be what its instruction set does best: activations are packed,
 // packed activations times weights are added up in 32-bit sums, and sums become float32. An activation is packed as
 //   f32     itself                                                                     (portable)
-//   s16     a 16-bit integer and a scale for the token                                 (AVX2)
-//   digits  three bytes of a 24-bit integer, each with a sum of its own, and a scale    (AVX-512, AMX, NEON)
+//   s16     a 16-bit integer and a scale for the token                                                     (AVX2)
+//   digits  the bytes of an integer of 16 bits (AVX-512, AMX) or 24 (NEON), each with a sum of its own, and a scale
 // Integer sums are exact, so they do not depend on how the work was cut up; floats are always added in the same order.
 
 // One token's activations of one scale group.
@@ -100,6 +100,8 @@ struct PageAttention {
 struct Kernels {
   const char* isa;
   ProductKernels product;
+  // The same with activations of 24 bits where `product` has 16: as close as float32, at half as much again. Or null.
+  const ProductKernels* precise_product;
   // Softmax weights are exp(logit - cap): the cap bounds every logit, so no running maximum is needed. A row's sums are
   // taken in the order of positions, whatever rows are beside it.
   void (*page_attention)(const PageAttention& op);

@@ -33,7 +33,7 @@ inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 
 }  // namespace
 
-const Kernels kAvx2Kernels = {"avx2",  kS16Products, page_attention, dot, largest_magnitude,
+const Kernels kAvx2Kernels = {"avx2",  kS16Products, nullptr,   page_attention, dot, largest_magnitude,
                               highest, sum_of_exp,   gated_gelu};
 
 }  // namespace grok

@@ -36,50 +36,54 @@ constexpr int kPairedTokens = 2;
 
 // Whole chunks with tiles, the rest of a scale group without. One or two tokens by themselves fill too little of a tile:
 // memory is as fast without.
+template <int kNumDigits>
 void accumulate_amx_and_digits(const StripProduct& op) {
   constexpr int kChunkQuads = kChunkRows / kQuad;
   if (op.second_strip)
-    return op.num_tokens == 1 ? accumulate_digits<1, 4, true>(op, 0) : accumulate_digits<2, 4, true>(op, 0);
-  if (op.from_memory && op.num_tokens <= kPairedTokens) return accumulate_digits<true>(op);
-  if (op.num_quads % kChunkQuads == 0) return accumulate_amx(op);
+    return op.num_tokens == 1 ? accumulate_digits<kNumDigits, 1, 4, true>(op, 0)
+                              : accumulate_digits<kNumDigits, 2, 4, true>(op, 0);
+  if (op.from_memory && op.num_tokens <= kPairedTokens) return accumulate_digits<kNumDigits, true>(op);
+  if (op.num_quads % kChunkQuads == 0) return accumulate_amx<kNumDigits>(op);
   StripProduct whole = op, rest = op;
   whole.num_quads = op.num_quads / kChunkQuads * kChunkQuads;
   rest.num_quads -= whole.num_quads;
   rest.weights += std::size_t(whole.num_quads) * kQuad * kStrip;
   rest.x += std::size_t(whole.num_quads) * kQuad * kNumDigits * op.num_tokens;
   if (whole.num_quads > 0) {
-    accumulate_amx(whole);
+    accumulate_amx<kNumDigits>(whole);
     rest.add = true;
   }
-  if (rest.num_quads > 0) accumulate_digits<true>(rest);
+  if (rest.num_quads > 0) accumulate_digits<kNumDigits, true>(rest);
 }
 
-// 384 rows: 12 KiB of weights stay in L1 beside 18 KiB of a panel's activations. With 768 a core did a quarter less.
+// 384 rows: 12 KiB of weights stay in L1 beside 12 or 18 KiB of a panel's activations. With 768 a core did a quarter less.
+template <int kNumDigits>
 constexpr ProductKernels kVnniProducts = {.activation_bytes = kNumDigits,
                                           .num_sums = kNumDigits,
                                           .block_rows = 384,
                                           .exact_rows = kMaxGroupRows,
                                           .paired_tokens = 0,
                                           .table_planes = 2,
-                                          .largest = float(kOffset - 2),
-                                          .pack = pack_digits,
-                                          .accumulate = accumulate_digits<false>,
-                                          .finish = finish_digits,
+                                          .largest = float(offset_of(kNumDigits) - 2),
+                                          .pack = pack_digits<kNumDigits>,
+                                          .accumulate = accumulate_digits<kNumDigits, false>,
+                                          .finish = finish_digits<kNumDigits>,
                                           .add_columns = add_columns};
 
+template <int kNumDigits>
 constexpr ProductKernels kAmxProducts = [] {
-  ProductKernels products = kVnniProducts;
+  ProductKernels products = kVnniProducts<kNumDigits>;
   products.paired_tokens = kPairedTokens;
-  products.accumulate = accumulate_amx_and_digits;
+  products.accumulate = accumulate_amx_and_digits<kNumDigits>;
   return products;
 }();
 
 }  // namespace
 
-const Kernels kAvx512Kernels = {"avx512",          kVnniProducts, page_attention, dot,
-                                largest_magnitude, highest,       sum_of_exp,     gated_gelu};
-const Kernels kAmxKernels = {"amx",   kAmxProducts, page_attention, dot, largest_magnitude,
-                             highest, sum_of_exp,   gated_gelu};
+const Kernels kAvx512Kernels = {"avx512",          kVnniProducts<2>, &kVnniProducts<3>, page_attention, dot,
+                                largest_magnitude, highest,          sum_of_exp,        gated_gelu};
+const Kernels kAmxKernels = {"amx",   kAmxProducts<2>, &kAmxProducts<3>, page_attention, dot, largest_magnitude,
+                             highest, sum_of_exp,      gated_gelu};
 
 }  // namespace grok
 

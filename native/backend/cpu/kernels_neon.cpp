@@ -31,7 +31,7 @@ inline Vec fma(Vec a, Vec b, Vec c) { return vfmaq_f32(c, a, b); }
 
 }  // namespace
 
-const Kernels kNeonKernels = {"neon",  kSignedDigitProducts, page_attention, dot, largest_magnitude,
+const Kernels kNeonKernels = {"neon",  kSignedDigitProducts, nullptr,   page_attention, dot, largest_magnitude,
                               highest, sum_of_exp,           gated_gelu};
 
 }  // namespace grok

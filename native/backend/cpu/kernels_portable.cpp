@@ -53,7 +53,7 @@ inline Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
 
 }  // namespace
 
-const Kernels kPortableKernels = {"portable",        kF32Products, page_attention, dot,
-                                  largest_magnitude, highest,      sum_of_exp,     gated_gelu};
+const Kernels kPortableKernels = {"portable",        kF32Products, nullptr,    page_attention, dot,
+                                  largest_magnitude, highest,      sum_of_exp, gated_gelu};
 
 }  // namespace grok

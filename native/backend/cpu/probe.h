@@ -24,7 +24,7 @@ struct ProbeRate {
 struct MultiplyAddRate {
   std::string name;  // of the operands: "f32", "s16 x s16", "u8 x s8"
   ProbeRate rate;    // GMAC/s
-  int per_product;  // so many make a multiply-add of products on this ISA: 3 where an activation is three bytes; 0: none
+  int per_product;   // so many make a multiply-add of products on this ISA: 2 where an activation is two bytes; 0: none
 };
 
 struct Probe {

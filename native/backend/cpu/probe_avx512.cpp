@@ -36,13 +36,13 @@ struct U8S8 {
 constexpr MultiplyAddLoop kLoops[] = {
     {"f32", kNumSums * 16, 0, run<F32>},
     {"s16 x s16", kNumSums * 32, 0, run<S16>},
-    {"u8 x s8", kNumSums * 64, 3, run<U8S8>},
+    {"u8 x s8", kNumSums * 64, 2, run<U8S8>},
 };
 
 constexpr MultiplyAddLoop kLoopsAndTiles[] = {kLoops[0],
                                               kLoops[1],
                                               {"u8 x s8", kNumSums * 64, 0, run<U8S8>},
-                                              {"u8 x s8 in tiles", kTileMacsPerRound, 3, run_tiles}};
+                                              {"u8 x s8 in tiles", kTileMacsPerRound, 2, run_tiles}};
 
 }  // namespace
 

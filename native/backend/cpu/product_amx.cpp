@@ -16,8 +16,9 @@ constexpr std::size_t kChunkBytes = kChunkRows * kStrip, kPrefetchBytes = kChunk
 
 }  // namespace
 
-// Tiles 0 to 5 are the sums, digit by digit, both halves; 6 the weights of a half, whose rows are every second line; 7 the
-// activations: the intrinsics take only literal numbers.
+// Tiles 0 to 3, or 5, are the sums, digit by digit, both halves; 6 the weights of a half, whose rows are every second line;
+// the others activations. The intrinsics take only literal numbers.
+template <int kNumDigits>
 void accumulate_amx(const StripProduct& op) {
   configure_tiles(op.num_tokens);
   asm volatile("" : : : "memory");  // GCC 12's intrinsics do not say that they read memory
@@ -29,15 +30,19 @@ void accumulate_amx(const StripProduct& op) {
     _tile_loadd(1, sums + kSumTile, kTileBytes);
     _tile_loadd(2, sums + 2 * kSumTile, kTileBytes);
     _tile_loadd(3, sums + 3 * kSumTile, kTileBytes);
-    _tile_loadd(4, sums + 4 * kSumTile, kTileBytes);
-    _tile_loadd(5, sums + 5 * kSumTile, kTileBytes);
+    if constexpr (kNumDigits == 3) {
+      _tile_loadd(4, sums + 4 * kSumTile, kTileBytes);
+      _tile_loadd(5, sums + 5 * kSumTile, kTileBytes);
+    }
   } else {
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
     _tile_zero(3);
-    _tile_zero(4);
-    _tile_zero(5);
+    if constexpr (kNumDigits == 3) {
+      _tile_zero(4);
+      _tile_zero(5);
+    }
   }
 
   const std::int8_t* weights = op.weights;
@@ -51,26 +56,39 @@ void accumulate_amx(const StripProduct& op) {
     _tile_loadd(6, weights, kQuadBytes);
     _tile_loadd(7, x, kTileBytes);
     _tile_dpbusd(0, 7, 6);
-    _tile_loadd(7, x + digit_bytes, kTileBytes);
-    _tile_dpbusd(2, 7, 6);
-    _tile_loadd(7, x + 2 * digit_bytes, kTileBytes);
-    _tile_dpbusd(4, 7, 6);
-    _tile_loadd(6, weights + kQuadBytes / 2, kQuadBytes);
-    _tile_dpbusd(5, 7, 6);
-    _tile_loadd(7, x + digit_bytes, kTileBytes);
-    _tile_dpbusd(3, 7, 6);
-    _tile_loadd(7, x, kTileBytes);
-    _tile_dpbusd(1, 7, 6);
+    if constexpr (kNumDigits == 2) {
+      _tile_loadd(5, x + digit_bytes, kTileBytes);
+      _tile_dpbusd(2, 5, 6);
+      _tile_loadd(6, weights + kQuadBytes / 2, kQuadBytes);
+      _tile_dpbusd(3, 5, 6);
+      _tile_dpbusd(1, 7, 6);
+    } else {
+      _tile_loadd(7, x + digit_bytes, kTileBytes);
+      _tile_dpbusd(2, 7, 6);
+      _tile_loadd(7, x + 2 * digit_bytes, kTileBytes);
+      _tile_dpbusd(4, 7, 6);
+      _tile_loadd(6, weights + kQuadBytes / 2, kQuadBytes);
+      _tile_dpbusd(5, 7, 6);
+      _tile_loadd(7, x + digit_bytes, kTileBytes);
+      _tile_dpbusd(3, 7, 6);
+      _tile_loadd(7, x, kTileBytes);
+      _tile_dpbusd(1, 7, 6);
+    }
     weights += kChunkBytes;
-    x += 3 * digit_bytes;
+    x += kNumDigits * digit_bytes;
   }
   _tile_stored(0, sums, kTileBytes);
   _tile_stored(1, sums + kSumTile, kTileBytes);
   _tile_stored(2, sums + 2 * kSumTile, kTileBytes);
   _tile_stored(3, sums + 3 * kSumTile, kTileBytes);
-  _tile_stored(4, sums + 4 * kSumTile, kTileBytes);
-  _tile_stored(5, sums + 5 * kSumTile, kTileBytes);
+  if constexpr (kNumDigits == 3) {
+    _tile_stored(4, sums + 4 * kSumTile, kTileBytes);
+    _tile_stored(5, sums + 5 * kSumTile, kTileBytes);
+  }
 }
+
+template void accumulate_amx<2>(const StripProduct&);
+template void accumulate_amx<3>(const StripProduct&);
 
 }  // namespace grok
 

@@ -19,7 +19,7 @@ using namespace grok;
 
 namespace {
 
-constexpr int kNumDigits = 3, kDigitSums = 2 * kPanelTokens * kHalf;
+constexpr int kDigitSums = 2 * kPanelTokens * kHalf;
 
 template <typename T>
 std::vector<T> random_bytes(std::size_t size, std::mt19937& random) {
@@ -28,9 +28,8 @@ std::vector<T> random_bytes(std::size_t size, std::mt19937& random) {
   return bytes;
 }
 
-}  // namespace
-
-TEST("products in tiles are the exact sums, of any number of tokens and chunks") {
+template <int kNumDigits>
+void check_sums() {
   std::mt19937 random(1);
   for (int num_tokens = 1; num_tokens <= kPanelTokens; ++num_tokens)
     for (const int num_chunks : {1, 2, 5})
@@ -40,15 +39,15 @@ TEST("products in tiles are the exact sums, of any number of tokens and chunks")
         const auto x = random_bytes<std::uint8_t>(std::size_t(num_rows) * kNumDigits * num_tokens, random);
         std::vector<std::int32_t> sums(kNumDigits * kDigitSums, 7);
 
-        accumulate_software({.sums = sums.data(),
-                             .weights = weights.data(),
-                             .x = x.data(),
-                             .num_tokens = num_tokens,
-                             .num_quads = num_rows / kQuad,
-                             .from_memory = !add,
-                             .add = add,
-                             .next = weights.data(),
-                             .next_lines = 3});
+        accumulate_software<kNumDigits>({.sums = sums.data(),
+                                         .weights = weights.data(),
+                                         .x = x.data(),
+                                         .num_tokens = num_tokens,
+                                         .num_quads = num_rows / kQuad,
+                                         .from_memory = !add,
+                                         .add = add,
+                                         .next = weights.data(),
+                                         .next_lines = 3});
 
         for (int digit = 0; digit < kNumDigits; ++digit)
           for (int token = 0; token < num_tokens; ++token)
@@ -63,6 +62,13 @@ TEST("products in tiles are the exact sums, of any number of tokens and chunks")
               CHECK_EQ(sums[digit * kDigitSums + (half * kPanelTokens + token) * kHalf + column % kHalf], expected);
             }
       }
+}
+
+}  // namespace
+
+TEST("products in tiles are the exact sums, of any number of digits, tokens and chunks") {
+  check_sums<2>();
+  check_sums<3>();
 }
 
 #endif

@@ -13,8 +13,27 @@ using namespace grok::testing;
 
 namespace {
 
+// Every kind of product that this CPU runs: of each instruction set, and with activations of 24 bits where 16 are usual.
+std::vector<CpuOptions> every_product() {
+  std::vector<CpuOptions> all;
+  for (const Kernels* kernels : usable_kernels()) {
+    all.push_back({.isa = kernels->isa});
+    if (kernels->precise_product) all.push_back({.isa = kernels->isa, .is_precise = true});
+  }
+  return all;
+}
+
 // Float32 sums, or exact sums of 24-bit activations: measured 1e-7 .. 3e-7. Activations of 16 bits: 3e-5.
-double tolerance(const std::string& isa) { return isa == "avx2" ? 1e-4 : 1e-6; }
+double tolerance(const CpuOptions& options) {
+  const bool has_16_bits = options.isa == "avx2" || options.isa == "avx512" || options.isa == "amx";
+  return has_16_bits && !options.is_precise ? 1e-4 : 1e-6;
+}
+
+std::unique_ptr<Backend> make(CpuOptions options, int num_threads, WeightStorage weights = WeightStorage::packed) {
+  options.num_threads = num_threads;
+  options.weights = weights;
+  return make_cpu_backend(options);
+}
 
 std::vector<float> product(Backend& backend, const Matrix& matrix, const std::vector<float>& x, int num_tokens,
                            int d_out) {
@@ -34,33 +53,36 @@ TEST("refuses an instruction set that it or this CPU does not have, and names th
 }
 
 TEST("a whole number that an activation can hold comes through a product unchanged") {
-  for (const Kernels* kernels : usable_kernels()) {
-    // Such that the scale is 1, and where one byte carries to the next.
-    const int largest = kernels->product.largest > 0 ? int(kernels->product.largest) : 1 << 23;
-    std::vector<float> x = {float(largest), 0};
-    for (const int magnitude : {0x80, 0x8000, 0x8080, 0x7f80, 0x7f7f80, largest})
-      for (const int whole : {magnitude - 1, magnitude, magnitude + 1})
-        if (whole <= largest) x.insert(x.end(), {float(whole), float(-whole)});
-    const std::uint64_t width = x.size();
-    MadeUpMatrix identity(1, width, width, 1, 1);
-    for (std::uint64_t i = 0; i < width * width; ++i) identity.weights[i] = i % (width + 1) == 0;
-    std::fill(identity.scales.begin(), identity.scales.end(), f32_to_bf16(1.0f));
-    const Bytes weights(identity.weights), scales(identity.scales);
-    const QuantizedView view{{DType::i8, {width, width}, &weights, 0}, {DType::bf16, {1, width}, &scales, 0}};
+  for (const Kernels* kernels : usable_kernels())
+    for (const ProductKernels* of : {&kernels->product, kernels->precise_product}) {
+      if (!of) continue;
+      // Such that the scale is 1, and where one byte carries to the next.
+      const int largest = of->largest > 0 ? int(of->largest) : 1 << 23;
+      std::vector<float> x = {float(largest), 0};
+      for (const int magnitude : {0x80, 0x8000, 0x8080, 0x7f80, 0x7f7f80, largest})
+        for (const int whole : {magnitude - 1, magnitude, magnitude + 1})
+          if (whole <= largest) x.insert(x.end(), {float(whole), float(-whole)});
+      const std::uint64_t width = x.size();
+      MadeUpMatrix identity(1, width, width, 1, 1);
+      for (std::uint64_t i = 0; i < width * width; ++i) identity.weights[i] = i % (width + 1) == 0;
+      std::fill(identity.scales.begin(), identity.scales.end(), f32_to_bf16(1.0f));
+      const Bytes weights(identity.weights), scales(identity.scales);
+      const QuantizedView view{{DType::i8, {width, width}, &weights, 0}, {DType::bf16, {1, width}, &scales, 0}};
 
-    const auto backend = make_cpu_backend({.num_threads = 1, .isa = kernels->isa});
-    CHECK(product(*backend, *backend->load_matrix(view), x, 1, int(width)) == x);
-  }
+      const auto backend =
+          make_cpu_backend({.num_threads = 1, .isa = kernels->isa, .is_precise = of == kernels->precise_product});
+      CHECK(product(*backend, *backend->load_matrix(view), x, 1, int(width)) == x);
+    }
 }
 
 TEST("multiplies matrices of odd sizes and any number of scale groups, on every instruction set") {
   struct Size {
     std::uint64_t d_in, d_out, num_groups;
   };
-  for (const std::string& isa : cpu_isas())
+  for (const CpuOptions& options : every_product())
     for (const Size size : {Size{8, 8, 8}, Size{48, 48, 8}, Size{376, 40, 1}, Size{384, 376, 8}, Size{1024, 33, 8},
                             Size{2600, 70, 2}, Size{44, 33, 1}, Size{1, 1, 1}}) {
-      const auto backend = make_cpu_backend({.num_threads = 2, .isa = isa});
+      const auto backend = make(options, 2);
       const MadeUpMatrix made_up(1, size.d_in, size.d_out, size.num_groups, 7);
       const MatrixPtr matrix = backend->load_matrix(made_up.view());
       for (const int num_tokens : {1, 2, 3, 4, 5, 6, 7, 13, 16, 17, 29, 140}) {
@@ -70,15 +92,14 @@ TEST("multiplies matrices of odd sizes and any number of scale groups, on every 
           for (std::uint64_t row = 0; row < size.d_in; ++row)
             for (std::uint64_t column = 0; column < size.d_out; ++column)
               expected[token * size.d_out + column] += double(x[token * size.d_in + row]) * made_up.at(0, row, column);
-        CHECK(distance(product(*backend, *matrix, x, num_tokens, int(size.d_out)), expected) < tolerance(isa));
+        CHECK(distance(product(*backend, *matrix, x, num_tokens, int(size.d_out)), expected) < tolerance(options));
       }
     }
 }
 
 TEST("gives a token the same bits whatever tokens are beside it, and however many threads there are") {
-  for (const std::string& isa : cpu_isas()) {
-    const auto one = make_cpu_backend({.num_threads = 1, .isa = isa}),
-               two = make_cpu_backend({.num_threads = 2, .isa = isa});
+  for (const CpuOptions& options : every_product()) {
+    const auto one = make(options, 1), two = make(options, 2);
     const MadeUpMatrix made_up(1, 512, 768, 8, 3);
     const MatrixPtr for_one = one->load_matrix(made_up.view()), for_two = two->load_matrix(made_up.view());
     const auto x = random_floats(11 * 512, 1);
@@ -92,10 +113,10 @@ TEST("gives a token the same bits whatever tokens are beside it, and however man
 }
 
 TEST("sums do not overflow however long, however large and however alike the numbers are") {
-  for (const std::string& isa : cpu_isas())
+  for (const CpuOptions& options : every_product())
     for (const std::int8_t weight : {std::int8_t(127), std::int8_t(-128)})
       for (const float sign : {1.0f, -1.0f}) {
-        const auto backend = make_cpu_backend({.num_threads = 1, .isa = isa});
+        const auto backend = make(options, 1);
         const std::uint64_t d_in = 65536, d_out = 3;  // the most that 32 bits can hold
         MadeUpMatrix made_up(1, d_in, d_out, 1, 7);
         const Bytes weights(std::vector<std::int8_t>(d_in * d_out, weight));
@@ -107,7 +128,7 @@ TEST("sums do not overflow however long, however large and however alike the num
           const auto found = product(*backend, *matrix, x, num_tokens, int(d_out));
           for (std::size_t i = 0; i < found.size(); ++i) {
             const double expected = double(d_in) * weight * sign * bf16_to_f32(made_up.scales[i % d_out]);
-            CHECK_NEAR(found[i], expected, tolerance(isa) * std::abs(expected));
+            CHECK_NEAR(found[i], expected, tolerance(options) * std::abs(expected));
           }
         }
       }
@@ -130,18 +151,20 @@ TEST("tiles and dot products of bytes give the same bits") {
   }
   const MadeUpMatrix made_up(1, 1000, 96, 2, 5);
   const auto x = random_floats(21 * 1000, 2);
-  std::vector<float> results[2];
-  for (const int which : {0, 1}) {
-    const auto backend = make_cpu_backend({.num_threads = 2, .isa = which == 0 ? "amx" : "avx512"});
-    const MatrixPtr matrix = backend->load_matrix(made_up.view());
-    results[which] = product(*backend, *matrix, x, 21, 96);
+  for (const bool is_precise : {false, true}) {
+    std::vector<float> results[2];
+    for (const int which : {0, 1}) {
+      const auto backend = make({.isa = which == 0 ? "amx" : "avx512", .is_precise = is_precise}, 2);
+      const MatrixPtr matrix = backend->load_matrix(made_up.view());
+      results[which] = product(*backend, *matrix, x, 21, 96);
+    }
+    CHECK(results[0] == results[1]);
   }
-  CHECK(results[0] == results[1]);
 }
 
 TEST("activations that are zero, tiny, infinite or no number do not disturb the tokens beside them") {
-  for (const std::string& isa : cpu_isas()) {
-    const auto backend = make_cpu_backend({.num_threads = 1, .isa = isa});
+  for (const CpuOptions& options : every_product()) {
+    const auto backend = make(options, 1);
     const MadeUpMatrix made_up(1, 128, 32, 1, 5);
     const MatrixPtr matrix = backend->load_matrix(made_up.view());
     auto x = random_floats(6 * 128, 2);
@@ -166,13 +189,11 @@ TEST("a mapped matrix gives the bits of a packed one, whatever its size, the tok
   struct Size {
     std::uint64_t d_in, d_out, num_groups;
   };
-  for (const std::string& isa : cpu_isas())
+  for (const CpuOptions& options : every_product())
     for (const int num_threads : {1, 2})
       for (const Size size : {Size{8, 8, 8}, Size{376, 40, 1}, Size{384, 376, 8}, Size{1030, 33, 2},
                               Size{2600, 1030, 2}, Size{1, 1, 1}}) {
-        const auto packed = make_cpu_backend({.num_threads = num_threads, .isa = isa});
-        const auto mapped =
-            make_cpu_backend({.num_threads = num_threads, .isa = isa, .weights = WeightStorage::mapped});
+        const auto packed = make(options, num_threads), mapped = make(options, num_threads, WeightStorage::mapped);
         const MadeUpMatrix made_up(1, size.d_in, size.d_out, size.num_groups, 7);
         const MatrixPtr in_memory = packed->load_matrix(made_up.view()), in_file = mapped->load_matrix(made_up.view());
         for (const int num_tokens : {1, 2, 3, 5, 16, 17, 29, 140}) {
@@ -187,7 +208,7 @@ TEST("mapped experts give the bits of packed ones") {
   constexpr int kNumExperts = 5, kModel = 200, kFf = 328, kTopK = 2;
   const MadeUpMatrix gate(kNumExperts, kModel, kFf, 2, 1), up(kNumExperts, kModel, kFf, 2, 2),
       down(kNumExperts, kFf, kModel, 8, 3);
-  for (const std::string& isa : cpu_isas())
+  for (const CpuOptions& options : every_product())
     for (const int num_tokens : {1, 3, 60}) {
       const auto x = random_floats(std::size_t(num_tokens) * kModel, num_tokens);
       std::vector<std::int32_t> experts;
@@ -195,7 +216,7 @@ TEST("mapped experts give the bits of packed ones") {
       const std::vector<float> gates(experts.size(), 0.4f);
       std::vector<float> results[2];
       for (const WeightStorage storage : {WeightStorage::packed, WeightStorage::mapped}) {
-        const auto backend = make_cpu_backend({.num_threads = 2, .isa = isa, .weights = storage});
+        const auto backend = make(options, 2, storage);
         const MatrixPtr w_gate = backend->load_matrix(gate.view()), w_up = backend->load_matrix(up.view()),
                         w_down = backend->load_matrix(down.view());
         std::vector<float>& out = results[int(storage)];

@@ -90,7 +90,7 @@ TEST("rotation is half-split and exact up to position 8191") {
   const QuantizedView view{{DType::i8, {std::uint64_t(width), std::uint64_t(width)}, &weights, 0},
                            {DType::bf16, {1, std::uint64_t(width)}, &scales, 0}};
 
-  const auto backend = make_cpu_backend({.num_threads = 1});
+  const auto backend = make_cpu_backend({.num_threads = 1, .isa = "portable"});
   const MatrixPtr matrix = backend->load_matrix(view);
   const int num_pages = 8192 / kPageSize;
   std::vector<std::int32_t> pages(num_pages), sequences(num_tokens), tokens(num_tokens);

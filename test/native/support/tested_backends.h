@@ -10,6 +10,7 @@
 #include "backend/cuda/cuda.h"
 #else
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/kernels.h"
 #endif
 
 // The backends that a test of the contract runs on: a program of its own for each device.
@@ -47,14 +48,19 @@ inline std::vector<TestedBackend> tested_backends() {
                     .gates = {.layers = 5e-4, .logits = 5e-4, .tie = 0.01f},
                     .networks = {"ref-small"}});
 #else
-  for (const std::string& isa : cpu_isas()) {
-    Gates gates;
-    if (isa == "avx2")
-      gates = {.layers = 5e-4, .logits = 5e-4};  // 16-bit activations: 3e-5 a product
-    else if (isa != "portable")
-      gates = {.layers = 1e-5, .logits = 1e-4};  // 24-bit activations, and a head of 16 bits: 2.5e-5
-    tested.push_back(
-        {.name = isa, .make = [isa] { return make_cpu_backend({.num_threads = 2, .isa = isa}); }, .gates = gates});
+  for (const Kernels* kernels : usable_kernels()) {
+    const std::string isa = kernels->isa;
+    const auto make = [isa](bool is_precise) {
+      return [isa, is_precise] { return make_cpu_backend({.num_threads = 2, .isa = isa, .is_precise = is_precise}); };
+    };
+    const Gates precise{.layers = 1e-5, .logits = 1e-4};  // 24-bit activations, and a head of 16 bits: 2.5e-5
+    const Gates usual{.layers = 5e-4, .logits = 5e-4};    // 16-bit activations: 3e-5 a product
+    if (kernels->precise_product) tested.push_back({.name = isa + ", 24 bits", .make = make(true), .gates = precise});
+    tested.push_back({.name = isa,
+                      .make = make(false),
+                      .gates = isa == "portable" ? Gates()
+                               : isa == "neon"   ? precise
+                                                 : usual});
   }
 #endif
   return tested;
