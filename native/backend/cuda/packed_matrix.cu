@@ -13,7 +13,8 @@ constexpr int kThreads = 256;
 
 // Tiles along the input that go to the device at once.
 int tiles_at_once(const MatrixShape& shape) {
-  return int(std::clamp<std::size_t>(kUploadBytes / (std::size_t(kTileRows) * shape.d_out), 1, kSliceTiles));
+  const int most = std::min(shape.layout.tiles_per_group(), kSliceTiles);
+  return int(std::clamp<std::size_t>(kUploadBytes / (std::size_t(kTileRows) * shape.d_out), 1, most));
 }
 
 std::size_t chunk_bytes(const MatrixShape& shape) {
