@@ -161,7 +161,7 @@ void require_fit(const Planned& planned, const Limits& limits) {
     hint = concat("No context fits beside the weights and the workspace. Run on a machine with more than ",
                   in_words(needed), " of ", planned.footprint.memory_name(),
                   " to spare, or raise memory_limit if you set one.");
-  if (plan.weight_storage == WeightStorage::packed && planned.footprint.can_map_weights())
+  if (plan.weight_storage == WeightStorage::packed && planned.footprint.can_map_weights() && !planned.is_synthetic)
     hint += " With weights \"mapped\" they stay in the checkpoint's files, and decoding is slower.";
   throw Error(
       ErrorCode::out_of_memory,
