@@ -350,8 +350,7 @@ void measure(const std::string& shape, const Request& request) {
   const auto source = make_synthetic_source(config, 1);
   backend.weight_bytes = weight_bytes_of(*source, config, inner->footprint());
   Weights weights;
-  for (const BoundWeight& weight : bind_weights(config, *source, backend.footprint(), weights))
-    weight.load(backend);
+  for (const BoundWeight& weight : bind_weights(config, *source, backend.footprint(), weights)) weight.load(backend);
 
   for (const int context : request.contexts) measure_after(context, shape, config, request, backend, weights);
 }

@@ -58,7 +58,7 @@ class Places {
     const std::uint64_t q_width = checked_mul(std::uint64_t(config.num_q_heads), std::uint64_t(config.head_dim));
     const std::uint64_t kv_width = checked_mul(std::uint64_t(config.num_kv_heads), std::uint64_t(config.head_dim));
 
-    table( {vocab_size, d_model}, weights.embedding);
+    table({vocab_size, d_model}, weights.embedding);
     vector(-1, kFinalNorm, {d_model}, weights.final_norm);
     weights.layers.clear();
     weights.layers.resize(std::size_t(config.num_layers));

@@ -32,10 +32,10 @@ std::vector<std::string> parameter_names(int num_layers);
 struct BoundWeight {
   std::string name;
   std::string file;
-  int layer = -1;                       // -1: it is of no layer
-  std::uint64_t stored_bytes = 0;       // in the file
-  std::uint64_t resident_bytes = 0;     // once loaded
-  std::uint64_t step_bytes = 0;         // what a step with one output reads, were it to use every expert
+  int layer = -1;                      // -1: it is of no layer
+  std::uint64_t stored_bytes = 0;      // in the file
+  std::uint64_t resident_bytes = 0;    // once loaded
+  std::uint64_t step_bytes = 0;        // what a step with one output reads, were it to use every expert
   std::function<void(Backend&)> load;  // reads, converts, keeps
 };
 

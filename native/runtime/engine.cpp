@@ -24,9 +24,8 @@ constexpr const char* kSynthetic = "synthetic";  // where made-up weights and th
 bool is_for_cuda(const EngineOptions& options, const Limits& limits) {
   if (options.device != "cuda") {
     if (options.device != "auto" && options.device != "cpu")
-      throw Error(
-          ErrorCode::invalid_argument,
-          concat("expected device to be \"auto\", \"cpu\" or \"cuda\", found \"", options.device, "\""));
+      throw Error(ErrorCode::invalid_argument,
+                  concat("expected device to be \"auto\", \"cpu\" or \"cuda\", found \"", options.device, "\""));
     return false;
   }
 #if !defined(GROK_WITH_CUDA)

@@ -30,9 +30,9 @@ struct MemoryPlan {
   WeightStorage weight_storage = WeightStorage::packed;
   std::uint64_t kv_cache = 0;  // all sequences at full length; touched only as it is used
   KvCacheType kv_cache_type = KvCacheType::f32;
-  std::uint64_t workspace = 0;  // activations of a step, and what operations need while they run
-  std::uint64_t reserve = 0;    // stays free
-  std::uint64_t kv_page = 0;    // kPageSize positions of the cache in all layers
+  std::uint64_t workspace = 0;                  // activations of a step, and what operations need while they run
+  std::uint64_t reserve = 0;                    // stays free
+  std::uint64_t kv_page = 0;                    // kPageSize positions of the cache in all layers
   std::optional<std::uint64_t> available = {};  // what the limit or the device allows; none: there is no such device
   std::uint64_t total() const { return weights + kv_cache + workspace + reserve; }
 };

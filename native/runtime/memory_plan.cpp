@@ -163,13 +163,13 @@ void require_fit(const Planned& planned, const Limits& limits) {
                   " to spare, or raise memory_limit if you set one.");
   if (plan.weight_storage == WeightStorage::packed && planned.footprint.can_map_weights() && !planned.is_synthetic)
     hint += " With weights \"mapped\" they stay in the checkpoint's files, and decoding is slower.";
-  throw Error(
-      ErrorCode::out_of_memory,
-      concat("the model needs ", in_words(needed), " of ", planned.footprint.memory_name(), " (weights ",
-             in_words(plan.weights), ", workspace ", in_words(plan.workspace),
-             plan.reserve > 0 ? concat(", reserve ", in_words(plan.reserve)) : "", ", cache for one sequence of ",
-             limits.context_length, " tokens ", in_words(sequence), ") and ", in_words(*plan.available), " is available"),
-      hint);
+  throw Error(ErrorCode::out_of_memory,
+              concat("the model needs ", in_words(needed), " of ", planned.footprint.memory_name(), " (weights ",
+                     in_words(plan.weights), ", workspace ", in_words(plan.workspace),
+                     plan.reserve > 0 ? concat(", reserve ", in_words(plan.reserve)) : "",
+                     ", cache for one sequence of ", limits.context_length, " tokens ", in_words(sequence), ") and ",
+                     in_words(*plan.available), " is available"),
+              hint);
 }
 
 int num_cache_pages(const MemoryPlan& plan, const Limits& limits) {

@@ -18,7 +18,9 @@ std::vector<const float*> rows_from(const float* x, int num_rows, int width) {
 
 int chunks_of(int width, int num_groups) { return (width / num_groups + kChunkRows - 1) / kChunkRows; }
 
-std::size_t bytes_of_chunk(const Kernels& kernels) { return std::size_t(kChunkRows) * kernels.product.activation_bytes; }
+std::size_t bytes_of_chunk(const Kernels& kernels) {
+  return std::size_t(kChunkRows) * kernels.product.activation_bytes;
+}
 
 }  // namespace
 

@@ -27,13 +27,12 @@ std::uint64_t CpuFootprint::operation_bytes(const StepSize& largest) const {
 
     // However the slots fall to experts: each may need one padding more.
     const std::uint64_t num_groups = std::min<std::uint64_t>(gate.num_experts, num_slots);
-    const std::uint64_t experts = panels(num_slots, gate.d_in, gate.num_groups) +
-                                  panels(num_slots, down.d_in, down.num_groups) +
-                                  Scratch::size_bytes(num_slots * gate.d_out * sizeof(float)) +
-                                  Scratch::size_bytes(num_slots * down.d_out * sizeof(float)) +
-                                  6 * num_groups * Scratch::kAlignment;
-    most = std::max({most, qkv, experts, panels(num_tokens, o.d_in, o.num_groups),
-                     panels(largest.num_outputs, gate.d_in, 1)});
+    const std::uint64_t experts =
+        panels(num_slots, gate.d_in, gate.num_groups) + panels(num_slots, down.d_in, down.num_groups) +
+        Scratch::size_bytes(num_slots * gate.d_out * sizeof(float)) +
+        Scratch::size_bytes(num_slots * down.d_out * sizeof(float)) + 6 * num_groups * Scratch::kAlignment;
+    most = std::max(
+        {most, qkv, experts, panels(num_tokens, o.d_in, o.num_groups), panels(largest.num_outputs, gate.d_in, 1)});
   }
   return most;
 }

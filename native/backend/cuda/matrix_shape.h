@@ -19,9 +19,7 @@ struct MatrixShape {
   int column_tiles;
 
   std::size_t tile_bytes() const { return std::size_t(num_experts) * layout.num_tiles() * column_tiles * kTileBytes; }
-  std::size_t num_scales() const {
-    return std::size_t(num_experts) * layout.num_groups * column_tiles * kTileColumns;
-  }
+  std::size_t num_scales() const { return std::size_t(num_experts) * layout.num_groups * column_tiles * kTileColumns; }
 };
 
 }  // namespace grok

@@ -73,8 +73,7 @@ CudaMatrix::CudaMatrix(const QuantizedView& stored, PinnedMemory& pinned, Device
         const std::size_t num_threads = std::size_t(num_tiles) * column_tiles * 32;
         stream.launch("packing a matrix",
                       {.blocks = unsigned((num_threads + kThreads - 1) / kThreads), .threads = kThreads}, pack_tiles,
-                      to, uploaded, num_rows, d_out, num_tiles, column_tiles, layout.tiles_of(slice),
-                      tile);
+                      to, uploaded, num_rows, d_out, num_tiles, column_tiles, layout.tiles_of(slice), tile);
         stream.synchronize();
       }
     }

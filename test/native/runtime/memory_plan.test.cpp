@@ -80,8 +80,7 @@ TEST("a context that does not fit is refused with one that would, and with a typ
   Planned planned = planned_of({1000}, footprint);
   planned.available = fixed_of(plan_memory(planned, limits)) + 4 * page_of(footprint) - 1;
   const std::string hint = hint_of(planned, limits);
-  CHECK_EQ(hint.substr(0, hint.find('.') + 1),
-           "It would fit with kv_cache_type \"bf16\" or context_length 192.");
+  CHECK_EQ(hint.substr(0, hint.find('.') + 1), "It would fit with kv_cache_type \"bf16\" or context_length 192.");
   planned.available = fixed_of(plan_memory(planned, limits)) + page_of(footprint);
   CHECK_EQ(hint_of(planned, limits).substr(0, 67),
            "It would fit with kv_cache_type \"int8\" or context_length 64. With w");
@@ -94,9 +93,7 @@ TEST("a workspace that does not fit is refused with fewer sequences and a shorte
   footprint.token_scratch = 1 << 20;
   const Limits limits = limits_of(64, 300, 512);
   Planned planned = planned_of({1000}, footprint);
-  const auto need_of = [&](const Limits& of) {
-    return fixed_of(plan_memory(planned, of)) + page_of(footprint);
-  };
+  const auto need_of = [&](const Limits& of) { return fixed_of(plan_memory(planned, of)) + page_of(footprint); };
   planned.available = need_of(limits_of(64, 100, 512));
   const std::string hint = hint_of(planned, limits);
   CHECK_EQ(hint.substr(0, hint.find('.')), "It would fit with max_sequences 100 or prefill_chunk 256");  // 312 does
@@ -110,11 +107,11 @@ TEST("where no change of one thing is enough, a change of all is offered") {
   Planned planned = planned_of({1000}, footprint);
   Limits smallest = limits_of(128, 1, 64);
   smallest.kv_cache_type = KvCacheType::int8;
-  planned.available =
-      fixed_of(plan_memory(planned, smallest)) + 2 * page_of(footprint, KvCacheType::int8);
+  planned.available = fixed_of(plan_memory(planned, smallest)) + 2 * page_of(footprint, KvCacheType::int8);
   const std::string hint = hint_of(planned, limits_of(256, 300, 512));
-  CHECK_EQ(hint.substr(0, hint.find('.')),
-           "It would fit with max_sequences 1, prefill_chunk 64, kv_cache_type \"int8\" and context_length 128 together");
+  CHECK_EQ(
+      hint.substr(0, hint.find('.')),
+      "It would fit with max_sequences 1, prefill_chunk 64, kv_cache_type \"int8\" and context_length 128 together");
   CHECK_EQ(hint_of(planned, smallest), "it fits");
 }
 
