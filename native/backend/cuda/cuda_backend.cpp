@@ -92,10 +92,8 @@ std::unique_ptr<DeviceMemory> CudaBackend::upload(const TensorView& view) {
   auto memory = std::make_unique<DeviceMemory>(size_bytes);
   for (std::size_t start = 0; start < size_bytes; start += kUploadBytes) {
     const std::size_t part_bytes = std::min(kUploadBytes, size_bytes - start);
-    std::byte* const host = pinned_.of(part_bytes);
-    view.read(start, {host, part_bytes});
-    stream_.copy_to_device(memory->as<std::byte>() + start, host, part_bytes);
-    stream_.synchronize();
+    view.read(start, {upload_.next(part_bytes), part_bytes});
+    upload_.send(memory->as<std::byte>() + start, part_bytes);
   }
   return memory;
 }
@@ -108,7 +106,7 @@ TablePtr CudaBackend::load_table(const TensorView& f32) {
 
 MatrixPtr CudaBackend::load_matrix(const QuantizedView& stored) {
   stream_.throw_if_failed();
-  return std::make_unique<CudaMatrix>(stored, pinned_, scratch_, stream_);
+  return std::make_unique<CudaMatrix>(stored, upload_, scratch_, stream_);
 }
 
 void CudaBackend::reserve_scratch(const StepSize& largest) {

@@ -9,6 +9,7 @@
 #include "backend/cuda/footprint.h"
 #include "backend/cuda/packed_matrix.h"
 #include "backend/cuda/stream.h"
+#include "backend/cuda/upload.h"
 
 namespace grok {
 
@@ -59,6 +60,7 @@ class CudaBackend final : public Backend {
   const CudaFootprint footprint_;
   const DeviceTraits traits_;
   Stream stream_;
+  Upload upload_{stream_};     // of weights
   PinnedMemory pinned_;        // of the transfer in progress
   DeviceScratch scratch_;      // of the operation in progress
   PinnedMemory pinned_batch_;  // of the last stage()

@@ -27,9 +27,6 @@ class DeviceMemory final : public Buffer {
   std::size_t size_bytes_;
 };
 
-// Bytes of a file that go to the device at once.
-inline constexpr std::size_t kUploadBytes = std::size_t(16) << 20;
-
 // Host memory that the device copies from and to by itself.
 class PinnedMemory {
  public:

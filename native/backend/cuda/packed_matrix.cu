@@ -53,7 +53,7 @@ __global__ void __launch_bounds__(kThreads)
 
 void count_upload(const MatrixShape& shape, DeviceScratch& scratch) { scratch.of<std::byte>(chunk_bytes(shape)); }
 
-CudaMatrix::CudaMatrix(const QuantizedView& stored, PinnedMemory& pinned, DeviceScratch& scratch, Stream& stream)
+CudaMatrix::CudaMatrix(const QuantizedView& stored, Upload& upload, DeviceScratch& scratch, Stream& stream)
     : MatrixShape(stored), tiles_(tile_bytes()), scales_(num_scales() * sizeof(float)) {
   scratch.clear();
   auto* const uploaded = scratch.of<std::int8_t>(chunk_bytes(*this));
@@ -67,14 +67,12 @@ CudaMatrix::CudaMatrix(const QuantizedView& stored, PinnedMemory& pinned, Device
         const int num_rows = std::min(num_tiles * kTileRows, layout.rows_of(slice) - tile * kTileRows);
         const std::size_t first_row = std::size_t(expert) * d_in + layout.first_row(slice) + tile * kTileRows;
         const std::size_t size_bytes = std::size_t(num_rows) * d_out;
-        std::byte* const host = pinned.of(chunk_bytes(*this));
-        stored.weight.read(first_row * d_out, {host, size_bytes});
-        stream.copy_to_device(uploaded, host, size_bytes);
+        stored.weight.read(first_row * d_out, {upload.next(size_bytes), size_bytes});
+        upload.send(uploaded, size_bytes);  // after the last part is packed: it is one stream
         const std::size_t num_threads = std::size_t(num_tiles) * column_tiles * 32;
         stream.launch("packing a matrix",
                       {.blocks = unsigned((num_threads + kThreads - 1) / kThreads), .threads = kThreads}, pack_tiles,
                       to, uploaded, num_rows, d_out, num_tiles, column_tiles, layout.tiles_of(slice), tile);
-        stream.synchronize();
       }
     }
 
@@ -82,12 +80,11 @@ CudaMatrix::CudaMatrix(const QuantizedView& stored, PinnedMemory& pinned, Device
   std::vector<std::uint16_t> bits(std::size_t(num_experts) * num_groups *
                                   d_out);  // bf16 [num_experts, num_groups, d_out]
   stored.scales.read(0, std::as_writable_bytes(std::span(bits)));
-  auto* const padded = reinterpret_cast<float*>(pinned.of(scales_.size_bytes()));  // [num_experts, num_groups, width]
+  auto* const padded = reinterpret_cast<float*>(upload.next(scales_.size_bytes()));  // [num_experts, num_groups, width]
   for (std::size_t row = 0; row < std::size_t(num_experts) * num_groups; ++row)
     for (int column = 0; column < width; ++column)
       padded[row * width + column] = column < d_out ? bf16_to_f32(bits[row * d_out + column]) : 0.0f;
-  stream.copy_to_device(scales_.data(), padded, scales_.size_bytes());
-  stream.synchronize();
+  upload.send(scales_.data(), scales_.size_bytes());
 }
 
 }  // namespace grok

@@ -7,6 +7,7 @@
 #include "backend/cuda/device_memory.h"
 #include "backend/cuda/matrix_shape.h"
 #include "backend/cuda/stream.h"
+#include "backend/cuda/upload.h"
 
 namespace grok {
 
@@ -15,7 +16,8 @@ namespace grok {
 // product reads memory front to back. Padding, of inputs to whole tiles and of outputs to 16, is zero.
 class CudaMatrix final : public Matrix, public MatrixShape {
  public:
-  CudaMatrix(const QuantizedView& stored, PinnedMemory& pinned, DeviceScratch& scratch, Stream& stream);
+  // Reads the matrix; the device may still be copying and packing what was read.
+  CudaMatrix(const QuantizedView& stored, Upload& upload, DeviceScratch& scratch, Stream& stream);
 
   const std::int8_t* tiles() const { return tiles_.as<std::int8_t>(); }  // [num_experts, num_tiles, column_tiles, 512]
   const float* scales() const { return scales_.as<float>(); }            // [num_experts, num_groups, column_tiles * 16]

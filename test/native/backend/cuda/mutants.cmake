@@ -77,6 +77,9 @@ grok_mutant(sampling_needs_less sample.cu
 grok_mutant(uploads_need_less packed_matrix.cu
   "scratch.of<std::byte>(chunk_bytes(shape));"
   "scratch.of<std::byte>(shape.d_out);" footprint)
+grok_mutant(part_sent_from_too_early upload.cpp
+  "stream_.wait_for(part.copied);"
+  "" upload)
 if(GROK_SANITIZE MATCHES "address")
   grok_mutant(read_past_the_table logits.cu
     "min(row, num_rows - 1)"
