@@ -3,8 +3,9 @@
 namespace grok {
 namespace {
 
-// The driver hands out memory in pages of 2 MiB, up to one of which an allocation leaves unused, and takes some for
-// kernels when they are first run. Not measured yet: what Grok-1's largest slice on one GPU may lose that way, doubled.
+// What the driver takes beside what was asked for: memory comes in pages of 2 MiB, so that each allocation may leave most of
+// one unused (16 layers of Grok-1 have some 200 large ones), and kernels are loaded when they first run. An estimate: not
+// yet measured on a device.
 constexpr std::uint64_t kReserveBytes = std::uint64_t(512) << 20;
 
 }  // namespace

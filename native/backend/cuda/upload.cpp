@@ -2,6 +2,14 @@
 
 namespace grok {
 
+// Loading may end half way: what is being copied must not go before it was.
+Upload::~Upload() {
+  try {
+    for (const Part& part : parts_) stream_.wait_for(part.copied);
+  } catch (const Error&) {  // a device that failed copies nothing
+  }
+}
+
 std::byte* Upload::next(std::size_t size_bytes) {
   current_ = (current_ + 1) % kParts;
   Part& part = parts_[current_];

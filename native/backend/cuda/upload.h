@@ -18,6 +18,9 @@ class Upload {
   static constexpr int kParts = 3;  // one is read, one copied, and one waits where the two are not equally fast
 
   explicit Upload(Stream& stream) : stream_(stream) {}
+  ~Upload();
+  Upload(const Upload&) = delete;
+  Upload& operator=(const Upload&) = delete;
 
   // Host memory for the next part; blocks until the device has copied what was sent from there last.
   std::byte* next(std::size_t size_bytes);

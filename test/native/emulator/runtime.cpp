@@ -1,4 +1,5 @@
 #include <cuda_runtime.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -28,7 +29,7 @@ struct Stream {
 
 // A place in a stream's work.
 struct Event {
-  Stream* stream = nullptr;              // that it was last recorded in; null: it never was
+  Stream* stream = nullptr;               // that it was last recorded in; null: it never was
   std::shared_ptr<bool> is_reached = {};  // of that recording
 };
 
@@ -219,6 +220,7 @@ cudaError_t cudaMallocHost(void** memory, std::size_t size_bytes) {
   return cudaSuccess;
 }
 cudaError_t cudaFreeHost(void* memory) {
+  if (memory) std::memset(memory, kPoison, malloc_usable_size(memory));  // copies that are still to come show it
   std::free(memory);
   return result("cudaFreeHost");
 }

@@ -77,8 +77,11 @@ grok_mutant(sampling_needs_less sample.cu
 grok_mutant(uploads_need_less packed_matrix.cu
   "scratch.of<std::byte>(chunk_bytes(shape));"
   "scratch.of<std::byte>(shape.d_out);" footprint)
-grok_mutant(part_sent_from_too_early upload.cpp
-  "stream_.wait_for(part.copied);"
+grok_mutant(part_written_too_early upload.cpp
+  "stream_.wait_for(part.copied);\n  part.bytes"
+  "part.bytes" upload)
+grok_mutant(part_freed_too_early upload.cpp
+  "for (const Part& part : parts_) stream_.wait_for(part.copied);"
   "" upload)
 if(GROK_SANITIZE MATCHES "address")
   grok_mutant(read_past_the_table logits.cu

@@ -56,7 +56,8 @@ TEST("host memory is that of the parts on their way") {
   const DeviceMemory to(kNumParts * kPartBytes);
   emulator::fail("cudaMallocHost", cudaErrorMemoryAllocation, Upload::kParts + 1);
   for (int part = 0; part < kNumParts; ++part) send(upload, to, part);
-  CHECK_ERROR(upload.next(2 * kPartBytes), ErrorCode::out_of_memory, "2000 bytes of pinned memory");  // the first too many
+  CHECK_ERROR(upload.next(2 * kPartBytes), ErrorCode::out_of_memory,
+              "2000 bytes of pinned memory");  // the first too many
 }
 
 TEST("loading weights never waits for all that the device was asked for") {
@@ -68,6 +69,17 @@ TEST("loading weights never waits for all that the device was asked for") {
   std::vector<float> host(1);
   const BufferPtr somewhere = backend->allocate(sizeof(float));
   CHECK_ERROR(backend->read(std::span(host), somewhere->as<float>()), ErrorCode::internal, "waiting for the device");
+}
+
+TEST("parts arrive that were on their way when loading was given up") {
+  Stream stream;
+  const DeviceMemory to(kPartBytes);
+  {
+    Upload upload(stream);
+    send(upload, to, 0);
+  }
+  stream.synchronize();
+  CHECK(has_arrived(to, 0));
 }
 
 TEST("a device that fails while weights are on their way says so at the next part") {

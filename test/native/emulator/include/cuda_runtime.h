@@ -171,7 +171,7 @@ enum cudaStreamFlags { cudaStreamNonBlocking = 1 };
 namespace emulator {
 struct Stream;
 struct Event;
-}
+}  // namespace emulator
 using cudaStream_t = emulator::Stream*;
 using cudaEvent_t = emulator::Event*;
 enum cudaEventFlags { cudaEventDisableTiming = 2 };
