@@ -54,12 +54,13 @@ int largest(int most, Predicate holds) {
   return low;
 }
 
-int largest_context(const Planned& planned, Limits limits) {
+int largest_context(const Planned& planned, const Limits& limits) {
   const int pages = largest(pages_for(limits.context_length), [&](int num_pages) {
-    limits.context_length = num_pages * kPageSize;
-    return fits(planned, limits);
+    Limits shorter = limits;
+    shorter.context_length = std::min(num_pages * kPageSize, limits.context_length);
+    return fits(planned, shorter);
   });
-  return pages * kPageSize;
+  return std::min(pages * kPageSize, limits.context_length);
 }
 
 int largest_num_layers(Planned planned, const Limits& limits) {
@@ -78,34 +79,29 @@ std::string any_of(const std::vector<std::string>& ways) {
 
 // What to change, of one thing the least that is enough; if that cannot be, of all together.
 std::string ways_to_fit(const Planned& planned, const Limits& limits) {
+  const auto fits_with = [&](auto limit, auto value) {
+    Limits changed = limits;
+    changed.*limit = value;
+    return fits(planned, changed);
+  };
   std::vector<std::string> ways;
+  const auto fewer = [&](int count) { return fits_with(&Limits::max_sequences, count); };
+  if (const int count = largest(limits.max_sequences - 1, fewer); count > 0)
+    ways.push_back(concat("max_sequences ", count));
+  const auto shorter = [&](int pages) { return fits_with(&Limits::prefill_chunk, pages * kPageSize); };
+  if (const int pages = largest(limits.prefill_chunk / kPageSize, shorter); pages > 0)
+    ways.push_back(concat("prefill_chunk ", pages * kPageSize));
+  for (const KvCacheType type : {KvCacheType::bf16, KvCacheType::int8})  // the larger first
+    if (type > limits.kv_cache_type && fits_with(&Limits::kv_cache_type, type)) {
+      ways.push_back(concat("kv_cache_type \"", name_of(type), "\""));
+      break;
+    }
+  if (const int context = largest_context(planned, limits); context > 0)
+    ways.push_back(concat("context_length ", context));
   Limits smallest = limits;
   smallest.max_sequences = 1;
   smallest.prefill_chunk = std::min(limits.prefill_chunk, kPageSize);
-  const int num_sequences = largest(limits.max_sequences - 1, [&](int count) {
-    Limits fewer = limits;
-    fewer.max_sequences = count;
-    return fits(planned, fewer);
-  });
-  if (num_sequences > 0) ways.push_back(concat("max_sequences ", num_sequences));
-  const int chunk = largest(limits.prefill_chunk / kPageSize, [&](int num_pages) {
-    Limits shorter = limits;
-    shorter.prefill_chunk = num_pages * kPageSize;
-    return fits(planned, shorter);
-  });
-  if (chunk > 0) ways.push_back(concat("prefill_chunk ", chunk * kPageSize));
-  bool one_type_is_enough = false;
-  for (const KvCacheType type : {KvCacheType::bf16, KvCacheType::int8}) {
-    if (type <= limits.kv_cache_type) continue;  // from the largest to the smallest
-    smallest.kv_cache_type = type;
-    Limits smaller = limits;
-    smaller.kv_cache_type = type;
-    if (one_type_is_enough || !fits(planned, smaller)) continue;
-    one_type_is_enough = true;
-    ways.push_back(concat("kv_cache_type \"", name_of(type), "\""));
-  }
-  if (const int context = largest_context(planned, limits); context > 0)
-    ways.push_back(concat("context_length ", context));
+  smallest.kv_cache_type = KvCacheType::int8;
   if (ways.empty())
     if (const int context = largest_context(planned, smallest); context > 0)
       ways.push_back(concat("max_sequences ", smallest.max_sequences, ", prefill_chunk ", smallest.prefill_chunk,

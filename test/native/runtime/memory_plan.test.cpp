@@ -109,6 +109,8 @@ TEST("where no change of one thing is enough, a change of all is offered") {
   smallest.kv_cache_type = KvCacheType::int8;
   planned.available = fixed_of(plan_memory(planned, smallest)) + 2 * page_of(footprint, KvCacheType::int8);
   const std::string hint = hint_of(planned, limits_of(256, 300, 512));
+  const std::string of_100 = hint_of(planned, limits_of(100, 300, 512));
+  CHECK(of_100.find("context_length 100 together") != std::string::npos);  // not of whole pages
   CHECK_EQ(
       hint.substr(0, hint.find('.')),
       "It would fit with max_sequences 1, prefill_chunk 64, kv_cache_type \"int8\" and context_length 128 together");
