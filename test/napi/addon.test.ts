@@ -327,7 +327,9 @@ describe('the addon', () => {
     const open = addon.open(checkpoint, { ...sized, memoryLimit: memory.total - 1 });
     await expect(open).rejects.toMatchObject({
       code: 'GROK_OUT_OF_MEMORY',
-      message: expect.stringMatching(/^the model needs \d.* of memory \(weights .*, workspace .*, cache for one sequence/),
+      message: expect.stringMatching(
+        /^the model needs \d.* of memory \(weights .*, workspace .*, cache for one sequence/,
+      ),
       hint: expect.stringMatching(/^It would fit with kv_cache_type "bf16" or context_length 64\./),
     });
     for (const change of [{ kvCacheType: 'bf16' }, { contextLength: 64 }] as const) {
