@@ -20,9 +20,10 @@ constexpr int kMaxSums = 3;                                        // of one out
 constexpr int kMaxStrips = 32;                                     // of a block
 constexpr std::size_t kTile = std::size_t(kPanelTokens) * kStrip;  // outputs of one panel and one strip
 
-// A thread's memory for the blocks that it computes, kept from one to the next.
-constexpr std::size_t kOutBytes = kMaxTiles * kTile * sizeof(float);
+constexpr std::size_t kOutBytes = kMaxTiles * kTile * sizeof(float);  // of a block
 constexpr std::size_t kSumsBytes = kMaxTiles * kTile * kMaxSums * sizeof(std::int32_t);
+
+// A thread's memory for the blocks that it computes, kept from one to the next.
 struct BlockMemory {
   HostMemory sums{kSumsBytes};
   HostMemory out[2] = {HostMemory(kOutBytes), HostMemory(kOutBytes)};

@@ -12,7 +12,7 @@ constexpr int kMaxExperts = 64;
 
 // The slots, one for each (token, rank) pair, in the order of their experts. "Position" is a place in that order.
 struct Grouping {
-  Job* jobs;                       // [num_experts + num_slots / positions_per_job] at most
+  Job* jobs;                       // [num_experts + num_slots / the positions of the shortest pass]
   std::int32_t* num_jobs;          // [1]
   std::int32_t* row_of_position;   // [num_slots] token
   std::int32_t* position_of_slot;  // [num_slots]
