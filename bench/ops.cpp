@@ -84,12 +84,8 @@ class TimedBackend final : public Backend {
   BufferPtr load_vector(const TensorView& f32) override { return inner_.load_vector(f32); }
   TablePtr load_table(const TensorView& f32) override { return inner_.load_table(f32); }
   MatrixPtr load_matrix(const QuantizedView& stored) override { return inner_.load_matrix(stored); }
-  std::uint64_t matrix_bytes(const QuantizedView& stored) const override { return inner_.matrix_bytes(stored); }
-  std::uint64_t table_bytes(const TensorView& f32) const override { return inner_.table_bytes(f32); }
-  std::uint64_t head_bytes(const TensorView& f32) const override { return inner_.head_bytes(f32); }
-  std::uint64_t kv_page_bytes(KvCacheType type, int num_kv_heads, int head_dim) const override {
-    return inner_.kv_page_bytes(type, num_kv_heads, head_dim);
-  }
+  const Footprint& footprint() const override { return inner_.footprint(); }
+  void reserve_scratch(const StepSize& largest) override { inner_.reserve_scratch(largest); }
   Batch stage(const Batch& host) override { return inner_.stage(host); }
   void read(std::span<float> host, const float* from) override { inner_.read(host, from); }
   void read(std::span<std::int32_t> host, const std::int32_t* from) override { inner_.read(host, from); }
@@ -112,7 +108,7 @@ class TimedBackend final : public Backend {
     const double pairs = num_tokens * (positions - (num_tokens / num_sequences - 1) / 2.0);
     time("attention",
          {.bytes = 2.0 * num_sequences * positions / kPageSize *
-                   double(kv_page_bytes(op.kv.type, op.num_kv_heads, op.head_dim)),
+                   double(footprint().kv_page_bytes(op.kv.type, op.num_kv_heads, op.head_dim)),
           .macs = 2.0 * pairs * op.num_q_heads * op.head_dim},
          [&] { inner_.attention(op); });
   }
@@ -188,12 +184,12 @@ class TimedBackend final : public Backend {
   const GrokConfig& config_;
 };
 
-WeightBytes weight_bytes_of(const TensorSource& source, const GrokConfig& config, const Backend& backend) {
+WeightBytes weight_bytes_of(const TensorSource& source, const GrokConfig& config, const Footprint& footprint) {
   const auto bytes = [&](const std::string& name) {
     const StoredParameter* stored = source.find(name);
     if (!stored) throw Error(ErrorCode::internal, "no parameter " + name);
-    return double(stored->scales ? backend.matrix_bytes({stored->weight, *stored->scales})
-                                 : backend.head_bytes(stored->weight));
+    return double(stored->scales ? footprint.matrix_bytes({stored->weight, *stored->scales})
+                                 : footprint.head_bytes(stored->weight));
   };
   const std::string layer = "transformer/decoder_layer_0/", attention = layer + "multi_head_attention/";
   return {
@@ -352,9 +348,9 @@ void measure(const std::string& shape, const Request& request) {
   const BufferPtr something = inner->allocate(sizeof(float));
   if (request.device != "cpu") backend.something_to_read = something->as<float>();
   const auto source = make_synthetic_source(config, 1);
-  backend.weight_bytes = weight_bytes_of(*source, config, *inner);
+  backend.weight_bytes = weight_bytes_of(*source, config, inner->footprint());
   Weights weights;
-  for (const BoundWeight& weight : bind_weights(config, *source, backend, weights)) weight.load();
+  for (const BoundWeight& weight : bind_weights(config, *source, backend.footprint(), weights)) weight.load(backend);
 
   for (const int context : request.contexts) measure_after(context, shape, config, request, backend, weights);
 }

@@ -43,6 +43,7 @@ export interface ModelInfo {
     readonly weights: number;
     readonly kvCache: number;
     readonly workspace: number;
+    readonly reserve: number;
     readonly total: number;
   };
   /** Where the weights are. */
@@ -76,7 +77,7 @@ export class Grok implements AsyncDisposable {
 
   private constructor(model: NativeModel, tokenizer: Tokenizer | undefined) {
     const { inspection } = model;
-    const { weights, kvCache, workspace, total } = inspection.memory;
+    const { weights, kvCache, workspace, reserve, total } = inspection.memory;
     this.#model = model;
     this.#host = {
       loop: new StepLoop(model),
@@ -88,7 +89,7 @@ export class Grok implements AsyncDisposable {
     this.info = {
       config: inspection.config,
       parameters: { total: inspection.numParameters, active: inspection.numActiveParameters },
-      memoryBytes: { weights, kvCache, workspace, total },
+      memoryBytes: { weights, kvCache, workspace, reserve, total },
       weightStorage: inspection.memory.weightStorage,
       kvCacheType: inspection.memory.kvCacheType,
       device: model.device,

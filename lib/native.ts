@@ -73,9 +73,13 @@ export interface NativeInspection {
     weightStorage: WeightStorage;
     kvCache: number;
     kvCacheType: KvCacheType;
+    /** Activations of a step, and what operations need while they run. */
     workspace: number;
+    /** What must stay free beside all that is allocated. */
+    reserve: number;
     total: number;
-    available: number;
+    /** What the limit or the device allows; null: there is no such device. */
+    available: number | null;
   };
 }
 

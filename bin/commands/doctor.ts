@@ -123,9 +123,12 @@ async function checkModel(host: Host, name: string, path: string | undefined, fl
   try {
     const { format, memory, tokenizer, ...inspection } = await host.library.inspect(path, loadOptionsOf(flags));
     const isMapped = memory.weightStorage === 'mapped';
-    const needed = `needs ${formatBytes(memory.total)} of ${formatBytes(memory.available)} available`;
+    const { total, available } = memory;
+    const of = available === null ? 'GPU memory, and there is no GPU' : `${formatBytes(available)} available`;
+    const needed = `needs ${formatBytes(total)} of ${of}`;
     const found = `${inspection.path}: ${format}, ${needed}${isMapped ? '; weights stay in the files' : ''}`;
-    if (memory.total > memory.available) {
+    if (available === null) return { name, status: 'problem', found, fix: 'use --device cpu' };
+    if (total > available) {
       const waysOut = ['free memory', 'use a larger machine', 'a smaller --context-size'];
       if (!isMapped) waysOut.push('--weights mapped, which is slower');
       return { name, status: 'problem', found, fix: `${waysOut.slice(0, -1).join(', ')}, or ${waysOut.at(-1)}` };

@@ -42,10 +42,6 @@ export function makeInspectCommand(host: Host): Command {
 
 function describe(inspection: Inspection, printer: Printer, allTensors: boolean): string[] {
   const { memory, numParameters, numActiveParameters } = inspection;
-  const fits = memory.total <= memory.available;
-  const verdict = fits
-    ? printer.styled('green', 'it fits')
-    : printer.styled('red', `it does not fit: ${formatBytes(memory.total - memory.available)} are missing`);
   return [
     ...section(printer, 'Checkpoint', [
       ['path', inspection.path],
@@ -60,21 +56,29 @@ function describe(inspection: Inspection, printer: Printer, allTensors: boolean)
     '',
     ...section(printer, 'Tensors', tensorRows(inspection.tensors, allTensors), new Set([0, 4])),
     '',
-    ...section(printer, 'Memory to run it here', [
+    ...section(printer, memory.available === null ? 'Memory to run it on a GPU' : 'Memory to run it here', [
       [`weights, ${memory.weightStorage}`, formatBytes(memory.weights)],
       [`key-value cache, ${memory.kvCacheType}`, formatBytes(memory.kvCache)],
       ['workspace', formatBytes(memory.workspace)],
+      ...(memory.reserve > 0 ? [['to stay free', formatBytes(memory.reserve)]] : []),
       ['needed', formatBytes(memory.total)],
-      ['available', formatBytes(memory.available)],
+      ['available', memory.available === null ? 'no GPU here' : formatBytes(memory.available)],
     ]),
-    `  ${verdict}`,
+    `  ${verdictOn(memory, printer)}`,
     ...(memory.weightStorage === 'mapped' ? [`  ${mappedNote(inspection)}`] : []),
   ];
 }
 
+function verdictOn({ total, available }: Inspection['memory'], printer: Printer): string {
+  if (available === null) return `it needs a GPU with ${formatBytes(total)} free`;
+  return total <= available
+    ? printer.styled('green', 'it fits')
+    : printer.styled('red', `it does not fit: ${formatBytes(total - available)} are missing`);
+}
+
 function mappedNote({ fileBytes, memory }: Inspection): string {
   const left = `the weights stay in the files, ${formatBytes(fileBytes)}`;
-  return memory.total + fileBytes <= memory.available
+  return memory.total + fileBytes <= (memory.available ?? 0)
     ? `${left}: the system keeps them in memory as long as nothing else needs it`
     : `${left}: they are read from disk again and again, since memory does not hold them all`;
 }

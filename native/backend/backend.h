@@ -66,7 +66,7 @@ constexpr const char* name_of(KvCacheType type) {
 }
 
 // Keys and values of one layer, in pages that sequences own. How a page is laid out is the backend's own business:
-// `Backend::kv_page_bytes` says how large it is and `Backend::read_kv` what it holds.
+// `Footprint::kv_page_bytes` says how large it is and `Backend::read_kv` what it holds.
 struct KvPages {
   std::byte* keys = nullptr;    // [num_pages], kPageSize positions each, after rotation
   std::byte* values = nullptr;  // [num_pages], kPageSize positions each
@@ -252,6 +252,54 @@ struct Sample {
   int vocab_size = 0;
 };
 
+// ---------------------------------------------------------------- what it takes
+
+// The matrices of one layer, as they are stored.
+struct LayerViews {
+  QuantizedView w_q, w_k, w_v, w_o;
+  QuantizedView w_gate, w_up, w_down;
+};
+
+// The largest step there will be.
+struct StepSize {
+  int num_tokens = 0;  // of all sequences
+  int num_sequences = 0;
+  int num_outputs = 0;
+  int num_positions = 0;  // of the longest sequence, once it is full
+  int num_q_heads = 0;
+  int num_kv_heads = 0;
+  int head_dim = 0;
+  int experts_per_token = 0;
+  int vocab_size = 0;
+  std::span<const LayerViews> layers = {};
+};
+
+// What things take of a backend's memory, by their shapes alone: nothing is read, and no device need be there.
+class Footprint {
+ public:
+  virtual ~Footprint() = default;
+
+  // For people: "memory", "GPU memory".
+  virtual std::string memory_name() const { return "memory"; }
+  virtual bool can_map_weights() const { return true; }
+
+  // Bytes that load_matrix and load_table will keep.
+  virtual std::uint64_t matrix_bytes(const QuantizedView& stored) const = 0;
+  virtual std::uint64_t table_bytes(const TensorView& f32) const = 0;
+  // What a product with the matrix reads, be it kept or where it was stored.
+  virtual std::uint64_t product_bytes(const QuantizedView& stored) const { return matrix_bytes(stored); }
+  // Of the table, what `logits` reads.
+  virtual std::uint64_t head_bytes(const TensorView& f32) const { return table_bytes(f32); }
+
+  // Bytes that the keys of one page take in one layer, and the values as much again.
+  virtual std::uint64_t kv_page_bytes(KvCacheType type, int num_kv_heads, int head_dim) const = 0;
+
+  // Bytes that operations need while they run, whatever a step of at most this size holds.
+  virtual std::uint64_t scratch_bytes(const StepSize& largest) const = 0;
+  // Bytes that must stay free beside all that is allocated.
+  virtual std::uint64_t reserve_bytes() const { return 0; }
+};
+
 // ---------------------------------------------------------------- the device
 
 class Backend {
@@ -267,16 +315,9 @@ class Backend {
   // May go on reading from its source, which must outlive it then.
   virtual MatrixPtr load_matrix(const QuantizedView& stored) = 0;
 
-  // Bytes that load_matrix and load_table will keep, for planning before anything is loaded. Shapes only: reads nothing.
-  virtual std::uint64_t matrix_bytes(const QuantizedView& stored) const = 0;
-  virtual std::uint64_t table_bytes(const TensorView& f32) const = 0;
-  // What a product with the matrix reads, be it kept or where it was stored.
-  virtual std::uint64_t product_bytes(const QuantizedView& stored) const { return matrix_bytes(stored); }
-  // Of the table, what `logits` reads.
-  virtual std::uint64_t head_bytes(const TensorView& f32) const { return table_bytes(f32); }
-
-  // Bytes that the keys of one page take in one layer, and the values as much again.
-  virtual std::uint64_t kv_page_bytes(KvCacheType type, int num_kv_heads, int head_dim) const = 0;
+  virtual const Footprint& footprint() const = 0;
+  // Takes footprint().scratch_bytes(largest) at once, so that no step of at most this size allocates. Throws out_of_memory.
+  virtual void reserve_scratch(const StepSize& largest) = 0;
 
   // The batch in the backend's memory; valid until the next stage().
   virtual Batch stage(const Batch& host) = 0;

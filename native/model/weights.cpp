@@ -40,14 +40,17 @@ std::string layer_name(int layer, const char* parameter) { return concat(kLayerP
 struct Place {
   Shape shape;
   bool is_quantized = false;
+  int layer = -1;
   std::function<std::uint64_t(const StoredParameter&)> resident_bytes;
-  std::function<void(const StoredParameter&)> load;
+  std::function<void(const StoredParameter&, Backend&)> load;
   std::function<std::uint64_t(const StoredParameter&)> step_bytes = resident_bytes;
 };
 
+QuantizedView view_of(const StoredParameter& stored) { return {stored.weight, *stored.scales}; }
+
 class Places {
  public:
-  Places(const GrokConfig& config, Backend& backend, Weights& weights) : backend_(backend) {
+  Places(const GrokConfig& config, const Footprint& footprint, Weights& weights) : footprint_(footprint) {
     const auto vocab_size = std::uint64_t(config.vocab_size);
     const auto d_model = std::uint64_t(config.d_model);
     const auto d_ff = std::uint64_t(config.d_ff);
@@ -55,24 +58,24 @@ class Places {
     const std::uint64_t q_width = checked_mul(std::uint64_t(config.num_q_heads), std::uint64_t(config.head_dim));
     const std::uint64_t kv_width = checked_mul(std::uint64_t(config.num_kv_heads), std::uint64_t(config.head_dim));
 
-    table(kEmbedding, {vocab_size, d_model}, weights.embedding);
-    vector(kFinalNorm, {d_model}, weights.final_norm);
+    table({vocab_size, d_model}, weights.embedding);
+    vector(-1, kFinalNorm, {d_model}, weights.final_norm);
     weights.layers.clear();
     weights.layers.resize(std::size_t(config.num_layers));
     for (int layer = 0; layer < config.num_layers; ++layer) {
       LayerWeights& of_layer = weights.layers[std::size_t(layer)];
-      matrix(layer_name(layer, kGate), {num_experts, d_model, d_ff}, of_layer.w_gate);
-      matrix(layer_name(layer, kUp), {num_experts, d_model, d_ff}, of_layer.w_up);
-      matrix(layer_name(layer, kDown), {num_experts, d_ff, d_model}, of_layer.w_down);
-      matrix(layer_name(layer, kQuery), {d_model, q_width}, of_layer.w_q);
-      matrix(layer_name(layer, kKey), {d_model, kv_width}, of_layer.w_k);
-      matrix(layer_name(layer, kValue), {d_model, kv_width}, of_layer.w_v);
-      matrix(layer_name(layer, kAttentionOut), {q_width, d_model}, of_layer.w_o);
-      vector(layer_name(layer, kPreAttnNorm), {d_model}, of_layer.pre_attn_norm);
-      vector(layer_name(layer, kPostAttnNorm), {d_model}, of_layer.post_attn_norm);
-      vector(layer_name(layer, kPreMoeNorm), {d_model}, of_layer.pre_moe_norm);
-      vector(layer_name(layer, kPostMoeNorm), {d_model}, of_layer.post_moe_norm);
-      vector(layer_name(layer, kRouter), {d_model, num_experts}, of_layer.router);
+      matrix(layer, kGate, {num_experts, d_model, d_ff}, of_layer.w_gate);
+      matrix(layer, kUp, {num_experts, d_model, d_ff}, of_layer.w_up);
+      matrix(layer, kDown, {num_experts, d_ff, d_model}, of_layer.w_down);
+      matrix(layer, kQuery, {d_model, q_width}, of_layer.w_q);
+      matrix(layer, kKey, {d_model, kv_width}, of_layer.w_k);
+      matrix(layer, kValue, {d_model, kv_width}, of_layer.w_v);
+      matrix(layer, kAttentionOut, {q_width, d_model}, of_layer.w_o);
+      vector(layer, kPreAttnNorm, {d_model}, of_layer.pre_attn_norm);
+      vector(layer, kPostAttnNorm, {d_model}, of_layer.post_attn_norm);
+      vector(layer, kPreMoeNorm, {d_model}, of_layer.pre_moe_norm);
+      vector(layer, kPostMoeNorm, {d_model}, of_layer.post_moe_norm);
+      vector(layer, kRouter, {d_model, num_experts}, of_layer.router);
     }
   }
 
@@ -91,35 +94,37 @@ class Places {
   }
 
  private:
-  void table(const std::string& name, Shape shape, TablePtr& target) {
-    places_[name] = {
-        std::move(shape), false,
-        [backend = &backend_](const StoredParameter& stored) { return backend->table_bytes(stored.weight); },
-        [backend = &backend_, &target](const StoredParameter& stored) { target = backend->load_table(stored.weight); },
-        [backend = &backend_](const StoredParameter& stored) { return backend->head_bytes(stored.weight); }};
+  void table(Shape shape, TablePtr& target) {
+    places_[kEmbedding] = {
+        .shape = std::move(shape),
+        .resident_bytes = [this](const StoredParameter& stored) { return footprint_.table_bytes(stored.weight); },
+        .load = [&target](const StoredParameter& stored,
+                          Backend& backend) { target = backend.load_table(stored.weight); },
+        .step_bytes = [this](const StoredParameter& stored) { return footprint_.head_bytes(stored.weight); }};
   }
 
-  void vector(const std::string& name, Shape shape, BufferPtr& target) {
-    places_[name] = {std::move(shape), false, [](const StoredParameter& stored) { return stored.weight.size_bytes(); },
-                     [backend = &backend_, &target](const StoredParameter& stored) {
-                       target = backend->load_vector(stored.weight);
-                     }};
+  // Layer -1: of none.
+  void vector(int layer, const char* parameter, Shape shape, BufferPtr& target) {
+    places_[layer < 0 ? parameter : layer_name(layer, parameter)] = {
+        .shape = std::move(shape),
+        .layer = layer,
+        .resident_bytes = [](const StoredParameter& stored) { return stored.weight.size_bytes(); },
+        .load = [&target](const StoredParameter& stored,
+                          Backend& backend) { target = backend.load_vector(stored.weight); }};
   }
 
-  void matrix(const std::string& name, Shape shape, MatrixPtr& target) {
-    places_[name] = {std::move(shape), true,
-                     [backend = &backend_](const StoredParameter& stored) {
-                       return backend->matrix_bytes({stored.weight, *stored.scales});
-                     },
-                     [backend = &backend_, &target](const StoredParameter& stored) {
-                       target = backend->load_matrix({stored.weight, *stored.scales});
-                     },
-                     [backend = &backend_](const StoredParameter& stored) {
-                       return backend->product_bytes({stored.weight, *stored.scales});
-                     }};
+  void matrix(int layer, const char* parameter, Shape shape, MatrixPtr& target) {
+    places_[layer_name(layer, parameter)] = {
+        .shape = std::move(shape),
+        .is_quantized = true,
+        .layer = layer,
+        .resident_bytes = [this](const StoredParameter& stored) { return footprint_.matrix_bytes(view_of(stored)); },
+        .load = [&target](const StoredParameter& stored,
+                          Backend& backend) { target = backend.load_matrix(view_of(stored)); },
+        .step_bytes = [this](const StoredParameter& stored) { return footprint_.product_bytes(view_of(stored)); }};
   }
 
-  Backend& backend_;
+  const Footprint& footprint_;
   std::unordered_map<std::string, Place> places_;
 };
 
@@ -207,9 +212,9 @@ std::vector<std::string> parameter_names(int num_layers) {
   return names;
 }
 
-std::vector<BoundWeight> bind_weights(const GrokConfig& config, const TensorSource& source, Backend& backend,
+std::vector<BoundWeight> bind_weights(const GrokConfig& config, const TensorSource& source, const Footprint& footprint,
                                       Weights& weights) {
-  Places places(config, backend, weights);
+  Places places(config, footprint, weights);
   ProblemList problems;
   std::vector<std::pair<const StoredParameter*, Place>> bound;
   for (const StoredParameter& stored : source.parameters()) {
@@ -229,17 +234,35 @@ std::vector<BoundWeight> bind_weights(const GrokConfig& config, const TensorSour
     const std::uint64_t scales_bytes = stored->scales ? stored->scales->size_bytes() : 0;
     result.push_back({.name = stored->name,
                       .file = stored->file,
+                      .layer = place.layer,
                       .stored_bytes = checked_add(stored->weight.size_bytes(), scales_bytes),
                       .resident_bytes = place.resident_bytes(*stored),
                       .step_bytes = place.step_bytes(*stored),
-                      .load = [stored, load = std::move(place.load)] {
-                        load(*stored);
+                      .load = [stored, load = std::move(place.load)](Backend& backend) {
+                        load(*stored, backend);
                         // What the backend needs at once it has copied.
                         stored->weight.drop();
                         if (stored->scales) stored->scales->drop();
                       }});
   }
   return result;
+}
+
+std::vector<LayerViews> layer_views(const GrokConfig& config, const TensorSource& source) {
+  std::unordered_map<std::string, const StoredParameter*> by_name;
+  for (const StoredParameter& stored : source.parameters()) by_name[stored.name] = &stored;
+  std::vector<LayerViews> layers;
+  for (int layer = 0; layer < config.num_layers; ++layer) {
+    const auto view = [&](const char* parameter) { return view_of(*by_name.at(layer_name(layer, parameter))); };
+    layers.push_back({.w_q = view(kQuery),
+                      .w_k = view(kKey),
+                      .w_v = view(kValue),
+                      .w_o = view(kAttentionOut),
+                      .w_gate = view(kGate),
+                      .w_up = view(kUp),
+                      .w_down = view(kDown)});
+  }
+  return layers;
 }
 
 DerivedSizes derive_sizes(const TensorSource& source) {

@@ -32,17 +32,21 @@ std::vector<std::string> parameter_names(int num_layers);
 struct BoundWeight {
   std::string name;
   std::string file;
-  std::uint64_t stored_bytes = 0;    // in the file
-  std::uint64_t resident_bytes = 0;  // once loaded
-  std::uint64_t step_bytes = 0;      // what a step with one output reads, were it to use every expert
-  std::function<void()> load;        // reads, converts, keeps
+  int layer = -1;                      // -1: it is of no layer
+  std::uint64_t stored_bytes = 0;      // in the file
+  std::uint64_t resident_bytes = 0;    // once loaded
+  std::uint64_t step_bytes = 0;        // what a step with one output reads, were it to use every expert
+  std::function<void(Backend&)> load;  // reads, converts, keeps
 };
 
 // Binds every parameter of the source to its place in `weights` by name. Everything is checked before anything is read:
 // one bad_checkpoint error lists all missing, unexpected and misshapen parameters, file by file, expected and found.
-// `weights`, `source` and `backend` must outlive the result.
-std::vector<BoundWeight> bind_weights(const GrokConfig& config, const TensorSource& source, Backend& backend,
+// `weights` and `source` must outlive the result. `footprint` is of the backend that will load them.
+std::vector<BoundWeight> bind_weights(const GrokConfig& config, const TensorSource& source, const Footprint& footprint,
                                       Weights& weights);
+
+// The matrices of each layer, of a source that bind_weights found right.
+std::vector<LayerViews> layer_views(const GrokConfig& config, const TensorSource& source);
 
 // What the shapes in a checkpoint say about the model.
 struct DerivedSizes {

@@ -101,8 +101,9 @@ Napi::Object to_js(Napi::Env env, const MemoryPlan& memory) {
   object.Set("kvCache", to_js(env, memory.kv_cache));
   object.Set("kvCacheType", name_of(memory.kv_cache_type));
   object.Set("workspace", to_js(env, memory.workspace));
+  object.Set("reserve", to_js(env, memory.reserve));
   object.Set("total", to_js(env, memory.total()));
-  object.Set("available", to_js(env, memory.available));
+  object.Set("available", memory.available ? Napi::Value(to_js(env, *memory.available)) : env.Null());
   return object;
 }
 

@@ -23,9 +23,9 @@ DeviceEngine::DeviceEngine(std::unique_ptr<Backend> backend, std::unique_ptr<Ten
                            Inspection inspection, const Limits& limits)
     : backend_(std::move(backend)), source_(std::move(source)), inspection_(std::move(inspection)), limits_(limits) {
   const GrokConfig& config = inspection_.config;
-  require_fit(inspection_.memory, limits_);
-  bound_ = bind_weights(config, *source_, *backend_, weights_);
+  bound_ = bind_weights(config, *source_, backend_->footprint(), weights_);
   for (const BoundWeight& weight : bound_) progress_.total_bytes += weight.stored_bytes;
+  backend_->reserve_scratch(largest_step(config, limits_, layer_views(config, *source_)));
   workspace_ = std::make_unique<Workspace>(*backend_, config, limits_.max_tokens, limits_.max_outputs);
   cache_ =
       std::make_unique<KvCache>(*backend_, config, limits_.kv_cache_type, num_cache_pages(inspection_.memory, limits_));
@@ -35,7 +35,7 @@ LoadProgress DeviceEngine::load_next() {
   throw_if_stopped();
   if (num_loaded_ < bound_.size()) {
     const BoundWeight& weight = bound_[num_loaded_++];
-    weight.load();
+    weight.load(*backend_);
     progress_.tensor = weight.name;
     progress_.loaded_bytes += weight.stored_bytes;
   }

@@ -23,7 +23,7 @@ namespace grok {
 // The engine on one device.
 class DeviceEngine final : public Engine {
  public:
-  // `inspection` is of `source`. Throws out_of_memory when the plan in it does not fit.
+  // `inspection` is of `source`, and its plan fits. Throws out_of_memory where the device has less than it said.
   DeviceEngine(std::unique_ptr<Backend> backend, std::unique_ptr<TensorSource> source, Inspection inspection,
                const Limits& limits);
 

@@ -18,32 +18,53 @@
 namespace grok {
 namespace {
 
-// The one place that picks a backend.
-std::unique_ptr<Backend> make_backend(const EngineOptions& options, const Limits& limits) {
-  if (options.device == "cuda") {
-#if defined(GROK_WITH_CUDA)
-    if (limits.weight_storage != WeightStorage::packed)
+constexpr const char* kSynthetic = "synthetic";  // where made-up weights and their configuration are from
+
+// The one place that picks a backend: true for CUDA, false for the CPU. Throws where there can be neither.
+bool is_for_cuda(const EngineOptions& options, const Limits& limits) {
+  if (options.device != "cuda") {
+    if (options.device != "auto" && options.device != "cpu")
       throw Error(ErrorCode::invalid_argument,
-                  "expected weights to be \"packed\" with device \"cuda\": a GPU computes from "
-                  "its own memory",
-                  "Leave out weights, or use device \"cpu\".");
-    return make_cuda_backend({});
-#else
-    throw Error(ErrorCode::cuda_unavailable, why_no_cuda(), "Use device \"cpu\" or \"auto\".");
-#endif
+                  concat("expected device to be \"auto\", \"cpu\" or \"cuda\", found \"", options.device, "\""));
+    return false;
   }
-  if (options.device != "auto" && options.device != "cpu")
+#if !defined(GROK_WITH_CUDA)
+  throw Error(ErrorCode::cuda_unavailable, why_no_cuda(), "Use device \"cpu\" or \"auto\".");
+#endif
+  if (limits.weight_storage != WeightStorage::packed)
     throw Error(ErrorCode::invalid_argument,
-                concat("expected device to be \"auto\", \"cpu\" or \"cuda\", found \"", options.device, "\""));
-  return make_cpu_backend({.num_threads = options.num_threads, .isa = options.isa, .weights = limits.weight_storage});
+                "expected weights to be \"packed\" with device \"cuda\": a GPU computes from its own memory",
+                "Leave out weights, or use device \"cpu\".");
+  return true;
 }
 
-// Of the device that the weights go to.
-std::uint64_t free_memory(const EngineOptions& options) {
+CpuOptions cpu_options(const EngineOptions& options, const Limits& limits) {
+  return {.num_threads = options.num_threads, .isa = options.isa, .weights = limits.weight_storage};
+}
+
+std::unique_ptr<Backend> make_backend(const EngineOptions& options, const Limits& limits) {
+  [[maybe_unused]] const bool on_cuda = is_for_cuda(options, limits);
 #if defined(GROK_WITH_CUDA)
-  if (options.device == "cuda") return cuda_available_bytes();
+  if (on_cuda) return make_cuda_backend({});
 #endif
-  (void)options;
+  return make_cpu_backend(cpu_options(options, limits));
+}
+
+std::unique_ptr<Footprint> make_footprint(const EngineOptions& options, const Limits& limits) {
+  [[maybe_unused]] const bool on_cuda = is_for_cuda(options, limits);
+#if defined(GROK_WITH_CUDA)
+  if (on_cuda) return make_cuda_footprint({});
+#endif
+  return make_cpu_footprint(cpu_options(options, limits));
+}
+
+// Of the device that the weights go to; none where there is no such device.
+std::optional<std::uint64_t> memory_for(const EngineOptions& options, const Limits& limits) {
+  if (options.memory_limit) return options.memory_limit;
+  [[maybe_unused]] const bool on_cuda = is_for_cuda(options, limits);
+#if defined(GROK_WITH_CUDA)
+  if (on_cuda) return why_no_cuda_device().empty() ? std::optional(cuda_available_bytes()) : std::nullopt;
+#endif
   return available_memory();
 }
 
@@ -61,8 +82,19 @@ TensorInfo describe(const StoredParameter& parameter) {
   return info;
 }
 
-Inspection inspection_of(const Checkpoint& checkpoint, const Limits& limits, Backend& backend,
-                         const EngineOptions& options) {
+// What a checkpoint takes. `unloaded` is what the weights are bound to.
+Planned plan_of(const Checkpoint& checkpoint, const Footprint& footprint, std::optional<std::uint64_t> available,
+                Weights& unloaded) {
+  std::vector<BoundWeight> weights = bind_weights(checkpoint.config, *checkpoint.source, footprint, unloaded);
+  return {.config = checkpoint.config,
+          .weights = std::move(weights),
+          .layers = layer_views(checkpoint.config, *checkpoint.source),
+          .footprint = footprint,
+          .available = available,
+          .is_synthetic = checkpoint.config_from == kSynthetic};
+}
+
+Inspection inspection_of(const Checkpoint& checkpoint, const Planned& planned, const Limits& limits) {
   const GrokConfig& config = checkpoint.config;
   Inspection inspection{.path = checkpoint.path,
                         .format = checkpoint.source->description(),
@@ -71,10 +103,8 @@ Inspection inspection_of(const Checkpoint& checkpoint, const Limits& limits, Bac
                         .config = config,
                         .tensors = {},
                         .file_bytes = checkpoint.source->size_bytes(),
-                        .memory = {}};
-  Weights unloaded;
-  const std::vector<BoundWeight> bound = bind_weights(config, *checkpoint.source, backend, unloaded);
-  const std::vector<StoredParameter>& parameters = checkpoint.source->parameters();  // in the order of `bound`
+                        .memory = plan_memory(planned, limits)};
+  const std::vector<StoredParameter>& parameters = checkpoint.source->parameters();  // in the order of the weights
   for (std::size_t index = 0; index < parameters.size(); ++index) {
     const StoredParameter& parameter = parameters[index];
     inspection.tensors.push_back(describe(parameter));
@@ -85,10 +115,8 @@ Inspection inspection_of(const Checkpoint& checkpoint, const Limits& limits, Bac
     const std::uint64_t size = num_elements(parameter.weight.shape);
     inspection.num_parameters += size;
     inspection.num_active_parameters += share_of_a_token(size);
-    inspection.weight_bytes_per_token += share_of_a_token(bound[index].step_bytes);
+    inspection.weight_bytes_per_token += share_of_a_token(planned.weights[index].step_bytes);
   }
-  const std::uint64_t available = options.memory_limit ? options.memory_limit : free_memory(options);
-  inspection.memory = plan_memory(config, limits, bound, page_bytes(backend, config, limits.kv_cache_type), available);
   return inspection;
 }
 
@@ -107,7 +135,9 @@ std::string why_no_cuda() {
 Inspection inspect(const std::string& path, const EngineOptions& options) {
   const Checkpoint checkpoint = open_checkpoint(path);
   const Limits limits = limits_for(checkpoint.config, options);
-  return inspection_of(checkpoint, limits, *make_backend(options, limits), options);
+  const std::unique_ptr<Footprint> footprint = make_footprint(options, limits);
+  Weights unloaded;
+  return inspection_of(checkpoint, plan_of(checkpoint, *footprint, memory_for(options, limits), unloaded), limits);
 }
 
 namespace {
@@ -115,14 +145,16 @@ namespace {
 std::unique_ptr<Engine> open_engine(Checkpoint checkpoint, const EngineOptions& options) {
   const Limits limits = limits_for(checkpoint.config, options);
   std::unique_ptr<Backend> backend = make_backend(options, limits);
-  Inspection inspection = inspection_of(checkpoint, limits, *backend, options);
+  Weights unloaded;
+  const Planned planned = plan_of(checkpoint, backend->footprint(), memory_for(options, limits), unloaded);
+  require_fit(planned, limits);
+  Inspection inspection = inspection_of(checkpoint, planned, limits);
   return std::make_unique<DeviceEngine>(std::move(backend), std::move(checkpoint.source), std::move(inspection),
                                         limits);
 }
 
 // One seed: two runs of a benchmark are of the same network.
 constexpr std::uint64_t kSyntheticSeed = 1;
-constexpr const char* kSynthetic = "synthetic";
 
 }  // namespace
 

@@ -21,7 +21,7 @@ struct EngineOptions {
   int prefill_chunk = 0;              // prompt tokens one step takes at most; 0: 512
   std::string kv_cache_type = "f32";  // "f32", "bf16", "int8"
   std::string weights = "packed";     // "packed", "mapped": backend.h, WeightStorage
-  std::uint64_t memory_limit = 0;     // bytes; 0: what the machine has available
+  std::uint64_t memory_limit = 0;     // bytes; 0: what the device has available
 };
 
 // Bytes, before anything is allocated.
@@ -30,10 +30,11 @@ struct MemoryPlan {
   WeightStorage weight_storage = WeightStorage::packed;
   std::uint64_t kv_cache = 0;  // all sequences at full length; touched only as it is used
   KvCacheType kv_cache_type = KvCacheType::f32;
-  std::uint64_t workspace = 0;
-  std::uint64_t kv_page = 0;    // kPageSize positions of the cache in all layers
-  std::uint64_t available = 0;  // what the limit or the machine allows
-  std::uint64_t total() const { return weights + kv_cache + workspace; }
+  std::uint64_t workspace = 0;                  // activations of a step, and what operations need while they run
+  std::uint64_t reserve = 0;                    // stays free
+  std::uint64_t kv_page = 0;                    // kPageSize positions of the cache in all layers
+  std::optional<std::uint64_t> available = {};  // what the limit or the device allows; none: there is no such device
+  std::uint64_t total() const { return weights + kv_cache + workspace + reserve; }
 };
 
 struct TensorInfo {
@@ -92,7 +93,8 @@ struct LoadProgress {
   bool done = false;
 };
 
-// Reads headers only. Throws not_found, io, bad_checkpoint, unsupported.
+// Reads headers only, and needs no device: without one, the plan says what one would have to have. Throws not_found, io,
+// bad_checkpoint, unsupported, invalid_argument, and cuda_unavailable where the build has no CUDA backend.
 Inspection inspect(const std::string& path, const EngineOptions& options);
 
 // Instruction sets that device "cpu" can be asked for, best first.

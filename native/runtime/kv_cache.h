@@ -47,7 +47,7 @@ class PageLease {
 constexpr int pages_for(int num_tokens) { return (num_tokens + kPageSize - 1) / kPageSize; }
 
 // Bytes of one page in all layers, keys and values.
-std::uint64_t page_bytes(const Backend& backend, const GrokConfig& config, KvCacheType type);
+std::uint64_t page_bytes(const Footprint& footprint, const GrokConfig& config, KvCacheType type);
 
 // The memory behind the pages.
 class KvCache {

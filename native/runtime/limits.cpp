@@ -49,8 +49,11 @@ Limits limits_for(const GrokConfig& config, const EngineOptions& options) {
   limits.prefill_chunk = option("prefill_chunk", options.prefill_chunk, kMostPrefillChunk, kDefaultPrefillChunk);
   limits.kv_cache_type = kv_cache_type_of(options.kv_cache_type);
   limits.weight_storage = weight_storage_of(options.weights);
-  limits.max_tokens = limits.prefill_chunk + limits.max_sequences;
+  return with_step_size(limits, config);
+}
 
+Limits with_step_size(Limits limits, const GrokConfig& config) {
+  limits.max_tokens = limits.prefill_chunk + limits.max_sequences;
   const std::uint64_t row_bytes = std::uint64_t(config.vocab_size) * sizeof(float);
   const auto affordable = int(std::min<std::uint64_t>(kMostLogitsBytes / row_bytes, std::uint64_t(limits.max_tokens)));
   limits.max_outputs = std::max(affordable, limits.max_sequences);  // each may draw a token

@@ -17,6 +17,9 @@ struct Limits {
   int max_outputs = 0;  // rows of logits in one step
 };
 
+// With max_tokens and max_outputs as they follow from the others.
+Limits with_step_size(Limits limits, const GrokConfig& config);
+
 // Throws invalid_argument with the option's name, what was expected and what was found.
 Limits limits_for(const GrokConfig& config, const EngineOptions& options);
 

@@ -21,52 +21,155 @@ std::uint64_t saturating_mul(std::uint64_t a, std::uint64_t b) {
   return __builtin_mul_overflow(a, b, &product) ? kLargest : product;
 }
 
-std::uint64_t left_of(std::uint64_t from, std::uint64_t taken) { return from - std::min(from, taken); }
-
 std::string in_words(std::uint64_t size_bytes) {
   const bool is_large = size_bytes >= 1'000'000'000;
   return concat(std::round(double(size_bytes) / (is_large ? 1e7 : 1e4)) / 100, is_large ? " GB" : " MB");
 }
 
+std::uint64_t left_of(std::uint64_t from, std::uint64_t taken) { return from - std::min(from, taken); }
+
+// What does not depend on how much cache there is.
+std::uint64_t fixed_of(const MemoryPlan& plan) {
+  return saturating_add(plan.weights, saturating_add(plan.workspace, plan.reserve));
+}
+
+std::uint64_t cache_of_one(const MemoryPlan& plan, const Limits& limits) {
+  return saturating_mul(std::uint64_t(pages_for(limits.context_length)), plan.kv_page);
+}
+
+bool fits(const Planned& planned, Limits limits) {
+  limits = with_step_size(limits, planned.config);
+  const MemoryPlan plan = plan_memory(planned, limits);
+  return saturating_add(fixed_of(plan), cache_of_one(plan, limits)) <= *planned.available;
+}
+
+// The largest number from 1 to `most` for which it holds; 0: for none. Where it holds for one, it does for all below.
+template <typename Predicate>
+int largest(int most, Predicate holds) {
+  int low = 0;
+  for (int high = most + 1; high - low > 1;) {
+    const int middle = low + (high - low) / 2;
+    (holds(middle) ? low : high) = middle;
+  }
+  return low;
+}
+
+int largest_context(const Planned& planned, const Limits& limits) {
+  const int pages = largest(pages_for(limits.context_length), [&](int num_pages) {
+    Limits shorter = limits;
+    shorter.context_length = std::min(num_pages * kPageSize, limits.context_length);
+    return fits(planned, shorter);
+  });
+  return std::min(pages * kPageSize, limits.context_length);
+}
+
+int largest_num_layers(Planned planned, const Limits& limits) {
+  return largest(planned.config.num_layers - 1, [&](int num_layers) {
+    planned.config.num_layers = num_layers;
+    return fits(planned, limits);
+  });
+}
+
+std::string any_of(const std::vector<std::string>& ways) {
+  std::string text;
+  for (std::size_t way = 0; way < ways.size(); ++way)
+    text += (way == 0 ? "" : way + 1 < ways.size() ? ", " : " or ") + ways[way];
+  return text;
+}
+
+// What to change, of one thing the least that is enough; if that cannot be, of all together.
+std::string ways_to_fit(const Planned& planned, const Limits& limits) {
+  const auto fits_with = [&](auto limit, auto value) {
+    Limits changed = limits;
+    changed.*limit = value;
+    return fits(planned, changed);
+  };
+  std::vector<std::string> ways;
+  const auto fewer = [&](int count) { return fits_with(&Limits::max_sequences, count); };
+  if (const int count = largest(limits.max_sequences - 1, fewer); count > 0)
+    ways.push_back(concat("max_sequences ", count));
+  const auto shorter = [&](int pages) { return fits_with(&Limits::prefill_chunk, pages * kPageSize); };
+  if (const int pages = largest(limits.prefill_chunk / kPageSize, shorter); pages > 0)
+    ways.push_back(concat("prefill_chunk ", pages * kPageSize));
+  for (const KvCacheType type : {KvCacheType::bf16, KvCacheType::int8})  // the larger first
+    if (type > limits.kv_cache_type && fits_with(&Limits::kv_cache_type, type)) {
+      ways.push_back(concat("kv_cache_type \"", name_of(type), "\""));
+      break;
+    }
+  if (const int context = largest_context(planned, limits); context > 0)
+    ways.push_back(concat("context_length ", context));
+  Limits smallest = limits;
+  smallest.max_sequences = 1;
+  smallest.prefill_chunk = std::min(limits.prefill_chunk, kPageSize);
+  smallest.kv_cache_type = KvCacheType::int8;
+  if (ways.empty())
+    if (const int context = largest_context(planned, smallest); context > 0)
+      ways.push_back(concat("max_sequences ", smallest.max_sequences, ", prefill_chunk ", smallest.prefill_chunk,
+                            ", kv_cache_type \"", name_of(smallest.kv_cache_type), "\" and context_length ", context,
+                            " together"));
+  if (planned.is_synthetic)
+    if (const int num_layers = largest_num_layers(planned, limits); num_layers > 0)
+      ways.push_back(concat(num_layers, " of the ", planned.config.num_layers, " layers (--layers ", num_layers, ")"));
+  return ways.empty() ? "" : concat("It would fit with ", any_of(ways), ".");
+}
+
 }  // namespace
 
-MemoryPlan plan_memory(const GrokConfig& config, const Limits& limits, const std::vector<BoundWeight>& bound,
-                       std::uint64_t kv_page, std::uint64_t available) {
+StepSize largest_step(const GrokConfig& config, const Limits& limits, std::span<const LayerViews> layers) {
+  return {.num_tokens = limits.max_tokens,
+          .num_sequences = limits.max_sequences,
+          .num_outputs = limits.max_outputs,
+          .num_positions = limits.context_length,
+          .num_q_heads = config.num_q_heads,
+          .num_kv_heads = config.num_kv_heads,
+          .head_dim = config.head_dim,
+          .experts_per_token = config.experts_per_token,
+          .vocab_size = config.vocab_size,
+          .layers = layers};
+}
+
+MemoryPlan plan_memory(const Planned& planned, const Limits& limits) {
+  const GrokConfig& config = planned.config;
   MemoryPlan plan;
-  for (const BoundWeight& weight : bound) plan.weights = saturating_add(plan.weights, weight.resident_bytes);
+  for (const BoundWeight& weight : planned.weights)
+    if (weight.layer < config.num_layers) plan.weights = saturating_add(plan.weights, weight.resident_bytes);
   const auto num_pages = std::uint64_t(limits.max_sequences) * std::uint64_t(pages_for(limits.context_length));
+  const auto layers = std::span(planned.layers).first(std::size_t(config.num_layers));
   plan.weight_storage = limits.weight_storage;
   plan.kv_cache_type = limits.kv_cache_type;
-  plan.kv_page = kv_page;
-  plan.kv_cache = saturating_mul(num_pages, kv_page);
-  plan.workspace = Workspace::size_bytes(config, limits.max_tokens, limits.max_outputs);
-  plan.available = available;
+  plan.kv_page = page_bytes(planned.footprint, config, limits.kv_cache_type);
+  plan.kv_cache = saturating_mul(num_pages, plan.kv_page);
+  plan.workspace = saturating_add(Workspace::size_bytes(config, limits.max_tokens, limits.max_outputs),
+                                  planned.footprint.scratch_bytes(largest_step(config, limits, layers)));
+  plan.reserve = planned.footprint.reserve_bytes();
+  plan.available = planned.available;
   return plan;
 }
 
-void require_fit(const MemoryPlan& plan, const Limits& limits) {
-  const std::uint64_t fixed = saturating_add(plan.weights, plan.workspace);
-  const std::uint64_t sequence = saturating_mul(std::uint64_t(pages_for(limits.context_length)), plan.kv_page);
-  const std::uint64_t needed = saturating_add(fixed, sequence);
-  if (needed <= plan.available) return;
+void require_fit(const Planned& planned, const Limits& limits) {
+  const MemoryPlan plan = plan_memory(planned, limits);
+  if (!plan.available) return;
+  const std::uint64_t sequence = cache_of_one(plan, limits), needed = saturating_add(fixed_of(plan), sequence);
+  if (needed <= *plan.available) return;
 
-  const std::uint64_t fitting_pages = left_of(plan.available, fixed) / plan.kv_page;
-  std::string hint =
-      fitting_pages > 0
-          ? concat("A context_length of ", fitting_pages * kPageSize, " tokens would fit.")
-          : concat("No context fits beside the weights and the workspace. Run on a machine with more than ",
-                   in_words(needed), " to spare, or raise memory_limit if you set one.");
-  if (fitting_pages == 0 && plan.weight_storage == WeightStorage::packed)
+  std::string hint = ways_to_fit(planned, limits);
+  if (hint.empty())
+    hint = concat("No context fits beside the weights and the workspace. Run on a machine with more than ",
+                  in_words(needed), " of ", planned.footprint.memory_name(),
+                  " to spare, or raise memory_limit if you set one.");
+  if (plan.weight_storage == WeightStorage::packed && planned.footprint.can_map_weights() && !planned.is_synthetic)
     hint += " With weights \"mapped\" they stay in the checkpoint's files, and decoding is slower.";
   throw Error(ErrorCode::out_of_memory,
-              concat("the model needs ", in_words(needed), " of memory (weights ", in_words(plan.weights),
-                     ", workspace ", in_words(plan.workspace), ", cache for one sequence of ", limits.context_length,
-                     " tokens ", in_words(sequence), ") and ", in_words(plan.available), " is available"),
+              concat("the model needs ", in_words(needed), " of ", planned.footprint.memory_name(), " (weights ",
+                     in_words(plan.weights), ", workspace ", in_words(plan.workspace),
+                     plan.reserve > 0 ? concat(", reserve ", in_words(plan.reserve)) : "",
+                     ", cache for one sequence of ", limits.context_length, " tokens ", in_words(sequence), ") and ",
+                     in_words(*plan.available), " is available"),
               hint);
 }
 
 int num_cache_pages(const MemoryPlan& plan, const Limits& limits) {
-  const std::uint64_t fitting = left_of(plan.available, saturating_add(plan.weights, plan.workspace)) / plan.kv_page;
+  const std::uint64_t fitting = left_of(plan.available.value_or(kLargest), fixed_of(plan)) / plan.kv_page;
   const auto wanted = std::uint64_t(limits.max_sequences) * std::uint64_t(pages_for(limits.context_length));
   return int(std::min({fitting, wanted, std::uint64_t(std::numeric_limits<int>::max())}));
 }

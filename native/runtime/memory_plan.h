@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "model/config.h"
@@ -10,13 +11,24 @@
 
 namespace grok {
 
-// kv_page: page_bytes() of runtime/kv_cache.h. Sums that would pass 64 bits stay at the largest number: too large to fit is all that matters here.
-MemoryPlan plan_memory(const GrokConfig& config, const Limits& limits, const std::vector<BoundWeight>& bound,
-                       std::uint64_t kv_page, std::uint64_t available);
+// What a plan is made from.
+struct Planned {
+  GrokConfig config;
+  std::vector<BoundWeight> weights;
+  std::vector<LayerViews> layers;
+  const Footprint& footprint;
+  std::optional<std::uint64_t> available = {};  // none: there is no device to ask
+  bool is_synthetic = false;                    // any number of layers will do
+};
 
-// Throws out_of_memory, with the numbers and what would fit, unless the weights, the workspace and the cache of one
-// full-length sequence fit.
-void require_fit(const MemoryPlan& plan, const Limits& limits);
+StepSize largest_step(const GrokConfig& config, const Limits& limits, std::span<const LayerViews> layers);
+
+// Sums that would pass 64 bits stay at the largest number: too large to fit is all that matters here.
+MemoryPlan plan_memory(const Planned& planned, const Limits& limits);
+
+// Throws out_of_memory, with the numbers and the nearest that would fit, unless the weights, the workspace, the reserve and
+// the cache of one full-length sequence do.
+void require_fit(const Planned& planned, const Limits& limits);
 
 // Pages the cache gets: enough for all sequences at full length, or as many as fit.
 int num_cache_pages(const MemoryPlan& plan, const Limits& limits);

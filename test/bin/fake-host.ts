@@ -55,6 +55,7 @@ export const INSPECTION = {
     kvCache: 2 ** 20,
     kvCacheType: 'f32',
     workspace: 2 ** 20,
+    reserve: 0,
     total: 18 * 2 ** 20,
     available: 2 ** 30,
   },

@@ -317,7 +317,7 @@ describe('the other commands', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     const { config, tensors, memory, tokenizer } = JSON.parse(stdout);
     expect(tensors).toHaveLength(2 + 12 * config.numLayers);
-    expect(memory.total).toBe(memory.weights + memory.kvCache + memory.workspace);
+    expect(memory.total).toBe(memory.weights + memory.kvCache + memory.workspace + memory.reserve);
     expect(tokenizer).toMatch(/tokenizer\.model$/);
     const text = await run(['inspect', EMBEDDED, '--tensors']);
     for (const { name } of tensors) expect(text.stdout).toContain(name);

@@ -294,9 +294,53 @@ describe('the addon', () => {
       config: { vocabSize: 512, numLayers: 3, eosId: 2 },
       numParameters: 1_288_512,
     });
-    const { weights, kvCache, workspace, total } = inspection.memory;
-    expect(total).toBe(weights + kvCache + workspace);
+    const { weights, kvCache, workspace, reserve, total } = inspection.memory;
+    expect(total).toBe(weights + kvCache + workspace + reserve);
     await model.close();
+  });
+
+  it('plans for a GPU whether there is one or not, where the build has the backend for it', async (context) => {
+    const { cudaUnavailable } = diagnose();
+    if (cudaUnavailable === 'this build has no CUDA backend') {
+      await expect(addon.inspect(checkpoint, { ...defaults, device: 'cuda' })).rejects.toMatchObject({
+        code: 'GROK_CUDA_UNAVAILABLE',
+      });
+      context.skip('SKIPPED: this build has no CUDA backend');
+      return;
+    }
+    const { memory } = await addon.inspect(checkpoint, { ...defaults, device: 'cuda' });
+    expect(memory.reserve).toBeGreaterThan(0);
+    expect(memory.total).toBe(memory.weights + memory.kvCache + memory.workspace + memory.reserve);
+    if (cudaUnavailable) expect(memory.available).toBeNull();
+    else expect(memory.available).toBeGreaterThan(0);
+    // What a GPU of that size would make of it.
+    const limited = await addon.inspect(checkpoint, { ...defaults, device: 'cuda', memoryLimit: 1_000_000 });
+    expect(limited.memory).toEqual({ ...memory, available: 1_000_000 });
+    await expect(addon.inspect(checkpoint, { ...defaults, device: 'cuda', weights: 'mapped' })).rejects.toMatchObject({
+      code: 'GROK_INVALID_ARGUMENT',
+    });
+  });
+
+  it('refuses what does not fit with the numbers and the nearest that would', async () => {
+    const sized = { ...defaults, maxSequences: 1, contextLength: 128, prefillChunk: 64 };
+    const { memory } = await addon.inspect(checkpoint, sized);
+    const open = addon.open(checkpoint, { ...sized, memoryLimit: memory.total - 1 });
+    await expect(open).rejects.toMatchObject({
+      code: 'GROK_OUT_OF_MEMORY',
+      message: expect.stringMatching(
+        /^the model needs \d.* of memory \(weights .*, workspace .*, cache for one sequence/,
+      ),
+      hint: expect.stringMatching(/^It would fit with kv_cache_type "bf16" or context_length 64\./),
+    });
+    for (const change of [{ kvCacheType: 'bf16' }, { contextLength: 64 }] as const) {
+      const model = await addon.open(checkpoint, { ...sized, ...change, memoryLimit: memory.total - 1 });
+      await model.close();
+    }
+    const synthetic = addon.openSynthetic({ name: 'mid', layers: 6 }, { ...defaults, memoryLimit: 1_500_000_000 });
+    await expect(synthetic).rejects.toMatchObject({
+      code: 'GROK_OUT_OF_MEMORY',
+      hint: expect.stringMatching(/of the 6 layers \(--layers \d\)/),
+    });
   });
 
   it('counts the key-value cache in the type that was asked for, and refuses any other', async () => {
@@ -348,12 +392,13 @@ describe('the addon', () => {
   });
 
   it('opens with mapped weights what does not fit packed, and says so', async () => {
-    const { memory } = await addon.inspect(checkpoint, { ...defaults, weights: 'mapped' });
+    const alone = { ...defaults, maxSequences: 1 };
+    const { memory } = await addon.inspect(checkpoint, { ...alone, weights: 'mapped' });
     const memoryLimit = memory.total;
-    await expect(addon.open(checkpoint, { ...defaults, memoryLimit })).rejects.toMatchObject({
+    await expect(addon.open(checkpoint, { ...alone, memoryLimit })).rejects.toMatchObject({
       code: 'GROK_OUT_OF_MEMORY',
     });
-    const model = await openLoaded({ memoryLimit, weights: 'mapped' });
+    const model = await openLoaded({ maxSequences: 1, memoryLimit, weights: 'mapped' });
     await model.submit(requestFor([1, 2, 3]));
     expect(await model.step(Int32Array.of(1))).toHaveLength(1);
     await model.close();

@@ -1,3 +1,5 @@
+#include "backend/cpu/attention.h"
+
 #include <algorithm>
 #include <atomic>
 
@@ -28,6 +30,16 @@ struct Block {
 
   double work() const { return double(num_tokens) * num_spans; }
 };
+
+int tokens_per_block(int num_tokens, int num_q_heads, int num_kv_heads, int enough_tasks) {
+  const int most = std::max(1, kBlockRows / (num_q_heads / num_kv_heads));
+  return int(std::clamp<std::int64_t>(std::int64_t(num_tokens) * num_kv_heads / enough_tasks, 1, most));
+}
+
+// Floats of a worker: sums of a task so far, sums of a span, softmax weights of a page.
+std::size_t worker_floats(std::size_t rows_per_block, int head_dim) {
+  return rows_per_block * (2 * attention_sums(head_dim) + kPageSize);
+}
 
 std::vector<Block> blocks_of(const Batch& batch, int tokens_per_block) {
   std::vector<Block> blocks;
@@ -118,15 +130,29 @@ struct Task {
 
 }  // namespace
 
+// Blocks whose spans are tasks are those with more than 1 / enough_tasks of the work of all kv heads: fewer of them than
+// enough_tasks / num_kv_heads.
+std::size_t attention_scratch_bytes(const StepSize& largest, int num_threads) {
+  const int enough_tasks = kTasksPerThread * num_threads;
+  const std::size_t block_tokens =
+      tokens_per_block(largest.num_tokens, largest.num_q_heads, largest.num_kv_heads, enough_tasks);
+  const std::size_t most_blocks = (enough_tasks - 1) / largest.num_kv_heads;
+  const std::size_t most_tokens = std::min<std::size_t>(largest.num_tokens, most_blocks * block_tokens);
+  const std::size_t num_spans = (largest.num_positions + kSpan - 1) / kSpan;
+  const std::size_t parts = most_tokens * largest.num_q_heads * num_spans * attention_sums(largest.head_dim);
+  const std::size_t rows = block_tokens * (largest.num_q_heads / largest.num_kv_heads);
+  return (parts + num_threads * worker_floats(rows, largest.head_dim)) * sizeof(float) +
+         (most_blocks + 1) * Scratch::kAlignment;
+}
+
 // A task is one kv head of a block of tokens, which go through its pages together. Where such tasks are few, or one is
 // longer than a thread's share, each span is a task.
 void CpuBackend::attention(const Attention& op) {
   const Batch& batch = *op.batch;
   const int num_heads = op.num_q_heads / op.num_kv_heads;
   const int enough_tasks = kTasksPerThread * pool_.num_threads();
-  const int tokens_per_block =
-      std::clamp(batch.num_tokens * op.num_kv_heads / enough_tasks, 1, std::max(1, kBlockRows / num_heads));
-  std::vector<Block> blocks = blocks_of(batch, tokens_per_block);
+  const int block_tokens = tokens_per_block(batch.num_tokens, op.num_q_heads, op.num_kv_heads, enough_tasks);
+  std::vector<Block> blocks = blocks_of(batch, block_tokens);
   double work = 0;
   for (const Block& block : blocks) work += block.work() * op.num_kv_heads;
 
@@ -143,14 +169,14 @@ void CpuBackend::attention(const Attention& op) {
 
   // Each worker has its own memory and takes one task after another.
   const std::size_t num_workers = std::min(tasks.size(), std::size_t(pool_.num_threads()));
-  const std::size_t most_rows = std::size_t(tokens_per_block) * num_heads;
+  const std::size_t most_rows = std::size_t(block_tokens) * num_heads;
   const std::size_t most_sums = most_rows * attention_sums(op.head_dim);
-  const std::size_t worker_floats = 2 * most_sums + most_rows * kPageSize;
-  float* const workspace = scratch_.floats(num_workers * worker_floats);
+  const std::size_t floats_each = worker_floats(most_rows, op.head_dim);
+  float* const workspace = scratch_.floats(num_workers * floats_each);
   std::atomic<std::size_t> next_task{0};
   const double multiply_adds = 2.0 * work * kSpan * num_heads * op.head_dim;
   for_each_task(num_workers, std::size_t(multiply_adds / double(num_workers)), pool_, [&](std::size_t worker) {
-    float* const totals = workspace + worker * worker_floats;
+    float* const totals = workspace + worker * floats_each;
     float* const sums = totals + most_sums;
     float* const weights = sums + most_sums;
     for (std::size_t index; (index = next_task.fetch_add(1, std::memory_order_relaxed)) < tasks.size();) {

@@ -18,6 +18,8 @@ struct CpuOptions {
 
 // Throws invalid_argument for an ISA that is unknown or that this CPU lacks.
 std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options);
+// What that backend will take. The same errors.
+std::unique_ptr<Footprint> make_cpu_footprint(const CpuOptions& options);
 
 // Instruction sets this binary has kernels for and this CPU runs, best first. The last is "portable".
 std::vector<std::string> cpu_isas();

@@ -8,7 +8,6 @@
 #include "backend/cpu/mapped_matrix.h"
 #include "backend/cpu/packed_matrix.h"
 #include "backend/cpu/packed_table.h"
-#include "core/checked.h"
 #if defined(__x86_64__)
 #include "backend/cpu/amx.h"
 #elif defined(__aarch64__)
@@ -57,7 +56,9 @@ std::vector<std::string> cpu_isas() {
   return names;
 }
 
-std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) {
+namespace {
+
+Kernels kernels_for(const CpuOptions& options) {
   const auto usable = usable_kernels();
   const auto wanted = std::find_if(usable.begin(), usable.end(), [&](const Kernels* kernels) {
     return options.isa.empty() || options.isa == kernels->isa;
@@ -69,10 +70,23 @@ std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) {
                 concat("no kernels for the instruction set \"", options.isa, "\" on this CPU: expected one of ", names),
                 "unset GROK_CPU to let the program choose");
   }
-  const int num_threads = options.num_threads > 0 ? options.num_threads : default_num_threads();
   Kernels kernels = **wanted;
   if (options.is_precise && kernels.precise_product) kernels.product = *kernels.precise_product;
-  return std::make_unique<CpuBackend>(kernels, num_threads, options.weights);
+  return kernels;
+}
+
+int num_threads_for(const CpuOptions& options) {
+  return options.num_threads > 0 ? options.num_threads : default_num_threads();
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) {
+  return std::make_unique<CpuBackend>(kernels_for(options), num_threads_for(options), options.weights);
+}
+
+std::unique_ptr<Footprint> make_cpu_footprint(const CpuOptions& options) {
+  return std::make_unique<CpuFootprint>(kernels_for(options), options.weights, num_threads_for(options));
 }
 
 std::string CpuBackend::description() const {
@@ -91,28 +105,10 @@ MatrixPtr CpuBackend::load_matrix(const QuantizedView& stored) {
   return pack_matrix(stored, pool_);
 }
 
-std::uint64_t CpuBackend::matrix_bytes(const QuantizedView& stored) const {
-  return weights_ == WeightStorage::mapped ? MappedMatrix::size_bytes(stored) : packed_bytes(stored);
-}
-
-std::uint64_t CpuBackend::product_bytes(const QuantizedView& stored) const {
-  return matrix_bytes(stored) + (weights_ == WeightStorage::mapped ? stored.weight.size_bytes() : 0);
-}
-
-std::uint64_t CpuBackend::table_bytes(const TensorView& f32) const { return PackedTable::size_bytes(f32); }
-
-std::uint64_t CpuBackend::head_bytes(const TensorView& f32) const {
-  return PackedTable::size_bytes(f32) / PackedTable::kNumPlanes * kernels_.product.table_planes;
-}
-
 void CpuBackend::read(std::span<float> host, const float* from) { std::memcpy(host.data(), from, host.size_bytes()); }
 
 void CpuBackend::read(std::span<std::int32_t> host, const std::int32_t* from) {
   std::memcpy(host.data(), from, host.size_bytes());
-}
-
-std::uint64_t CpuBackend::kv_page_bytes(KvCacheType type, int num_kv_heads, int head_dim) const {
-  return checked_mul(std::uint64_t(num_kv_heads), kv_head_bytes(type, head_dim));
 }
 
 void CpuBackend::read_kv(const ReadKv& op) {

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/cpu/footprint.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/scratch.h"
 #include "core/thread_pool.h"
@@ -13,18 +14,15 @@ namespace grok {
 class CpuBackend final : public Backend {
  public:
   CpuBackend(const Kernels& kernels, int num_threads, WeightStorage weights)
-      : kernels_(kernels), weights_(weights), pool_(num_threads) {}
+      : kernels_(kernels), weights_(weights), footprint_(kernels, weights, num_threads), pool_(num_threads) {}
 
   std::string description() const override;
   BufferPtr allocate(std::size_t size_bytes) override;
   BufferPtr load_vector(const TensorView& f32) override;
   TablePtr load_table(const TensorView& f32) override;
   MatrixPtr load_matrix(const QuantizedView& stored) override;
-  std::uint64_t matrix_bytes(const QuantizedView& stored) const override;
-  std::uint64_t table_bytes(const TensorView& f32) const override;
-  std::uint64_t product_bytes(const QuantizedView& stored) const override;
-  std::uint64_t head_bytes(const TensorView& f32) const override;
-  std::uint64_t kv_page_bytes(KvCacheType type, int num_kv_heads, int head_dim) const override;
+  const Footprint& footprint() const override { return footprint_; }
+  void reserve_scratch(const StepSize& largest) override { scratch_.reserve(footprint_.operation_bytes(largest)); }
   Batch stage(const Batch& host) override { return host; }
   void read(std::span<float> host, const float* from) override;
   void read(std::span<std::int32_t> host, const std::int32_t* from) override;
@@ -44,6 +42,7 @@ class CpuBackend final : public Backend {
  private:
   const Kernels kernels_;
   const WeightStorage weights_;
+  const CpuFootprint footprint_;
   ThreadPool pool_;
   Scratch scratch_;              // of the operation in progress
   std::vector<float> rotation_;  // [positions so far, head_dim / 2, 2]: cosine and sine

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "backend/cpu/packing.h"
 #include "backend/cpu/scratch.h"
 
 namespace grok {
@@ -19,10 +20,13 @@ constexpr int kMaxSums = 3;                                        // of one out
 constexpr int kMaxStrips = 32;                                     // of a block
 constexpr std::size_t kTile = std::size_t(kPanelTokens) * kStrip;  // outputs of one panel and one strip
 
+constexpr std::size_t kOutBytes = kMaxTiles * kTile * sizeof(float);  // of a block
+constexpr std::size_t kSumsBytes = kMaxTiles * kTile * kMaxSums * sizeof(std::int32_t);
+
 // A thread's memory for the blocks that it computes, kept from one to the next.
 struct BlockMemory {
-  HostMemory sums{kMaxTiles * kTile * kMaxSums * sizeof(std::int32_t)};
-  HostMemory out[2] = {HostMemory(kMaxTiles * kTile * sizeof(float)), HostMemory(kMaxTiles* kTile * sizeof(float))};
+  HostMemory sums{kSumsBytes};
+  HostMemory out[2] = {HostMemory(kOutBytes), HostMemory(kOutBytes)};
   Scratch weights;  // of a matrix that is mapped
 };
 thread_local std::unique_ptr<BlockMemory> block_memory;
@@ -82,6 +86,13 @@ void for_each_task(std::size_t count, std::size_t multiply_adds, ThreadPool& poo
                    const std::function<void(std::size_t)>& body) {
   if (count * multiply_adds >= kMinParallelWork) return pool.parallel_for(count, body);
   for (std::size_t task = 0; task < count; ++task) body(task);
+}
+
+// Of a mapped matrix, as many rows as are read at once, and those of a block packed.
+std::size_t thread_scratch_bytes(const Kernels& kernels, bool is_mapped) {
+  const std::size_t rows = std::size_t(std::max(kernels.product.block_rows, kChunkRows)) + kRowsAtOnce + kQuad;
+  const std::size_t weights = Scratch::size_bytes(kMaxStrips * kStrip * rows) + 2 * Scratch::kAlignment;
+  return kSumsBytes + 2 * kOutBytes + (is_mapped ? std::max(weights, Scratch::kMinBlockBytes) : 0);
 }
 
 BlockOut block_out(int index) { return memory().out[index].as<float>(); }

@@ -58,6 +58,9 @@ struct Product {
 // All the products, block by block over the threads.
 void multiply(std::span<const Product> products, const Kernels& kernels, ThreadPool& pool);
 
+// Bytes of memory that each thread keeps for the blocks that it computes.
+std::size_t thread_scratch_bytes(const Kernels& kernels, bool is_mapped);
+
 // Multiply-adds that packing an activation costs as much as.
 inline constexpr std::size_t kPackingWork = 64;
 

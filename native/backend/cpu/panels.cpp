@@ -16,15 +16,26 @@ std::vector<const float*> rows_from(const float* x, int num_rows, int width) {
   return rows;
 }
 
+int chunks_of(int width, int num_groups) { return (width / num_groups + kChunkRows - 1) / kChunkRows; }
+
+std::size_t bytes_of_chunk(const Kernels& kernels) {
+  return std::size_t(kChunkRows) * kernels.product.activation_bytes;
+}
+
 }  // namespace
+
+std::size_t Panels::size_bytes(std::size_t num_rows, int width, int num_groups, const Kernels& kernels) {
+  const std::size_t row_bytes = std::size_t(num_groups) * chunks_of(width, num_groups) * bytes_of_chunk(kernels);
+  return Scratch::size_bytes(num_rows * row_bytes) + Scratch::size_bytes(num_rows * sizeof(float));
+}
 
 Panels::Panels(std::span<const float* const> rows, int width, int num_groups, const Kernels& kernels, Scratch& scratch,
                ThreadPool& pool)
     : num_rows_(int(rows.size())),
       width_(width),
       num_groups_(num_groups),
-      group_chunks_((width / num_groups + kChunkRows - 1) / kChunkRows),
-      chunk_bytes_(std::size_t(kChunkRows) * kernels.product.activation_bytes),
+      group_chunks_(chunks_of(width, num_groups)),
+      chunk_bytes_(bytes_of_chunk(kernels)),
       row_bytes_(std::size_t(num_groups) * group_chunks_ * chunk_bytes_),
       packed_(scratch.bytes(rows.size() * row_bytes_)),
       scales_(scratch.floats(rows.size())) {

@@ -22,6 +22,9 @@ class Panels {
   Panels(const float* x, int num_rows, int width, int num_groups, const Kernels& kernels, Scratch& scratch,
          ThreadPool& pool);
 
+  // Of scratch that so many rows take.
+  static std::size_t size_bytes(std::size_t num_rows, int width, int num_groups, const Kernels& kernels);
+
   int num_panels() const { return (num_rows_ + kPanelTokens - 1) / kPanelTokens; }
   int rows_of(int panel) const { return std::min(kPanelTokens, num_rows_ - panel * kPanelTokens); }
   // The panel's activations of one group, from one of the group's chunks on.

@@ -130,7 +130,21 @@ __global__ void __launch_bounds__(kThreads) add_splits(Splits split) {
   }
 }
 
+int splits_of(int num_positions) { return (num_positions + kSplitPositions - 1) / kSplitPositions; }
+
+void take_sums(Splits& split, int num_tokens, int num_q_heads, int head_dim, DeviceScratch& scratch) {
+  const std::size_t num_rows = std::size_t(num_tokens) * num_q_heads * split.num_splits;
+  split.mixed = scratch.of<float>(num_rows * head_dim);
+  split.weight_sums = scratch.of<float>(num_rows);
+}
+
 }  // namespace
+
+void count_attention(const StepSize& largest, DeviceScratch& scratch) {
+  Splits split{};
+  split.num_splits = splits_of(largest.num_positions);
+  take_sums(split, std::min(kTokensAtOnce, largest.num_tokens), largest.num_q_heads, largest.head_dim, scratch);
+}
 
 void CudaBackend::attention(const Attention& op) {
   const int heads_per_kv = op.num_q_heads / op.num_kv_heads;
@@ -139,14 +153,12 @@ void CudaBackend::attention(const Attention& op) {
   Splits split{.op = op,
                .batch = *op.batch,
                .first_token = 0,
-               .num_splits = (num_positions_ + kSplitPositions - 1) / kSplitPositions,
+               .num_splits = splits_of(num_positions_),
                .num_head_blocks = (heads_per_kv + kHeads - 1) / kHeads,
                .two_over_cap = 2.0f / op.cap,
                .mixed = nullptr,
                .weight_sums = nullptr};
-  const std::size_t num_rows = std::size_t(tokens_at_once) * op.num_q_heads * split.num_splits;
-  split.mixed = scratch_.of<float>(num_rows * op.head_dim);
-  split.weight_sums = scratch_.of<float>(num_rows);
+  take_sums(split, tokens_at_once, op.num_q_heads, op.head_dim, scratch_);
   const std::size_t shared_floats = std::size_t(kPageSize) * (op.head_dim + 1) + 2 * std::size_t(kHeads) * op.head_dim;
 
   for (; split.first_token < op.batch->num_tokens; split.first_token += tokens_at_once) {

@@ -17,11 +17,13 @@ struct CudaOptions {
 
 // Throws cuda_unavailable with why_no_cuda_device(), or invalid_argument.
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options);
+// What that backend will take. Needs no device.
+std::unique_ptr<Footprint> make_cuda_footprint(const CudaOptions& options);
 
 // Why no device can be used, in a sentence; empty: one can.
 std::string why_no_cuda_device();
 
-// Bytes of the device's memory that are free now, less what operations need while they run.
+// Bytes of the device's memory that are free now.
 std::uint64_t cuda_available_bytes();
 
 }  // namespace grok

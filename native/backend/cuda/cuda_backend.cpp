@@ -8,10 +8,6 @@
 namespace grok {
 namespace {
 
-// Bytes of the file that go to the device at once.
-constexpr std::size_t kUploadBytes = std::size_t(16) << 20;
-// What operations take while they run: 64 tokens of Grok-1's experts leave 300 MB of sums, and sampling 0.5 MB a row.
-constexpr std::size_t kScratchBytes = std::size_t(512) << 20;
 // Every kernel here runs on this and on what came after it.
 constexpr int kMinComputeMajor = 8;
 
@@ -63,12 +59,17 @@ std::string why_no_cuda_device() {
 std::uint64_t cuda_available_bytes() {
   std::size_t free_bytes = 0, total_bytes = 0;
   if (cudaMemGetInfo(&free_bytes, &total_bytes) != cudaSuccess) cudaGetLastError();
-  return free_bytes - std::min(free_bytes, kScratchBytes);
+  return free_bytes;
+}
+
+std::unique_ptr<Footprint> make_cuda_footprint(const CudaOptions& options) {
+  if (options.num_digits != 2 && options.num_digits != 3)
+    throw Error(ErrorCode::invalid_argument, concat("expected num_digits to be 2 or 3, found ", options.num_digits));
+  return std::make_unique<CudaFootprint>(options.num_digits);
 }
 
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
-  if (options.num_digits != 2 && options.num_digits != 3)
-    throw Error(ErrorCode::invalid_argument, concat("expected num_digits to be 2 or 3, found ", options.num_digits));
+  make_cuda_footprint(options);  // throws
   DeviceTraits traits;
   if (const std::string reason = why_not(traits); !reason.empty())
     throw Error(ErrorCode::cuda_unavailable, reason, "Use device \"cpu\" or \"auto\".");
@@ -91,10 +92,8 @@ std::unique_ptr<DeviceMemory> CudaBackend::upload(const TensorView& view) {
   auto memory = std::make_unique<DeviceMemory>(size_bytes);
   for (std::size_t start = 0; start < size_bytes; start += kUploadBytes) {
     const std::size_t part_bytes = std::min(kUploadBytes, size_bytes - start);
-    std::byte* const host = pinned_.of(part_bytes);
-    view.read(start, {host, part_bytes});
-    stream_.copy_to_device(memory->as<std::byte>() + start, host, part_bytes);
-    stream_.synchronize();
+    view.read(start, {upload_.next(part_bytes), part_bytes});
+    upload_.send(memory->as<std::byte>() + start, part_bytes);
   }
   return memory;
 }
@@ -107,12 +106,18 @@ TablePtr CudaBackend::load_table(const TensorView& f32) {
 
 MatrixPtr CudaBackend::load_matrix(const QuantizedView& stored) {
   stream_.throw_if_failed();
-  return std::make_unique<CudaMatrix>(stored, pinned_, stream_);
+  return std::make_unique<CudaMatrix>(stored, upload_, scratch_, stream_);
 }
 
-std::uint64_t CudaBackend::matrix_bytes(const QuantizedView& stored) const { return CudaMatrix::size_bytes(stored); }
-
-std::uint64_t CudaBackend::table_bytes(const TensorView& f32) const { return f32.size_bytes(); }
+void CudaBackend::reserve_scratch(const StepSize& largest) {
+  stream_.synchronize();
+  scratch_.reserve(footprint_.operation_bytes(largest));
+  batch_ = std::make_unique<DeviceMemory>(CudaFootprint::batch_bytes(largest));
+  most_positions_ = largest.num_positions;
+  rotation_.clear();
+  device_rotation_ =
+      std::make_unique<DeviceMemory>(CudaFootprint::rotation_bytes(largest.num_positions, largest.head_dim));
+}
 
 // All arrays in one transfer.
 Batch CudaBackend::stage(const Batch& host) {

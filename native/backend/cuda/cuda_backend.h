@@ -6,8 +6,10 @@
 #include "backend/backend.h"
 #include "backend/cuda/cuda.h"
 #include "backend/cuda/device_memory.h"
+#include "backend/cuda/footprint.h"
 #include "backend/cuda/packed_matrix.h"
 #include "backend/cuda/stream.h"
+#include "backend/cuda/upload.h"
 
 namespace grok {
 
@@ -21,16 +23,16 @@ struct DeviceTraits {
 // return; it does what it was asked in order.
 class CudaBackend final : public Backend {
  public:
-  CudaBackend(const CudaOptions& options, DeviceTraits traits) : options_(options), traits_(std::move(traits)) {}
+  CudaBackend(const CudaOptions& options, DeviceTraits traits)
+      : options_(options), footprint_(options.num_digits), traits_(std::move(traits)) {}
 
   std::string description() const override;
   BufferPtr allocate(std::size_t size_bytes) override;
   BufferPtr load_vector(const TensorView& f32) override;
   TablePtr load_table(const TensorView& f32) override;
   MatrixPtr load_matrix(const QuantizedView& stored) override;
-  std::uint64_t matrix_bytes(const QuantizedView& stored) const override;
-  std::uint64_t table_bytes(const TensorView& f32) const override;
-  std::uint64_t kv_page_bytes(KvCacheType type, int num_kv_heads, int head_dim) const override;
+  const Footprint& footprint() const override { return footprint_; }
+  void reserve_scratch(const StepSize& largest) override;
   Batch stage(const Batch& host) override;
   void read(std::span<float> host, const float* from) override;
   void read(std::span<std::int32_t> host, const std::int32_t* from) override;
@@ -48,22 +50,23 @@ class CudaBackend final : public Backend {
   void sample(const Sample& op) override;
 
  private:
-  // Tokens of one launch whose sums take memory a token: 4 MB for Grok-1's experts. No result depends on it.
-  static constexpr int kTokensAtOnce = 64;
-
   std::unique_ptr<DeviceMemory> upload(const TensorView& view);
   void read_bytes(void* host, const void* from, std::size_t size_bytes);
   void experts_at_once(const Experts& op);
+  void sample_at_once(const Sample& op);
   const float* rotation(int num_positions, int head_dim, float rope_base);
 
   const CudaOptions options_;
+  const CudaFootprint footprint_;
   const DeviceTraits traits_;
   Stream stream_;
+  Upload upload_{stream_};     // of weights
   PinnedMemory pinned_;        // of the transfer in progress
   DeviceScratch scratch_;      // of the operation in progress
   PinnedMemory pinned_batch_;  // of the last stage()
   std::unique_ptr<DeviceMemory> batch_;
   int num_positions_ = 0;        // of the longest sequence of that batch
+  int most_positions_ = 0;       // that reserve_scratch took memory for; 0: none
   std::vector<float> rotation_;  // [positions so far, head_dim / 2, 2]: cosine and sine
   std::unique_ptr<DeviceMemory> device_rotation_;
 };

@@ -35,6 +35,18 @@ std::byte* PinnedMemory::of(std::size_t size_bytes) {
   return data_;
 }
 
+DeviceScratch DeviceScratch::counting() {
+  DeviceScratch scratch;
+  scratch.is_counting_ = true;
+  return scratch;
+}
+
+void DeviceScratch::reserve(std::size_t size_bytes) {
+  blocks_.clear();  // first: both may not fit
+  blocks_.push_back(std::make_unique<DeviceMemory>(size_bytes));
+  used_bytes_ = 0;
+}
+
 void DeviceScratch::clear() {
   if (blocks_.size() > 1) {  // it did not fit the one block: make one that it fits
     std::size_t total = 0;
@@ -48,6 +60,10 @@ void DeviceScratch::clear() {
 void* DeviceScratch::bytes(std::size_t size_bytes) {
   constexpr std::size_t kAlignment = 256;
   size_bytes = (size_bytes + kAlignment - 1) / kAlignment * kAlignment;
+  if (is_counting_) {
+    used_bytes_ += size_bytes;
+    return nullptr;
+  }
   if (blocks_.empty() || used_bytes_ + size_bytes > blocks_.back()->size_bytes()) {
     blocks_.push_back(std::make_unique<DeviceMemory>(std::max(size_bytes, kMinBlockBytes)));
     used_bytes_ = 0;

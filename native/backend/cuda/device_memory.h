@@ -46,8 +46,13 @@ class PinnedMemory {
 // Device memory that an operation needs while it runs, kept for the next one: an allocation waits for the device.
 class DeviceScratch {
  public:
+  // One that hands out nothing and says what would have been needed.
+  static DeviceScratch counting();
+
   // Starts over; what was handed out is up for reuse by what is launched from now on.
   void clear();
+  // Starts over with so many bytes, which are then handed out without asking the device.
+  void reserve(std::size_t size_bytes);
 
   // [count], aligned to 256 bytes, contents undefined, valid until clear().
   template <typename T>
@@ -55,12 +60,15 @@ class DeviceScratch {
     return static_cast<T*>(bytes(count * sizeof(T)));
   }
 
+  std::size_t used_bytes() const { return used_bytes_; }  // since clear(), where one block was enough
+
  private:
   static constexpr std::size_t kMinBlockBytes = 1 << 20;
   void* bytes(std::size_t size_bytes);
 
   std::vector<std::unique_ptr<DeviceMemory>> blocks_;
   std::size_t used_bytes_ = 0;  // of the last block
+  bool is_counting_ = false;
 };
 
 }  // namespace grok

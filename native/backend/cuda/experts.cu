@@ -12,7 +12,7 @@ constexpr int kMaxExperts = 64;
 
 // The slots, one for each (token, rank) pair, in the order of their experts. "Position" is a place in that order.
 struct Grouping {
-  Job* jobs;                       // [num_experts + num_slots / positions_per_job]
+  Job* jobs;                       // [num_experts + num_slots / the positions of the shortest pass]
   std::int32_t* num_jobs;          // [1]
   std::int32_t* row_of_position;   // [num_slots] token
   std::int32_t* position_of_slot;  // [num_slots]
@@ -96,7 +96,30 @@ __global__ void __launch_bounds__(kThreads)
   out[std::size_t(token) * d_model + column] = sum;
 }
 
+// In scratch memory, and the rest yet to be said.
+Grouping grouping_of(int num_slots, int num_experts, int num_digits, DeviceScratch& scratch) {
+  const int fewest_per_job = positions_per_pass(1, num_digits);
+  Grouping group{};
+  group.jobs = scratch.of<Job>(std::size_t(num_experts) + num_slots / fewest_per_job);
+  group.num_jobs = scratch.of<std::int32_t>(1);
+  group.row_of_position = scratch.of<std::int32_t>(num_slots);
+  group.position_of_slot = scratch.of<std::int32_t>(num_slots);
+  group.num_slots = num_slots;
+  group.num_experts = num_experts;
+  return group;
+}
+
 }  // namespace
+
+void count_experts(const MatrixShape& w_gate, const MatrixShape& w_up, const MatrixShape& w_down, int num_tokens,
+                   int experts_per_token, int num_digits, DeviceScratch& scratch) {
+  const int num_slots = num_tokens * experts_per_token;
+  grouping_of(num_slots, w_gate.num_experts, num_digits, scratch);
+  const MatrixShape* const gate_and_up[] = {&w_gate, &w_up};
+  count_product(gate_and_up, num_tokens, num_slots, num_digits, scratch);
+  digit_rows(num_slots, num_digits, w_down.layout, scratch);
+  sums_of(w_down.layout, num_slots, w_down.column_tiles, scratch);
+}
 
 // Tokens are gathered by expert, so that each expert's weights are read once for up to 32 tokens that chose it. Nothing
 // here waits for the device to say which experts those are.
@@ -113,15 +136,10 @@ void CudaBackend::experts_at_once(const Experts& op) {
 
   const int positions_per_job =
       positions_per_pass(op.num_tokens, num_digits);  // an expert's slots are of different tokens
-  const Grouping group{.jobs = scratch_.of<Job>(std::size_t(w_gate.num_experts) + num_slots / positions_per_job),
-                       .num_jobs = scratch_.of<std::int32_t>(1),
-                       .row_of_position = scratch_.of<std::int32_t>(num_slots),
-                       .position_of_slot = scratch_.of<std::int32_t>(num_slots),
-                       .experts = op.experts,
-                       .num_slots = num_slots,
-                       .num_experts = w_gate.num_experts,
-                       .experts_per_token = op.experts_per_token,
-                       .positions_per_job = positions_per_job};
+  Grouping group = grouping_of(num_slots, w_gate.num_experts, num_digits, scratch_);
+  group.experts = op.experts;
+  group.experts_per_token = op.experts_per_token;
+  group.positions_per_job = positions_per_job;
   stream_.launch("experts: grouping", {.blocks = 1, .threads = kThreads}, group_by_expert, group);
 
   JobList jobs{.jobs = group.jobs,

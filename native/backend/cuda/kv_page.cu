@@ -8,12 +8,12 @@
 
 namespace grok {
 
-std::uint64_t CudaBackend::kv_page_bytes(KvCacheType type, int num_kv_heads, int head_dim) const {
+std::uint64_t CudaFootprint::kv_page_bytes(KvCacheType type, int num_kv_heads, int head_dim) const {
   return checked_mul(std::uint64_t(num_kv_heads), kv_head_bytes(type, head_dim));
 }
 
 void CudaBackend::read_kv(const ReadKv& op) {
-  const std::uint64_t page_bytes = kv_page_bytes(op.kv.type, op.num_kv_heads, op.head_dim);
+  const std::uint64_t page_bytes = footprint_.kv_page_bytes(op.kv.type, op.num_kv_heads, op.head_dim);
   std::vector<std::byte> page(page_bytes);
   for (const bool is_key : {true, false}) {
     read_bytes(page.data(), (is_key ? op.kv.keys : op.kv.values) + std::size_t(op.page) * page_bytes, page_bytes);

@@ -5,27 +5,22 @@
 
 #include "backend/backend.h"
 #include "backend/cuda/device_memory.h"
-#include "backend/cuda/input_layout.h"
+#include "backend/cuda/matrix_shape.h"
 #include "backend/cuda/stream.h"
+#include "backend/cuda/upload.h"
 
 namespace grok {
 
 // An int8 matrix in tiles of 16 outputs x 32 inputs, 512 bytes each, in the order in which a warp loads the left operand
 // of mma m16n8k32: 16 bytes a lane. The tiles of one (expert, slice, 16 outputs) follow each other along the input, so a
 // product reads memory front to back. Padding, of inputs to whole tiles and of outputs to 16, is zero.
-class CudaMatrix final : public Matrix {
+class CudaMatrix final : public Matrix, public MatrixShape {
  public:
-  CudaMatrix(const QuantizedView& stored, PinnedMemory& pinned, Stream& stream);
-  static std::uint64_t size_bytes(const QuantizedView& stored);
+  // Reads the matrix; the device may still be copying and packing what was read.
+  CudaMatrix(const QuantizedView& stored, Upload& upload, DeviceScratch& scratch, Stream& stream);
 
   const std::int8_t* tiles() const { return tiles_.as<std::int8_t>(); }  // [num_experts, num_tiles, column_tiles, 512]
   const float* scales() const { return scales_.as<float>(); }            // [num_experts, num_groups, column_tiles * 16]
-
-  const int num_experts;
-  const int d_in;
-  const int d_out;
-  const InputLayout layout;
-  const int column_tiles;
 
  private:
   DeviceMemory tiles_;

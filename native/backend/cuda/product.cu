@@ -193,12 +193,35 @@ void launch_product(const Product& op, int num_blocks, Stream& stream) {
       stream_product<kTokenTiles, kDigits>, op);
 }
 
+// Behind the last of those that share their activations' digits with the first.
+template <typename Shape>
+std::size_t end_of_layout(std::span<const Shape* const> matrices, std::size_t first) {
+  std::size_t last = first;
+  while (last < matrices.size() && matrices[last]->layout == matrices[first]->layout) ++last;
+  return last;
+}
+
 }  // namespace
 
 int positions_per_pass(int most_of_an_expert, int num_digits) {
   if (most_of_an_expert <= kMmaTokens) return kMmaTokens;
   if (most_of_an_expert <= 2 * kMmaTokens || num_digits == 3) return 2 * kMmaTokens;  // more would not fit
   return 4 * kMmaTokens;
+}
+
+float* sums_of(const InputLayout& layout, int num_positions, int column_tiles, DeviceScratch& scratch) {
+  return scratch.of<float>(std::size_t(layout.num_slices()) * num_positions * column_tiles * kTileColumns);
+}
+
+void count_product(std::span<const MatrixShape* const> matrices, int num_rows, int num_positions, int num_digits,
+                   DeviceScratch& scratch) {
+  for (std::size_t first = 0, last; first < matrices.size(); first = last) {
+    last = end_of_layout(matrices, first);
+    int column_tiles = 0;
+    for (std::size_t m = first; m < last; ++m) column_tiles += matrices[m]->column_tiles;
+    digit_rows(num_rows, num_digits, matrices[first]->layout, scratch);
+    sums_of(matrices[first]->layout, num_positions, column_tiles, scratch);
+  }
 }
 
 Products multiply(std::span<const CudaMatrix* const> matrices, const DigitRows& x, int num_digits, const JobList& jobs,
@@ -212,7 +235,7 @@ Products multiply(std::span<const CudaMatrix* const> matrices, const DigitRows& 
     op.column_tiles += matrix->column_tiles;
   }
   const int num_slices = op.layout.num_slices(), width = op.column_tiles * kTileColumns;
-  op.sums = scratch.of<float>(std::size_t(num_slices) * jobs.num_positions * width);
+  op.sums = sums_of(op.layout, jobs.num_positions, op.column_tiles, scratch);
 
   const int num_blocks = kBlocksPerMultiprocessor * num_multiprocessors;
   const int token_tiles = jobs.positions_per_job / kMmaTokens;
@@ -239,9 +262,9 @@ Products multiply(std::span<const CudaMatrix* const> matrices, const DigitRows& 
 Products multiply(std::span<const CudaMatrix* const> matrices, const float* x, int num_rows, int num_digits,
                   const JobList& jobs, int num_multiprocessors, DeviceScratch& scratch, Stream& stream) {
   Products products;
-  for (std::size_t first = 0, last = 0; first < matrices.size(); first = last) {
+  for (std::size_t first = 0, last; first < matrices.size(); first = last) {
     const InputLayout& layout = matrices[first]->layout;
-    while (last < matrices.size() && matrices[last]->layout == layout) ++last;
+    last = end_of_layout(matrices, first);
     const DigitRows rows = split_rows(x, num_rows, num_digits, layout, scratch, stream);
     const Products alike =
         multiply(matrices.subspan(first, last - first), rows, num_digits, jobs, num_multiprocessors, scratch, stream);

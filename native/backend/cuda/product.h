@@ -57,6 +57,13 @@ inline JobList all_positions(int num_positions, int num_digits) {
 // Of each matrix of one product.
 using Products = std::array<Planes, kMaxMatrices>;
 
+// Asks for the scratch of the product of the matrices with num_rows rows of activations, at so many positions.
+void count_product(std::span<const MatrixShape* const> matrices, int num_rows, int num_positions, int num_digits,
+                   DeviceScratch& scratch);
+
+// Where such a product leaves its sums: matrices of one layout, so many column tiles of them all.
+float* sums_of(const InputLayout& layout, int num_positions, int column_tiles, DeviceScratch& scratch);
+
 // x times each of the matrices, which share the layout of their inputs. Positions of one job share an expert.
 Products multiply(std::span<const CudaMatrix* const> matrices, const DigitRows& x, int num_digits, const JobList& jobs,
                   int num_multiprocessors, DeviceScratch& scratch, Stream& stream);

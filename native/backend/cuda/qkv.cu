@@ -78,7 +78,8 @@ __global__ void __launch_bounds__(kThreads) finish_qkv(Finish op) {
 const float* CudaBackend::rotation(int num_positions, int head_dim, float rope_base) {
   if (std::size_t(num_positions) * head_dim > rotation_.size()) {
     constexpr int kAtOnce = 1024;  // so that not every step of a long text waits for a copy
-    num_positions = (num_positions + kAtOnce - 1) / kAtOnce * kAtOnce;
+    const int rounded = (num_positions + kAtOnce - 1) / kAtOnce * kAtOnce;
+    num_positions = num_positions <= most_positions_ ? std::min(rounded, most_positions_) : rounded;
     for (int position = int(rotation_.size()) / head_dim; position < num_positions; ++position)
       for (int i = 0; i < head_dim / 2; ++i) {
         const double angle = position * std::pow(double(rope_base), -2.0 * i / head_dim);
@@ -87,7 +88,8 @@ const float* CudaBackend::rotation(int num_positions, int head_dim, float rope_b
       }
     const std::size_t size_bytes = rotation_.size() * sizeof(float);
     stream_.synchronize();  // whoever reads the last one
-    device_rotation_ = std::make_unique<DeviceMemory>(size_bytes);
+    if (!device_rotation_ || device_rotation_->size_bytes() < size_bytes)
+      device_rotation_ = std::make_unique<DeviceMemory>(size_bytes);
     std::byte* const pinned = pinned_.of(size_bytes);
     std::memcpy(pinned, rotation_.data(), size_bytes);
     stream_.copy_to_device(device_rotation_->data(), pinned, size_bytes);

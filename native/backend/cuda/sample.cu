@@ -288,14 +288,46 @@ std::vector<Adjustment> adjustments_of(const SampleRow& row) {
   return adjustments;
 }
 
+struct Memory {
+  RowParameters* rows;
+  Adjustment* adjustments;
+  Drawn* results;   // the drawn, then the top of each row
+  float* adjusted;  // [num_rows, vocab_size]
+};
+
+Memory memory_of(std::size_t num_rows, std::size_t num_adjustments, std::size_t num_results, int vocab_size,
+                 DeviceScratch& scratch) {
+  return {.rows = scratch.of<RowParameters>(num_rows),
+          .adjustments = scratch.of<Adjustment>(num_adjustments),
+          .results = scratch.of<Drawn>(num_results),
+          .adjusted = scratch.of<float>(num_rows * vocab_size)};
+}
+
 }  // namespace
+
+// Every token of a row may have an adjustment, and be asked for by its log-probability.
+void count_sample(const StepSize& largest, DeviceScratch& scratch) {
+  const std::size_t num_rows = std::size_t(std::min(largest.num_outputs, kTokensAtOnce));
+  memory_of(num_rows, num_rows * largest.vocab_size, num_rows * (1 + std::size_t(largest.vocab_size)),
+            largest.vocab_size, scratch);
+}
 
 // Limited by memory: reads a row of logits some ten times from L2.
 void CudaBackend::sample(const Sample& op) {
-  if (op.num_rows == 0) return;
   if (op.vocab_size > 1 << kTokenBits)
     throw Error(ErrorCode::unsupported, concat("the CUDA backend samples from up to ", 1 << kTokenBits,
                                                " tokens, the model has ", op.vocab_size));
+  for (int first = 0; first < op.num_rows; first += kTokensAtOnce) {
+    Sample part = op;
+    part.num_rows = std::min(kTokensAtOnce, op.num_rows - first);
+    part.out += first;
+    part.rows += first;
+    part.logits += std::size_t(first) * op.vocab_size;
+    sample_at_once(part);
+  }
+}
+
+void CudaBackend::sample_at_once(const Sample& op) {
   std::vector<RowParameters> rows;
   std::vector<Adjustment> adjustments;
   int max_logprobs = 0;
@@ -324,26 +356,24 @@ void CudaBackend::sample(const Sample& op) {
   const std::size_t row_bytes = rows.size() * sizeof(RowParameters);
   const std::size_t adjustment_bytes = adjustments.size() * sizeof(Adjustment);
   const std::size_t num_results = rows.size() * std::size_t(1 + max_logprobs);
-  auto* const device_rows = scratch_.of<RowParameters>(rows.size());
-  auto* const device_adjustments = scratch_.of<Adjustment>(adjustments.size());
-  auto* const device_results = scratch_.of<Drawn>(num_results);  // the drawn, then the top of each row
+  const Memory memory = memory_of(rows.size(), adjustments.size(), num_results, op.vocab_size, scratch_);
   const Sampling sampling{.logits = op.logits,
-                          .adjusted = scratch_.of<float>(rows.size() * op.vocab_size),
-                          .rows = device_rows,
-                          .adjustments = device_adjustments,
-                          .drawn = device_results,
-                          .top = device_results + rows.size(),
+                          .adjusted = memory.adjusted,
+                          .rows = memory.rows,
+                          .adjustments = memory.adjustments,
+                          .drawn = memory.results,
+                          .top = memory.results + rows.size(),
                           .vocab_size = op.vocab_size,
                           .max_logprobs = max_logprobs};
 
   std::byte* const pinned = pinned_.of(row_bytes + adjustment_bytes + num_results * sizeof(Drawn));
   std::copy_n(reinterpret_cast<const std::byte*>(rows.data()), row_bytes, pinned);
   std::copy_n(reinterpret_cast<const std::byte*>(adjustments.data()), adjustment_bytes, pinned + row_bytes);
-  stream_.copy_to_device(device_rows, pinned, row_bytes);
-  stream_.copy_to_device(device_adjustments, pinned + row_bytes, adjustment_bytes);
+  stream_.copy_to_device(memory.rows, pinned, row_bytes);
+  stream_.copy_to_device(memory.adjustments, pinned + row_bytes, adjustment_bytes);
   stream_.launch("sample", {.blocks = unsigned(op.num_rows), .threads = kThreads}, sample_rows, sampling);
   auto* const results = reinterpret_cast<Drawn*>(pinned + row_bytes + adjustment_bytes);
-  stream_.copy_to_host(results, device_results, num_results * sizeof(Drawn));
+  stream_.copy_to_host(results, memory.results, num_results * sizeof(Drawn));
   stream_.synchronize();
 
   for (int r = 0; r < op.num_rows; ++r) {

@@ -28,6 +28,17 @@ void Stream::synchronize() {
   check(cudaStreamSynchronize(stream_), "waiting for the device");
 }
 
+void Stream::record(Event& event) {
+  throw_if_failed();
+  if (!event.event_) check(cudaEventCreateWithFlags(&event.event_, cudaEventDisableTiming), "making an event");
+  check(cudaEventRecord(event.event_, stream_), "recording an event");
+}
+
+void Stream::wait_for(const Event& event) {
+  throw_if_failed();
+  if (event.event_) check(cudaEventSynchronize(event.event_), "waiting for the device");
+}
+
 void Stream::check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
   failure_ =

@@ -17,6 +17,21 @@ struct Spread {
   std::size_t shared_bytes = 0;  // dynamic, a block
 };
 
+// A point in what a stream was asked to do.
+class Event {
+ public:
+  Event() = default;
+  ~Event() {
+    if (event_) cudaEventDestroy(event_);
+  }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+
+ private:
+  friend class Stream;
+  cudaEvent_t event_ = nullptr;
+};
+
 // The order in which the device does what is asked of it. An error of the device stays: from then on every call is refused
 // with what went wrong first, since nothing computed after it can be trusted.
 class Stream {
@@ -49,6 +64,10 @@ class Stream {
   void clear(void* device, std::size_t size_bytes);
   // Returns when all that was asked for is done.
   void synchronize();
+  // The event is what was asked for so far.
+  void record(Event& event);
+  // Returns when that is done; at once for an event that was never recorded.
+  void wait_for(const Event& event);
 
   // Throws unless the call succeeded.
   void check(cudaError_t error, const char* what);

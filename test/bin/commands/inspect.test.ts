@@ -24,6 +24,17 @@ describe('grok-run inspect', () => {
     expect(stdout).toContain('it does not fit: 10.0 MiB are missing');
   });
 
+  it('says what a GPU would have to have where there is none', async () => {
+    const memory = { ...INSPECTION.memory, reserve: 2 ** 29, total: 530 * 2 ** 20, available: null };
+    const { exitCode, stdout } = await invoke(['inspect', '-d', 'cuda'], {
+      library: { inspect: async () => ({ ...INSPECTION, memory }) },
+    });
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain('Memory to run it on a GPU');
+    expect(stdout).toMatch(/to stay free +512\.0 MiB/);
+    expect(stdout).toMatch(/available +no GPU here\n +it needs a GPU with 530\.0 MiB free/);
+  });
+
   it('asks for the memory that the flags mean', async () => {
     const { calls } = await invoke(['inspect', './a', '-c', '128', '--max-ram', '1GiB', '--threads', '2', '-d', 'cpu']);
     expect(calls).toEqual([

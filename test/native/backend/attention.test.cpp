@@ -55,7 +55,7 @@ class Cache {
     k_matrix_ = backend_->load_matrix(w_k_.view());
     v_matrix_ = backend_->load_matrix(w_v_.view());
     const std::uint64_t bytes = std::uint64_t(num_sequences) * max_pages_ *
-                                backend_->kv_page_bytes(kind.type, size.num_kv_heads, size.head_dim);
+                                backend_->footprint().kv_page_bytes(kind.type, size.num_kv_heads, size.head_dim);
     keys_ = backend_->allocate(bytes);
     values_ = backend_->allocate(bytes);
     // Garbage, as a page that another sequence gave back: what a token does not see must not matter.
@@ -229,10 +229,10 @@ TEST("holds keys and values rounded to the nearest that the type can tell apart"
 
 TEST("says how large a page is: values in whole vectors, and a scale for each position in int8") {
   const auto backend = make_cpu_backend({.num_threads = 1});
-  CHECK_EQ(backend->kv_page_bytes(KvCacheType::f32, 8, 128), 8u * kPageSize * 128 * 4);
-  CHECK_EQ(backend->kv_page_bytes(KvCacheType::bf16, 8, 128), 8u * kPageSize * 128 * 2);
-  CHECK_EQ(backend->kv_page_bytes(KvCacheType::int8, 8, 128), 8u * kPageSize * (128 + 4));
-  CHECK_EQ(backend->kv_page_bytes(KvCacheType::bf16, 1, 18), 1u * kPageSize * 32 * 2);
+  CHECK_EQ(backend->footprint().kv_page_bytes(KvCacheType::f32, 8, 128), 8u * kPageSize * 128 * 4);
+  CHECK_EQ(backend->footprint().kv_page_bytes(KvCacheType::bf16, 8, 128), 8u * kPageSize * 128 * 2);
+  CHECK_EQ(backend->footprint().kv_page_bytes(KvCacheType::int8, 8, 128), 8u * kPageSize * (128 + 4));
+  CHECK_EQ(backend->footprint().kv_page_bytes(KvCacheType::bf16, 1, 18), 1u * kPageSize * 32 * 2);
 }
 
 TEST("agrees with double arithmetic for odd sizes and ratios of heads, whatever lies beyond the last position") {

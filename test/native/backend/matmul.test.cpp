@@ -137,10 +137,10 @@ TEST("sums do not overflow however long, however large and however alike the num
 TEST("refuses a scale for more inputs than 32 bits can add up, before anything is loaded") {
   const auto backend = make_cpu_backend({.num_threads = 1});
   const MadeUpMatrix made_up(1, 65537, 1, 1, 7);
-  CHECK_ERROR(backend->matrix_bytes(made_up.view()), ErrorCode::unsupported, "found 65537");
+  CHECK_ERROR(backend->footprint().matrix_bytes(made_up.view()), ErrorCode::unsupported, "found 65537");
   CHECK_ERROR(backend->load_matrix(made_up.view()), ErrorCode::unsupported, "found 65537");
   const auto mapped = make_cpu_backend({.num_threads = 1, .weights = WeightStorage::mapped});
-  CHECK_ERROR(mapped->matrix_bytes(made_up.view()), ErrorCode::unsupported, "found 65537");
+  CHECK_ERROR(mapped->footprint().matrix_bytes(made_up.view()), ErrorCode::unsupported, "found 65537");
 }
 
 TEST("tiles and dot products of bytes give the same bits") {
@@ -268,12 +268,12 @@ TEST("says how many bytes a matrix will take before it is loaded") {
   const auto backend = make_cpu_backend({.num_threads = 1});
   const MadeUpMatrix made_up(2, 64, 40, 8, 1);
   // Two experts of two strips of eight groups of 8 rows; 8 bytes a column for its scale and its sum.
-  CHECK_EQ(backend->matrix_bytes(made_up.view()), 2u * 2 * 8 * 32 * (8 + 8));
-  CHECK_EQ(backend->product_bytes(made_up.view()), 2u * 2 * 8 * 32 * (8 + 8));
+  CHECK_EQ(backend->footprint().matrix_bytes(made_up.view()), 2u * 2 * 8 * 32 * (8 + 8));
+  CHECK_EQ(backend->footprint().product_bytes(made_up.view()), 2u * 2 * 8 * 32 * (8 + 8));
   // Mapped: the scales.
   const auto mapped = make_cpu_backend({.num_threads = 1, .weights = WeightStorage::mapped});
-  CHECK_EQ(mapped->matrix_bytes(made_up.view()), 2u * 2 * 8 * 32 * 4);
-  CHECK_EQ(mapped->product_bytes(made_up.view()), 2u * 2 * 8 * 32 * 4 + 2 * 64 * 40);
+  CHECK_EQ(mapped->footprint().matrix_bytes(made_up.view()), 2u * 2 * 8 * 32 * 4);
+  CHECK_EQ(mapped->footprint().product_bytes(made_up.view()), 2u * 2 * 8 * 32 * 4 + 2 * 64 * 40);
 }
 
 TEST_MAIN()

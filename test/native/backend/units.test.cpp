@@ -102,7 +102,8 @@ TEST("rotation is half-split and exact up to position 8191") {
                     .num_tokens = num_tokens,
                     .num_sequences = 1,
                     .max_pages = num_pages};
-  const std::uint64_t cache_bytes = num_pages * backend->kv_page_bytes(KvCacheType::f32, num_heads, head_dim);
+  const std::uint64_t cache_bytes =
+      num_pages * backend->footprint().kv_page_bytes(KvCacheType::f32, num_heads, head_dim);
   const BufferPtr keys = backend->allocate(cache_bytes), values = backend->allocate(cache_bytes);
   const KvPages kv = {keys->as<std::byte>(), values->as<std::byte>()};
   std::vector<float> q(input.size());

@@ -1,4 +1,5 @@
 #include <cuda_runtime.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -6,6 +7,7 @@
 #include <cstring>
 #include <deque>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 
@@ -16,12 +18,19 @@ struct Stream {
   std::deque<std::function<void()>> work;
 
   void finish() {
-    while (!work.empty()) {
-      const std::function<void()> next = std::move(work.front());
-      work.pop_front();
-      next();
-    }
+    while (!work.empty()) finish_next();
   }
+  void finish_next() {
+    const std::function<void()> next = std::move(work.front());
+    work.pop_front();
+    next();
+  }
+};
+
+// A place in a stream's work.
+struct Event {
+  Stream* stream = nullptr;               // that it was last recorded in; null: it never was
+  std::shared_ptr<bool> is_reached = {};  // of that recording
 };
 
 namespace {
@@ -211,6 +220,7 @@ cudaError_t cudaMallocHost(void** memory, std::size_t size_bytes) {
   return cudaSuccess;
 }
 cudaError_t cudaFreeHost(void* memory) {
+  if (memory) std::memset(memory, kPoison, malloc_usable_size(memory));  // copies that are still to come show it
   std::free(memory);
   return result("cudaFreeHost");
 }
@@ -230,6 +240,28 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   if (const cudaError_t error = result("cudaStreamSynchronize"); error != cudaSuccess) return error;
   stream->finish();
+  return cudaSuccess;
+}
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  *event = nullptr;
+  if (const cudaError_t error = result("cudaEventCreateWithFlags"); error != cudaSuccess) return error;
+  *event = new Event;
+  return cudaSuccess;
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return result("cudaEventDestroy");
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  if (const cudaError_t error = result("cudaEventRecord"); error != cudaSuccess) return error;
+  event->stream = stream;
+  event->is_reached = std::make_shared<bool>(false);
+  stream->work.push_back([is_reached = event->is_reached] { *is_reached = true; });
+  return cudaSuccess;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  if (const cudaError_t error = result("cudaEventSynchronize"); error != cudaSuccess) return error;
+  while (event->stream && !*event->is_reached) event->stream->finish_next();
   return cudaSuccess;
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t size_bytes, cudaMemcpyKind, cudaStream_t stream) {

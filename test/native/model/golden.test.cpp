@@ -52,9 +52,11 @@ class Network {
 
   Network(const std::string& path, const TestedBackend& tested, KvCacheType type = KvCacheType::f32)
       : gates(tested.gates), checkpoint_(open_checkpoint(path)), backend_(tested.make()) {
-    for (BoundWeight& weight : bind_weights(config(), *checkpoint_.source, *backend_, weights_)) weight.load();
-    const std::uint64_t cache_bytes = std::uint64_t(kMaxSequences) * kPagesEach *
-                                      backend_->kv_page_bytes(type, config().num_kv_heads, config().head_dim);
+    for (BoundWeight& weight : bind_weights(config(), *checkpoint_.source, backend_->footprint(), weights_))
+      weight.load(*backend_);
+    const std::uint64_t cache_bytes =
+        std::uint64_t(kMaxSequences) * kPagesEach *
+        backend_->footprint().kv_page_bytes(type, config().num_kv_heads, config().head_dim);
     for (int layer = 0; layer < config().num_layers; ++layer) {
       cache_.push_back(backend_->allocate(cache_bytes));
       cache_.push_back(backend_->allocate(cache_bytes));

@@ -37,6 +37,13 @@ struct KeptMatrix final : Matrix {
   QuantizedView view;
 };
 
+struct Multiples final : Footprint {
+  std::uint64_t matrix_bytes(const QuantizedView& view) const override { return 3 * view.weight.size_bytes(); }
+  std::uint64_t table_bytes(const TensorView& view) const override { return 5 * view.size_bytes(); }
+  std::uint64_t kv_page_bytes(KvCacheType, int, int) const override { return 0; }
+  std::uint64_t scratch_bytes(const StepSize&) const override { return 0; }
+};
+
 class KeepingBackend final : public Backend {
  public:
   std::string description() const override { return "keeps"; }
@@ -44,9 +51,8 @@ class KeepingBackend final : public Backend {
   BufferPtr load_vector(const TensorView& view) override { return std::make_unique<KeptBuffer>(view); }
   TablePtr load_table(const TensorView& view) override { return std::make_unique<KeptTable>(view); }
   MatrixPtr load_matrix(const QuantizedView& view) override { return std::make_unique<KeptMatrix>(view); }
-  std::uint64_t matrix_bytes(const QuantizedView& view) const override { return 3 * view.weight.size_bytes(); }
-  std::uint64_t table_bytes(const TensorView& view) const override { return 5 * view.size_bytes(); }
-  std::uint64_t kv_page_bytes(KvCacheType, int, int) const override { return 0; }
+  const Footprint& footprint() const override { return footprint_; }
+  void reserve_scratch(const StepSize&) override {}
   Batch stage(const Batch& host) override { return host; }
   void read(std::span<float>, const float*) override {}
   void read(std::span<std::int32_t>, const std::int32_t*) override {}
@@ -61,6 +67,9 @@ class KeepingBackend final : public Backend {
   void experts(const Experts&) override {}
   void logits(const Logits&) override {}
   void sample(const Sample&) override {}
+
+ private:
+  const Multiples footprint_;
 };
 
 // ---------------------------------------------------------------- a checkpoint without files
@@ -105,9 +114,9 @@ class MadeUpSource final : public TensorSource {
 };
 
 std::vector<BoundWeight> bind(const MadeUpSource& source, const GrokConfig& config = tiny_config()) {
-  KeepingBackend backend;
+  const Multiples footprint;
   Weights weights;
-  return bind_weights(config, source, backend, weights);
+  return bind_weights(config, source, footprint, weights);
 }
 
 const std::string kLayer0 = "transformer/decoder_layer_0/";
@@ -220,17 +229,34 @@ TEST("derives the sizes of a network from its shapes") {
   CHECK_EQ(sizes.kv_width, 8);
 }
 
+TEST("lists the matrices of each layer as they are stored") {
+  const GrokConfig config = tiny_config();
+  MadeUpSource source(config);
+  const std::vector<LayerViews> layers = layer_views(config, source);
+  CHECK_EQ(layers.size(), 2u);
+  const auto is = [&](const QuantizedView& view, const std::string& name) {
+    return view.weight.offset == source.at(name).weight.offset && view.scales.offset == source.at(name).scales->offset;
+  };
+  CHECK(is(layers[0].w_q, kLayer0 + "multi_head_attention/query/w"));
+  CHECK(is(layers[1].w_k, kLayer1 + "multi_head_attention/key/w"));
+  CHECK(is(layers[1].w_v, kLayer1 + "multi_head_attention/value/w"));
+  CHECK(is(layers[1].w_o, kLayer1 + "multi_head_attention/linear/w"));
+  CHECK(is(layers[1].w_gate, kLayer1 + "moe/linear/w"));
+  CHECK(is(layers[1].w_up, kLayer1 + "moe/linear_v/w"));
+  CHECK(is(layers[1].w_down, kLayer1 + "moe/linear_1/w"));
+}
+
 TEST("loads every parameter into its own place, and drops the file's pages after") {
   const GrokConfig config = tiny_config();
   MadeUpSource source(config);
   KeepingBackend backend;
   Weights weights;
-  const std::vector<BoundWeight> bound = bind_weights(config, source, backend, weights);
+  const std::vector<BoundWeight> bound = bind_weights(config, source, backend.footprint(), weights);
   CHECK_EQ(bound.size(), 26u);
   CHECK(!weights.embedding);
   std::uint64_t stored_bytes = 0;
   for (const BoundWeight& weight : bound) {
-    weight.load();
+    weight.load(backend);
     stored_bytes += weight.stored_bytes;
     CHECK_EQ(source.bytes.dropped_bytes, stored_bytes);
   }
@@ -239,6 +265,10 @@ TEST("loads every parameter into its own place, and drops the file's pages after
   CHECK_EQ(bound[2].name, kLayer0 + "moe/linear/w");
   CHECK_EQ(bound[2].file, "file2");
   CHECK_EQ(bound[2].resident_bytes, 3u * 4 * 16 * 16);
+
+  CHECK_EQ(bound[0].layer, -1);
+  CHECK_EQ(bound[2].layer, 0);
+  CHECK_EQ(bound.back().layer, 1);
 
   // Every view has an offset of its own, and vectors are filled with theirs.
   const auto matrix_is = [&](const MatrixPtr& matrix, const std::string& name) {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <limits>
 #include <map>
 #include <thread>
 
@@ -25,8 +24,9 @@ struct Rig {
     Inspection inspection;
     inspection.config = config;
     const Limits limits = limits_for(config, options);
-    inspection.memory = plan_memory(config, limits, {}, page_bytes(*backend, config, limits.kv_cache_type),
-                                    std::numeric_limits<std::uint64_t>::max());
+    const std::vector<LayerViews> layers = layer_views(config, testing::FakeSource(config));
+    const Planned planned{.config = config, .weights = {}, .layers = layers, .footprint = backend->footprint()};
+    inspection.memory = plan_memory(planned, limits);
     engine = std::make_unique<DeviceEngine>(std::move(owned_backend), std::make_unique<testing::FakeSource>(config),
                                             std::move(inspection), limits);
     while (loaded && !engine->load_next().done) continue;
@@ -81,15 +81,9 @@ TEST("a request that cannot be run is refused when it is submitted, and takes no
   CHECK_EQ(rig.engine->num_free_pages(), free_pages);
 }
 
-TEST("a plan that does not fit is refused before anything is allocated") {
-  const GrokConfig config = testing::fake_config();
-  Inspection inspection;
-  inspection.config = config;
-  const Limits limits = limits_for(config, {});
-  inspection.memory = plan_memory(config, limits, {}, page_bytes(FakeBackend(), config, limits.kv_cache_type), 1);
-  CHECK_ERROR(
-      DeviceEngine(std::make_unique<FakeBackend>(), std::make_unique<testing::FakeSource>(config), inspection, limits),
-      ErrorCode::out_of_memory, "available");
+TEST("scratch memory is taken when the engine opens, for the largest step there will be") {
+  Rig rig(options_with(3, 17), false);
+  CHECK_EQ(rig.backend->reserved_tokens, 20);
 }
 
 TEST("unknown, finished and repeated ids do no harm") {

@@ -32,8 +32,7 @@ TEST("a device that there is not is refused with the reason") {
   CHECK_ERROR(inspect_with([](EngineOptions& options) { options.device = "tpu"; }), ErrorCode::invalid_argument,
               "\"auto\", \"cpu\" or \"cuda\", found \"tpu\"");
   if (const std::string reason = why_no_cuda(); !reason.empty())
-    CHECK_ERROR(inspect_with([](EngineOptions& options) { options.device = "cuda"; }), ErrorCode::cuda_unavailable,
-                reason);
+    CHECK_ERROR(Engine::open(golden_path("ref-small"), {.device = "cuda"}), ErrorCode::cuda_unavailable, reason);
 }
 
 TEST("a model larger than the memory limit is refused before a weight is read") {

@@ -61,6 +61,23 @@ inline std::vector<std::int32_t> greedy_after(std::vector<std::int32_t> tokens, 
   return generated;
 }
 
+struct FakeFootprint final : Footprint {
+  std::uint64_t weight_bytes = 0;   // of each matrix; 0: as stored
+  std::uint64_t token_scratch = 0;  // of a step, for each of its tokens
+  std::uint64_t reserve = 0;
+
+  std::uint64_t matrix_bytes(const QuantizedView& stored) const override {
+    return weight_bytes ? weight_bytes : stored.weight.size_bytes();
+  }
+  std::uint64_t table_bytes(const TensorView& f32) const override { return f32.size_bytes(); }
+  std::uint64_t kv_page_bytes(KvCacheType type, int num_kv_heads, int head_dim) const override {
+    const std::uint64_t element_bytes = type == KvCacheType::f32 ? 4 : type == KvCacheType::bf16 ? 2 : 1;
+    return std::uint64_t(kPageSize) * num_kv_heads * head_dim * element_bytes;
+  }
+  std::uint64_t scratch_bytes(const StepSize& largest) const override { return largest.num_tokens * token_scratch; }
+  std::uint64_t reserve_bytes() const override { return reserve; }
+};
+
 class FakeBackend final : public Backend {
  public:
   std::function<void()> on_qkv;         // called for each layer of each step
@@ -69,6 +86,7 @@ class FakeBackend final : public Backend {
   std::vector<std::vector<TokenBias>> sampled_bias;
   std::vector<int> tokens_in_steps;
   int most_outputs = 0;
+  int reserved_tokens = 0;
 
   std::string description() const override { return "fake"; }
 
@@ -76,11 +94,8 @@ class FakeBackend final : public Backend {
   BufferPtr load_vector(const TensorView& f32) override { return allocate(f32.size_bytes()); }
   TablePtr load_table(const TensorView&) override { return std::make_unique<Table>(); }
   MatrixPtr load_matrix(const QuantizedView&) override { return std::make_unique<Matrix>(); }
-  std::uint64_t matrix_bytes(const QuantizedView& stored) const override { return stored.weight.size_bytes(); }
-  std::uint64_t table_bytes(const TensorView& f32) const override { return f32.size_bytes(); }
-  std::uint64_t kv_page_bytes(KvCacheType, int num_kv_heads, int head_dim) const override {
-    return std::uint64_t(kPageSize) * num_kv_heads * head_dim * sizeof(float);
-  }
+  const Footprint& footprint() const override { return footprint_; }
+  void reserve_scratch(const StepSize& largest) override { reserved_tokens = largest.num_tokens; }
 
   Batch stage(const Batch& host) override {
     tokens_in_steps.push_back(host.num_tokens);
@@ -152,6 +167,8 @@ class FakeBackend final : public Backend {
     std::size_t size_bytes() const override { return bytes.size(); }
     std::vector<std::byte> bytes;
   };
+
+  const FakeFootprint footprint_;
 
   static float* place(const KvPages& kv, const Batch& batch, int row, int position) {
     const int page = batch.page_tables[batch.sequences[row] * batch.max_pages + position / kPageSize];

@@ -62,6 +62,27 @@ grok_mutant(gates_twice_as_large route.cu
 grok_mutant(ties_fall_out sample.cu
   "key >= lowest_key"
   "key > lowest_key" sample)
+grok_mutant(experts_need_less experts.cu
+  "digit_rows(num_slots, num_digits, w_down.layout, scratch);"
+  "" footprint)
+grok_mutant(attention_needs_less attention.cu
+  "splits_of(largest.num_positions)"
+  "splits_of(largest.num_positions - kSplitPositions)" footprint)
+grok_mutant(products_need_less product.cu
+  "digit_rows(num_rows, num_digits, matrices[first]->layout, scratch);"
+  "digit_rows(num_rows / 2, num_digits, matrices[first]->layout, scratch);" footprint)
+grok_mutant(sampling_needs_less sample.cu
+  "num_rows * (1 + std::size_t(largest.vocab_size))"
+  "num_rows" footprint)
+grok_mutant(uploads_need_less packed_matrix.cu
+  "scratch.of<std::byte>(chunk_bytes(shape));"
+  "scratch.of<std::byte>(shape.d_out);" footprint)
+grok_mutant(part_written_too_early upload.cpp
+  "stream_.wait_for(part.copied);\n  part.bytes"
+  "part.bytes" upload)
+grok_mutant(part_freed_too_early upload.cpp
+  "for (const Part& part : parts_) stream_.wait_for(part.copied);"
+  "" upload)
 if(GROK_SANITIZE MATCHES "address")
   grok_mutant(read_past_the_table logits.cu
     "min(row, num_rows - 1)"

@@ -63,7 +63,8 @@ constexpr KvCacheType kCacheTypes[] = {KvCacheType::f32, KvCacheType::bf16, KvCa
 struct Cache {
   Cache(Backend& backend, KvCacheType type, int num_pages, int num_kv_heads, int head_dim)
       : num_pages(num_pages), num_kv_heads(num_kv_heads), head_dim(head_dim) {
-    const std::size_t size_bytes = std::size_t(num_pages) * backend.kv_page_bytes(type, num_kv_heads, head_dim);
+    const std::size_t size_bytes =
+        std::size_t(num_pages) * backend.footprint().kv_page_bytes(type, num_kv_heads, head_dim);
     keys = on_device(backend, std::vector<float>(size_bytes / sizeof(float), -7));
     values = on_device(backend, std::vector<float>(size_bytes / sizeof(float), -7));
     pages = {keys->as<std::byte>(), values->as<std::byte>(), type};

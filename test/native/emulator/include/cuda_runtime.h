@@ -170,8 +170,11 @@ enum cudaStreamFlags { cudaStreamNonBlocking = 1 };
 
 namespace emulator {
 struct Stream;
-}
+struct Event;
+}  // namespace emulator
 using cudaStream_t = emulator::Stream*;
+using cudaEvent_t = emulator::Event*;
+enum cudaEventFlags { cudaEventDisableTiming = 2 };
 
 struct cudaDeviceProp {
   char name[256];
@@ -210,6 +213,10 @@ cudaError_t cudaFreeHost(void* memory);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t size_bytes, cudaMemcpyKind kind,
                             cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t size_bytes, cudaStream_t stream);

@@ -1,0 +1,26 @@
+#include "backend/cuda/footprint.h"
+
+namespace grok {
+namespace {
+
+// What the driver takes beside what was asked for: memory comes in pages of 2 MiB, so that each allocation may leave most of
+// one unused (16 layers of Grok-1 have some 200 large ones), and kernels are loaded when they first run. An estimate: not
+// yet measured on a device.
+constexpr std::uint64_t kReserveBytes = std::uint64_t(512) << 20;
+
+}  // namespace
+
+std::uint64_t CudaFootprint::matrix_bytes(const QuantizedView& stored) const {
+  const MatrixShape shape(stored);
+  return shape.tile_bytes() + shape.num_scales() * sizeof(float);
+}
+
+std::uint64_t CudaFootprint::table_bytes(const TensorView& f32) const { return f32.size_bytes(); }
+
+std::uint64_t CudaFootprint::scratch_bytes(const StepSize& largest) const {
+  return operation_bytes(largest) + batch_bytes(largest) + rotation_bytes(largest.num_positions, largest.head_dim);
+}
+
+std::uint64_t CudaFootprint::reserve_bytes() const { return kReserveBytes; }
+
+}  // namespace grok

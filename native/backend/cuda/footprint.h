@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstddef>
+
+#include "backend/backend.h"
+#include "backend/cuda/device_memory.h"
+#include "backend/cuda/matrix_shape.h"
+
+namespace grok {
+
+// Tokens, or rows to sample, of one launch whose memory grows with them: 4 MB a token for Grok-1's experts. No result
+// depends on it.
+inline constexpr int kTokensAtOnce = 64;
+
+class CudaFootprint final : public Footprint {
+ public:
+  explicit CudaFootprint(int num_digits) : num_digits_(num_digits) {}
+
+  std::string memory_name() const override { return "GPU memory"; }
+  bool can_map_weights() const override { return false; }
+  std::uint64_t matrix_bytes(const QuantizedView& stored) const override;
+  std::uint64_t table_bytes(const TensorView& f32) const override;
+  std::uint64_t kv_page_bytes(KvCacheType type, int num_kv_heads, int head_dim) const override;
+  std::uint64_t scratch_bytes(const StepSize& largest) const override;
+  std::uint64_t reserve_bytes() const override;
+
+  // What scratch_bytes is the sum of.
+  std::size_t operation_bytes(const StepSize& largest) const;  // what operations and uploads share one after another
+  static std::size_t batch_bytes(const StepSize& largest);     // of stage()
+  static std::size_t rotation_bytes(int num_positions, int head_dim);
+
+ private:
+  const int num_digits_;
+};
+
+// Each beside what it counts: asks `scratch` for what that does.
+void count_upload(const MatrixShape& shape, DeviceScratch& scratch);
+void count_attention(const StepSize& largest, DeviceScratch& scratch);
+void count_experts(const MatrixShape& w_gate, const MatrixShape& w_up, const MatrixShape& w_down, int num_tokens,
+                   int experts_per_token, int num_digits, DeviceScratch& scratch);
+void count_sample(const StepSize& largest, DeviceScratch& scratch);
+
+}  // namespace grok

@@ -1,0 +1,141 @@
+#include "backend/cuda/footprint.h"
+
+#include <cuda_runtime.h>
+
+#include "backend/cuda/cuda.h"
+#include "emulator/emulator.h"
+#include "runtime/device_engine.h"
+#include "runtime/memory_plan.h"
+#include "runtime/synthetic.h"
+#include "support/one_layer.h"
+#include "testing.h"
+
+using namespace grok;
+using namespace grok::testing;
+
+// That what is said beforehand is what is taken, and that it is enough.
+namespace {
+
+struct Restore {
+  ~Restore() {
+    emulator::settings() = {};
+    emulator::heal();
+  }
+};
+
+constexpr Sizes kMostForExperts{
+    .d_model = 96, .d_ff = 160, .experts = 3, .experts_per_token = 2, .up_groups = 4, .down_groups = 8};
+constexpr Sizes kMostForQkv{.d_model = 48, .num_q_heads = 24, .num_kv_heads = 6, .kv_groups = 3};
+constexpr Sizes kMostForAttentionOut{.d_model = 400, .num_q_heads = 16, .out_groups = 8};
+constexpr Sizes kMostForAttention{
+    .num_tokens = 5, .num_positions = 3000, .num_q_heads = 8, .num_kv_heads = 8, .head_dim = 32};
+constexpr Sizes kMostForSampling{.num_tokens = 5, .num_outputs = 5, .vocab_size = 160, .num_logprobs = 160};
+
+// An error, which nothing may meet, for whoever asks the device for memory.
+void refuse_memory() { emulator::fail("cudaMalloc", cudaErrorMemoryAllocation); }
+
+}  // namespace
+
+TEST("says what a step takes without a device") {
+  const Restore restore;
+  emulator::settings().num_devices = 0;
+  const auto footprint = make_cuda_footprint({});
+  const Layer layer({});
+  CHECK(footprint->scratch_bytes(layer.step()) > 0);
+  CHECK_EQ(footprint->matrix_bytes(layer.views.w_q), 32u * 16 + 16 * 4);
+  CHECK_EQ(footprint->memory_name(), "GPU memory");
+  CHECK_ERROR(make_cuda_footprint({.num_digits = 4}), ErrorCode::invalid_argument, "2 or 3, found 4");
+}
+
+TEST("scratch that was reserved is what was said, and steps of that size and smaller ones take no more") {
+  const Restore restore;
+  for (const Sizes& sizes : {kMostForExperts, kMostForQkv, kMostForAttentionOut, kMostForAttention, kMostForSampling})
+    for (const int num_digits : {2, 3}) {
+      const Layer layer(sizes);
+      const auto backend = make_cuda_backend({.num_digits = num_digits});
+      const std::size_t before = emulator::allocated_bytes();
+      backend->reserve_scratch(layer.step());
+      CHECK_EQ(emulator::allocated_bytes() - before, backend->footprint().scratch_bytes(layer.step()));
+
+      LoadedLayer loaded(*backend, layer);
+      refuse_memory();
+      for (const int num_tokens : {1, 5, 9, 17, 70})
+        if (num_tokens <= sizes.num_tokens)
+          loaded.run(num_tokens, num_tokens == sizes.num_tokens ? sizes.num_outputs : 1);
+      CHECK_ERROR(backend->allocate(1), ErrorCode::out_of_memory, "refused");  // the first to ask
+    }
+}
+
+TEST("more rows than are sampled at once take no more than those") {
+  const Restore restore;
+  const Layer layer({.num_tokens = 200, .num_outputs = 200, .d_model = 1});
+  const auto backend = make_cuda_backend({});
+  LoadedLayer loaded(*backend, layer);
+  backend->reserve_scratch(layer.step());
+  refuse_memory();
+  loaded.run(200, 200);
+  CHECK_ERROR(backend->allocate(1), ErrorCode::out_of_memory, "refused");
+}
+
+TEST("loading takes no more than what stays, and the scratch that was reserved") {
+  const Restore restore;
+  const Layer layer({.num_tokens = 1, .d_model = 1000, .d_ff = 70});
+  const auto backend = make_cuda_backend({});
+  backend->reserve_scratch(layer.step());
+  emulator::settings().memory_bytes =
+      emulator::allocated_bytes() + std::size_t(backend->footprint().matrix_bytes(layer.views.w_up));
+  const MatrixPtr matrix = backend->load_matrix(layer.views.w_up);
+  CHECK_ERROR(backend->allocate(1), ErrorCode::out_of_memory, "refused");
+}
+
+TEST("an engine takes what its plan says and its steps nothing") {
+  const Restore restore;
+  GrokConfig config;
+  config.vocab_size = 64;
+  config.context_length = 192;
+  config.d_model = 64;
+  config.num_layers = 2;
+  config.num_q_heads = 4;
+  config.num_kv_heads = 2;
+  config.head_dim = 16;
+  config.d_ff = 64;
+  config.num_experts = 4;
+  EngineOptions options;
+  options.max_sequences = 3;
+  options.prefill_chunk = 80;
+  const Limits limits = limits_for(config, options);
+
+  auto backend = make_cuda_backend({});
+  auto source = make_synthetic_source(config, 1);
+  Weights unloaded;
+  const Planned planned{.config = config,
+                        .weights = bind_weights(config, *source, backend->footprint(), unloaded),
+                        .layers = layer_views(config, *source),
+                        .footprint = backend->footprint()};
+  Inspection inspection;
+  inspection.config = config;
+  inspection.memory = plan_memory(planned, limits);
+  const MemoryPlan plan = inspection.memory;
+
+  const std::size_t before = emulator::allocated_bytes();
+  DeviceEngine engine(std::move(backend), std::move(source), std::move(inspection), limits);
+  while (!engine.load_next().done) continue;
+  CHECK_EQ(emulator::allocated_bytes() - before, plan.total() - plan.reserve);
+
+  refuse_memory();
+  std::vector<SequenceId> ids;
+  for (int index = 0; index < 3; ++index) {
+    SequenceRequest request;
+    for (int token = 0; token < 190; ++token) request.prompt.push_back((token * 7 + index) % config.vocab_size);
+    request.max_tokens = 2;
+    request.sampling.temperature = 1;
+    request.sampling.num_logprobs = config.vocab_size;
+    ids.push_back(engine.submit(request));
+  }
+  int num_finished = 0;
+  for (int step = 0; step < 40 && num_finished < 3; ++step)
+    for (const SequenceOutput& output : engine.step(ids)) num_finished += output.finish != Finish::no;
+  CHECK_EQ(num_finished, 3);
+}
+
+TEST_MAIN()
