@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <numeric>
 #include <vector>
 
@@ -295,6 +296,51 @@ TEST("what the device is asked to do is done when somebody waits, so a host buff
   CHECK_EQ(back, 2);
   cudaFree(device);
   cudaStreamDestroy(stream);
+}
+
+TEST("what is captured is done when its graph is launched, each time, with the arguments that it had") {
+  cudaStream_t stream;
+  cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+  int sum = 0, by = 2;
+  void (*const add)(int*, int) = [](int* to, int value) { *to += value; };
+  const auto launch = [&] {
+    cudaLaunchConfig_t config;
+    config.stream = stream;
+    CHECK_EQ(cudaLaunchKernelEx(&config, add, &sum, by), cudaSuccess);
+  };
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t executable = nullptr;
+  CHECK_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  launch();
+  by = 5;
+  launch();
+  CHECK_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+  CHECK_EQ(cudaGraphInstantiate(&executable, graph, 0), cudaSuccess);
+  CHECK_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  by = 100;
+  CHECK_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+  CHECK_EQ(sum, 0);
+  for (int time = 1; time <= 2; ++time) {
+    CHECK_EQ(cudaGraphLaunch(executable, stream), cudaSuccess);
+    CHECK_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+    CHECK_EQ(sum, 7 * time);
+  }
+
+  // Waiting, and taking memory, end the capture.
+  void* memory = nullptr;
+  for (const auto& forbidden : {std::function([&] { return cudaStreamSynchronize(stream); }),
+                                std::function([&] { return cudaMalloc(&memory, 16); })}) {
+    CHECK_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+    launch();
+    CHECK_EQ(forbidden(), cudaErrorStreamCaptureUnsupported);
+    CHECK_EQ(cudaStreamEndCapture(stream, &graph), cudaErrorStreamCaptureInvalidated);
+    CHECK(!graph && !memory);
+  }
+  CHECK_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+  CHECK_EQ(sum, 14);
+  cudaGraphExecDestroy(executable);
+  cudaStreamDestroy(stream);
+  emulator::heal();
 }
 
 TEST("a launch that no device would take is refused") {

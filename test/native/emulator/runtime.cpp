@@ -6,18 +6,36 @@
 #include <cstring>
 #include <deque>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace emulator {
 
+using Work = std::function<void()>;
+
+// Launches with their arguments as they were when they were captured.
+struct Graph {
+  std::vector<Work> nodes;
+};
+
 // Work is put off until somebody waits for it, as on a device: a host buffer that is written again too early shows.
 struct Stream {
-  std::deque<std::function<void()>> work;
+  std::deque<Work> work;
+  std::unique_ptr<Graph> captured;  // while capturing
+  bool is_invalidated = false;      // something was called that cannot be captured
+
+  void ask(Work next) {
+    if (captured)
+      captured->nodes.push_back(std::move(next));
+    else
+      work.push_back(std::move(next));
+  }
 
   void finish() {
     while (!work.empty()) {
-      const std::function<void()> next = std::move(work.front());
+      const Work next = std::move(work.front());
       work.pop_front();
       next();
     }
@@ -69,6 +87,14 @@ cudaError_t result(const char* function, cudaError_t error = cudaSuccess) {
   return error;
 }
 
+// Of what waits for the device, or takes memory from it: none of it while a stream is captured.
+cudaError_t result_unless_captured(const char* function, cudaError_t error = cudaSuccess) {
+  bool is_captured = false;
+  for (Stream* stream : streams())
+    if (stream->captured) is_captured = stream->is_invalidated = true;
+  return result(function, is_captured ? cudaErrorStreamCaptureUnsupported : error);
+}
+
 bool is_intact(const unsigned char* memory, std::size_t size_bytes) {
   const unsigned char* end = memory + size_bytes;
   return std::all_of(end, end + kGuardBytes, [](unsigned char byte) { return byte == kGuard; });
@@ -114,7 +140,7 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::fu
                         block.x * block.y * block.z > 0 && block.x * block.y * block.z <= kMaxThreads &&
                         config.dynamicSmemBytes <= most_shared;
   if (!is_valid) return result("cudaLaunchKernelEx", cudaErrorInvalidConfiguration);
-  config.stream->work.push_back([=] {
+  config.stream->ask([=] {
     run({grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, config.dynamicSmemBytes, body);
   });
   return result("cudaLaunchKernelEx");
@@ -136,6 +162,8 @@ const char* cudaGetErrorName(cudaError_t error) {
     case cudaErrorNoKernelImageForDevice: return "cudaErrorNoKernelImageForDevice";
     case cudaErrorIllegalAddress: return "cudaErrorIllegalAddress";
     case cudaErrorLaunchFailure: return "cudaErrorLaunchFailure";
+    case cudaErrorStreamCaptureUnsupported: return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureInvalidated: return "cudaErrorStreamCaptureInvalidated";
   }
   return "unknown";
 }
@@ -182,7 +210,7 @@ cudaError_t cudaMalloc(void** memory, std::size_t size_bytes) {
   for (const auto& allocation : allocations()) taken += allocation.second;
   if (size_bytes > settings().memory_bytes - std::min(taken, settings().memory_bytes))
     return result("cudaMalloc", cudaErrorMemoryAllocation);
-  if (const cudaError_t error = result("cudaMalloc"); error != cudaSuccess) return error;
+  if (const cudaError_t error = result_unless_captured("cudaMalloc"); error != cudaSuccess) return error;
   if (size_bytes == 0) return cudaSuccess;
   if (posix_memalign(memory, 256, size_bytes + kGuardBytes) != 0) return cudaErrorMemoryAllocation;
   std::memset(*memory, kPoison, size_bytes);
@@ -192,6 +220,8 @@ cudaError_t cudaMalloc(void** memory, std::size_t size_bytes) {
 }
 cudaError_t cudaFree(void* memory) {
   if (!memory) return result("cudaFree");
+  if (const cudaError_t error = result_unless_captured("cudaFree"); error == cudaErrorStreamCaptureUnsupported)
+    return error;
   for (Stream* stream : streams()) stream->finish();
   const auto found = allocations().find(static_cast<unsigned char*>(memory));
   if (found == allocations().end()) throw Fault("memory was freed that was never allocated, or twice");
@@ -205,7 +235,7 @@ cudaError_t cudaFree(void* memory) {
 }
 cudaError_t cudaMallocHost(void** memory, std::size_t size_bytes) {
   *memory = nullptr;
-  if (const cudaError_t error = result("cudaMallocHost"); error != cudaSuccess) return error;
+  if (const cudaError_t error = result_unless_captured("cudaMallocHost"); error != cudaSuccess) return error;
   *memory = std::malloc(std::max<std::size_t>(size_bytes, 1));
   std::memset(*memory, kPoison, size_bytes);
   return cudaSuccess;
@@ -228,17 +258,50 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return result("cudaStreamDestroy");
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  if (const cudaError_t error = result("cudaStreamSynchronize"); error != cudaSuccess) return error;
+  if (const cudaError_t error = result_unless_captured("cudaStreamSynchronize"); error != cudaSuccess) return error;
   stream->finish();
   return cudaSuccess;
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t size_bytes, cudaMemcpyKind, cudaStream_t stream) {
   if (const cudaError_t error = result("cudaMemcpyAsync"); error != cudaSuccess) return error;
-  stream->work.push_back([=] { std::memcpy(to, from, size_bytes); });
+  stream->ask([=] { std::memcpy(to, from, size_bytes); });
   return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t size_bytes, cudaStream_t stream) {
   if (const cudaError_t error = result("cudaMemsetAsync"); error != cudaSuccess) return error;
-  stream->work.push_back([=] { std::memset(memory, value, size_bytes); });
+  stream->ask([=] { std::memset(memory, value, size_bytes); });
   return cudaSuccess;
+}
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  if (const cudaError_t error = result("cudaStreamBeginCapture"); error != cudaSuccess) return error;
+  stream->captured = std::make_unique<Graph>();
+  stream->is_invalidated = false;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  *graph = nullptr;
+  const std::unique_ptr<Graph> captured = std::move(stream->captured);
+  if (stream->is_invalidated) return result("cudaStreamEndCapture", cudaErrorStreamCaptureInvalidated);
+  if (const cudaError_t error = result("cudaStreamEndCapture"); error != cudaSuccess) return error;
+  *graph = new Graph(std::move(*captured));
+  return cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
+  *executable = nullptr;
+  if (const cudaError_t error = result("cudaGraphInstantiate"); error != cudaSuccess) return error;
+  *executable = new Graph(*graph);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  if (const cudaError_t error = result("cudaGraphLaunch"); error != cudaSuccess) return error;
+  for (const Work& node : executable->nodes) stream->ask(node);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return result("cudaGraphDestroy");
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  delete executable;
+  return result("cudaGraphExecDestroy");
 }
