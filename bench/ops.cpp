@@ -95,6 +95,9 @@ class TimedBackend final : public Backend {
   void read(std::span<std::int32_t> host, const std::int32_t* from) override { inner_.read(host, from); }
   void read_kv(const ReadKv& op) override { inner_.read_kv(op); }
 
+  // Operations that are timed one by one are asked for one by one.
+  void step(const std::function<void()>& ask) override { is_timing ? ask() : inner_.step(ask); }
+
   void embed(const Embed& op) override {
     time("embed", {.bytes = floats(op.batch->num_tokens)}, [&] { inner_.embed(op); });
   }
@@ -241,7 +244,8 @@ class Passes {
                       .num_outputs = num_sequences};
     backend_.positions = first_position + num_tokens;
     backend_.num_sequences = num_sequences;
-    forward(config_, weights_, backend_.stage(batch), cache_.layers(), workspace_, backend_);
+    const Batch staged = backend_.stage(batch);
+    backend_.step([&] { forward(config_, weights_, staged, cache_.layers(), workspace_, backend_); });
     std::vector<SampledToken> sampled(num_sequences);
     const std::vector<SampleRow> rows(num_sequences, {.temperature = 0.7f, .top_p = 0.9f, .uniform = 0.5f});
     backend_.sample({.out = sampled.data(),

@@ -139,7 +139,7 @@ void CudaBackend::attention(const Attention& op) {
   Splits split{.op = op,
                .batch = *op.batch,
                .first_token = 0,
-               .num_splits = (num_positions_ + kSplitPositions - 1) / kSplitPositions,
+               .num_splits = (shape_.num_positions + kSplitPositions - 1) / kSplitPositions,
                .num_head_blocks = (heads_per_kv + kHeads - 1) / kHeads,
                .two_over_cap = 2.0f / op.cap,
                .mixed = nullptr,

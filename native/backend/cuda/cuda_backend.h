@@ -7,6 +7,7 @@
 #include "backend/cuda/cuda.h"
 #include "backend/cuda/device_memory.h"
 #include "backend/cuda/packed_matrix.h"
+#include "backend/cuda/step_graphs.h"
 #include "backend/cuda/stream.h"
 
 namespace grok {
@@ -18,7 +19,7 @@ struct DeviceTraits {
 };
 
 // The operations on one CUDA device, one file each, as in backend/cpu. All but read() and sample() only ask the device and
-// return; it does what it was asked in order.
+// return; it does what it was asked in order. A step asked for twice is replayed from then on: step_graphs.h.
 class CudaBackend final : public Backend {
  public:
   CudaBackend(const CudaOptions& options, DeviceTraits traits) : options_(options), traits_(std::move(traits)) {}
@@ -35,6 +36,9 @@ class CudaBackend final : public Backend {
   void read(std::span<float> host, const float* from) override;
   void read(std::span<std::int32_t> host, const std::int32_t* from) override;
   void read_kv(const ReadKv& op) override;
+
+  void step(const std::function<void()>& ask) override;
+  const StepGraphs& graphs() const { return graphs_; }  // for tests
 
   void embed(const Embed& op) override;
   void norm(const Norm& op) override;
@@ -63,7 +67,8 @@ class CudaBackend final : public Backend {
   DeviceScratch scratch_;      // of the operation in progress
   PinnedMemory pinned_batch_;  // of the last stage()
   std::unique_ptr<DeviceMemory> batch_;
-  int num_positions_ = 0;        // of the longest sequence of that batch
+  StepShape shape_;  // of that batch
+  StepGraphs graphs_;
   std::vector<float> rotation_;  // [positions so far, head_dim / 2, 2]: cosine and sine
   std::unique_ptr<DeviceMemory> device_rotation_;
 };

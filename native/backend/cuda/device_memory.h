@@ -46,6 +46,9 @@ class PinnedMemory {
 // Device memory that an operation needs while it runs, kept for the next one: an allocation waits for the device.
 class DeviceScratch {
  public:
+  // Where what is handed out next lies, if it fits.
+  const void* data() const { return blocks_.empty() ? nullptr : blocks_.front()->data(); }
+
   // Starts over; what was handed out is up for reuse by what is launched from now on.
   void clear();
 

@@ -100,7 +100,7 @@ void CudaBackend::qkv(const Qkv& op) {
   const auto& w_q = static_cast<const CudaMatrix&>(*op.w_q);
   const auto& w_k = static_cast<const CudaMatrix&>(*op.w_k);
   const auto& w_v = static_cast<const CudaMatrix&>(*op.w_v);
-  const float* const cosines_and_sines = rotation(num_positions_, op.head_dim, op.rope_base);
+  const float* const cosines_and_sines = rotation(shape_.num_positions, op.head_dim, op.rope_base);
   const CudaMatrix* const matrices[] = {&w_q, &w_k, &w_v};
   for (int first = 0; first < op.batch->num_tokens; first += kTokensAtOnce) {
     Batch batch = *op.batch;

@@ -319,7 +319,6 @@ void CudaBackend::sample(const Sample& op) {
     adjustments.insert(adjustments.end(), own.begin(), own.end());
   }
 
-  stream_.synchronize();  // pinned_ is free
   scratch_.clear();
   const std::size_t row_bytes = rows.size() * sizeof(RowParameters);
   const std::size_t adjustment_bytes = adjustments.size() * sizeof(Adjustment);

@@ -3,7 +3,9 @@
 #include <cuda_runtime.h>
 
 #include <cstddef>
+#include <functional>
 #include <map>
+#include <memory>
 #include <string>
 
 #include "core/error.h"
@@ -15,6 +17,19 @@ struct Spread {
   dim3 blocks = 1;
   int threads = 256;             // a block
   std::size_t shared_bytes = 0;  // dynamic, a block
+};
+
+// Launches with their arguments, to be done again as one: what they find in memory is all that may differ.
+class Recording {
+ public:
+  explicit Recording(cudaGraphExec_t executable) : executable_(executable) {}
+  ~Recording() { cudaGraphExecDestroy(executable_); }
+  Recording(const Recording&) = delete;
+  Recording& operator=(const Recording&) = delete;
+  cudaGraphExec_t executable() const { return executable_; }
+
+ private:
+  cudaGraphExec_t executable_;
 };
 
 // The order in which the device does what is asked of it. An error of the device stays: from then on every call is refused
@@ -50,6 +65,11 @@ class Stream {
   // Returns when all that was asked for is done.
   void synchronize();
 
+  // Keeps what `ask` launches instead of doing it. Throws what `ask` throws, and unsupported if the device would not have it:
+  // nothing has been done then, and the stream goes on.
+  std::unique_ptr<Recording> record(const std::function<void()>& ask);
+  void replay(const Recording& recording);
+
   // Throws unless the call succeeded.
   void check(cudaError_t error, const char* what);
   void throw_if_failed() const;
@@ -60,6 +80,7 @@ class Stream {
   cudaStream_t stream_ = nullptr;
   std::map<const void*, std::size_t> most_shared_;  // bytes that each kernel was promised
   std::string failure_;                             // what went wrong first
+  bool is_recording_ = false;
 };
 
 }  // namespace grok

@@ -62,7 +62,17 @@ grok_mutant(gates_twice_as_large route.cu
 grok_mutant(ties_fall_out sample.cu
   "key >= lowest_key"
   "key > lowest_key" sample)
+grok_mutant(graph_of_another_length step_graphs.cpp
+  "steps_.find(key)"
+  "std::find_if(steps_.begin(), steps_.end(), [&](const auto& kept) { return kept.first.second == memory && kept.first.first.num_tokens == shape.num_tokens; })"
+  step_graphs)
+grok_mutant(graph_of_a_narrower_page_table cuda_backend.cpp
+  ".max_pages = max_pages,"
+  ".max_pages = 0," step_graphs)
 if(GROK_SANITIZE MATCHES "address")
+  grok_mutant(graph_of_memory_given_back cuda_backend.cpp
+    ".scratch = scratch_.data(),"
+    ".scratch = nullptr," step_graphs)
   grok_mutant(read_past_the_table logits.cu
     "min(row, num_rows - 1)"
     "row" operations)
