@@ -7,13 +7,18 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 namespace emulator {
 
-using Work = std::function<void()>;
+// A launch, or what the host does at the device's place.
+struct Work {
+  std::optional<Launch> launch;
+  std::function<void()> otherwise;
+};
 
 // Launches with their arguments as they were when they were captured.
 struct Graph {
@@ -27,17 +32,31 @@ struct Stream {
   bool is_invalidated = false;      // something was called that cannot be captured
 
   void ask(Work next) {
-    if (captured)
+    if (captured) {
+      if (captured->nodes.empty() && next.launch) next.launch->may_begin_early = false;  // nothing stands before it
       captured->nodes.push_back(std::move(next));
-    else
+    } else {
       work.push_back(std::move(next));
+    }
+  }
+
+  Work take() {
+    Work next = std::move(work.front());
+    work.pop_front();
+    return next;
   }
 
   void finish() {
     while (!work.empty()) {
-      const Work next = std::move(work.front());
-      work.pop_front();
-      next();
+      const Work next = take();
+      if (!next.launch) {
+        next.otherwise();
+        continue;
+      }
+      std::vector<Launch> launches = {*next.launch};
+      while (!work.empty() && work.front().launch && work.front().launch->may_begin_early)
+        launches.push_back(*take().launch);
+      run(launches);
     }
   }
 };
@@ -140,9 +159,13 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::fu
                         block.x * block.y * block.z > 0 && block.x * block.y * block.z <= kMaxThreads &&
                         config.dynamicSmemBytes <= most_shared;
   if (!is_valid) return result("cudaLaunchKernelEx", cudaErrorInvalidConfiguration);
-  config.stream->ask([=] {
-    run({grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, config.dynamicSmemBytes, body);
-  });
+  const bool may_begin_early = config.numAttrs == 1 && config.attrs->val.programmaticStreamSerializationAllowed;
+  config.stream->ask({.launch = Launch{.grid = {grid.x, grid.y, grid.z},
+                                       .block = {block.x, block.y, block.z},
+                                       .dynamic_shared_bytes = config.dynamicSmemBytes,
+                                       .body = std::move(body),
+                                       .may_begin_early = may_begin_early},
+                      .otherwise = nullptr});
   return result("cudaLaunchKernelEx");
 }
 
@@ -264,12 +287,12 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t size_bytes, cudaMemcpyKind, cudaStream_t stream) {
   if (const cudaError_t error = result("cudaMemcpyAsync"); error != cudaSuccess) return error;
-  stream->ask([=] { std::memcpy(to, from, size_bytes); });
+  stream->ask({.launch = std::nullopt, .otherwise = [=] { std::memcpy(to, from, size_bytes); }});
   return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t size_bytes, cudaStream_t stream) {
   if (const cudaError_t error = result("cudaMemsetAsync"); error != cudaSuccess) return error;
-  stream->ask([=] { std::memset(memory, value, size_bytes); });
+  stream->ask({.launch = std::nullopt, .otherwise = [=] { std::memset(memory, value, size_bytes); }});
   return cudaSuccess;
 }
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
