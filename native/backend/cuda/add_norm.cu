@@ -8,6 +8,7 @@ constexpr int kThreads = 256;
 
 // One block a token. A thread reads and writes the same values in every loop, so they need no barrier.
 __global__ void __launch_bounds__(kThreads) add_norm_tokens(AddNorm op) {
+  take_turn();
   const float* y = op.y + std::size_t(blockIdx.x) * op.d_model;
   float* residual = op.residual + std::size_t(blockIdx.x) * op.d_model;
   float* out = op.out + std::size_t(blockIdx.x) * op.d_model;

@@ -39,6 +39,7 @@ __device__ inline float softmax_weight(float logit, float cap, float two_over_ca
 // Limited by memory: reads 2 * context * num_kv_heads * head_dim values a token.
 template <KvCacheType kType>
 __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) attend_split(Splits split) {
+  take_turn();
   const Attention& op = split.op;
   const int row = int(blockIdx.x), token = split.first_token + row, index = int(blockIdx.z);
   const int num_positions = split.batch.positions[token] + 1;
@@ -115,6 +116,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) attend_spl
 
 // One block a (token, query head): the splits in order.
 __global__ void __launch_bounds__(kThreads) add_splits(Splits split) {
+  take_turn();
   const Attention& op = split.op;
   const int row = int(blockIdx.x), token = split.first_token + row;
   const int num_splits = (split.batch.positions[token] + kSplitPositions) / kSplitPositions;

@@ -11,6 +11,7 @@ constexpr int kThreads = 256;
 // One thread an output: sums the planes.
 __global__ void __launch_bounds__(kThreads) sum_planes(float* out,  // [num_positions, d_out]
                                                        Planes planes, int d_out) {
+  take_turn();
   const int column = int(blockIdx.y) * kThreads + int(threadIdx.x);
   if (column < d_out) out[std::size_t(blockIdx.x) * d_out + column] = planes.at(int(blockIdx.x), column);
 }

@@ -62,7 +62,7 @@ class CudaBackend final : public Backend {
 
   const CudaOptions options_;
   const DeviceTraits traits_;
-  Stream stream_;
+  Stream stream_{options_.launches_overlap && traits_.compute_major >= 9};
   PinnedMemory pinned_;        // of the transfer in progress
   DeviceScratch scratch_;      // of the operation in progress
   PinnedMemory pinned_batch_;  // of the last stage()

@@ -77,3 +77,13 @@ __device__ inline void mma_s8(int (&c)[4], const uint4& a, const uint2& b) {
 }  // namespace grok
 
 #endif
+
+namespace grok {
+
+// What a kernel begins with that has nothing to do before its turn.
+__device__ inline void take_turn() {
+  let_next_launch_begin();
+  wait_for_launch_before();
+}
+
+}  // namespace grok

@@ -6,6 +6,7 @@ namespace {
 // One block a slice of a row.
 template <int kDigits>
 __global__ void __launch_bounds__(kDigitThreads) split(DigitRows out, const float* x, InputLayout layout) {
+  take_turn();
   const int row = int(blockIdx.x), slice = int(blockIdx.y);
   const float* values = x + std::size_t(row) * layout.d_in() + layout.first_row(slice);
   split_slice<kDigits>(out, layout, row, slice, [&](int k) { return values[k]; });

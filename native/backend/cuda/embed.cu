@@ -1,4 +1,5 @@
 #include "backend/cuda/cuda_backend.h"
+#include "backend/cuda/device.h"
 
 namespace grok {
 namespace {
@@ -10,6 +11,7 @@ constexpr int kThreads = 256;
 __global__ void __launch_bounds__(kThreads) embed_tokens(float* out,         // [num_tokens, d_model]
                                                          const float* rows,  // [vocab_size, d_model]
                                                          const std::int32_t* tokens, float scale, int d_model) {
+  take_turn();
   const std::size_t token = blockIdx.x;
   const float* row = rows + std::size_t(tokens[token]) * d_model;
   for (int i = int(threadIdx.x); i < d_model; i += kThreads) out[token * d_model + i] = row[i] * scale;

@@ -26,6 +26,7 @@ struct Shared {
 
 // One block; a warp counts, and then places, the slots of some experts, in the order of the slots.
 __global__ void __launch_bounds__(kThreads) group_by_expert(Grouping group) {
+  take_turn();
   const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
   Shared& shared = static_shared<Shared>();
   for (int expert = warp; expert < group.num_experts; expert += kThreads / kWarpSize) {
@@ -74,6 +75,7 @@ __device__ inline float gelu_tanh(float x) {
 template <int kDigits>
 __global__ void __launch_bounds__(kDigitThreads)
     gate(DigitRows hidden, Planes of_gate, Planes of_up, InputLayout layout) {
+  take_turn();
   const int position = int(blockIdx.x), slice = int(blockIdx.y);
   const int first = layout.first_row(slice);
   split_slice<kDigits>(hidden, layout, position, slice, [&](int k) {
@@ -86,6 +88,7 @@ __global__ void __launch_bounds__(kThreads)
     mix_experts(float* out,          // [num_tokens, d_model]
                 const float* gates,  // [num_tokens, experts_per_token]
                 const std::int32_t* position_of_slot, Planes down, int d_model, int experts_per_token) {
+  take_turn();
   const int token = int(blockIdx.x), column = int(blockIdx.y) * kThreads + int(threadIdx.x);
   if (column >= d_model) return;
   float sum = 0;

@@ -116,12 +116,15 @@ struct TileStream {
 
 // The work is cut into units, one for each (job, slice, 16 output columns), in the order in which the weights lie in
 // memory; each block takes an equal run of them, whatever expert it falls in. Units of one (job, slice) share the staged
-// activations; each warp takes every kWarps-th of them, and no sum leaves its warp.
+// activations; each warp takes every kWarps-th of them, and no sum leaves its warp. Weights that are no expert's are asked for
+// before the activations are there.
 // Limited by memory: reads each weight of an expert once for a job.
 template <int kTokenTiles, int kDigits>
 __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_product(Product op) {
   auto& shared = *dynamic_shared<Shared<kTokenTiles, kDigits>>();
   constexpr int kPositions = kTokenTiles * kMmaTokens;
+  let_next_launch_begin();
+  if (op.jobs.jobs) wait_for_launch_before();  // it says whose the experts are
   const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
   const int num_slices = op.layout.num_slices();
   const int num_jobs = op.jobs.jobs ? *op.jobs.num_jobs : (op.jobs.num_positions + kPositions - 1) / kPositions;
@@ -144,6 +147,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_pro
     TileStream tiles{op,        shared.weights[warp],     job.expert,      slice,
                      num_tiles, first_column_tile + warp, last_column_tile};
     for (int i = 0; i < kAhead - 1; ++i) tiles.ask();
+    wait_for_launch_before();
     __syncthreads();  // all are done with the last activations
     stage(shared, op, job, slice);
     __syncthreads();
@@ -182,6 +186,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_pro
     copy_async_wait<0>();
     unit += last_column_tile - first_column_tile;
   }
+  wait_for_launch_before();  // with nothing to do, too: who waits for this launch counts on all before
 }
 
 template <int kTokenTiles, int kDigits>

@@ -23,6 +23,7 @@ struct Finish {
 // One block a token, one warp a head, one lane a pair of its values: sums the planes, rotates, writes to q or to the cache.
 // Source of the rotation: xai-org/grok-1 model.py:RotaryEmbedding, rotate_half
 __global__ void __launch_bounds__(kThreads) finish_qkv(Finish op) {
+  take_turn();
   const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
   const int token = int(blockIdx.x), half = op.head_dim / 2;
   const int position = op.batch.positions[token];

@@ -16,6 +16,7 @@ struct Shared {
 // One block a token, one warp an expert; the softmax of a few experts by one thread.
 // Summed in double: an expert taken for another changes far more than a rounding.
 __global__ void __launch_bounds__(kThreads) route_tokens(Route op) {
+  take_turn();
   const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
   const std::size_t token = blockIdx.x;
   const float* x = op.x + token * op.d_model;

@@ -224,6 +224,7 @@ __device__ inline int draw(Shared& shared, const Kept& kept, float uniform) {
 
 // One block a row.
 __global__ void __launch_bounds__(kThreads) sample_rows(Sampling op) {
+  take_turn();
   const std::size_t row = blockIdx.x;
   const RowParameters parameters = op.rows[row];
   const float* logits = op.logits + row * op.vocab_size;

@@ -4,7 +4,9 @@
 
 namespace grok {
 
-Stream::Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream"); }
+Stream::Stream(bool launches_overlap) : launches_overlap_(launches_overlap) {
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+}
 
 Stream::~Stream() { cudaStreamDestroy(stream_); }
 

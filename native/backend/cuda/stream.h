@@ -36,7 +36,8 @@ class Recording {
 // with what went wrong first, since nothing computed after it can be trusted.
 class Stream {
  public:
-  Stream();
+  // `launches_overlap`: a kernel may begin while the one before still runs (device.h, wait_for_launch_before).
+  explicit Stream(bool launches_overlap);
   ~Stream();
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
@@ -55,6 +56,11 @@ class Stream {
     config.blockDim = dim3(unsigned(spread.threads));
     config.dynamicSmemBytes = spread.shared_bytes;
     config.stream = stream_;
+    cudaLaunchAttribute overlap;
+    overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    overlap.val.programmaticStreamSerializationAllowed = 1;
+    config.attrs = &overlap;
+    config.numAttrs = launches_overlap_;
     check(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...), what);
   }
 
@@ -77,6 +83,7 @@ class Stream {
  private:
   static constexpr std::size_t kUnaskedSharedBytes = 48 * 1024;  // a kernel gets more only when it asks
 
+  const bool launches_overlap_;
   cudaStream_t stream_ = nullptr;
   std::map<const void*, std::size_t> most_shared_;  // bytes that each kernel was promised
   std::string failure_;                             // what went wrong first

@@ -47,6 +47,15 @@ grok_mutant(ring_overrun product.cu
 grok_mutant(scale_of_the_wrong_group product.cu
   "op.layout.group_of(slice);"
   "0;" product)
+grok_mutant(activations_before_they_are_there product.cu
+  "wait_for_launch_before();\n    __syncthreads();"
+  "__syncthreads();" product)
+grok_mutant(experts_before_they_are_known product.cu
+  "if (op.jobs.jobs) wait_for_launch_before();"
+  "" operations)
+grok_mutant(no_wait_for_the_launch_before norm.cu
+  "take_turn();"
+  "let_next_launch_begin();" operations)
 grok_mutant(no_barrier_before_weights attention.cu
   "__syncthreads();  // the keys are there, and the last page's weights have been used"
   "" operations)
