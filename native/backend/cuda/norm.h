@@ -6,10 +6,13 @@
 
 namespace grok {
 
-// 1 / sqrt(mean(x^2) + eps), by a whole block for one token. Source: xai-org/grok-1 model.py:RMSNorm
-__device__ inline float inverse_rms(const float* x, int d_model, float eps) {
-  float squares = 0;
-  for (int i = int(threadIdx.x); i < d_model; i += int(blockDim.x)) squares += x[i] * x[i];
+// A block that works on one token's row: a few values a thread, since at one token nothing else runs, and each loop then
+// waits for memory once.
+inline constexpr int kRowThreads = 1024;
+
+// 1 / sqrt(mean(x^2) + eps), by a whole block; `squares` are those of this thread's values.
+// Source: xai-org/grok-1 model.py:RMSNorm
+__device__ inline float inverse_rms(float squares, int d_model, float eps) {
   return 1.0f / sqrtf(block_sum(squares) / float(d_model) + eps);
 }
 

@@ -33,6 +33,7 @@ struct Planes {
     const std::size_t plane = std::size_t(num_positions) * width;
     const float* from = sums + std::size_t(position) * width + column;
     float total = from[0];
+#pragma unroll 8  // loads in flight
     for (int slice = 1; slice < num_slices; ++slice) total += from[slice * plane];
     return total;
   }
