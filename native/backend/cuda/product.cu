@@ -51,7 +51,9 @@ __device__ void stage(Shared<kTokenTiles, kDigits>& shared, const Product& op, c
   for (int column = 0; column < kTokenTiles * kMmaTokens; ++column) {
     const bool is_used = column < job.count;
     const int position = job.first + column;
-    const int row = !is_used ? 0 : op.jobs.row_of_position ? op.jobs.row_of_position[position] : position;
+    const int row = !is_used || op.x.num_rows == 1 ? 0
+                    : op.jobs.row_of_position      ? op.jobs.row_of_position[position]
+                                                   : position;
     for (int digit = 0; digit < kDigits; ++digit) {
       const auto* words = reinterpret_cast<const unsigned*>(
           op.x.digits + (std::size_t(digit) * op.x.num_rows + row) * op.layout.padded_rows() + first_byte);
@@ -124,10 +126,13 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_pro
   auto& shared = *dynamic_shared<Shared<kTokenTiles, kDigits>>();
   constexpr int kPositions = kTokenTiles * kMmaTokens;
   let_next_launch_begin();
-  if (op.jobs.jobs) wait_for_launch_before();  // it says whose the experts are
+  const bool has_experts = op.jobs.jobs || op.jobs.experts;
+  if (has_experts) wait_for_launch_before();  // it says which
   const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
   const int num_slices = op.layout.num_slices();
-  const int num_jobs = op.jobs.jobs ? *op.jobs.num_jobs : (op.jobs.num_positions + kPositions - 1) / kPositions;
+  const int num_jobs = op.jobs.jobs      ? *op.jobs.num_jobs
+                       : op.jobs.experts ? op.jobs.num_positions
+                                         : (op.jobs.num_positions + kPositions - 1) / kPositions;
   const long long num_units = (long long)num_jobs * num_slices * op.column_tiles;
   const long long last_unit = num_units * (blockIdx.x + 1) / gridDim.x;
 
@@ -139,8 +144,9 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_pro
     const int last_column_tile =
         units_left < op.column_tiles - first_column_tile ? first_column_tile + int(units_left) : op.column_tiles;
     const int first_position = job_index * kPositions;
-    const Job job = op.jobs.jobs ? op.jobs.jobs[job_index]
-                                 : Job{0, first_position, min(kPositions, op.jobs.num_positions - first_position)};
+    const Job job = op.jobs.jobs      ? op.jobs.jobs[job_index]
+                    : op.jobs.experts ? Job{op.jobs.experts[job_index], job_index, 1}
+                                      : Job{0, first_position, min(kPositions, op.jobs.num_positions - first_position)};
     const int num_tiles = op.layout.tiles_of(slice);
 
     // The first weights are on their way while the activations are staged.

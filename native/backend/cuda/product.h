@@ -40,9 +40,10 @@ struct Planes {
 };
 
 struct JobList {
-  const Job* jobs = nullptr;                      // null: all positions in order, expert 0
-  const std::int32_t* num_jobs = nullptr;         // on the device
-  const std::int32_t* row_of_position = nullptr;  // [num_positions] row of the digits; null: itself
+  const Job* jobs = nullptr;               // null: see `experts`
+  const std::int32_t* experts = nullptr;   // [num_positions] a job for each position; null: all in order, expert 0
+  const std::int32_t* num_jobs = nullptr;  // on the device
+  const std::int32_t* row_of_position = nullptr;  // [num_positions] row of the digits; null: itself, or the only row
   int num_positions = 0;
   int positions_per_job = 0;  // at most
 };

@@ -51,8 +51,8 @@ grok_mutant(activations_before_they_are_there product.cu
   "wait_for_launch_before();\n    __syncthreads();"
   "__syncthreads();" product)
 grok_mutant(experts_before_they_are_known product.cu
-  "if (op.jobs.jobs) wait_for_launch_before();"
-  "" operations)
+  "if (has_experts) wait_for_launch_before();"
+  "(void)has_experts;" operations)
 grok_mutant(no_wait_for_the_launch_before norm.cu
   "take_turn();"
   "let_next_launch_begin();" operations)
