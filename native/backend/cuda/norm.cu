@@ -6,21 +6,21 @@ namespace grok {
 namespace {
 
 // One block a token.
-__global__ void __launch_bounds__(kRowThreads) norm_tokens(Norm op) {
+__global__ void __launch_bounds__(kMostRowThreads) norm_tokens(Norm op) {
   take_turn();
   const float* x = op.x + std::size_t(blockIdx.x) * op.d_model;
   float* out = op.out + std::size_t(blockIdx.x) * op.d_model;
 
   float squares = 0;
-  for (int i = int(threadIdx.x); i < op.d_model; i += kRowThreads) squares += x[i] * x[i];
+  for (int i = int(threadIdx.x); i < op.d_model; i += int(blockDim.x)) squares += x[i] * x[i];
   const float inv_rms = inverse_rms(squares, op.d_model, op.eps);
-  for (int i = int(threadIdx.x); i < op.d_model; i += kRowThreads) out[i] = x[i] * inv_rms * op.weight[i];
+  for (int i = int(threadIdx.x); i < op.d_model; i += int(blockDim.x)) out[i] = x[i] * inv_rms * op.weight[i];
 }
 
 }  // namespace
 
 void CudaBackend::norm(const Norm& op) {
-  stream_.launch("norm", {.blocks = unsigned(op.num_tokens), .threads = kRowThreads}, norm_tokens, op);
+  stream_.launch("norm", {.blocks = unsigned(op.num_tokens), .threads = row_threads(op.d_model)}, norm_tokens, op);
 }
 
 }  // namespace grok

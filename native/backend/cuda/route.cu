@@ -9,14 +9,14 @@ constexpr int kMaxExperts = 64;
 constexpr int kExpertsAtOnce = 8;  // whose weights lie side by side in a row of the router: all of Grok-1's
 
 struct Shared {
-  double sums[kRowThreads / kWarpSize][kExpertsAtOnce];
+  double sums[kMostRowThreads / kWarpSize][kExpertsAtOnce];
   double logits[kMaxExperts];
   double weights[kMaxExperts];
 };
 
 // One block a token, one thread some rows of the router, one lane an expert's share; the best of a few by one thread.
 // Summed in double: an expert taken for another changes far more than a rounding.
-__global__ void __launch_bounds__(kRowThreads) route_tokens(Route op) {
+__global__ void __launch_bounds__(kMostRowThreads) route_tokens(Route op) {
   take_turn();
   const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
   const std::size_t token = blockIdx.x;
@@ -25,7 +25,7 @@ __global__ void __launch_bounds__(kRowThreads) route_tokens(Route op) {
   for (int first = 0; first < op.num_experts; first += kExpertsAtOnce) {
     double sums[kExpertsAtOnce] = {};
 #pragma unroll 2
-    for (int i = int(threadIdx.x); i < op.d_model; i += kRowThreads) {
+    for (int i = int(threadIdx.x); i < op.d_model; i += int(blockDim.x)) {
       const float* const row = op.router + std::size_t(i) * op.num_experts + first;
 #pragma unroll
       for (int index = 0; index < kExpertsAtOnce; ++index)
@@ -39,7 +39,7 @@ __global__ void __launch_bounds__(kRowThreads) route_tokens(Route op) {
     __syncthreads();
     if (threadIdx.x < kExpertsAtOnce && first + int(threadIdx.x) < op.num_experts) {
       double sum = 0;
-      for (int other = 0; other < kRowThreads / kWarpSize; ++other) sum += shared.sums[other][threadIdx.x];
+      for (int other = 0; other < int(blockDim.x) / kWarpSize; ++other) sum += shared.sums[other][threadIdx.x];
       shared.logits[first + threadIdx.x] = sum;
     }
     __syncthreads();
@@ -73,7 +73,7 @@ void CudaBackend::route(const Route& op) {
   if (op.num_experts > kMaxExperts)
     throw Error(ErrorCode::unsupported, concat("the CUDA backend routes among up to ", kMaxExperts,
                                                " experts, the model has ", op.num_experts));
-  stream_.launch("route", {.blocks = unsigned(op.num_tokens), .threads = kRowThreads}, route_tokens, op);
+  stream_.launch("route", {.blocks = unsigned(op.num_tokens), .threads = row_threads(op.d_model)}, route_tokens, op);
 }
 
 }  // namespace grok
