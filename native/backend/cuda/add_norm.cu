@@ -5,7 +5,8 @@ namespace grok {
 namespace {
 
 // One block a token. A thread reads and writes the same values in every loop, so they need no barrier.
-__global__ void __launch_bounds__(kMostRowThreads) add_norm_tokens(AddNorm op) {
+template <int kDigits>
+__global__ void __launch_bounds__(kMostDigitThreads) add_norm_tokens(AddNorm op, DigitRows digits, InputLayout layout) {
   take_turn();
   const float* y = op.y + std::size_t(blockIdx.x) * op.d_model;
   float* residual = op.residual + std::size_t(blockIdx.x) * op.d_model;
@@ -24,13 +25,19 @@ __global__ void __launch_bounds__(kMostRowThreads) add_norm_tokens(AddNorm op) {
   const float inv_rms = inverse_rms(squares, op.d_model, op.eps);
   for (int i = int(threadIdx.x); i < op.d_model; i += int(blockDim.x))
     out[i] = residual[i] * inv_rms * op.pre_weight[i];
+  if constexpr (kDigits > 0) split_row<kDigits>(digits, layout, out);
 }
 
 }  // namespace
 
 void CudaBackend::add_norm(const AddNorm& op) {
-  stream_.launch("add_norm", {.blocks = unsigned(op.num_tokens), .threads = row_threads(op.d_model)}, add_norm_tokens,
-                 op);
+  const InputLayout layout{.group_rows = op.d_model, .num_groups = 1};
+  const DigitRows digits = leave_digits(op.out, op.num_tokens, layout);
+  stream_.launch("add_norm", {.blocks = unsigned(op.num_tokens), .threads = row_threads(op.d_model)},
+                 digits.num_rows == 0       ? add_norm_tokens<0>
+                 : options_.num_digits == 2 ? add_norm_tokens<2>
+                                            : add_norm_tokens<3>,
+                 op, digits, layout);
 }
 
 }  // namespace grok

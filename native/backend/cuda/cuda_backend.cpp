@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 #include "core/error.h"
 
@@ -165,10 +166,35 @@ Batch CudaBackend::stage(const Batch& host) {
 
 void CudaBackend::step(const std::function<void()>& ask) {
   scratch_.clear();  // in one piece from here on, if a step like this one came before
+  kept_.clear();
   const StepMemory memory{.batch = batch_ ? batch_->data() : nullptr,
                           .scratch = scratch_.data(),
+                          .kept = kept_.data(),
                           .rotation = device_rotation_ ? device_rotation_->data() : nullptr};
-  graphs_.run(shape_, memory, shape_.num_tokens <= kTokensAtOnce, stream_, ask);
+  graphs_.run(shape_, memory, shape_.num_tokens <= kTokensAtOnce, stream_, [&] {
+    is_in_step_ = true;
+    try {
+      ask();
+    } catch (...) {
+      is_in_step_ = false;
+      throw;
+    }
+    is_in_step_ = false;
+  });
+}
+
+DigitRows CudaBackend::leave_digits(const float* result, int num_rows, const InputLayout& layout) {
+  left_ = {};
+  if (!is_in_step_ || num_rows == 0 || num_rows > kTokensAtOnce) return {};
+  kept_.clear();
+  left_ = {result, num_rows, digit_rows(num_rows, options_.num_digits, layout, kept_), layout};
+  return left_.digits;
+}
+
+Activations CudaBackend::activations(const float* values, int num_rows) {
+  const Activations left = std::exchange(left_, {});
+  if (left.values == values && left.num_rows == num_rows) return left;
+  return {.values = values, .num_rows = num_rows};
 }
 
 void CudaBackend::read_bytes(void* host, const void* from, std::size_t size_bytes) {

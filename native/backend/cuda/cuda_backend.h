@@ -7,6 +7,7 @@
 #include "backend/cuda/cuda.h"
 #include "backend/cuda/device_memory.h"
 #include "backend/cuda/packed_matrix.h"
+#include "backend/cuda/product.h"
 #include "backend/cuda/step_graphs.h"
 #include "backend/cuda/stream.h"
 
@@ -58,14 +59,22 @@ class CudaBackend final : public Backend {
   std::unique_ptr<DeviceMemory> upload(const TensorView& view);
   void read_bytes(void* host, const void* from, std::size_t size_bytes);
   void experts_at_once(const Experts& op);
+  // Where an operation of a small step leaves the digits of its result, for the product that comes next; no rows: nowhere.
+  DigitRows leave_digits(const float* result, int num_rows, const InputLayout& layout);
+  // With the digits that were left, which are gone then: what lies at `values` may be another result next time.
+  Activations activations(const float* values, int num_rows);
   const float* rotation(int num_positions, int head_dim, float rope_base);
 
   const CudaOptions options_;
   const DeviceTraits traits_;
   Stream stream_{options_.launches_overlap && traits_.compute_major >= 9};
-  PinnedMemory pinned_;        // of the transfer in progress
-  DeviceScratch scratch_;      // of the operation in progress
-  PinnedMemory pinned_batch_;  // of the last stage()
+  PinnedMemory pinned_;    // of the transfer in progress
+  DeviceScratch scratch_;  // of the operation in progress
+  DeviceScratch kept_;     // for the next one
+  bool is_in_step_ = false;
+  Activations left_;
+  InputLayout layout_of_mixed_;  // that attention_out wanted last
+  PinnedMemory pinned_batch_;    // of the last stage()
   std::unique_ptr<DeviceMemory> batch_;
   StepShape shape_;  // of that batch
   StepGraphs graphs_;

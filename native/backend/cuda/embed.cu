@@ -28,6 +28,7 @@ cudaError_t find_kernels() {
 }
 
 void CudaBackend::embed(const Embed& op) {
+  left_ = {};
   const auto& table = static_cast<const CudaTable&>(*op.table);
   stream_.launch("embed", {.blocks = unsigned(op.batch->num_tokens), .threads = kThreads}, embed_tokens, op.out,
                  table.rows(), op.batch->tokens, op.scale, table.d_model);

@@ -137,8 +137,8 @@ void CudaBackend::experts_at_once(const Experts& op) {
     position_of_slot = group.position_of_slot;
   }
   const CudaMatrix* const gate_and_up[] = {&w_gate, &w_up};
-  const Products wide =
-      multiply(gate_and_up, op.x, op.num_tokens, num_digits, jobs, traits_.num_multiprocessors, scratch_, stream_);
+  const Products wide = multiply(gate_and_up, activations(op.x, op.num_tokens), num_digits, jobs,
+                                 traits_.num_multiprocessors, scratch_, stream_);
 
   const DigitRows hidden = digit_rows(num_slots, num_digits, w_down.layout, scratch_);
   stream_.launch("experts: gelu",

@@ -6,7 +6,8 @@ namespace grok {
 namespace {
 
 // One block a token.
-__global__ void __launch_bounds__(kMostRowThreads) norm_tokens(Norm op) {
+template <int kDigits>
+__global__ void __launch_bounds__(kMostDigitThreads) norm_tokens(Norm op, DigitRows digits, InputLayout layout) {
   take_turn();
   const float* x = op.x + std::size_t(blockIdx.x) * op.d_model;
   float* out = op.out + std::size_t(blockIdx.x) * op.d_model;
@@ -15,12 +16,19 @@ __global__ void __launch_bounds__(kMostRowThreads) norm_tokens(Norm op) {
   for (int i = int(threadIdx.x); i < op.d_model; i += int(blockDim.x)) squares += x[i] * x[i];
   const float inv_rms = inverse_rms(squares, op.d_model, op.eps);
   for (int i = int(threadIdx.x); i < op.d_model; i += int(blockDim.x)) out[i] = x[i] * inv_rms * op.weight[i];
+  if constexpr (kDigits > 0) split_row<kDigits>(digits, layout, out);
 }
 
 }  // namespace
 
 void CudaBackend::norm(const Norm& op) {
-  stream_.launch("norm", {.blocks = unsigned(op.num_tokens), .threads = row_threads(op.d_model)}, norm_tokens, op);
+  const InputLayout layout{.group_rows = op.d_model, .num_groups = 1};
+  const DigitRows digits = leave_digits(op.out, op.num_tokens, layout);
+  stream_.launch("norm", {.blocks = unsigned(op.num_tokens), .threads = row_threads(op.d_model)},
+                 digits.num_rows == 0       ? norm_tokens<0>
+                 : options_.num_digits == 2 ? norm_tokens<2>
+                                            : norm_tokens<3>,
+                 op, digits, layout);
 }
 
 }  // namespace grok

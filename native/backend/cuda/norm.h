@@ -2,18 +2,25 @@
 
 #include <cuda_runtime.h>
 
-#include <algorithm>
-#include <bit>
-
+#include "backend/cuda/digits.h"
 #include "backend/cuda/reduce.h"
 
 namespace grok {
 
 // A block that works on one token's row has up to 8 values a thread: at one token nothing else runs, and each loop then waits
 // for memory once or twice.
-inline constexpr int kMostRowThreads = 1024;
-inline int row_threads(int d_model) {
-  return std::clamp(int(std::bit_ceil(unsigned(d_model) / 8)), kWarpSize, kMostRowThreads);
+inline int row_threads(int d_model) { return d_model <= 2048 ? kDigitThreads : kMostDigitThreads; }
+
+// The digits of the block's row, of which each thread wrote those values that it reads here, in one scale group.
+template <int kDigits>
+__device__ void split_row(const DigitRows& digits, const InputLayout& layout, const float* row) {
+  for (int slice = 0; slice < layout.num_slices(); ++slice) {
+    const auto value_of = [&](int k) { return row[layout.first_row(slice) + k]; };
+    if (blockDim.x == kDigitThreads)
+      split_slice<kDigits>(digits, layout, int(blockIdx.x), slice, value_of);
+    else
+      split_slice<kDigits, kMostDigitThreads>(digits, layout, int(blockIdx.x), slice, value_of);
+  }
 }
 
 // 1 / sqrt(mean(x^2) + eps), by a whole block; `squares` are those of this thread's values.

@@ -247,13 +247,14 @@ Products multiply(std::span<const CudaMatrix* const> matrices, const DigitRows& 
   return products;
 }
 
-Products multiply(std::span<const CudaMatrix* const> matrices, const float* x, int num_rows, int num_digits,
+Products multiply(std::span<const CudaMatrix* const> matrices, const Activations& x, int num_digits,
                   const JobList& jobs, int num_multiprocessors, DeviceScratch& scratch, Stream& stream) {
   Products products;
   for (std::size_t first = 0, last = 0; first < matrices.size(); first = last) {
     const InputLayout& layout = matrices[first]->layout;
     while (last < matrices.size() && matrices[last]->layout == layout) ++last;
-    const DigitRows rows = split_rows(x, num_rows, num_digits, layout, scratch, stream);
+    const bool are_there = x.digits.num_rows > 0 && x.layout == layout;
+    const DigitRows rows = are_there ? x.digits : split_rows(x.values, x.num_rows, num_digits, layout, scratch, stream);
     const Products alike =
         multiply(matrices.subspan(first, last - first), rows, num_digits, jobs, num_multiprocessors, scratch, stream);
     std::copy_n(alike.begin(), last - first, products.begin() + std::ptrdiff_t(first));

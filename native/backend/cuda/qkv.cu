@@ -110,7 +110,7 @@ void CudaBackend::qkv(const Qkv& op) {
     batch.sequences += first;
     scratch_.clear();
     const Products products =
-        multiply(matrices, op.x + std::size_t(first) * w_q.d_in, batch.num_tokens, options_.num_digits,
+        multiply(matrices, activations(op.x + std::size_t(first) * w_q.d_in, batch.num_tokens), options_.num_digits,
                  all_positions(batch.num_tokens, options_.num_digits), traits_.num_multiprocessors, scratch_, stream_);
     stream_.launch("qkv", {.blocks = unsigned(batch.num_tokens), .threads = kThreads}, finish_qkv,
                    Finish{.q = op.q + std::size_t(first) * op.num_q_heads * op.head_dim,

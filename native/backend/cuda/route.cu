@@ -9,14 +9,14 @@ constexpr int kMaxExperts = 64;
 constexpr int kExpertsAtOnce = 8;  // whose weights lie side by side in a row of the router: all of Grok-1's
 
 struct Shared {
-  double sums[kMostRowThreads / kWarpSize][kExpertsAtOnce];
+  double sums[kMostDigitThreads / kWarpSize][kExpertsAtOnce];
   double logits[kMaxExperts];
   double weights[kMaxExperts];
 };
 
 // One block a token, one thread some rows of the router, one lane an expert's share; the best of a few by one thread.
 // Summed in double: an expert taken for another changes far more than a rounding.
-__global__ void __launch_bounds__(kMostRowThreads) route_tokens(Route op) {
+__global__ void __launch_bounds__(kMostDigitThreads) route_tokens(Route op) {
   take_turn();
   const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
   const std::size_t token = blockIdx.x;

@@ -25,6 +25,8 @@ struct Graph {
   std::vector<Work> nodes;
 };
 
+int num_run = 0;  // kernels
+
 // Work is put off until somebody waits for it, as on a device: a host buffer that is written again too early shows.
 struct Stream {
   std::deque<Work> work;
@@ -56,6 +58,7 @@ struct Stream {
       std::vector<Launch> launches = {*next.launch};
       while (!work.empty() && work.front().launch && work.front().launch->may_begin_early)
         launches.push_back(*take().launch);
+      num_run += int(launches.size());
       run(launches);
     }
   }
@@ -129,6 +132,8 @@ void heal() {
   planted = {};
   stuck = last_error = cudaSuccess;
 }
+
+int num_launches() { return num_run; }
 
 std::size_t allocated_bytes() {
   std::size_t total = 0;

@@ -71,6 +71,12 @@ grok_mutant(gates_twice_as_large route.cu
 grok_mutant(ties_fall_out sample.cu
   "key >= lowest_key"
   "key > lowest_key" sample)
+grok_mutant(digits_of_something_else cuda_backend.cpp
+  "left.values == values &&"
+  "" step_graphs)
+grok_mutant(digits_used_twice cuda_backend.cpp
+  "std::exchange(left_, {})"
+  "left_" step_graphs)
 grok_mutant(graph_of_another_length step_graphs.cpp
   "steps_.find(key)"
   "std::find_if(steps_.begin(), steps_.end(), [&](const auto& kept) { return kept.first.second == memory && kept.first.first.num_tokens == shape.num_tokens; })"

@@ -94,6 +94,8 @@ class Network {
     return logits;
   }
 
+  int num_layers() const { return config_.num_layers; }
+
   std::function<void()> after_forward;
 
  private:
@@ -137,6 +139,19 @@ TEST("a step asked for again is replayed, and sees the tokens, positions and pag
   }
   CHECK_EQ(graphs.num_recorded(), 1);
   CHECK_EQ(graphs.num_replayed(), 8);
+}
+
+TEST("a layer is 13 launches for one token, and one more for several") {
+  Pair pair;
+  const auto launches_of = [&](const std::vector<Part>& parts) {
+    const int before = emulator::num_launches();
+    pair.replaying.run(parts);
+    return emulator::num_launches() - before;
+  };
+  launches_of({{.sequence = 0}});  // the first layer of the first step does not know yet what the others want
+  // embed, norm, logits.
+  CHECK_EQ(launches_of({{.sequence = 0, .position = 1}}), 3 + 13 * pair.replaying.num_layers());
+  CHECK_EQ(launches_of({{.sequence = 0, .position = 2}, {.sequence = 1}}), 3 + 14 * pair.replaying.num_layers());
 }
 
 TEST("another number of sequences or of outputs is another graph, and the first is used again") {
@@ -226,6 +241,77 @@ TEST("a step that is cancelled while it is recorded ends there, and the next goe
   pair.replaying.after_forward = nullptr;
   for (int position = 2; position < 5; ++position) pair.check_same({{.sequence = 0, .position = position}});
   CHECK_EQ(pair.replaying.graphs().num_recorded(), 2);
+}
+
+TEST("the digits that a norm leaves are those that a product makes, and no others are taken for them") {
+  const int num_tokens = 3, width = 16;
+  // Products of what several operations left, in one step or each by itself.
+  const auto products_of = [&](int num_digits, int d_model, bool is_step) {
+    const auto made = make_cuda_backend({.num_digits = num_digits});
+    auto& backend = static_cast<CudaBackend&>(*made);
+    const MadeUpMatrix w(1, std::uint64_t(d_model), width, 1, 1), grouped(1, std::uint64_t(d_model), width, 2, 2);
+    const MatrixPtr matrix = backend.load_matrix(w.view()), grouped_matrix = backend.load_matrix(grouped.view());
+    const auto random = [&](int num_rows, unsigned seed) {
+      return random_floats(std::size_t(num_rows * d_model), seed);
+    };
+    const Bytes rows(random(num_tokens, 4));
+    const TablePtr table = backend.load_table({DType::f32, {num_tokens, std::uint64_t(d_model)}, &rows, 0});
+    const BufferPtr x = on_device(backend, random(num_tokens, 1)), y = on_device(backend, random(num_tokens, 2)),
+                    weight = on_device(backend, random(1, 3)),
+                    normed = unwritten(backend, std::size_t(num_tokens * d_model)),
+                    out = unwritten(backend, std::size_t(6 * num_tokens * width));
+    const std::vector<std::int32_t> ids = {0, 1, 2};
+    const Batch batch = backend.stage(
+        {.tokens = ids.data(), .positions = ids.data(), .sequences = ids.data(), .num_tokens = num_tokens});
+    const auto norm = [&] {
+      backend.norm({.out = normed->as<float>(),
+                    .x = x->as<float>(),
+                    .weight = weight->as<float>(),
+                    .num_tokens = num_tokens,
+                    .d_model = d_model,
+                    .eps = 1e-5f});
+    };
+    const auto embed = [&] {
+      backend.embed({.out = normed->as<float>(), .table = table.get(), .batch = &batch, .scale = 2});
+    };
+    const auto ask = [&] {
+      float* to = out->as<float>();
+      const auto multiply = [&](const Buffer& values, const MatrixPtr& by) {
+        backend.attention_out({.out = to, .x = values.as<float>(), .w = by.get(), .num_tokens = num_tokens});
+        to += num_tokens * width;
+      };
+      norm();
+      multiply(*normed, matrix);
+      backend.add_norm({.residual = x->as<float>(),
+                        .out = normed->as<float>(),
+                        .y = y->as<float>(),
+                        .post_weight = weight->as<float>(),
+                        .pre_weight = weight->as<float>(),
+                        .num_tokens = num_tokens,
+                        .d_model = d_model,
+                        .eps = 1e-5f});
+      multiply(*normed, matrix);
+      norm();
+      multiply(*y, matrix);  // something else
+      norm();
+      multiply(*normed, grouped_matrix);  // other scale groups
+      norm();
+      backend.attention_out(
+          {.out = normed->as<float>(), .x = normed->as<float>(), .w = matrix.get(), .num_tokens = num_tokens});
+      multiply(*normed, matrix);  // written over where the digits were used
+      norm();
+      embed();
+      multiply(*normed, matrix);  // and where they were not
+    };
+    is_step ? backend.step(ask) : ask();
+    return read_floats(backend, *out);
+  };
+  for (const int num_digits : {2, 3})
+    for (const int d_model : {48, 2100}) {  // by 256 threads, and by 1,024
+      const auto found = products_of(num_digits, d_model, true);
+      CHECK(found == products_of(num_digits, d_model, false));
+      CHECK(std::none_of(found.begin(), found.end(), [](float value) { return std::isnan(value); }));
+    }
 }
 
 TEST("graphs are forgotten when memory changes hands, and the longest unused one when there are many") {

@@ -239,6 +239,8 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::fu
 // The count-th call of this runtime function from now on gives the error, and so do all calls after it if it is sticky.
 void fail(const char* function, cudaError_t error, int count = 1, bool is_sticky = false);
 void heal();
+// Kernels that were launched and have run.
+int num_launches();
 // Bytes of device memory that are allocated. Throws Fault where a write went past the end of any of them.
 std::size_t allocated_bytes();
 
