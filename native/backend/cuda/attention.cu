@@ -120,7 +120,7 @@ __device__ inline float add_splits(const Splits& split, int row, int head, int i
   const int num_splits = (split.batch.positions[split.first_token + row] + kSplitPositions) / kSplitPositions;
   const std::size_t from = (std::size_t(row) * split.op.num_q_heads + head) * split.num_splits;
   float weight_sum = 0, sum = 0;
-#pragma unroll 8  // loads in flight
+#pragma unroll 4  // loads in flight
   for (int index = 0; index < num_splits; ++index) {
     weight_sum += split.weight_sums[from + index];
     sum += split.mixed[(from + index) * split.op.head_dim + i];

@@ -18,7 +18,7 @@ __device__ T warp_reduce(T value, Combine combine) {
   return value;
 }
 
-// Every thread of the block gets the result; a barrier stands before and behind it. The block is 1, 2, 4 .. 32 whole warps.
+// Every thread of the block gets the result; a barrier stands before and behind it. blockDim.x is a multiple of 32.
 template <typename T, typename Combine>
 __device__ T block_reduce(T value, Combine combine) {
   struct Shared {
@@ -30,11 +30,10 @@ __device__ T block_reduce(T value, Combine combine) {
   value = warp_reduce(value, combine);
   if (lane == 0) shared.of_warp[warp] = value;
   __syncthreads();
-  value = shared.of_warp[lane % num_warps];
-  for (int distance = num_warps / 2; distance > 0; distance /= 2)
-    value = combine(value, __shfl_xor_sync(kAllLanes, value, distance));
+  T total = shared.of_warp[0];
+  for (int other = 1; other < num_warps; ++other) total = combine(total, shared.of_warp[other]);
   __syncthreads();  // the next reduction writes there
-  return value;
+  return total;
 }
 
 template <typename T>
