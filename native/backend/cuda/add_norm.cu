@@ -5,27 +5,33 @@ namespace grok {
 namespace {
 
 // One block a token. A thread reads and writes the same values in every loop, so they need no barrier.
-template <int kDigits>
-__global__ void __launch_bounds__(kMostDigitThreads) add_norm_tokens(AddNorm op, DigitRows digits, InputLayout layout) {
+template <int kDigits, int kThreads>
+__global__ void __launch_bounds__(kThreads) add_norm_tokens(AddNorm op, DigitRows digits, InputLayout layout) {
   take_turn();
   const float* y = op.y + std::size_t(blockIdx.x) * op.d_model;
   float* residual = op.residual + std::size_t(blockIdx.x) * op.d_model;
   float* out = op.out + std::size_t(blockIdx.x) * op.d_model;
 
   float squares = 0;
-  for (int i = int(threadIdx.x); i < op.d_model; i += int(blockDim.x)) squares += y[i] * y[i];
+  for (int i = int(threadIdx.x); i < op.d_model; i += kThreads) squares += y[i] * y[i];
   const float inv_rms_y = inverse_rms(squares, op.d_model, op.eps);
 
   squares = 0;
-  for (int i = int(threadIdx.x); i < op.d_model; i += int(blockDim.x)) {
+  for (int i = int(threadIdx.x); i < op.d_model; i += kThreads) {
     const float sum = residual[i] + y[i] * inv_rms_y * op.post_weight[i];
     residual[i] = sum;
     squares += sum * sum;
   }
   const float inv_rms = inverse_rms(squares, op.d_model, op.eps);
-  for (int i = int(threadIdx.x); i < op.d_model; i += int(blockDim.x))
-    out[i] = residual[i] * inv_rms * op.pre_weight[i];
-  if constexpr (kDigits > 0) split_row<kDigits>(digits, layout, out);
+  for (int i = int(threadIdx.x); i < op.d_model; i += kThreads) out[i] = residual[i] * inv_rms * op.pre_weight[i];
+  if constexpr (kDigits > 0) split_row<kDigits, kThreads>(digits, layout, out);
+}
+
+template <int kThreads>
+auto kernel_of(int num_digits) {
+  return num_digits == 0   ? add_norm_tokens<0, kThreads>
+         : num_digits == 2 ? add_norm_tokens<2, kThreads>
+                           : add_norm_tokens<3, kThreads>;
 }
 
 }  // namespace
@@ -33,11 +39,11 @@ __global__ void __launch_bounds__(kMostDigitThreads) add_norm_tokens(AddNorm op,
 void CudaBackend::add_norm(const AddNorm& op) {
   const InputLayout layout{.group_rows = op.d_model, .num_groups = 1};
   const DigitRows digits = leave_digits(op.out, op.num_tokens, layout);
-  stream_.launch("add_norm", {.blocks = unsigned(op.num_tokens), .threads = row_threads(op.d_model)},
-                 digits.num_rows == 0       ? add_norm_tokens<0>
-                 : options_.num_digits == 2 ? add_norm_tokens<2>
-                                            : add_norm_tokens<3>,
-                 op, digits, layout);
+  const int threads = row_threads(op.d_model), num_digits = digits.num_rows == 0 ? 0 : options_.num_digits;
+  stream_.launch(
+      "add_norm", {.blocks = unsigned(op.num_tokens), .threads = threads},
+      threads == kDigitThreads ? kernel_of<kDigitThreads>(num_digits) : kernel_of<kMostDigitThreads>(num_digits), op,
+      digits, layout);
 }
 
 }  // namespace grok

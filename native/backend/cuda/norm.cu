@@ -6,17 +6,24 @@ namespace grok {
 namespace {
 
 // One block a token.
-template <int kDigits>
-__global__ void __launch_bounds__(kMostDigitThreads) norm_tokens(Norm op, DigitRows digits, InputLayout layout) {
+template <int kDigits, int kThreads>
+__global__ void __launch_bounds__(kThreads) norm_tokens(Norm op, DigitRows digits, InputLayout layout) {
   take_turn();
   const float* x = op.x + std::size_t(blockIdx.x) * op.d_model;
   float* out = op.out + std::size_t(blockIdx.x) * op.d_model;
 
   float squares = 0;
-  for (int i = int(threadIdx.x); i < op.d_model; i += int(blockDim.x)) squares += x[i] * x[i];
+  for (int i = int(threadIdx.x); i < op.d_model; i += kThreads) squares += x[i] * x[i];
   const float inv_rms = inverse_rms(squares, op.d_model, op.eps);
-  for (int i = int(threadIdx.x); i < op.d_model; i += int(blockDim.x)) out[i] = x[i] * inv_rms * op.weight[i];
-  if constexpr (kDigits > 0) split_row<kDigits>(digits, layout, out);
+  for (int i = int(threadIdx.x); i < op.d_model; i += kThreads) out[i] = x[i] * inv_rms * op.weight[i];
+  if constexpr (kDigits > 0) split_row<kDigits, kThreads>(digits, layout, out);
+}
+
+template <int kThreads>
+auto kernel_of(int num_digits) {
+  return num_digits == 0   ? norm_tokens<0, kThreads>
+         : num_digits == 2 ? norm_tokens<2, kThreads>
+                           : norm_tokens<3, kThreads>;
 }
 
 }  // namespace
@@ -24,11 +31,11 @@ __global__ void __launch_bounds__(kMostDigitThreads) norm_tokens(Norm op, DigitR
 void CudaBackend::norm(const Norm& op) {
   const InputLayout layout{.group_rows = op.d_model, .num_groups = 1};
   const DigitRows digits = leave_digits(op.out, op.num_tokens, layout);
-  stream_.launch("norm", {.blocks = unsigned(op.num_tokens), .threads = row_threads(op.d_model)},
-                 digits.num_rows == 0       ? norm_tokens<0>
-                 : options_.num_digits == 2 ? norm_tokens<2>
-                                            : norm_tokens<3>,
-                 op, digits, layout);
+  const int threads = row_threads(op.d_model), num_digits = digits.num_rows == 0 ? 0 : options_.num_digits;
+  stream_.launch(
+      "norm", {.blocks = unsigned(op.num_tokens), .threads = threads},
+      threads == kDigitThreads ? kernel_of<kDigitThreads>(num_digits) : kernel_of<kMostDigitThreads>(num_digits), op,
+      digits, layout);
 }
 
 }  // namespace grok

@@ -12,15 +12,11 @@ namespace grok {
 inline int row_threads(int d_model) { return d_model <= 2048 ? kDigitThreads : kMostDigitThreads; }
 
 // The digits of the block's row, of which each thread wrote those values that it reads here, in one scale group.
-template <int kDigits>
+template <int kDigits, int kThreads>
 __device__ void split_row(const DigitRows& digits, const InputLayout& layout, const float* row) {
-  for (int slice = 0; slice < layout.num_slices(); ++slice) {
-    const auto value_of = [&](int k) { return row[layout.first_row(slice) + k]; };
-    if (blockDim.x == kDigitThreads)
-      split_slice<kDigits>(digits, layout, int(blockIdx.x), slice, value_of);
-    else
-      split_slice<kDigits, kMostDigitThreads>(digits, layout, int(blockIdx.x), slice, value_of);
-  }
+  for (int slice = 0; slice < layout.num_slices(); ++slice)
+    split_slice<kDigits, kThreads>(digits, layout, int(blockIdx.x), slice,
+                                   [&](int k) { return row[layout.first_row(slice) + k]; });
 }
 
 // 1 / sqrt(mean(x^2) + eps), by a whole block; `squares` are those of this thread's values.
