@@ -4,9 +4,10 @@
 namespace grok {
 namespace {
 
-// One block a token. A thread reads and writes the same values in every loop, so they need no barrier.
+// One block a token. A thread reads and writes the same values in every loop, so they need no barrier. One block a
+// multiprocessor is enough: left to guess, the compiler spills to have room for more.
 template <int kDigits, int kThreads>
-__global__ void __launch_bounds__(kThreads) add_norm_tokens(AddNorm op, DigitRows digits, InputLayout layout) {
+__global__ void __launch_bounds__(kThreads, 1) add_norm_tokens(AddNorm op, DigitRows digits, InputLayout layout) {
   take_turn();
   const float* y = op.y + std::size_t(blockIdx.x) * op.d_model;
   float* residual = op.residual + std::size_t(blockIdx.x) * op.d_model;

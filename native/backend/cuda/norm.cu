@@ -7,7 +7,7 @@ namespace {
 
 // One block a token.
 template <int kDigits, int kThreads>
-__global__ void __launch_bounds__(kThreads) norm_tokens(Norm op, DigitRows digits, InputLayout layout) {
+__global__ void __launch_bounds__(kThreads, 1) norm_tokens(Norm op, DigitRows digits, InputLayout layout) {
   take_turn();
   const float* x = op.x + std::size_t(blockIdx.x) * op.d_model;
   float* out = op.out + std::size_t(blockIdx.x) * op.d_model;
