@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <utility>
 
 #include "core/error.h"
 
@@ -181,20 +180,6 @@ void CudaBackend::step(const std::function<void()>& ask) {
     }
     is_in_step_ = false;
   });
-}
-
-DigitRows CudaBackend::leave_digits(const float* result, int num_rows, const InputLayout& layout) {
-  left_ = {};
-  if (!is_in_step_ || num_rows == 0 || num_rows > kTokensAtOnce) return {};
-  kept_.clear();
-  left_ = {result, num_rows, digit_rows(num_rows, options_.num_digits, layout, kept_), layout};
-  return left_.digits;
-}
-
-Activations CudaBackend::activations(const float* values, int num_rows) {
-  const Activations left = std::exchange(left_, {});
-  if (left.values == values && left.num_rows == num_rows) return left;
-  return {.values = values, .num_rows = num_rows};
 }
 
 void CudaBackend::read_bytes(void* host, const void* from, std::size_t size_bytes) {

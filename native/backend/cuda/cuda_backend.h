@@ -4,10 +4,10 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/cuda/activations.h"
 #include "backend/cuda/cuda.h"
 #include "backend/cuda/device_memory.h"
 #include "backend/cuda/packed_matrix.h"
-#include "backend/cuda/product.h"
 #include "backend/cuda/step_graphs.h"
 #include "backend/cuda/stream.h"
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "backend/cuda/activations.h"
 #include "backend/cuda/device_memory.h"
 #include "backend/cuda/input_layout.h"
 #include "backend/cuda/reduce.h"
@@ -14,12 +15,6 @@
 // int8 weights then multiply int8 digits on the tensor cores and sum exactly. The error is the rounding to the last
 // digit, at most half of 2^-15 (two digits) or 2^-23 (three) of the slice's largest value.
 namespace grok {
-
-struct DigitRows {
-  std::int8_t* digits = nullptr;  // [num_digits, num_rows, padded_rows]
-  float* scales = nullptr;        // [num_rows, num_slices]
-  int num_rows = 0;
-};
 
 DigitRows digit_rows(int num_rows, int num_digits, const InputLayout& layout, DeviceScratch& scratch);
 

@@ -63,14 +63,6 @@ using Products = std::array<Planes, kMaxMatrices>;
 Products multiply(std::span<const CudaMatrix* const> matrices, const DigitRows& x, int num_digits, const JobList& jobs,
                   int num_multiprocessors, DeviceScratch& scratch, Stream& stream);
 
-// Rows of activations, and their digits where the operation that made them left those too.
-struct Activations {
-  const float* values = nullptr;  // [num_rows, d_in]
-  int num_rows = 0;
-  DigitRows digits = {};  // none: no rows
-  InputLayout layout = {};
-};
-
 // The same from activations, for matrices of any layouts.
 Products multiply(std::span<const CudaMatrix* const> matrices, const Activations& x, int num_digits,
                   const JobList& jobs, int num_multiprocessors, DeviceScratch& scratch, Stream& stream);

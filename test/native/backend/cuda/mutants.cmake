@@ -71,10 +71,10 @@ grok_mutant(gates_twice_as_large route.cu
 grok_mutant(ties_fall_out sample.cu
   "key >= lowest_key"
   "key > lowest_key" sample)
-grok_mutant(digits_of_something_else cuda_backend.cpp
+grok_mutant(digits_of_something_else digits.cu
   "left.values == values &&"
   "" step_graphs)
-grok_mutant(digits_used_twice cuda_backend.cpp
+grok_mutant(digits_used_twice digits.cu
   "std::exchange(left_, {})"
   "left_" step_graphs)
 grok_mutant(graph_of_another_length step_graphs.cpp
