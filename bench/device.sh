@@ -116,6 +116,7 @@ else
   done
   operations decode 90 --tokens 1 --sequences 1,2,4,8,16,64 --context 128,1024 --reps 20
   operations 'decode, long' 90 --tokens 1 --sequences 1,8 --context 8191 --reps 20
+  operations 'decode, no overlap' 60 --tokens 1 --sequences 1,8 --context 128 --reps 20 --overlap no
   operations prefill 60 --tokens 128,512 --context 1024 --reps 5
   peers torch 60 linear experts sampling norm_router
   peers 'torch, compiled' 120 compiled_experts int8_experts attention

@@ -1,12 +1,13 @@
 // The time of each operation of backend.h within real forward passes, on made-up weights.
 //
 //   bench_ops [--device cpu|cuda] [--shape NAME|FILE,...] [--layers N] [--threads N] [--isa NAME] [--tokens N,...]
-//             [--sequences N,...] [--context N,...] [--kv-cache-type NAME] [--reps N] [--json FILE]
+//             [--sequences N,...] [--context N,...] [--kv-cache-type NAME] [--reps N] [--overlap yes|no] [--json FILE]
 //
 // For each shape, number of sequences and number of tokens of each in a step: calls, microseconds a call (min / median /
 // max), and at the median the bytes of weights or cache that it must read and the multiply-adds that it must make. Small
-// shapes stay in the caches: their GB/s are not of memory. "step" is a whole step with nothing waited for within. --json
-// adds a line to FILE for each table printed.
+// shapes stay in the caches: their GB/s are not of memory. "step" is a whole step with nothing waited for within, and replayed
+// where the backend does that; "step, as asked" is one that it does not replay. --overlap no: launches on CUDA wait for each
+// other. --json adds a line to FILE for each table printed.
 
 #include <algorithm>
 #include <charconv>
@@ -46,6 +47,7 @@ struct Request {
   std::vector<int> contexts = {128};  // tokens of each sequence in the cache before the step
   KvCacheType kv_cache_type = KvCacheType::f32;
   int reps = 5;
+  bool launches_overlap = true;
   std::string json = {};
 };
 
@@ -73,6 +75,7 @@ class TimedBackend final : public Backend {
   std::map<std::string, Timed> times;
   WeightBytes weight_bytes;
   bool is_timing = true;
+  bool may_replay = true;
   int positions = 0;  // that the last token of each sequence sees
   int num_sequences = 1;
   // A device does what it is asked when it comes to it: with this set, each operation is waited for by reading it. The
@@ -90,6 +93,9 @@ class TimedBackend final : public Backend {
   void read(std::span<float> host, const float* from) override { inner_.read(host, from); }
   void read(std::span<std::int32_t> host, const std::int32_t* from) override { inner_.read(host, from); }
   void read_kv(const ReadKv& op) override { inner_.read_kv(op); }
+
+  // Operations that are timed one by one are asked for one by one.
+  void step(const std::function<void()>& ask) override { is_timing || !may_replay ? ask() : inner_.step(ask); }
 
   void embed(const Embed& op) override {
     time("embed", {.bytes = floats(op.batch->num_tokens)}, [&] { inner_.embed(op); });
@@ -144,15 +150,15 @@ class TimedBackend final : public Backend {
   }
   // A whole step: its work is that of the operations timed in the steps before, each as often as a step calls it.
   template <typename Step>
-  void time_step(int num_steps_before, const Step& step) {
+  void time_step(const char* what, int num_steps_before, const Step& step) {
     Work work;
     for (const auto& [name, timed] : times) {
-      if (name == "step") continue;
+      if (name.starts_with("step")) continue;
       const double calls = double(timed.microseconds.size()) / num_steps_before;
       work.bytes += calls * timed.work.bytes;
       work.macs += calls * timed.work.macs;
     }
-    time("step", work, [&] {
+    time(what, work, [&] {
       is_timing = false;
       step();
       is_timing = true;
@@ -237,7 +243,8 @@ class Passes {
                       .num_outputs = num_sequences};
     backend_.positions = first_position + num_tokens;
     backend_.num_sequences = num_sequences;
-    forward(config_, weights_, backend_.stage(batch), cache_.layers(), workspace_, backend_);
+    const Batch staged = backend_.stage(batch);
+    backend_.step([&] { forward(config_, weights_, staged, cache_.layers(), workspace_, backend_); });
     std::vector<SampledToken> sampled(num_sequences);
     const std::vector<SampleRow> rows(num_sequences, {.temperature = 0.7f, .top_p = 0.9f, .uniform = 0.5f});
     backend_.sample({.out = sampled.data(),
@@ -275,12 +282,13 @@ void print(const std::map<std::string, Timed>& times) {
 
 // One line; read by device/report.py.
 void write_json(const std::string& file, const std::string& shape, int num_layers, int num_sequences, int num_tokens,
-                int context, const std::map<std::string, Timed>& times) {
+                int context, bool launches_overlap, const std::map<std::string, Timed>& times) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> out(std::fopen(file.c_str(), "a"), std::fclose);
   if (!out) throw Error(ErrorCode::io, concat("--json: cannot write to ", file));
-  std::fprintf(out.get(),
-               R"({"shape": "%s", "layers": %d, "sequences": %d, "tokens": %d, "context": %d, "operations": {)",
-               shape.c_str(), num_layers, num_sequences, num_tokens, context);
+  std::fprintf(
+      out.get(),
+      R"({"shape": "%s", "layers": %d, "sequences": %d, "tokens": %d, "context": %d, "overlap": %s, "operations": {)",
+      shape.c_str(), num_layers, num_sequences, num_tokens, context, launches_overlap ? "true" : "false");
   const char* separator = "";
   for (const auto& [name, timed] : times) {
     std::vector<double> sorted = timed.microseconds;
@@ -297,7 +305,7 @@ void write_json(const std::string& file, const std::string& shape, int num_layer
 std::unique_ptr<Backend> make_backend(const Request& request) {
   if (request.device == "cpu") return make_cpu_backend({.num_threads = request.num_threads, .isa = request.isa});
 #if defined(GROK_WITH_CUDA)
-  if (request.device == "cuda") return make_cuda_backend({});
+  if (request.device == "cuda") return make_cuda_backend({.launches_overlap = request.launches_overlap});
 #endif
   throw Error(ErrorCode::invalid_argument, concat("this build has no device \"", request.device, "\""));
 }
@@ -328,14 +336,23 @@ void measure_after(int context, const std::string& shape, const GrokConfig& conf
         step();
         backend.wait();
       }
-      for (int rep = 0; rep < request.reps; ++rep) backend.time_step(request.reps, step);
+      const auto time_steps = [&](const char* what, bool may_replay) {
+        backend.may_replay = may_replay;
+        backend.is_timing = false;
+        for (int time = 0; time < 2; ++time) step();  // a replay is recorded by then
+        backend.is_timing = true;
+        for (int rep = 0; rep < request.reps; ++rep) backend.time_step(what, request.reps, step);
+      };
+      if (request.device == "cuda") time_steps("step, as asked", false);
+      time_steps("step", true);
       std::printf("%s, %s, %d layers, %d sequences, %d tokens of each after %d, cache %s\n", shape.c_str(),
                   backend.description().c_str(), config.num_layers, num_sequences, num_tokens, context,
                   name_of(request.kv_cache_type));
       print(backend.times);
       std::fflush(stdout);
       if (!request.json.empty())
-        write_json(request.json, shape, config.num_layers, num_sequences, num_tokens, context, backend.times);
+        write_json(request.json, shape, config.num_layers, num_sequences, num_tokens, context, request.launches_overlap,
+                   backend.times);
     }
   }
 }
@@ -410,13 +427,17 @@ Request parse(int argc, char** argv) {
       request.kv_cache_type = kv_cache_type(value);
     } else if (option == "--reps") {
       request.reps = whole_number(option, value);
+    } else if (option == "--overlap") {
+      if (value != "yes" && value != "no")
+        throw Error(ErrorCode::invalid_argument, concat("--overlap: expected yes or no, found \"", value, "\""));
+      request.launches_overlap = value == "yes";
     } else if (option == "--json") {
       request.json = value;
     } else {
       throw Error(ErrorCode::invalid_argument,
                   concat("unknown option ", option,
                          ": expected --device, --shape, --layers, --threads, --isa, "
-                         "--tokens, --sequences, --context, --kv-cache-type, --reps or --json"));
+                         "--tokens, --sequences, --context, --kv-cache-type, --reps, --overlap or --json"));
     }
   }
   return request;

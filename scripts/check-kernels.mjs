@@ -1,6 +1,6 @@
 // Compiles every kernel for every GPU generation and holds the result to native/backend/cuda/budget.json: no spills, no
-// stack, registers and shared memory within bounds, the matrix instructions that were meant. --write sets the bounds to
-// what is found.
+// stack, registers and shared memory within bounds, the matrix instructions that were meant, a wait for the launch before.
+// --write sets the bounds to what is found.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,7 @@ const folder = 'native/backend/cuda';
 const budgetFile = join(folder, 'budget.json');
 
 // The low 12 bits of a 16-byte instruction say what it is: read off kernels of one instruction each, CUDA 13.0.
-const OPCODES = { IMMA: 0x237, LDL: 0x983, STL: 0x387 };
+const OPCODES = { IMMA: 0x237, LDL: 0x983, STL: 0x387, PREEXIT: 0x82d, ACQBULK: 0x82e };
 
 const nvcc = [process.env.NVCC, 'nvcc', '/usr/local/cuda/bin/nvcc'].find(
   (program) => program && spawnSync(program, ['--version'], { stdio: 'ignore' }).status === 0,
@@ -105,6 +105,9 @@ try {
         if (kernel.spills > 0) problems.push(`${where}: ${kernel.spills} bytes of spills`);
         if (kernel.stack > 0) problems.push(`${where}: a stack frame of ${kernel.stack} bytes`);
         if (counts.LDL + counts.STL > 0) problems.push(`${where}: reads or writes local memory`);
+        // Launches overlap there: griddepcontrol.launch_dependents and .wait.
+        if (Number.parseInt(arch, 10) >= 90 && !(counts.PREEXIT && counts.ACQBULK))
+          problems.push(`${where}: does not let the next launch begin, or does not wait for the one before`);
         const seen = found[kernel.name] ?? { registers: 0, shared: 0, imma: Number.POSITIVE_INFINITY };
         found[kernel.name] = {
           registers: Math.max(seen.registers, kernel.registers),

@@ -67,7 +67,7 @@ def microseconds(times, operation):
 def measured(results, sequences, context):
     """The operations of a decode step, or nothing."""
     for line in results["operations"]:
-        if (line["sequences"], line["tokens"], line["context"]) == (sequences, 1, context):
+        if (line["sequences"], line["tokens"], line["context"]) == (sequences, 1, context) and line.get("overlap", True):
             return line["operations"]
     return {}
 

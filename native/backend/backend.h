@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -325,6 +326,11 @@ class Backend {
   virtual void read(std::span<float> host, const float* from) = 0;
   virtual void read(std::span<std::int32_t> host, const std::int32_t* from) = 0;
   virtual void read_kv(const ReadKv& op) = 0;
+
+  // Does what `ask` asks for, operations on the batch that was staged last. A backend may keep that, and do it again without
+  // calling `ask` for another batch of as many tokens and outputs: every call asks for the same operations on the same
+  // memory of this backend's, whose contents alone change. Nothing is read from within.
+  virtual void step(const std::function<void()>& ask) { ask(); }
 
   virtual void embed(const Embed& op) = 0;
   virtual void norm(const Norm& op) = 0;

@@ -123,8 +123,11 @@ std::vector<StepPart> DeviceEngine::begin_step(std::span<const SequenceId> runna
 
 void DeviceEngine::run(std::span<const StepPart> parts, std::vector<SequenceOutput>& outputs) {
   const StepBatch batch(parts);
-  forward(inspection_.config, weights_, backend_->stage(batch.view()), cache_->layers(), *workspace_, *backend_,
-          {.should_stop = [&] { return should_stop(parts); }, .observer = {}});
+  const Batch staged = backend_->stage(batch.view());
+  backend_->step([&] {
+    forward(inspection_.config, weights_, staged, cache_->layers(), *workspace_, *backend_,
+            {.should_stop = [&] { return should_stop(parts); }, .observer = {}});
+  });
   sample(batch, parts, outputs);
   read_kept_logits(batch, parts, outputs);
 }

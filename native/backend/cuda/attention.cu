@@ -2,6 +2,7 @@
 
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/device.h"
+#include "backend/cuda/digits.h"
 #include "backend/cuda/kv_page.h"
 
 namespace grok {
@@ -39,6 +40,7 @@ __device__ inline float softmax_weight(float logit, float cap, float two_over_ca
 // Limited by memory: reads 2 * context * num_kv_heads * head_dim values a token.
 template <KvCacheType kType>
 __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) attend_split(Splits split) {
+  take_turn();
   const Attention& op = split.op;
   const int row = int(blockIdx.x), token = split.first_token + row, index = int(blockIdx.z);
   const int num_positions = split.batch.positions[token] + 1;
@@ -113,21 +115,40 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) attend_spl
     split.weight_sums[(first_row + threadIdx.x) * split.num_splits + index] = shared.weight_sums[threadIdx.x];
 }
 
-// One block a (token, query head): the splits in order.
-__global__ void __launch_bounds__(kThreads) add_splits(Splits split) {
-  const Attention& op = split.op;
-  const int row = int(blockIdx.x), token = split.first_token + row;
-  const int num_splits = (split.batch.positions[token] + kSplitPositions) / kSplitPositions;
-  const std::size_t from = (std::size_t(row) * op.num_q_heads + blockIdx.y) * split.num_splits;
-  float* const out = op.out + (std::size_t(token) * op.num_q_heads + blockIdx.y) * op.head_dim;
-
-  float weight_sum = 0;
-  for (int index = 0; index < num_splits; ++index) weight_sum += split.weight_sums[from + index];
-  for (int d = int(threadIdx.x); d < op.head_dim; d += kThreads) {
-    float sum = 0;
-    for (int index = 0; index < num_splits; ++index) sum += split.mixed[(from + index) * op.head_dim + d];
-    out[d] = sum / weight_sum;
+// The value of one token's one query head: the splits in order.
+__device__ inline float add_splits(const Splits& split, int row, int head, int i) {
+  const int num_splits = (split.batch.positions[split.first_token + row] + kSplitPositions) / kSplitPositions;
+  const std::size_t from = (std::size_t(row) * split.op.num_q_heads + head) * split.num_splits;
+  float weight_sum = 0, sum = 0;
+#pragma unroll 4  // loads in flight
+  for (int index = 0; index < num_splits; ++index) {
+    weight_sum += split.weight_sums[from + index];
+    sum += split.mixed[(from + index) * split.op.head_dim + i];
   }
+  return sum / weight_sum;
+}
+
+// One block a (token, query head).
+__global__ void __launch_bounds__(kThreads) finish_heads(Splits split) {
+  take_turn();
+  const Attention& op = split.op;
+  const int row = int(blockIdx.x), head = int(blockIdx.y);
+  float* const out = op.out + (std::size_t(split.first_token + row) * op.num_q_heads + head) * op.head_dim;
+  for (int i = int(threadIdx.x); i < op.head_dim; i += kThreads) out[i] = add_splits(split, row, head, i);
+}
+
+// One block a (token, slice of attention_out's inputs): the same, and its digits.
+template <int kDigits>
+__global__ void __launch_bounds__(kMostDigitThreads) finish_slices(Splits split, DigitRows digits, InputLayout layout) {
+  take_turn();
+  const Attention& op = split.op;
+  const int row = int(blockIdx.x), slice = int(blockIdx.y), first = layout.first_row(slice);
+  float* const out = op.out + std::size_t(split.first_token + row) * layout.d_in();
+  split_slice<kDigits, kMostDigitThreads>(digits, layout, row, slice, [&](int k) {
+    const float value = add_splits(split, row, (first + k) / op.head_dim, (first + k) % op.head_dim);
+    out[first + k] = value;
+    return value;
+  });
 }
 
 int splits_of(int num_positions) { return (num_positions + kSplitPositions - 1) / kSplitPositions; }
@@ -153,13 +174,17 @@ void CudaBackend::attention(const Attention& op) {
   Splits split{.op = op,
                .batch = *op.batch,
                .first_token = 0,
-               .num_splits = splits_of(num_positions_),
+               .num_splits = splits_of(shape_.num_positions),
                .num_head_blocks = (heads_per_kv + kHeads - 1) / kHeads,
                .two_over_cap = 2.0f / op.cap,
                .mixed = nullptr,
                .weight_sums = nullptr};
   take_sums(split, tokens_at_once, op.num_q_heads, op.head_dim, scratch_);
   const std::size_t shared_floats = std::size_t(kPageSize) * (op.head_dim + 1) + 2 * std::size_t(kHeads) * op.head_dim;
+
+  // The layout is a guess, of the last layer's: it is seen when it is wrong.
+  const bool is_guessed = layout_of_mixed_.d_in() == op.num_q_heads * op.head_dim;
+  const DigitRows digits = leave_digits(op.out, is_guessed ? op.batch->num_tokens : 0, layout_of_mixed_);
 
   for (; split.first_token < op.batch->num_tokens; split.first_token += tokens_at_once) {
     const auto num_tokens = unsigned(std::min(tokens_at_once, op.batch->num_tokens - split.first_token));
@@ -169,8 +194,14 @@ void CudaBackend::attention(const Attention& op) {
                    : op.kv.type == KvCacheType::bf16 ? attend_split<KvCacheType::bf16>
                                                      : attend_split<KvCacheType::int8>,
                    split);
-    stream_.launch("attention", {.blocks = dim3(num_tokens, unsigned(op.num_q_heads)), .threads = kThreads}, add_splits,
-                   split);
+    if (digits.num_rows > 0)
+      stream_.launch(
+          "attention",
+          {.blocks = dim3(num_tokens, unsigned(layout_of_mixed_.num_slices())), .threads = kMostDigitThreads},
+          options_.num_digits == 2 ? finish_slices<2> : finish_slices<3>, split, digits, layout_of_mixed_);
+    else
+      stream_.launch("attention", {.blocks = dim3(num_tokens, unsigned(op.num_q_heads)), .threads = kThreads},
+                     finish_heads, split);
   }
 }
 

@@ -13,6 +13,8 @@ struct CudaOptions {
   // int8 digits that an activation is split into: 2 hold it to 15 bits of the largest one near it, 3 to 23 bits. Products of
   // digits and weights are exact either way. See backend/cuda/digits.h.
   int num_digits = 2;
+  // Kernels may begin, and ask for weights, while the one before still runs, on devices that can (compute capability 9.0).
+  bool launches_overlap = true;
 };
 
 // Throws cuda_unavailable with why_no_cuda_device(), or invalid_argument.

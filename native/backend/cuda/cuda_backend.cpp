@@ -1,6 +1,7 @@
 #include "backend/cuda/cuda_backend.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "core/error.h"
@@ -83,11 +84,13 @@ std::string CudaBackend::description() const {
 
 BufferPtr CudaBackend::allocate(std::size_t size_bytes) {
   stream_.throw_if_failed();
+  graphs_.forget();
   return std::make_unique<DeviceMemory>(size_bytes);
 }
 
 std::unique_ptr<DeviceMemory> CudaBackend::upload(const TensorView& view) {
   stream_.throw_if_failed();
+  graphs_.forget();
   const std::size_t size_bytes = view.size_bytes();
   auto memory = std::make_unique<DeviceMemory>(size_bytes);
   for (std::size_t start = 0; start < size_bytes; start += kUploadBytes) {
@@ -106,12 +109,15 @@ TablePtr CudaBackend::load_table(const TensorView& f32) {
 
 MatrixPtr CudaBackend::load_matrix(const QuantizedView& stored) {
   stream_.throw_if_failed();
+  graphs_.forget();
   return std::make_unique<CudaMatrix>(stored, upload_, scratch_, stream_);
 }
 
 void CudaBackend::reserve_scratch(const StepSize& largest) {
   stream_.synchronize();
+  graphs_.forget();
   scratch_.reserve(footprint_.operation_bytes(largest));
+  kept_.reserve(footprint_.kept_bytes(largest));
   batch_ = std::make_unique<DeviceMemory>(CudaFootprint::batch_bytes(largest));
   most_positions_ = largest.num_positions;
   rotation_.clear();
@@ -119,38 +125,72 @@ void CudaBackend::reserve_scratch(const StepSize& largest) {
       std::make_unique<DeviceMemory>(CudaFootprint::rotation_bytes(largest.num_positions, largest.head_dim));
 }
 
-// All arrays in one transfer.
+// All arrays in one transfer. What a launch depends on is rounded up, and arrays whose sizes it does not know lie last, so
+// that the next steps of the same sequences have the same launches.
 Batch CudaBackend::stage(const Batch& host) {
-  stream_.synchronize();  // the last batch's copy and its readers are done
-  const std::size_t sizes[] = {std::size_t(host.num_tokens), std::size_t(host.num_tokens), std::size_t(host.num_tokens),
-                               std::size_t(host.num_sequences) * std::size_t(host.max_pages),
-                               std::size_t(host.num_outputs)};
-  const std::int32_t* const from[] = {host.tokens, host.positions, host.sequences, host.page_tables, host.output_rows};
-  std::size_t total = 0;
-  for (const std::size_t size : sizes) total += size;
-  const std::size_t size_bytes = total * sizeof(std::int32_t);
-  if (!batch_ || batch_->size_bytes() < size_bytes) batch_ = std::make_unique<DeviceMemory>(size_bytes);
+  constexpr std::size_t kFewestBytes = 64 * 1024;  // page tables of a few long sequences
+  stream_.synchronize();                           // the last batch's copy and its readers are done
+  // To a power of two, but to no more than there is memory for.
+  const auto rounded_up = [](int count, int fewest, int most) {
+    const int rounded = std::max(int(std::bit_ceil(unsigned(count))), fewest);
+    return most == 0 ? rounded : std::max(count, std::min(rounded, most));
+  };
+  constexpr int kFewestPages = 4;
+  const int max_pages = rounded_up(host.max_pages, kFewestPages, (most_positions_ + kPageSize - 1) / kPageSize);
+  const std::size_t num_tokens = host.num_tokens, num_outputs = host.num_outputs;
+  const std::size_t size_bytes =
+      (3 * num_tokens + num_outputs + std::size_t(host.num_sequences) * max_pages) * sizeof(std::int32_t);
+  if (!batch_ || batch_->size_bytes() < size_bytes)
+    batch_ = std::make_unique<DeviceMemory>(std::max(std::bit_ceil(size_bytes), kFewestBytes));
 
   auto* const pinned = reinterpret_cast<std::int32_t*>(pinned_batch_.of(size_bytes));
-  const std::int32_t* staged[5];
-  std::size_t start = 0;
-  for (int array = 0; array < 5; ++array) {
-    if (sizes[array] > 0) std::memcpy(pinned + start, from[array], sizes[array] * sizeof(std::int32_t));
-    staged[array] = batch_->as<std::int32_t>() + start;
-    start += sizes[array];
+  std::int32_t* end = pinned;
+  const auto add = [&](const std::int32_t* from, std::size_t size) {
+    const std::int32_t* const staged = batch_->as<std::int32_t>() + (end - pinned);
+    if (size > 0) std::memcpy(end, from, size * sizeof(std::int32_t));
+    end += size;
+    return staged;
+  };
+  Batch batch = host;
+  batch.tokens = add(host.tokens, num_tokens);
+  batch.positions = add(host.positions, num_tokens);
+  batch.sequences = add(host.sequences, num_tokens);
+  batch.output_rows = add(host.output_rows, num_outputs);
+  batch.page_tables = batch_->as<std::int32_t>() + (end - pinned);
+  batch.max_pages = max_pages;
+  for (int sequence = 0; sequence < host.num_sequences; ++sequence) {
+    add(host.page_tables + std::size_t(sequence) * host.max_pages, std::size_t(host.max_pages));
+    end = std::fill_n(end, max_pages - host.max_pages, 0);
   }
   stream_.copy_to_device(batch_->data(), pinned, size_bytes);
 
-  num_positions_ = 0;
+  int num_positions = 0;
   for (int token = 0; token < host.num_tokens; ++token)
-    num_positions_ = std::max(num_positions_, host.positions[token] + 1);
-  Batch batch = host;
-  batch.tokens = staged[0];
-  batch.positions = staged[1];
-  batch.sequences = staged[2];
-  batch.page_tables = staged[3];
-  batch.output_rows = staged[4];
+    num_positions = std::max(num_positions, host.positions[token] + 1);
+  shape_ = {.num_tokens = host.num_tokens,
+            .num_outputs = host.num_outputs,
+            .max_pages = max_pages,
+            .num_positions = rounded_up(num_positions, kFewestPages * kPageSize, most_positions_)};
   return batch;
+}
+
+void CudaBackend::step(const std::function<void()>& ask) {
+  scratch_.clear();  // in one piece from here on, if a step like this one came before
+  kept_.clear();
+  const StepMemory memory{.batch = batch_ ? batch_->data() : nullptr,
+                          .scratch = scratch_.data(),
+                          .kept = kept_.data(),
+                          .rotation = device_rotation_ ? device_rotation_->data() : nullptr};
+  graphs_.run(shape_, memory, shape_.num_tokens <= kTokensAtOnce, stream_, [&] {
+    is_in_step_ = true;
+    try {
+      ask();
+    } catch (...) {
+      is_in_step_ = false;
+      throw;
+    }
+    is_in_step_ = false;
+  });
 }
 
 void CudaBackend::read_bytes(void* host, const void* from, std::size_t size_bytes) {

@@ -4,10 +4,12 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/cuda/activations.h"
 #include "backend/cuda/cuda.h"
 #include "backend/cuda/device_memory.h"
 #include "backend/cuda/footprint.h"
 #include "backend/cuda/packed_matrix.h"
+#include "backend/cuda/step_graphs.h"
 #include "backend/cuda/stream.h"
 #include "backend/cuda/upload.h"
 
@@ -20,7 +22,7 @@ struct DeviceTraits {
 };
 
 // The operations on one CUDA device, one file each, as in backend/cpu. All but read() and sample() only ask the device and
-// return; it does what it was asked in order.
+// return; it does what it was asked in order. A step asked for twice is replayed from then on: step_graphs.h.
 class CudaBackend final : public Backend {
  public:
   CudaBackend(const CudaOptions& options, DeviceTraits traits)
@@ -38,6 +40,9 @@ class CudaBackend final : public Backend {
   void read(std::span<std::int32_t> host, const std::int32_t* from) override;
   void read_kv(const ReadKv& op) override;
 
+  void step(const std::function<void()>& ask) override;
+  const StepGraphs& graphs() const { return graphs_; }  // for tests
+
   void embed(const Embed& op) override;
   void norm(const Norm& op) override;
   void qkv(const Qkv& op) override;
@@ -54,19 +59,28 @@ class CudaBackend final : public Backend {
   void read_bytes(void* host, const void* from, std::size_t size_bytes);
   void experts_at_once(const Experts& op);
   void sample_at_once(const Sample& op);
+  // Where an operation of a small step leaves the digits of its result, for the product that comes next; no rows: nowhere.
+  DigitRows leave_digits(const float* result, int num_rows, const InputLayout& layout);
+  // With the digits that were left, which are gone then: what lies at `values` may be another result next time.
+  Activations activations(const float* values, int num_rows);
   const float* rotation(int num_positions, int head_dim, float rope_base);
 
   const CudaOptions options_;
   const CudaFootprint footprint_;
   const DeviceTraits traits_;
-  Stream stream_;
-  Upload upload_{stream_};     // of weights
-  PinnedMemory pinned_;        // of the transfer in progress
-  DeviceScratch scratch_;      // of the operation in progress
-  PinnedMemory pinned_batch_;  // of the last stage()
+  Stream stream_{options_.launches_overlap && traits_.compute_major >= 9};
+  Upload upload_{stream_};  // of weights
+  PinnedMemory pinned_;     // of the transfer in progress
+  DeviceScratch scratch_;   // of the operation in progress
+  DeviceScratch kept_;      // for the next one
+  bool is_in_step_ = false;
+  Activations left_;
+  InputLayout layout_of_mixed_;  // that attention_out wanted last
+  PinnedMemory pinned_batch_;    // of the last stage()
   std::unique_ptr<DeviceMemory> batch_;
-  int num_positions_ = 0;        // of the longest sequence of that batch
-  int most_positions_ = 0;       // that reserve_scratch took memory for; 0: none
+  StepShape shape_;         // of that batch
+  int most_positions_ = 0;  // that reserve_scratch took memory for; 0: none
+  StepGraphs graphs_;
   std::vector<float> rotation_;  // [positions so far, head_dim / 2, 2]: cosine and sine
   std::unique_ptr<DeviceMemory> device_rotation_;
 };

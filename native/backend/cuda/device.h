@@ -50,6 +50,20 @@ __device__ void copy_async_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
+// Programmatic dependent launch: where the device can (9.0), a launch begins when each block of the one before has let it or
+// has returned. Before it waits, a kernel touches only what no launch writes; the wait is for all launches before, since each
+// of them waited too. So every thread of every kernel waits.
+__device__ inline void let_next_launch_begin() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+__device__ inline void wait_for_launch_before() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 // a / b to two units in the last place, without the slow path of a division that is rounded right.
 __device__ inline float quotient(float a, float b) { return __fdividef(a, b); }
 
@@ -63,3 +77,13 @@ __device__ inline void mma_s8(int (&c)[4], const uint4& a, const uint2& b) {
 }  // namespace grok
 
 #endif
+
+namespace grok {
+
+// What a kernel begins with that has nothing to do before its turn.
+__device__ inline void take_turn() {
+  let_next_launch_begin();
+  wait_for_launch_before();
+}
+
+}  // namespace grok

@@ -48,6 +48,8 @@ class DeviceScratch {
  public:
   // One that hands out nothing and says what would have been needed.
   static DeviceScratch counting();
+  // Where what is handed out next lies, if it fits.
+  const void* data() const { return blocks_.empty() ? nullptr : blocks_.front()->data(); }
 
   // Starts over; what was handed out is up for reuse by what is launched from now on.
   void clear();

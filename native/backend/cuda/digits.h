@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "backend/cuda/activations.h"
 #include "backend/cuda/device_memory.h"
 #include "backend/cuda/input_layout.h"
 #include "backend/cuda/reduce.h"
@@ -15,12 +16,6 @@
 // digit, at most half of 2^-15 (two digits) or 2^-23 (three) of the slice's largest value.
 namespace grok {
 
-struct DigitRows {
-  std::int8_t* digits = nullptr;  // [num_digits, num_rows, padded_rows]
-  float* scales = nullptr;        // [num_rows, num_slices]
-  int num_rows = 0;
-};
-
 DigitRows digit_rows(int num_rows, int num_digits, const InputLayout& layout, DeviceScratch& scratch);
 
 // The digits of rows of activations.
@@ -29,22 +24,22 @@ DigitRows split_rows(const float* x,  // [num_rows, layout.d_in()]
 
 // ---------------------------------------------------------------- on the device
 
-inline constexpr int kDigitThreads = 256;
+inline constexpr int kDigitThreads = 256, kMostDigitThreads = 1024;
 
 // A little under the largest integer that num_digits balanced digits hold, 127 in each: values are scaled in float32, and of
 // 2^23 that rounds by half a unit.
 __device__ inline float largest_integer(int num_digits) { return num_digits == 2 ? 32639.0f : 8355000.0f; }
 
-// The digits of one slice of one row, by a block of kDigitThreads: value_of(k) is the value of its input k. A slice that
+// The digits of one slice of one row, by a block of kThreads: value_of(k) is the value of its input k. A slice that
 // holds an infinity or a NaN gets a NaN for a scale; one whose largest value is below 1e-30 counts as zero.
-template <int kDigits, typename Value>
+template <int kDigits, int kThreads = kDigitThreads, typename Value>
 __device__ void split_slice(const DigitRows& out, const InputLayout& layout, int row, int slice, Value value_of) {
-  constexpr int kValues = kSliceRows / kDigitThreads;
+  constexpr int kValues = kSliceRows / kThreads;
   const int num_rows = layout.rows_of(slice), padded_rows = layout.tiles_of(slice) * kTileRows;
   float values[kValues];
   unsigned largest_bits = 0;  // ordered as the magnitudes are, infinity and NaN above all
   for (int i = 0; i < kValues; ++i) {
-    const int k = i * kDigitThreads + int(threadIdx.x);
+    const int k = i * kThreads + int(threadIdx.x);
     values[i] = k < num_rows ? value_of(k) : 0.0f;
     largest_bits = max(largest_bits, __float_as_uint(fabsf(values[i])));
   }
@@ -60,7 +55,7 @@ __device__ void split_slice(const DigitRows& out, const InputLayout& layout, int
                                                                              : __uint_as_float(0x7fffffffu);
 
   for (int i = 0; i < kValues; ++i) {
-    const int k = i * kDigitThreads + int(threadIdx.x);
+    const int k = i * kThreads + int(threadIdx.x);
     if (k >= padded_rows) continue;
     int integer = to_integer > 0 ? __float2int_rn(values[i] * to_integer) : 0;
     for (int digit = 0; digit < kDigits; ++digit) {

@@ -26,6 +26,7 @@ struct Shared {
 
 // One block; a warp counts, and then places, the slots of some experts, in the order of the slots.
 __global__ void __launch_bounds__(kThreads) group_by_expert(Grouping group) {
+  take_turn();
   const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
   Shared& shared = static_shared<Shared>();
   for (int expert = warp; expert < group.num_experts; expert += kThreads / kWarpSize) {
@@ -74,6 +75,7 @@ __device__ inline float gelu_tanh(float x) {
 template <int kDigits>
 __global__ void __launch_bounds__(kDigitThreads)
     gate(DigitRows hidden, Planes of_gate, Planes of_up, InputLayout layout) {
+  take_turn();
   const int position = int(blockIdx.x), slice = int(blockIdx.y);
   const int first = layout.first_row(slice);
   split_slice<kDigits>(hidden, layout, position, slice, [&](int k) {
@@ -82,16 +84,17 @@ __global__ void __launch_bounds__(kDigitThreads)
 }
 
 // One thread an output: the sum over the token's experts, best first.
-__global__ void __launch_bounds__(kThreads)
-    mix_experts(float* out,          // [num_tokens, d_model]
-                const float* gates,  // [num_tokens, experts_per_token]
-                const std::int32_t* position_of_slot, Planes down, int d_model, int experts_per_token) {
+__global__ void __launch_bounds__(kThreads) mix_experts(float* out,          // [num_tokens, d_model]
+                                                        const float* gates,  // [num_tokens, experts_per_token]
+                                                        const std::int32_t* position_of_slot,  // null: itself
+                                                        Planes down, int d_model, int experts_per_token) {
+  take_turn();
   const int token = int(blockIdx.x), column = int(blockIdx.y) * kThreads + int(threadIdx.x);
   if (column >= d_model) return;
   float sum = 0;
   for (int rank = 0; rank < experts_per_token; ++rank) {
     const int slot = token * experts_per_token + rank;
-    sum += gates[slot] * down.at(position_of_slot[slot], column);
+    sum += gates[slot] * down.at(position_of_slot ? position_of_slot[slot] : slot, column);
   }
   out[std::size_t(token) * d_model + column] = sum;
 }
@@ -122,7 +125,7 @@ void count_experts(const MatrixShape& w_gate, const MatrixShape& w_up, const Mat
 }
 
 // Tokens are gathered by expert, so that each expert's weights are read once for up to 32 tokens that chose it. Nothing
-// here waits for the device to say which experts those are.
+// here waits for the device to say which experts those are. Of one token, the experts are the groups.
 // Limited by memory: at 1 token, 2 experts of 3 * d_model * d_ff bytes each.
 void CudaBackend::experts_at_once(const Experts& op) {
   const auto& w_gate = static_cast<const CudaMatrix&>(*op.w_gate);
@@ -134,22 +137,26 @@ void CudaBackend::experts_at_once(const Experts& op) {
                 concat("the CUDA backend takes up to ", kMaxExperts, " experts, the model has ", w_gate.num_experts));
   scratch_.clear();
 
-  const int positions_per_job =
-      positions_per_pass(op.num_tokens, num_digits);  // an expert's slots are of different tokens
-  Grouping group = grouping_of(num_slots, w_gate.num_experts, num_digits, scratch_);
-  group.experts = op.experts;
-  group.experts_per_token = op.experts_per_token;
-  group.positions_per_job = positions_per_job;
-  stream_.launch("experts: grouping", {.blocks = 1, .threads = kThreads}, group_by_expert, group);
-
-  JobList jobs{.jobs = group.jobs,
-               .num_jobs = group.num_jobs,
-               .row_of_position = group.row_of_position,
-               .num_positions = num_slots,
-               .positions_per_job = positions_per_job};
+  // An expert's slots are of different tokens.
+  const int positions_per_job = positions_per_pass(op.num_tokens, num_digits);
+  JobList jobs{.num_positions = num_slots, .positions_per_job = positions_per_job};
+  const std::int32_t* position_of_slot = nullptr;
+  if (op.num_tokens == 1) {
+    jobs.experts = op.experts;
+  } else {
+    Grouping group = grouping_of(num_slots, w_gate.num_experts, num_digits, scratch_);
+    group.experts = op.experts;
+    group.experts_per_token = op.experts_per_token;
+    group.positions_per_job = positions_per_job;
+    stream_.launch("experts: grouping", {.blocks = 1, .threads = kThreads}, group_by_expert, group);
+    jobs.jobs = group.jobs;
+    jobs.num_jobs = group.num_jobs;
+    jobs.row_of_position = group.row_of_position;
+    position_of_slot = group.position_of_slot;
+  }
   const CudaMatrix* const gate_and_up[] = {&w_gate, &w_up};
-  const Products wide =
-      multiply(gate_and_up, op.x, op.num_tokens, num_digits, jobs, traits_.num_multiprocessors, scratch_, stream_);
+  const Products wide = multiply(gate_and_up, activations(op.x, op.num_tokens), num_digits, jobs,
+                                 traits_.num_multiprocessors, scratch_, stream_);
 
   const DigitRows hidden = digit_rows(num_slots, num_digits, w_down.layout, scratch_);
   stream_.launch("experts: gelu",
@@ -162,7 +169,7 @@ void CudaBackend::experts_at_once(const Experts& op) {
   stream_.launch("experts: mixing",
                  {.blocks = dim3(unsigned(op.num_tokens), unsigned((w_down.d_out + kThreads - 1) / kThreads)),
                   .threads = kThreads},
-                 mix_experts, op.out, op.gates, group.position_of_slot, sums[0], w_down.d_out, op.experts_per_token);
+                 mix_experts, op.out, op.gates, position_of_slot, sums[0], w_down.d_out, op.experts_per_token);
 }
 
 void CudaBackend::experts(const Experts& op) {

@@ -18,7 +18,8 @@ std::uint64_t CudaFootprint::matrix_bytes(const QuantizedView& stored) const {
 std::uint64_t CudaFootprint::table_bytes(const TensorView& f32) const { return f32.size_bytes(); }
 
 std::uint64_t CudaFootprint::scratch_bytes(const StepSize& largest) const {
-  return operation_bytes(largest) + batch_bytes(largest) + rotation_bytes(largest.num_positions, largest.head_dim);
+  return operation_bytes(largest) + kept_bytes(largest) + batch_bytes(largest) +
+         rotation_bytes(largest.num_positions, largest.head_dim);
 }
 
 std::uint64_t CudaFootprint::reserve_bytes() const { return kReserveBytes; }

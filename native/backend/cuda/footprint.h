@@ -26,6 +26,7 @@ class CudaFootprint final : public Footprint {
 
   // What scratch_bytes is the sum of.
   std::size_t operation_bytes(const StepSize& largest) const;  // what operations and uploads share one after another
+  std::size_t kept_bytes(const StepSize& largest) const;       // what one operation leaves for the next
   static std::size_t batch_bytes(const StepSize& largest);     // of stage()
   static std::size_t rotation_bytes(int num_positions, int head_dim);
 

@@ -20,6 +20,7 @@ struct Head {
 // Limited by memory: reads the table once for each kOutputs outputs.
 template <int kNumOutputs>
 __global__ void __launch_bounds__(kThreads) head(Head head) {
+  take_turn();
   const int warp = int(blockIdx.x) * (kThreads / kWarpSize) + int(threadIdx.x) / kWarpSize,
             lane = int(threadIdx.x) % kWarpSize;
   const int first_row = warp * kRows, num_rows = min(kRows, head.vocab_size - first_row);

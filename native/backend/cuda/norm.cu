@@ -5,21 +5,37 @@
 namespace grok {
 namespace {
 
-constexpr int kThreads = 256;
-
 // One block a token.
-__global__ void __launch_bounds__(kThreads) norm_tokens(Norm op) {
+template <int kDigits, int kThreads>
+__global__ void __launch_bounds__(kThreads, 1) norm_tokens(Norm op, DigitRows digits, InputLayout layout) {
+  take_turn();
   const float* x = op.x + std::size_t(blockIdx.x) * op.d_model;
   float* out = op.out + std::size_t(blockIdx.x) * op.d_model;
 
-  const float inv_rms = inverse_rms(x, op.d_model, op.eps);
+  float squares = 0;
+  for (int i = int(threadIdx.x); i < op.d_model; i += kThreads) squares += x[i] * x[i];
+  const float inv_rms = inverse_rms(squares, op.d_model, op.eps);
   for (int i = int(threadIdx.x); i < op.d_model; i += kThreads) out[i] = x[i] * inv_rms * op.weight[i];
+  if constexpr (kDigits > 0) split_row<kDigits, kThreads>(digits, layout, out);
+}
+
+template <int kThreads>
+auto kernel_of(int num_digits) {
+  return num_digits == 0   ? norm_tokens<0, kThreads>
+         : num_digits == 2 ? norm_tokens<2, kThreads>
+                           : norm_tokens<3, kThreads>;
 }
 
 }  // namespace
 
 void CudaBackend::norm(const Norm& op) {
-  stream_.launch("norm", {.blocks = unsigned(op.num_tokens), .threads = kThreads}, norm_tokens, op);
+  const InputLayout layout{.group_rows = op.d_model, .num_groups = 1};
+  const DigitRows digits = leave_digits(op.out, op.num_tokens, layout);
+  const int threads = row_threads(op.d_model), num_digits = digits.num_rows == 0 ? 0 : options_.num_digits;
+  stream_.launch(
+      "norm", {.blocks = unsigned(op.num_tokens), .threads = threads},
+      threads == kDigitThreads ? kernel_of<kDigitThreads>(num_digits) : kernel_of<kMostDigitThreads>(num_digits), op,
+      digits, layout);
 }
 
 }  // namespace grok

@@ -51,7 +51,9 @@ __device__ void stage(Shared<kTokenTiles, kDigits>& shared, const Product& op, c
   for (int column = 0; column < kTokenTiles * kMmaTokens; ++column) {
     const bool is_used = column < job.count;
     const int position = job.first + column;
-    const int row = !is_used ? 0 : op.jobs.row_of_position ? op.jobs.row_of_position[position] : position;
+    const int row = !is_used || op.x.num_rows == 1 ? 0
+                    : op.jobs.row_of_position      ? op.jobs.row_of_position[position]
+                                                   : position;
     for (int digit = 0; digit < kDigits; ++digit) {
       const auto* words = reinterpret_cast<const unsigned*>(
           op.x.digits + (std::size_t(digit) * op.x.num_rows + row) * op.layout.padded_rows() + first_byte);
@@ -116,15 +118,21 @@ struct TileStream {
 
 // The work is cut into units, one for each (job, slice, 16 output columns), in the order in which the weights lie in
 // memory; each block takes an equal run of them, whatever expert it falls in. Units of one (job, slice) share the staged
-// activations; each warp takes every kWarps-th of them, and no sum leaves its warp.
+// activations; each warp takes every kWarps-th of them, and no sum leaves its warp. Weights that are no expert's are asked for
+// before the activations are there.
 // Limited by memory: reads each weight of an expert once for a job.
 template <int kTokenTiles, int kDigits>
 __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_product(Product op) {
   auto& shared = *dynamic_shared<Shared<kTokenTiles, kDigits>>();
   constexpr int kPositions = kTokenTiles * kMmaTokens;
+  let_next_launch_begin();
+  const bool has_experts = op.jobs.jobs || op.jobs.experts;
+  if (has_experts) wait_for_launch_before();  // it says which
   const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
   const int num_slices = op.layout.num_slices();
-  const int num_jobs = op.jobs.jobs ? *op.jobs.num_jobs : (op.jobs.num_positions + kPositions - 1) / kPositions;
+  const int num_jobs = op.jobs.jobs      ? *op.jobs.num_jobs
+                       : op.jobs.experts ? op.jobs.num_positions
+                                         : (op.jobs.num_positions + kPositions - 1) / kPositions;
   const long long num_units = (long long)num_jobs * num_slices * op.column_tiles;
   const long long last_unit = num_units * (blockIdx.x + 1) / gridDim.x;
 
@@ -136,14 +144,16 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_pro
     const int last_column_tile =
         units_left < op.column_tiles - first_column_tile ? first_column_tile + int(units_left) : op.column_tiles;
     const int first_position = job_index * kPositions;
-    const Job job = op.jobs.jobs ? op.jobs.jobs[job_index]
-                                 : Job{0, first_position, min(kPositions, op.jobs.num_positions - first_position)};
+    const Job job = op.jobs.jobs      ? op.jobs.jobs[job_index]
+                    : op.jobs.experts ? Job{op.jobs.experts[job_index], job_index, 1}
+                                      : Job{0, first_position, min(kPositions, op.jobs.num_positions - first_position)};
     const int num_tiles = op.layout.tiles_of(slice);
 
     // The first weights are on their way while the activations are staged.
     TileStream tiles{op,        shared.weights[warp],     job.expert,      slice,
                      num_tiles, first_column_tile + warp, last_column_tile};
     for (int i = 0; i < kAhead - 1; ++i) tiles.ask();
+    wait_for_launch_before();
     __syncthreads();  // all are done with the last activations
     stage(shared, op, job, slice);
     __syncthreads();
@@ -182,6 +192,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_pro
     copy_async_wait<0>();
     unit += last_column_tile - first_column_tile;
   }
+  wait_for_launch_before();  // with nothing to do, too: who waits for this launch counts on all before
 }
 
 template <int kTokenTiles, int kDigits>
@@ -259,13 +270,14 @@ Products multiply(std::span<const CudaMatrix* const> matrices, const DigitRows& 
   return products;
 }
 
-Products multiply(std::span<const CudaMatrix* const> matrices, const float* x, int num_rows, int num_digits,
+Products multiply(std::span<const CudaMatrix* const> matrices, const Activations& x, int num_digits,
                   const JobList& jobs, int num_multiprocessors, DeviceScratch& scratch, Stream& stream) {
   Products products;
   for (std::size_t first = 0, last; first < matrices.size(); first = last) {
     const InputLayout& layout = matrices[first]->layout;
     last = end_of_layout(matrices, first);
-    const DigitRows rows = split_rows(x, num_rows, num_digits, layout, scratch, stream);
+    const bool are_there = x.digits.num_rows > 0 && x.layout == layout;
+    const DigitRows rows = are_there ? x.digits : split_rows(x.values, x.num_rows, num_digits, layout, scratch, stream);
     const Products alike =
         multiply(matrices.subspan(first, last - first), rows, num_digits, jobs, num_multiprocessors, scratch, stream);
     std::copy_n(alike.begin(), last - first, products.begin() + std::ptrdiff_t(first));

@@ -33,15 +33,17 @@ struct Planes {
     const std::size_t plane = std::size_t(num_positions) * width;
     const float* from = sums + std::size_t(position) * width + column;
     float total = from[0];
+#pragma unroll 8  // loads in flight
     for (int slice = 1; slice < num_slices; ++slice) total += from[slice * plane];
     return total;
   }
 };
 
 struct JobList {
-  const Job* jobs = nullptr;                      // null: all positions in order, expert 0
-  const std::int32_t* num_jobs = nullptr;         // on the device
-  const std::int32_t* row_of_position = nullptr;  // [num_positions] row of the digits; null: itself
+  const Job* jobs = nullptr;               // null: see `experts`
+  const std::int32_t* experts = nullptr;   // [num_positions] a job for each position; null: all in order, expert 0
+  const std::int32_t* num_jobs = nullptr;  // on the device
+  const std::int32_t* row_of_position = nullptr;  // [num_positions] row of the digits; null: itself, or the only row
   int num_positions = 0;
   int positions_per_job = 0;  // at most
 };
@@ -69,9 +71,7 @@ Products multiply(std::span<const CudaMatrix* const> matrices, const DigitRows& 
                   int num_multiprocessors, DeviceScratch& scratch, Stream& stream);
 
 // The same from activations, for matrices of any layouts.
-Products multiply(std::span<const CudaMatrix* const> matrices,
-                  const float* x,  // [num_rows, d_in]
-                  int num_rows, int num_digits, const JobList& jobs, int num_multiprocessors, DeviceScratch& scratch,
-                  Stream& stream);
+Products multiply(std::span<const CudaMatrix* const> matrices, const Activations& x, int num_digits,
+                  const JobList& jobs, int num_multiprocessors, DeviceScratch& scratch, Stream& stream);
 
 }  // namespace grok

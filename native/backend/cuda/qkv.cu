@@ -23,6 +23,7 @@ struct Finish {
 // One block a token, one warp a head, one lane a pair of its values: sums the planes, rotates, writes to q or to the cache.
 // Source of the rotation: xai-org/grok-1 model.py:RotaryEmbedding, rotate_half
 __global__ void __launch_bounds__(kThreads) finish_qkv(Finish op) {
+  take_turn();
   const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
   const int token = int(blockIdx.x), half = op.head_dim / 2;
   const int position = op.batch.positions[token];
@@ -102,7 +103,7 @@ void CudaBackend::qkv(const Qkv& op) {
   const auto& w_q = static_cast<const CudaMatrix&>(*op.w_q);
   const auto& w_k = static_cast<const CudaMatrix&>(*op.w_k);
   const auto& w_v = static_cast<const CudaMatrix&>(*op.w_v);
-  const float* const cosines_and_sines = rotation(num_positions_, op.head_dim, op.rope_base);
+  const float* const cosines_and_sines = rotation(shape_.num_positions, op.head_dim, op.rope_base);
   const CudaMatrix* const matrices[] = {&w_q, &w_k, &w_v};
   for (int first = 0; first < op.batch->num_tokens; first += kTokensAtOnce) {
     Batch batch = *op.batch;
@@ -111,7 +112,7 @@ void CudaBackend::qkv(const Qkv& op) {
     batch.sequences += first;
     scratch_.clear();
     const Products products =
-        multiply(matrices, op.x + std::size_t(first) * w_q.d_in, batch.num_tokens, options_.num_digits,
+        multiply(matrices, activations(op.x + std::size_t(first) * w_q.d_in, batch.num_tokens), options_.num_digits,
                  all_positions(batch.num_tokens, options_.num_digits), traits_.num_multiprocessors, scratch_, stream_);
     stream_.launch("qkv", {.blocks = unsigned(batch.num_tokens), .threads = kThreads}, finish_qkv,
                    Finish{.q = op.q + std::size_t(first) * op.num_q_heads * op.head_dim,

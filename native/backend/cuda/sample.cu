@@ -224,6 +224,7 @@ __device__ inline int draw(Shared& shared, const Kept& kept, float uniform) {
 
 // One block a row.
 __global__ void __launch_bounds__(kThreads) sample_rows(Sampling op) {
+  take_turn();
   const std::size_t row = blockIdx.x;
   const RowParameters parameters = op.rows[row];
   const float* logits = op.logits + row * op.vocab_size;
@@ -351,7 +352,6 @@ void CudaBackend::sample_at_once(const Sample& op) {
     adjustments.insert(adjustments.end(), own.begin(), own.end());
   }
 
-  stream_.synchronize();  // pinned_ is free
   scratch_.clear();
   const std::size_t row_bytes = rows.size() * sizeof(RowParameters);
   const std::size_t adjustment_bytes = adjustments.size() * sizeof(Adjustment);

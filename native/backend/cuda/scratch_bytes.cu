@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "backend/cuda/digits.h"
 #include "backend/cuda/footprint.h"
 #include "backend/cuda/product.h"
 
@@ -26,6 +27,20 @@ std::size_t CudaFootprint::operation_bytes(const StepSize& largest) const {
     count([&](DeviceScratch& scratch) {
       count_experts(gate, up, down, num_tokens, largest.experts_per_token, num_digits_, scratch);
     });
+  }
+  return most;
+}
+
+// Norms leave digits for q, k, v, gate and up, attention for attention_out.
+std::size_t CudaFootprint::kept_bytes(const StepSize& largest) const {
+  std::size_t most = 0;
+  for (const LayerViews& layer : largest.layers) {
+    const MatrixShape q(layer.w_q), o(layer.w_o);
+    for (const InputLayout& layout : {InputLayout{.group_rows = q.d_in, .num_groups = 1}, o.layout}) {
+      DeviceScratch scratch = DeviceScratch::counting();
+      digit_rows(std::min(largest.num_tokens, kTokensAtOnce), num_digits_, layout, scratch);
+      most = std::max(most, scratch.used_bytes());
+    }
   }
   return most;
 }

@@ -1,8 +1,12 @@
 #include "backend/cuda/stream.h"
 
+#include <exception>
+
 namespace grok {
 
-Stream::Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream"); }
+Stream::Stream(bool launches_overlap) : launches_overlap_(launches_overlap) {
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+}
 
 Stream::~Stream() { cudaStreamDestroy(stream_); }
 
@@ -39,10 +43,44 @@ void Stream::wait_for(const Event& event) {
   if (event.event_) check(cudaEventSynchronize(event.event_), "waiting for the device");
 }
 
+std::unique_ptr<Recording> Stream::record(const std::function<void()>& ask) {
+  throw_if_failed();
+  is_recording_ = true;
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t executable = nullptr;
+  std::exception_ptr thrown;
+  cudaError_t error = cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal);
+  if (error == cudaSuccess) {
+    try {
+      ask();
+    } catch (...) {
+      thrown = std::current_exception();
+    }
+    error = cudaStreamEndCapture(stream_, &graph);
+  }
+  if (error == cudaSuccess && !thrown) error = cudaGraphInstantiate(&executable, graph, 0);
+  if (graph) cudaGraphDestroy(graph);
+  is_recording_ = false;
+  if (error != cudaSuccess) cudaGetLastError();
+  if (thrown) std::rethrow_exception(thrown);
+  if (error != cudaSuccess)
+    throw Error(ErrorCode::unsupported, concat("the CUDA device does not record launches: ", cudaGetErrorName(error),
+                                               " (", cudaGetErrorString(error), ")"));
+  return std::make_unique<Recording>(executable);
+}
+
+void Stream::replay(const Recording& recording) {
+  throw_if_failed();
+  check(cudaGraphLaunch(recording.executable(), stream_), "replaying a step");
+}
+
 void Stream::check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
-  failure_ =
+  const std::string failure =
       concat("the CUDA device failed at ", what, ": ", cudaGetErrorName(error), " (", cudaGetErrorString(error), ")");
+  // What is refused while recording was not done: the device is none the worse.
+  if (is_recording_) throw Error(ErrorCode::unsupported, failure);
+  failure_ = failure;
   throw_if_failed();
 }
 

@@ -3,7 +3,9 @@
 #include <cuda_runtime.h>
 
 #include <cstddef>
+#include <functional>
 #include <map>
+#include <memory>
 #include <string>
 
 #include "core/error.h"
@@ -32,11 +34,25 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
+// Launches with their arguments, to be done again as one: what they find in memory is all that may differ.
+class Recording {
+ public:
+  explicit Recording(cudaGraphExec_t executable) : executable_(executable) {}
+  ~Recording() { cudaGraphExecDestroy(executable_); }
+  Recording(const Recording&) = delete;
+  Recording& operator=(const Recording&) = delete;
+  cudaGraphExec_t executable() const { return executable_; }
+
+ private:
+  cudaGraphExec_t executable_;
+};
+
 // The order in which the device does what is asked of it. An error of the device stays: from then on every call is refused
 // with what went wrong first, since nothing computed after it can be trusted.
 class Stream {
  public:
-  Stream();
+  // `launches_overlap`: a kernel may begin while the one before still runs (device.h, wait_for_launch_before).
+  explicit Stream(bool launches_overlap);
   ~Stream();
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
@@ -55,6 +71,11 @@ class Stream {
     config.blockDim = dim3(unsigned(spread.threads));
     config.dynamicSmemBytes = spread.shared_bytes;
     config.stream = stream_;
+    cudaLaunchAttribute overlap;
+    overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    overlap.val.programmaticStreamSerializationAllowed = 1;
+    config.attrs = &overlap;
+    config.numAttrs = launches_overlap_;
     check(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...), what);
   }
 
@@ -69,6 +90,11 @@ class Stream {
   // Returns when that is done; at once for an event that was never recorded.
   void wait_for(const Event& event);
 
+  // Keeps what `ask` launches instead of doing it. Throws what `ask` throws, and unsupported if the device would not have it:
+  // nothing has been done then, and the stream goes on.
+  std::unique_ptr<Recording> record(const std::function<void()>& ask);
+  void replay(const Recording& recording);
+
   // Throws unless the call succeeded.
   void check(cudaError_t error, const char* what);
   void throw_if_failed() const;
@@ -76,9 +102,11 @@ class Stream {
  private:
   static constexpr std::size_t kUnaskedSharedBytes = 48 * 1024;  // a kernel gets more only when it asks
 
+  const bool launches_overlap_;
   cudaStream_t stream_ = nullptr;
   std::map<const void*, std::size_t> most_shared_;  // bytes that each kernel was promised
   std::string failure_;                             // what went wrong first
+  bool is_recording_ = false;
 };
 
 }  // namespace grok

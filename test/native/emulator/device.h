@@ -35,6 +35,9 @@ void copy_async_wait() {
   emulator::copy_async_wait(kPending);
 }
 
+inline void let_next_launch_begin() { emulator::let_next_launch_begin(); }
+inline void wait_for_launch_before() { emulator::wait_for_launch_before(); }
+
 inline float quotient(float a, float b) { return a / b; }
 
 // a: reg r of lane l holds row l / 4 + 8 (r % 2), columns 4 (l % 4) + 16 (r / 2) ..; b: reg r holds column l / 4, rows

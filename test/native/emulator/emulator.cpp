@@ -21,6 +21,7 @@ namespace {
 
 constexpr int kWarpSize = 32;
 constexpr std::uint64_t kMostSpins = 1'000'000;
+constexpr int kMostLaunches = 3;         // that run beside each other
 constexpr unsigned char kPoison = 0xff;  // NaN as a float, -1 as an integer
 
 // Shared memory of exactly the size asked for, so that AddressSanitizer sees an access past it.
@@ -66,6 +67,7 @@ struct Thread {
   uint3 index;
   unsigned number = 0;  // in the block
   bool returned = false;
+  bool has_waited = false;   // for the launch before
   std::vector<Copy> copies;  // not waited for yet, from first_copy on
   std::size_t first_copy = 0;
   int num_groups = 0;  // committed
@@ -77,7 +79,10 @@ struct Warp {
   std::vector<Collective> collectives;
 };
 
+struct Grid;
+
 struct Block {
+  Grid* grid = nullptr;
   uint3 index;
   std::vector<std::unique_ptr<Thread>> threads;
   std::vector<Warp> warps;
@@ -86,10 +91,26 @@ struct Block {
   std::vector<Thread*> at_barrier;
   Where barrier;
   unsigned num_alive = 0;
+  bool lets_next_begin = false;
+};
+
+// One launch. Counts are of blocks.
+struct Grid {
+  const Launch* launch = nullptr;
+  Grid* before = nullptr;
+  Grid* next = nullptr;
+  std::uint64_t num_blocks = 0, num_begun = 0, num_letting = 0, num_done = 0;
+  std::vector<Thread*> waiting;  // for the launch before
+
+  bool is_done() const { return num_done == num_blocks; }
+  bool may_begin() const {
+    return !before || before->is_done() || (launch->may_begin_early && before->num_letting == before->num_blocks);
+  }
 };
 
 struct Machine {
-  const std::function<void()>* body = nullptr;
+  std::vector<Grid> grids;
+  Grid* first = nullptr;                       // that is not done
   std::vector<std::unique_ptr<Block>> blocks;  // alive
   std::vector<Warp*> ready;                    // warps with threads that can go on
   Warp* at = nullptr;  // the warp that is being run: until none of its threads can go on, which a cache likes
@@ -174,6 +195,8 @@ void open_barrier(Block& block) {
 void finish(Thread& thread) {
   if (thread.first_copy < thread.copies.size())
     report("the thread returned with asynchronous copies that it never waited for");
+  if (thread.block->grid->launch->may_begin_early && !thread.has_waited)
+    report("the thread returned and never waited for the launch before, though its own may begin early");
   thread.returned = true;
   Warp& warp = warp_of(thread);
   warp.returned |= 1u << lane();
@@ -187,7 +210,7 @@ void run_thread(void* argument) {
   Thread& thread = *static_cast<Thread*>(argument);
   // An exception cannot leave a fiber: the scheduler throws it again.
   try {
-    (*machine->body)();
+    thread.block->grid->launch->body();
     finish(thread);
   } catch (const Fault& fault) {
     machine->fault = fault.what();
@@ -198,11 +221,19 @@ void run_thread(void* argument) {
   for (;;) wait();
 }
 
-std::unique_ptr<Block> make_block(unsigned number, std::size_t dynamic_shared_bytes) {
+void let_next_begin(Block& block) {
+  block.grid->num_letting += !block.lets_next_begin;
+  block.lets_next_begin = true;
+}
+
+std::unique_ptr<Block> make_block(Grid& grid) {
+  const Extent extent = grid.launch->grid, threads = grid.launch->block;
+  const auto number = unsigned(grid.num_begun++);
   auto block = std::make_unique<Block>();
-  block->index = {number % gridDim.x, number / gridDim.x % gridDim.y, number / gridDim.x / gridDim.y};
-  block->dynamic = poisoned(dynamic_shared_bytes);
-  block->num_alive = blockDim.x * blockDim.y * blockDim.z;
+  block->grid = &grid;
+  block->index = {number % extent.x, number / extent.x % extent.y, number / extent.x / extent.y};
+  block->dynamic = poisoned(grid.launch->dynamic_shared_bytes);
+  block->num_alive = threads.x * threads.y * threads.z;
   block->warps.resize((block->num_alive + kWarpSize - 1) / kWarpSize);
   for (unsigned thread_number = 0; thread_number < block->num_alive; ++thread_number) {
     auto& idle = idle_threads();
@@ -215,9 +246,9 @@ std::unique_ptr<Block> make_block(unsigned number, std::size_t dynamic_shared_by
     }
     thread->block = block.get();
     thread->number = thread_number;
-    thread->index = {thread_number % blockDim.x, thread_number / blockDim.x % blockDim.y,
-                     thread_number / blockDim.x / blockDim.y};
-    thread->returned = false;
+    thread->index = {thread_number % threads.x, thread_number / threads.x % threads.y,
+                     thread_number / threads.x / threads.y};
+    thread->returned = thread->has_waited = false;
     thread->copies.clear();
     thread->first_copy = 0;
     thread->num_groups = 0;
@@ -226,6 +257,29 @@ std::unique_ptr<Block> make_block(unsigned number, std::size_t dynamic_shared_by
     block->threads.push_back(std::move(thread));
   }
   return block;
+}
+
+// As many blocks of each launch as find room.
+void begin_blocks() {
+  while (machine->first && machine->first->is_done()) machine->first = machine->first->next;
+  int num_launches = 0;
+  for (Grid* grid = machine->first; grid && grid->may_begin() && num_launches < kMostLaunches; grid = grid->next) {
+    while (grid->num_begun < grid->num_blocks &&
+           grid->num_begun - grid->num_done < std::uint64_t(std::max(1, settings().resident_blocks)))
+      machine->blocks.push_back(make_block(*grid));
+    ++num_launches;
+  }
+}
+
+// The block's last thread has returned.
+void end(Block& block) {
+  Grid& grid = *block.grid;
+  let_next_begin(block);
+  ++grid.num_done;
+  if (grid.is_done() && grid.next) {
+    for (Thread* thread : grid.next->waiting) wake(*thread);
+    grid.next->waiting.clear();
+  }
 }
 
 void retire(Block& block) {
@@ -269,11 +323,25 @@ std::uint64_t random_number() {  // splitmix64
 }
 
 void run(Extent grid, Extent block, std::size_t dynamic_shared_bytes, const std::function<void()>& body) {
+  const Launch launch{grid, block, dynamic_shared_bytes, body};
+  run({&launch, 1});
+}
+
+void run(std::span<const Launch> launches) {
   if (machine) throw Fault("a kernel cannot launch a kernel here");
   Machine here;
-  here.body = &body;
-  gridDim = {grid.x, grid.y, grid.z};
-  blockDim = {block.x, block.y, block.z};
+  here.grids.resize(launches.size());
+  for (std::size_t index = 0; index < launches.size(); ++index) {
+    const Extent extent = launches[index].grid;
+    Grid& grid = here.grids[index];
+    grid.launch = &launches[index];
+    grid.num_blocks = std::uint64_t(extent.x) * extent.y * extent.z;
+    if (index > 0) {
+      grid.before = &here.grids[index - 1];
+      grid.before->next = &grid;
+    }
+  }
+  if (!here.grids.empty()) here.first = &here.grids.front();
   random_state = settings().seed;
   machine = &here;
   struct Leave {
@@ -283,23 +351,24 @@ void run(Extent grid, Extent block, std::size_t dynamic_shared_bytes, const std:
     }
   } leave;
 
-  const std::uint64_t num_blocks = std::uint64_t(grid.x) * grid.y * grid.z;
-  std::uint64_t next_block = 0;
   for (;;) {
-    while (next_block < num_blocks && here.blocks.size() < std::size_t(std::max(1, settings().resident_blocks)))
-      here.blocks.push_back(make_block(unsigned(next_block++), dynamic_shared_bytes));
+    begin_blocks();
     if (here.blocks.empty()) return;
     Thread* thread = next_thread();
     if (!thread) throw Fault(what_they_wait_for());
     here.running = thread;
     threadIdx = thread->index;
     blockIdx = thread->block->index;
+    const Launch& launch = *thread->block->grid->launch;
+    gridDim = {launch.grid.x, launch.grid.y, launch.grid.z};
+    blockDim = {launch.block.x, launch.block.y, launch.block.z};
     thread->fiber.resume();
     here.running = nullptr;
     if (!here.fault.empty()) throw Fault(here.fault);
 
     if (thread->returned && thread->block->num_alive == 0) {
       here.at = nullptr;
+      end(*thread->block);
       const auto done = std::find_if(here.blocks.begin(), here.blocks.end(),
                                      [&](const auto& alive) { return alive.get() == thread->block; });
       retire(**done);
@@ -343,6 +412,17 @@ void yield() {
   machine->at = nullptr;  // it is another warp's turn
   Fiber::leave();
 }
+
+void wait_for_launch_before() {
+  Thread& thread = running();
+  Grid& grid = *thread.block->grid;
+  thread.has_waited = true;
+  if (!grid.before || grid.before->is_done()) return;
+  grid.waiting.push_back(&thread);
+  wait();
+}
+
+void let_next_launch_begin() { let_next_begin(*running().block); }
 
 unsigned lane() { return running().number % kWarpSize; }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <source_location>
+#include <span>
 #include <stdexcept>
 #include <string>
 
@@ -36,7 +37,19 @@ struct Extent {
   unsigned x = 1, y = 1, z = 1;
 };
 
-// Runs body once for each thread of the grid and returns when all are done. Throws Fault.
+// A kernel and how it is spread out.
+struct Launch {
+  Extent grid, block;
+  std::size_t dynamic_shared_bytes = 0;
+  std::function<void()> body;
+  // It begins as soon as every block of the launch before has let it or has returned (programmatic dependent launch), beside
+  // what still runs of that. So each of its threads has to wait for the launch before, and a kernel that touches too early
+  // what that one reads or writes shows.
+  bool may_begin_early = false;
+};
+
+// Runs each body once for each thread of its grid, and returns when all are done. Throws Fault.
+void run(std::span<const Launch> launches);
 void run(Extent grid, Extent block, std::size_t dynamic_shared_bytes, const std::function<void()>& body);
 
 // ---------------------------------------------------------------- from inside a kernel
@@ -65,6 +78,11 @@ void copy_async(void* to, const void* from, std::size_t size_bytes, std::size_t 
 void copy_async_commit();
 // Waits for all but the last num_pending groups of this thread.
 void copy_async_wait(int num_pending);
+
+// Of a launch that may begin early: waits for the launch before to be done. Of one before such a launch: this block has no
+// objection any more.
+void wait_for_launch_before();
+void let_next_launch_begin();
 
 // Ends the launch with a Fault.
 [[noreturn]] void report(const std::string& what);

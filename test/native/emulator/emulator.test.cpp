@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <numeric>
 #include <vector>
 
@@ -295,6 +296,108 @@ TEST("what the device is asked to do is done when somebody waits, so a host buff
   CHECK_EQ(back, 2);
   cudaFree(device);
   cudaStreamDestroy(stream);
+}
+
+TEST("a launch that may begin early runs beside the one before, up to its wait; reading before the wait shows") {
+  constexpr int kNumThreads = 256;
+  std::vector<int> written(kNumThreads), read(kNumThreads);
+  int num_early = 0;
+  // How many orders give what was expected.
+  const auto right = [&](bool lets_begin, bool waits_first) {
+    const emulator::Launch launches[] = {{.grid = {2},
+                                          .block = {kNumThreads / 2},
+                                          .body =
+                                              [&, lets_begin] {
+                                                if (lets_begin) emulator::let_next_launch_begin();
+                                                for (int time = 0; time < 5; ++time) __syncthreads();
+                                                written[blockIdx.x * blockDim.x + threadIdx.x] = 7;
+                                              }},
+                                         {.grid = {1},
+                                          .block = {kNumThreads},
+                                          .body =
+                                              [&, waits_first] {
+                                                num_early += written[kNumThreads - 1 - threadIdx.x] != 7;
+                                                if (waits_first) emulator::wait_for_launch_before();
+                                                read[threadIdx.x] = written[kNumThreads - 1 - threadIdx.x];
+                                                emulator::wait_for_launch_before();
+                                              },
+                                          .may_begin_early = true}};
+    int passed = 0;
+    for (int seed = 1; seed <= kSeeds; ++seed) {
+      std::fill(written.begin(), written.end(), 0);
+      emulator::settings().seed = std::uint64_t(seed);
+      emulator::run(launches);
+      passed += std::all_of(read.begin(), read.end(), [](int value) { return value == 7; });
+    }
+    emulator::settings() = {};
+    return passed;
+  };
+  CHECK_EQ(right(true, true), kSeeds);
+  CHECK(num_early > 0);
+  CHECK(right(true, false) < kSeeds / 4);
+  num_early = 0;
+  right(false, true);  // it then begins when those before have returned
+  CHECK_EQ(num_early, 0);
+}
+
+TEST("a thread that returns and never waited for the launch before is reported where its launch may begin early") {
+  emulator::Launch launch{.grid = {1}, .block = {32}, .body = [] {
+                            if (threadIdx.x != 3) emulator::wait_for_launch_before();
+                          }};
+  emulator::run({&launch, 1});
+  launch.may_begin_early = true;
+  std::string fault;
+  try {
+    emulator::run({&launch, 1});
+  } catch (const Fault& found) {
+    fault = found.what();
+  }
+  CHECK(contains(fault, "thread (3, 0, 0): the thread returned and never waited for the launch before"));
+}
+
+TEST("what is captured is done when its graph is launched, each time, with the arguments that it had") {
+  cudaStream_t stream;
+  cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+  int sum = 0, by = 2;
+  void (*const add)(int*, int) = [](int* to, int value) { *to += value; };
+  const auto launch = [&] {
+    cudaLaunchConfig_t config;
+    config.stream = stream;
+    CHECK_EQ(cudaLaunchKernelEx(&config, add, &sum, by), cudaSuccess);
+  };
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t executable = nullptr;
+  CHECK_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  launch();
+  by = 5;
+  launch();
+  CHECK_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+  CHECK_EQ(cudaGraphInstantiate(&executable, graph, 0), cudaSuccess);
+  CHECK_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  by = 100;
+  CHECK_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+  CHECK_EQ(sum, 0);
+  for (int time = 1; time <= 2; ++time) {
+    CHECK_EQ(cudaGraphLaunch(executable, stream), cudaSuccess);
+    CHECK_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+    CHECK_EQ(sum, 7 * time);
+  }
+
+  // Waiting, and taking memory, end the capture.
+  void* memory = nullptr;
+  for (const auto& forbidden : {std::function([&] { return cudaStreamSynchronize(stream); }),
+                                std::function([&] { return cudaMalloc(&memory, 16); })}) {
+    CHECK_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+    launch();
+    CHECK_EQ(forbidden(), cudaErrorStreamCaptureUnsupported);
+    CHECK_EQ(cudaStreamEndCapture(stream, &graph), cudaErrorStreamCaptureInvalidated);
+    CHECK(!graph && !memory);
+  }
+  CHECK_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+  CHECK_EQ(sum, 14);
+  cudaGraphExecDestroy(executable);
+  cudaStreamDestroy(stream);
+  emulator::heal();
 }
 
 TEST("a launch that no device would take is refused") {

@@ -8,22 +8,59 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace emulator {
 
+// A launch, or what the host does at the device's place.
+struct Work {
+  std::optional<Launch> launch;
+  std::function<void()> otherwise;
+};
+
+// Launches with their arguments as they were when they were captured.
+struct Graph {
+  std::vector<Work> nodes;
+};
+
+int num_run = 0;  // kernels
+
 // Work is put off until somebody waits for it, as on a device: a host buffer that is written again too early shows.
 struct Stream {
-  std::deque<std::function<void()>> work;
+  std::deque<Work> work;
+  std::unique_ptr<Graph> captured;  // while capturing
+  bool is_invalidated = false;      // something was called that cannot be captured
+
+  void ask(Work next) {
+    if (captured) {
+      if (captured->nodes.empty() && next.launch) next.launch->may_begin_early = false;  // nothing stands before it
+      captured->nodes.push_back(std::move(next));
+    } else {
+      work.push_back(std::move(next));
+    }
+  }
+
+  Work take() {
+    Work next = std::move(work.front());
+    work.pop_front();
+    return next;
+  }
 
   void finish() {
     while (!work.empty()) finish_next();
   }
+  // What was asked for next, with the launches that may begin while it runs.
   void finish_next() {
-    const std::function<void()> next = std::move(work.front());
-    work.pop_front();
-    next();
+    const Work next = take();
+    if (!next.launch) return next.otherwise();
+    std::vector<Launch> launches = {*next.launch};
+    while (!work.empty() && work.front().launch && work.front().launch->may_begin_early)
+      launches.push_back(*take().launch);
+    num_run += int(launches.size());
+    run(launches);
   }
 };
 
@@ -78,6 +115,14 @@ cudaError_t result(const char* function, cudaError_t error = cudaSuccess) {
   return error;
 }
 
+// Of what waits for the device, or takes memory from it: none of it while a stream is captured.
+cudaError_t result_unless_captured(const char* function, cudaError_t error = cudaSuccess) {
+  bool is_captured = false;
+  for (Stream* stream : streams())
+    if (stream->captured) is_captured = stream->is_invalidated = true;
+  return result(function, is_captured ? cudaErrorStreamCaptureUnsupported : error);
+}
+
 bool is_intact(const unsigned char* memory, std::size_t size_bytes) {
   const unsigned char* end = memory + size_bytes;
   return std::all_of(end, end + kGuardBytes, [](unsigned char byte) { return byte == kGuard; });
@@ -93,6 +138,8 @@ void heal() {
   planted = {};
   stuck = last_error = cudaSuccess;
 }
+
+int num_launches() { return num_run; }
 
 std::size_t allocated_bytes() {
   std::size_t total = 0;
@@ -123,9 +170,13 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::fu
                         block.x * block.y * block.z > 0 && block.x * block.y * block.z <= kMaxThreads &&
                         config.dynamicSmemBytes <= most_shared;
   if (!is_valid) return result("cudaLaunchKernelEx", cudaErrorInvalidConfiguration);
-  config.stream->work.push_back([=] {
-    run({grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, config.dynamicSmemBytes, body);
-  });
+  const bool may_begin_early = config.numAttrs == 1 && config.attrs->val.programmaticStreamSerializationAllowed;
+  config.stream->ask({.launch = Launch{.grid = {grid.x, grid.y, grid.z},
+                                       .block = {block.x, block.y, block.z},
+                                       .dynamic_shared_bytes = config.dynamicSmemBytes,
+                                       .body = std::move(body),
+                                       .may_begin_early = may_begin_early},
+                      .otherwise = nullptr});
   return result("cudaLaunchKernelEx");
 }
 
@@ -145,6 +196,8 @@ const char* cudaGetErrorName(cudaError_t error) {
     case cudaErrorNoKernelImageForDevice: return "cudaErrorNoKernelImageForDevice";
     case cudaErrorIllegalAddress: return "cudaErrorIllegalAddress";
     case cudaErrorLaunchFailure: return "cudaErrorLaunchFailure";
+    case cudaErrorStreamCaptureUnsupported: return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureInvalidated: return "cudaErrorStreamCaptureInvalidated";
   }
   return "unknown";
 }
@@ -191,7 +244,7 @@ cudaError_t cudaMalloc(void** memory, std::size_t size_bytes) {
   for (const auto& allocation : allocations()) taken += allocation.second;
   if (size_bytes > settings().memory_bytes - std::min(taken, settings().memory_bytes))
     return result("cudaMalloc", cudaErrorMemoryAllocation);
-  if (const cudaError_t error = result("cudaMalloc"); error != cudaSuccess) return error;
+  if (const cudaError_t error = result_unless_captured("cudaMalloc"); error != cudaSuccess) return error;
   if (size_bytes == 0) return cudaSuccess;
   if (posix_memalign(memory, 256, size_bytes + kGuardBytes) != 0) return cudaErrorMemoryAllocation;
   std::memset(*memory, kPoison, size_bytes);
@@ -201,6 +254,8 @@ cudaError_t cudaMalloc(void** memory, std::size_t size_bytes) {
 }
 cudaError_t cudaFree(void* memory) {
   if (!memory) return result("cudaFree");
+  if (const cudaError_t error = result_unless_captured("cudaFree"); error == cudaErrorStreamCaptureUnsupported)
+    return error;
   for (Stream* stream : streams()) stream->finish();
   const auto found = allocations().find(static_cast<unsigned char*>(memory));
   if (found == allocations().end()) throw Fault("memory was freed that was never allocated, or twice");
@@ -214,7 +269,7 @@ cudaError_t cudaFree(void* memory) {
 }
 cudaError_t cudaMallocHost(void** memory, std::size_t size_bytes) {
   *memory = nullptr;
-  if (const cudaError_t error = result("cudaMallocHost"); error != cudaSuccess) return error;
+  if (const cudaError_t error = result_unless_captured("cudaMallocHost"); error != cudaSuccess) return error;
   *memory = std::malloc(std::max<std::size_t>(size_bytes, 1));
   std::memset(*memory, kPoison, size_bytes);
   return cudaSuccess;
@@ -238,7 +293,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return result("cudaStreamDestroy");
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  if (const cudaError_t error = result("cudaStreamSynchronize"); error != cudaSuccess) return error;
+  if (const cudaError_t error = result_unless_captured("cudaStreamSynchronize"); error != cudaSuccess) return error;
   stream->finish();
   return cudaSuccess;
 }
@@ -256,7 +311,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   if (const cudaError_t error = result("cudaEventRecord"); error != cudaSuccess) return error;
   event->stream = stream;
   event->is_reached = std::make_shared<bool>(false);
-  stream->work.push_back([is_reached = event->is_reached] { *is_reached = true; });
+  stream->ask({.launch = std::nullopt, .otherwise = [is_reached = event->is_reached] { *is_reached = true; }});
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
@@ -266,11 +321,44 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t size_bytes, cudaMemcpyKind, cudaStream_t stream) {
   if (const cudaError_t error = result("cudaMemcpyAsync"); error != cudaSuccess) return error;
-  stream->work.push_back([=] { std::memcpy(to, from, size_bytes); });
+  stream->ask({.launch = std::nullopt, .otherwise = [=] { std::memcpy(to, from, size_bytes); }});
   return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t size_bytes, cudaStream_t stream) {
   if (const cudaError_t error = result("cudaMemsetAsync"); error != cudaSuccess) return error;
-  stream->work.push_back([=] { std::memset(memory, value, size_bytes); });
+  stream->ask({.launch = std::nullopt, .otherwise = [=] { std::memset(memory, value, size_bytes); }});
   return cudaSuccess;
+}
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  if (const cudaError_t error = result("cudaStreamBeginCapture"); error != cudaSuccess) return error;
+  stream->captured = std::make_unique<Graph>();
+  stream->is_invalidated = false;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  *graph = nullptr;
+  const std::unique_ptr<Graph> captured = std::move(stream->captured);
+  if (stream->is_invalidated) return result("cudaStreamEndCapture", cudaErrorStreamCaptureInvalidated);
+  if (const cudaError_t error = result("cudaStreamEndCapture"); error != cudaSuccess) return error;
+  *graph = new Graph(std::move(*captured));
+  return cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
+  *executable = nullptr;
+  if (const cudaError_t error = result("cudaGraphInstantiate"); error != cudaSuccess) return error;
+  *executable = new Graph(*graph);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  if (const cudaError_t error = result("cudaGraphLaunch"); error != cudaSuccess) return error;
+  for (const Work& node : executable->nodes) stream->ask(node);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return result("cudaGraphDestroy");
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  delete executable;
+  return result("cudaGraphExecDestroy");
 }

@@ -114,7 +114,8 @@ class Network {
                                          .num_sequences = kMaxSequences,
                                          .max_pages = kPagesEach,
                                          .num_outputs = int(tokens.size())});
-    forward(config(), weights_, batch, kv_layers_, *workspace_, *backend_, options);
+    const auto ask = [&] { forward(config(), weights_, batch, kv_layers_, *workspace_, *backend_, options); };
+    options.observer ? ask() : backend_->step(ask);  // an observer reads in between
     std::vector<float> logits(tokens.size() * config().vocab_size);
     backend_->read(std::span(logits), workspace_->logits->as<float>());
     return logits;

@@ -47,6 +47,15 @@ grok_mutant(ring_overrun product.cu
 grok_mutant(scale_of_the_wrong_group product.cu
   "op.layout.group_of(slice);"
   "0;" product)
+grok_mutant(activations_before_they_are_there product.cu
+  "wait_for_launch_before();\n    __syncthreads();"
+  "__syncthreads();" product)
+grok_mutant(experts_before_they_are_known product.cu
+  "if (has_experts) wait_for_launch_before();"
+  "(void)has_experts;" operations)
+grok_mutant(no_wait_for_the_launch_before norm.cu
+  "take_turn();"
+  "let_next_launch_begin();" operations)
 grok_mutant(no_barrier_before_weights attention.cu
   "__syncthreads();  // the keys are there, and the last page's weights have been used"
   "" operations)
@@ -83,7 +92,23 @@ grok_mutant(part_written_too_early upload.cpp
 grok_mutant(part_freed_too_early upload.cpp
   "for (const Part& part : parts_) stream_.wait_for(part.copied);"
   "" upload)
+grok_mutant(digits_of_something_else digits.cu
+  "left.values == values &&"
+  "" step_graphs)
+grok_mutant(digits_used_twice digits.cu
+  "std::exchange(left_, {})"
+  "left_" step_graphs)
+grok_mutant(graph_of_another_length step_graphs.cpp
+  "steps_.find(key)"
+  "std::find_if(steps_.begin(), steps_.end(), [&](const auto& kept) { return kept.first.second == memory && kept.first.first.num_tokens == shape.num_tokens; })"
+  step_graphs)
+grok_mutant(graph_of_a_narrower_page_table cuda_backend.cpp
+  ".max_pages = max_pages,"
+  ".max_pages = 0," step_graphs)
 if(GROK_SANITIZE MATCHES "address")
+  grok_mutant(graph_of_memory_given_back cuda_backend.cpp
+    ".scratch = scratch_.data(),"
+    ".scratch = nullptr," step_graphs)
   grok_mutant(read_past_the_table logits.cu
     "min(row, num_rows - 1)"
     "row" operations)

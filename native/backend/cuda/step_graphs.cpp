@@ -1,0 +1,46 @@
+#include "backend/cuda/step_graphs.h"
+
+#include <algorithm>
+
+namespace grok {
+
+void StepGraphs::run(const StepShape& shape, const StepMemory& memory, bool is_small, Stream& stream,
+                     const std::function<void()>& ask) {
+  const std::pair key(shape, memory);
+  const bool is_repeated = shape == last_shape_;
+  last_shape_ = shape;
+  auto found = steps_.find(key);
+  if (found == steps_.end() && is_small && is_repeated) {
+    if (steps_.size() == kMostSteps)
+      steps_.erase(std::min_element(steps_.begin(), steps_.end(), [](const auto& a, const auto& b) {
+        return a.second.last_use < b.second.last_use;
+      }));
+    found = steps_.emplace(key, record(stream, ask)).first;
+  }
+  if (found != steps_.end()) {
+    Step& step = found->second;
+    step.last_use = ++num_uses_;
+    why_not_ = step.why_not;
+    if (step.recording) {
+      stream.replay(*step.recording);
+      ++num_replayed_;
+      return;
+    }
+  } else {
+    why_not_ = is_small ? "no step of this shape came before it" : "it has many tokens: launches are the least of it";
+  }
+  ask();
+}
+
+StepGraphs::Step StepGraphs::record(Stream& stream, const std::function<void()>& ask) {
+  try {
+    Step step{.recording = stream.record(ask), .why_not = "", .last_use = 0};
+    ++num_recorded_;
+    return step;
+  } catch (const Error& error) {
+    if (error.code == ErrorCode::cancelled) throw;
+    return {.recording = nullptr, .why_not = error.what(), .last_use = 0};  // and if it fails without, it says so again
+  }
+}
+
+}  // namespace grok
