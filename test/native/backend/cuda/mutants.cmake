@@ -22,7 +22,9 @@ function(grok_mutant name source from to test)
   add_executable(mutant_${name} ${written} $<TARGET_OBJECTS:mutant_${test}>)
   target_link_libraries(mutant_${name} PRIVATE grok_cuda_emulated grok_runtime)
   add_dependencies(native_tests mutant_${name})
-  add_test(NAME mutant_${name} COMMAND mutant_${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  # Within another command: for ctest, a test that crashes has not failed as it should.
+  add_test(NAME mutant_${name} COMMAND ${CMAKE_COMMAND} -E env $<TARGET_FILE:mutant_${name}>
+           WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
   set_tests_properties(mutant_${name} PROPERTIES WILL_FAIL TRUE TIMEOUT 900)
 endfunction()
 

@@ -100,7 +100,7 @@ class Network {
 
  private:
   void load() {
-    for (BoundWeight& weight : bind_weights(config_, *source_, *made_, weights_)) weight.load();
+    for (BoundWeight& weight : bind_weights(config_, *source_, made_->footprint(), weights_)) weight.load(*made_);
   }
 
   const GrokConfig config_ = small_config();

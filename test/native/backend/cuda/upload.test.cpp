@@ -37,7 +37,7 @@ bool has_arrived(const DeviceMemory& to, int part) {
 }  // namespace
 
 TEST("parts are not waited for one by one, and arrive as they were sent") {
-  Stream stream;
+  Stream stream{false};
   Upload upload(stream);
   const DeviceMemory to(kNumParts * kPartBytes);
   for (int part = 0; part < Upload::kParts; ++part) send(upload, to, part);
@@ -51,7 +51,7 @@ TEST("parts are not waited for one by one, and arrive as they were sent") {
 
 TEST("host memory is that of the parts on their way") {
   const Restore restore;
-  Stream stream;
+  Stream stream{false};
   Upload upload(stream);
   const DeviceMemory to(kNumParts * kPartBytes);
   emulator::fail("cudaMallocHost", cudaErrorMemoryAllocation, Upload::kParts + 1);
@@ -72,7 +72,7 @@ TEST("loading weights never waits for all that the device was asked for") {
 }
 
 TEST("parts arrive that were on their way when loading was given up") {
-  Stream stream;
+  Stream stream{false};
   const DeviceMemory to(kPartBytes);
   {
     Upload upload(stream);
@@ -84,7 +84,7 @@ TEST("parts arrive that were on their way when loading was given up") {
 
 TEST("a device that fails while weights are on their way says so at the next part") {
   const Restore restore;
-  Stream stream;
+  Stream stream{false};
   Upload upload(stream);
   const DeviceMemory to(kNumParts * kPartBytes);
   for (int part = 0; part < Upload::kParts; ++part) send(upload, to, part);
