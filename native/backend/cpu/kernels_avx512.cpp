@@ -43,14 +43,14 @@ void accumulate_amx_and_digits(const StripProduct& op) {
     return op.num_tokens == 1 ? accumulate_digits<kNumDigits, 1, 4, true>(op, 0)
                               : accumulate_digits<kNumDigits, 2, 4, true>(op, 0);
   if (op.from_memory && op.num_tokens <= kPairedTokens) return accumulate_digits<kNumDigits, true>(op);
-  if (op.num_quads % kChunkQuads == 0) return accumulate_amx<kNumDigits>(op);
+  if (op.num_quads % kChunkQuads == 0) return accumulate_amx(op, kNumDigits);
   StripProduct whole = op, rest = op;
   whole.num_quads = op.num_quads / kChunkQuads * kChunkQuads;
   rest.num_quads -= whole.num_quads;
   rest.weights += std::size_t(whole.num_quads) * kQuad * kStrip;
   rest.x += std::size_t(whole.num_quads) * kQuad * kNumDigits * op.num_tokens;
   if (whole.num_quads > 0) {
-    accumulate_amx<kNumDigits>(whole);
+    accumulate_amx(whole, kNumDigits);
     rest.add = true;
   }
   if (rest.num_quads > 0) accumulate_digits<kNumDigits, true>(rest);

@@ -14,12 +14,10 @@ namespace {
 constexpr int kTileBytes = 64;  // a row of a tile
 constexpr std::size_t kChunkBytes = kChunkRows * kStrip, kPrefetchBytes = kChunkBytes;
 
-}  // namespace
-
 // Tiles 0 to 3, or 5, are the sums, digit by digit, both halves; 6 the weights of a half, whose rows are every second line;
 // the others activations. The intrinsics take only literal numbers.
 template <int kNumDigits>
-void accumulate_amx(const StripProduct& op) {
+void accumulate(const StripProduct& op) {
   configure_tiles(op.num_tokens);
   asm volatile("" : : : "memory");  // GCC 12's intrinsics do not say that they read memory
   constexpr std::size_t kQuadBytes = kStrip * kQuad, kSumTile = std::size_t(kPanelTokens) * kTileBytes;
@@ -87,8 +85,9 @@ void accumulate_amx(const StripProduct& op) {
   }
 }
 
-template void accumulate_amx<2>(const StripProduct&);
-template void accumulate_amx<3>(const StripProduct&);
+}  // namespace
+
+void accumulate_amx(const StripProduct& op, int num_digits) { num_digits == 2 ? accumulate<2>(op) : accumulate<3>(op); }
 
 }  // namespace grok
 

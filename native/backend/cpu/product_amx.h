@@ -6,7 +6,6 @@ namespace grok {
 
 // StripProduct for activations in 2 or 3 digits (product_digits.inc), with tiles. op.num_quads is a multiple of 16: what is
 // left of a strip is for accumulate_digits.
-template <int kNumDigits>
-void accumulate_amx(const StripProduct& op);
+void accumulate_amx(const StripProduct& op, int num_digits);
 
 }  // namespace grok

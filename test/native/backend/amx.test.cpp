@@ -39,15 +39,16 @@ void check_sums() {
         const auto x = random_bytes<std::uint8_t>(std::size_t(num_rows) * kNumDigits * num_tokens, random);
         std::vector<std::int32_t> sums(kNumDigits * kDigitSums, 7);
 
-        accumulate_software<kNumDigits>({.sums = sums.data(),
-                                         .weights = weights.data(),
-                                         .x = x.data(),
-                                         .num_tokens = num_tokens,
-                                         .num_quads = num_rows / kQuad,
-                                         .from_memory = !add,
-                                         .add = add,
-                                         .next = weights.data(),
-                                         .next_lines = 3});
+        accumulate_software({.sums = sums.data(),
+                             .weights = weights.data(),
+                             .x = x.data(),
+                             .num_tokens = num_tokens,
+                             .num_quads = num_rows / kQuad,
+                             .from_memory = !add,
+                             .add = add,
+                             .next = weights.data(),
+                             .next_lines = 3},
+                            kNumDigits);
 
         for (int digit = 0; digit < kNumDigits; ++digit)
           for (int token = 0; token < num_tokens; ++token)
