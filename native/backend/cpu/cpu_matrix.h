@@ -18,8 +18,8 @@ inline constexpr int kChunkRows = 64;        // input rows of one tile of weight
 //
 // Products read weights packed, front to back: strips of 32 output columns; in each strip the scale groups; in each group
 // the rows by four, [quads, kStrip, kQuad]: four weights of one column, of the next, .. That is what a dot product of bytes
-// takes (64 bytes: 4 rows of 16 columns) and, every second line of 64 quad rows, what AMX takes as a tile. In the file's own
-// order, [d_in, d_out], every read of a strip would be a jump of d_out bytes.
+// takes (64 bytes: 4 rows of 16 columns); every second line of 16 quads is what AMX takes as a tile (64 rows of 16 columns).
+// In the file's own order, [d_in, d_out], every read of a strip would be a jump of d_out bytes.
 class CpuMatrix : public Matrix {
  public:
   CpuMatrix(int num_experts, int d_in, int d_out, int num_groups);

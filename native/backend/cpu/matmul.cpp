@@ -173,7 +173,8 @@ void multiply_block(const CpuMatrix& matrix, int expert, const Panels& x, const 
 
 void for_each_block(std::span<const ProductWork> products, ThreadPool& pool,
                     const std::function<void(const ProductBlock&)>& body) {
-  // One or two panels stay in L2 whatever the strips are, and weights are read front to back: few strips at a time.
+  // One or two panels stay in L2 whatever the strips are, and weights are read front to back: few strips at a time. Of a
+  // single panel as many as make a stream: each start costs memory most of a microsecond.
   // More panels are read again for each block of strips, so blocks are large, as long as there is work for every thread.
   // Of a mapped matrix a block reads pieces of rows: the longer, the better.
   constexpr int kMaxPanels = 8, kPanelStrips = kMaxTiles / kMaxPanels, kBlocksPerThread = 4, kStreamBytes = 1600'000;

@@ -45,7 +45,7 @@ Axes::Axes(const QuantizedView& stored) {
 
 void pack_quads(const std::int8_t* rows, std::size_t stride, int num_quads, std::int8_t* out) {
   for (int quad = 0; quad < num_quads; ++quad, rows += kQuad * stride)
-    for (int column = 0; column < kStrip; column += 16, out += 16 * kQuad) pack_quad(rows + column, stride, out);
+    for (int column = 0; column < kStrip; column += kHalf, out += kHalf * kQuad) pack_quad(rows + column, stride, out);
 }
 
 void load_scales(const TensorView& stored, const Axes& axes, const std::function<float*(int, int, int)>& scales_of) {

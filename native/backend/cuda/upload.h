@@ -11,8 +11,8 @@ namespace grok {
 inline constexpr std::size_t kUploadBytes = std::size_t(16) << 20;
 
 // From files to the device, part by part: while parts are copied and packed there, the next one is read here. Host memory
-// is bounded by the parts on their way. One stream: packing a part takes a fortieth of copying it, so a second stream
-// would gain as little.
+// is bounded by the parts on their way. One stream: packing a part, at the device's memory, should take a fortieth of
+// copying it over the bus, and a second stream could gain no more. Reckoned, not measured.
 class Upload {
  public:
   static constexpr int kParts = 3;  // one is read, one copied, and one waits where the two are not equally fast

@@ -1,3 +1,4 @@
+#include "support/restore_emulator.h"
 #include "testing.h"
 
 #include <cuda_runtime.h>
@@ -12,17 +13,6 @@ using namespace grok;
 using namespace grok::testing;
 
 // What is said when CUDA cannot be used, and that an error stays.
-namespace {
-
-struct Restore {
-  ~Restore() {
-    emulator::settings() = {};
-    emulator::heal();
-  }
-};
-
-}  // namespace
-
 TEST("refuses a number of digits that it does not have") {
   CHECK_ERROR(make_cuda_backend({.num_digits = 4}), ErrorCode::invalid_argument, "2 or 3, found 4");
 }

@@ -8,6 +8,7 @@
 #include "runtime/memory_plan.h"
 #include "runtime/synthetic.h"
 #include "support/one_layer.h"
+#include "support/restore_emulator.h"
 #include "testing.h"
 
 using namespace grok;
@@ -15,13 +16,6 @@ using namespace grok::testing;
 
 // That what is said beforehand is what is taken, and that it is enough.
 namespace {
-
-struct Restore {
-  ~Restore() {
-    emulator::settings() = {};
-    emulator::heal();
-  }
-};
 
 constexpr Sizes kMostForExperts{
     .d_model = 96, .d_ff = 160, .experts = 3, .experts_per_token = 2, .up_groups = 4, .down_groups = 8};

@@ -1,3 +1,4 @@
+#include "support/restore_emulator.h"
 #include "testing.h"
 
 #include <cuda_runtime.h>
@@ -18,13 +19,6 @@ using namespace grok::testing;
 
 // That a replayed step is the step that was asked for: each is run on two backends, one that may replay and one that may not.
 namespace {
-
-struct Restore {
-  ~Restore() {
-    emulator::settings() = {};
-    emulator::heal();
-  }
-};
 
 GrokConfig small_config() {
   GrokConfig config;

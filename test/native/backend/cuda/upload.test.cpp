@@ -9,6 +9,7 @@
 #include "backend/cuda/cuda.h"
 #include "emulator/emulator.h"
 #include "support/made_up.h"
+#include "support/restore_emulator.h"
 #include "testing.h"
 
 using namespace grok;
@@ -19,10 +20,6 @@ namespace {
 
 constexpr std::size_t kPartBytes = 1000;
 constexpr int kNumParts = 10;
-
-struct Restore {
-  ~Restore() { emulator::heal(); }
-};
 
 void send(Upload& upload, const DeviceMemory& to, int part) {
   std::memset(upload.next(kPartBytes), part, kPartBytes);
