@@ -28,6 +28,16 @@ function(grok_mutant name source from to test)
   set_tests_properties(mutant_${name} PROPERTIES WILL_FAIL TRUE TIMEOUT 900)
 endfunction()
 
+# A read outside an array is seen by AddressSanitizer alone. The others are seen without, in a tenth of the time.
+if(GROK_SANITIZE)
+  if(GROK_SANITIZE MATCHES "address")
+    grok_mutant(read_past_the_table logits.cu
+      "min(row, num_rows - 1)"
+      "row" operations)
+  endif()
+  return()
+endif()
+
 grok_mutant(no_barrier_after_staging product.cu
   "stage(shared, op, job, slice);\n    __syncthreads();"
   "stage(shared, op, job, slice);" product)
@@ -107,11 +117,6 @@ grok_mutant(graph_of_another_length step_graphs.cpp
 grok_mutant(graph_of_a_narrower_page_table cuda_backend.cpp
   ".max_pages = max_pages,"
   ".max_pages = 0," step_graphs)
-if(GROK_SANITIZE MATCHES "address")
-  grok_mutant(graph_of_memory_given_back cuda_backend.cpp
-    ".scratch = scratch_.data(),"
-    ".scratch = nullptr," step_graphs)
-  grok_mutant(read_past_the_table logits.cu
-    "min(row, num_rows - 1)"
-    "row" operations)
-endif()
+grok_mutant(graph_of_memory_given_back step_graphs.cpp
+  "key(shape, memory)"
+  "key(shape, StepMemory{})" step_graphs)
