@@ -59,7 +59,12 @@ struct Work {
 
 struct Timed {
   std::vector<double> microseconds;
-  Work work;  // of the last call; all are alike but for the experts that tokens share
+  Work work;  // of all calls: tokens share more experts in one layer than in another
+
+  Work work_of_one() const {
+    const auto calls = double(microseconds.size());
+    return {.bytes = work.bytes / calls, .macs = work.macs / calls};
+  }
 };
 
 // What the operations read, as the backend keeps it.
@@ -148,15 +153,14 @@ class TimedBackend final : public Backend {
   void wait() {
     if (something_to_read) time("wait", {}, [] {});
   }
-  // A whole step: its work is that of the operations timed in the steps before, each as often as a step calls it.
+  // A whole step: its work is that of the operations timed in the steps before.
   template <typename Step>
   void time_step(const char* what, int num_steps_before, const Step& step) {
     Work work;
     for (const auto& [name, timed] : times) {
       if (name.starts_with("step")) continue;
-      const double calls = double(timed.microseconds.size()) / num_steps_before;
-      work.bytes += calls * timed.work.bytes;
-      work.macs += calls * timed.work.macs;
+      work.bytes += timed.work.bytes / num_steps_before;
+      work.macs += timed.work.macs / num_steps_before;
     }
     time(what, work, [&] {
       is_timing = false;
@@ -183,7 +187,8 @@ class TimedBackend final : public Backend {
     const std::chrono::duration<double, std::micro> elapsed = std::chrono::steady_clock::now() - start;
     Timed& timed = times[name];
     timed.microseconds.push_back(elapsed.count());
-    timed.work = work;
+    timed.work.bytes += work.bytes;
+    timed.work.macs += work.macs;
   }
 
   Backend& inner_;
@@ -275,8 +280,9 @@ void print(const std::map<std::string, Timed>& times) {
     std::vector<double> sorted = timed.microseconds;
     std::sort(sorted.begin(), sorted.end());
     const double median = quantile(sorted, 0.5);
+    const Work work = timed.work_of_one();
     std::printf("  %-14s %6zu %11.1f %11.1f %11.1f %9.2f %9.2f\n", name.c_str(), sorted.size(), sorted.front(), median,
-                sorted.back(), timed.work.bytes / median * 1e-3, timed.work.macs / median * 1e-3);
+                sorted.back(), work.bytes / median * 1e-3, work.macs / median * 1e-3);
   }
 }
 
@@ -293,10 +299,11 @@ void write_json(const std::string& file, const std::string& shape, int num_layer
   for (const auto& [name, timed] : times) {
     std::vector<double> sorted = timed.microseconds;
     std::sort(sorted.begin(), sorted.end());
+    const Work work = timed.work_of_one();
     std::fprintf(out.get(),
                  R"(%s"%s": {"calls": %zu, "p10": %.2f, "median": %.2f, "p90": %.2f, "bytes": %.0f, "macs": %.0f})",
                  separator, name.c_str(), sorted.size(), quantile(sorted, 0.1), quantile(sorted, 0.5),
-                 quantile(sorted, 0.9), timed.work.bytes, timed.work.macs);
+                 quantile(sorted, 0.9), work.bytes, work.macs);
     separator = ", ";
   }
   std::fprintf(out.get(), "}}\n");
