@@ -98,7 +98,7 @@ peers() { # NAME LIMIT GROUP...
   step "$name" "$limit" python3 bench/device/torch_peers.py --out "$out/torch.jsonl" "$@"
 }
 
-# Two layers of Grok-1 with its whole vocabulary: 11 GB of weights, which no cache holds.
+# By default two layers of Grok-1 with its whole vocabulary: 11 GB of weights, which no cache holds.
 operations() { # NAME LIMIT OPTIONS...
   local name=$1 limit=$2
   shift 2
@@ -117,6 +117,8 @@ else
   operations decode 90 --tokens 1 --sequences 1,2,4,8,16,64 --context 128,1024 --reps 20
   operations 'decode, long' 90 --tokens 1 --sequences 1,8 --context 8191 --reps 20
   operations 'decode, no overlap' 60 --tokens 1 --sequences 1,8 --context 128 --reps 20 --overlap no
+  # What one of 8 GPUs does when they share Grok-1: 40 GB of weights, and 4.3 GB of cache for 8 long sequences.
+  operations 'one of 8 shards' 90 --layers 64 --shards 8 --tokens 1 --sequences 1,8 --context 128,8191 --reps 20
   operations prefill 60 --tokens 128,512 --context 1024 --reps 5
   peers torch 60 linear experts sampling norm_router
   peers 'torch, compiled' 120 compiled_experts int8_experts attention

@@ -24,7 +24,10 @@ const operations = {
   wait: { ...operation, median: 10 },
 };
 const decode = (sequences: number, context: number) => ({ sequences, tokens: 1, context, operations });
-const measurements = [...[1, 2, 4, 8, 16, 64].map((sequences) => decode(sequences, 128)), decode(8, 8191)];
+// Before those of the whole network, for which it must not be taken: 10 GB in 4 ms, 2,500 GB/s.
+const step = { ...operation, median: 4000, bytes: 10e9 };
+const shard = { ...decode(1, 128), layers: 64, shards: 8, operations: { ...operations, step } };
+const measurements = [shard, ...[1, 2, 4, 8, 16, 64].map((sequences) => decode(sequences, 128)), decode(8, 8191)];
 const jsonLines = (lines: object[]) => lines.map((line) => `${JSON.stringify(line)}\n`).join('');
 
 let folder: string;
@@ -147,12 +150,23 @@ describe.skipIf(!python)('bench/device.sh', () => {
     expect(rows).toHaveLength(results().targets.length);
     expect(table).toMatch(/^qkv, 1 x 1 after 128 +100\.0 +2800 +0\.93 +0\.88 +0\.80 of copy +reached +60\.5 linear$/m);
     expect(table).toMatch(/^attention, 8 x 1 after 8191 .* 0\.80 of copy +reached/m);
+    expect(table).toMatch(/^step, 1 x 1 after 128 +100\.0 +2800/m);
     expect(table).toMatch(/^add_norm \+ norm \+ route, 1 token +3\.0 .* 6 us +reached/m);
     expect(results().machine).toMatchObject({
       name: 'NVIDIA H100',
       compute_cap: '9.0',
       nvcc: 'release 13.0, V13.0.88',
     });
+  });
+
+  it('has one of 8 GPUs do its share of all layers, and says how long a step takes and how much it reads', () => {
+    fakePrograms();
+    const { stdout } = run([out]);
+    expect(readFileSync(join(out, 'log.txt'), 'utf8')).toMatch(
+      /^== one of 8 shards: .*bench_ops .*--shape grok1 .*--layers 64 --shards 8 .*--sequences 1,8 --context 128,8191/m,
+    );
+    expect(stdout).toMatch(/^one of 8 shards, 64 layers, 1 x 1 after 128 +4\.000 +10\.00 +2500 +0\.83 +0\.78$/m);
+    expect(results().shards[0]).toMatchObject({ ms: 4, gb: 10 });
   });
 
   it('calls a target missed that was not reached, and leaves one open that was not measured', () => {
