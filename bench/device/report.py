@@ -2,7 +2,8 @@
 
     report.py FOLDER [--table]
 
-Reads machine.txt, steps.jsonl, operations.jsonl (bench_ops) and torch.jsonl (torch_peers.py) of FOLDER; each may be missing.
+Reads machine.txt, steps.jsonl, operations.jsonl (bench_ops), torch.jsonl (torch_peers.py) and bench.json (grok-run bench) of
+FOLDER; each may be missing.
 """
 
 import json
@@ -42,12 +43,21 @@ def machine_of(path):
     return {name: value for name, _, value in pairs}
 
 
+def report_of(path):
+    """A whole file of JSON, or None."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
 def gather(folder):
     return {
         "machine": machine_of(folder / "machine.txt"),
         "steps": lines_of(folder / "steps.jsonl"),
         "operations": lines_of(folder / "operations.jsonl"),
         "torch": lines_of(folder / "torch.jsonl"),
+        "bench": report_of(folder / "bench.json"),
     }
 
 
@@ -144,6 +154,11 @@ def table_of(results, rows, shards):
     for row in shards:
         yield (f"{row['what']:45}{row['ms']:>9.3f}{row['gb']:>8.2f}{row['gb_per_s']:>8.0f}{number(row['of_copy'], 2):>9}"
                f"{number(row['of_read'], 2):>9}")
+    bench = results["bench"]
+    for run in bench["runs"] if bench else ():
+        decode = run["decode"]
+        yield (f"grok-run bench, {bench['model']['name']}: decode {decode['tokensPerSecond']['median']:.1f} tokens/s, "
+               f"{decode['gigabytesPerSecond']:.0f} GB/s, {decode['shareOfBandwidth']:.2f} of reading")
     for step in results["steps"]:
         if step["status"] != "passed":
             yield f"{step['step']}: {step['status']} after {step['seconds']} s"

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -55,8 +55,33 @@ function fakePrograms(scripts: Record<string, string> = {}) {
   }
 }
 
-function run(args: string[], env: Record<string, string> = {}) {
-  const { status, stdout, stderr } = spawnSync('bash', [join(root, 'bench/device.sh'), ...args], {
+/** A clone whose TypeScript is compiled, as far as the script looks at it. */
+function fakeClone() {
+  const clone = join(folder, 'clone');
+  cpSync(join(root, 'bench/device.sh'), join(clone, 'bench/device.sh'));
+  cpSync(join(root, 'bench/device'), join(clone, 'bench/device'), { recursive: true });
+  for (const directory of ['dist/bin', 'node_modules/node-addon-api']) {
+    mkdirSync(join(clone, directory), { recursive: true });
+  }
+  writeFileSync(join(clone, 'dist/bin/grok-run.js'), '');
+  return clone;
+}
+
+/** A Node whose grok-run answers a prompt with the addon's folder, and from a GPU with `onCuda`. */
+function fakeNode(onCuda = '$GROK_RUN_PREBUILD') {
+  const report = {
+    model: { name: 'slice' },
+    runs: [{ decode: { tokensPerSecond: { median: 700 }, gigabytesPerSecond: 2800, shareOfBandwidth: 0.875 } }],
+  };
+  fake(
+    'node',
+    `case "$*" in *' bench -d cuda '*) echo '${JSON.stringify(report)}';;
+*'--device cuda --temperature 0 '*) echo "${onCuda}";; *'--device cpu --temperature 0 '*) echo "$GROK_RUN_PREBUILD";; esac`,
+  );
+}
+
+function run(args: string[], env: Record<string, string> = {}, clone = root) {
+  const { status, stdout, stderr } = spawnSync('bash', [join(clone, 'bench/device.sh'), ...args], {
     encoding: 'utf8',
     env: { PATH: `${join(folder, 'bin')}:/usr/bin:/bin`, GROK_DEVICE_BUILD: join(folder, 'build'), ...env },
   });
@@ -92,7 +117,55 @@ describe.skipIf(!python)('bench/device.sh', () => {
   it('refuses an option that it does not know', () => {
     const { status, stderr } = run(['--quik', out]);
     expect(status).toBe(2);
-    expect(stderr).toContain('unknown option --quik: expected [--quick] [OUT]');
+    expect(stderr).toContain('unknown option --quik: expected [--quick] [--node NODE] [OUT]');
+  });
+
+  it('refuses a Node that cannot be run', () => {
+    for (const args of [['--node', join(folder, 'nothing')], ['--node']]) {
+      const { status, stderr } = run(args);
+      expect(status).toBe(2);
+      expect(stderr).toContain('expected --node or GROK_DEVICE_NODE to be a Node binary');
+    }
+  });
+
+  it('says so when there is a Node and no compiled TypeScript, and goes on', () => {
+    fakePrograms();
+    fakeNode();
+    const clone = fakeClone();
+    rmSync(join(clone, 'dist'), { recursive: true });
+    const { status, stdout } = run(['--quick', '--node', 'node', out], {}, clone);
+    expect(status).toBe(1);
+    expect(stdout).toMatch(/what is not there: dist\/bin\/grok-run\.js *$/m);
+    expect(statuses()).toMatchObject({ addon: 'not there', decode: 'passed' });
+  });
+
+  it('leaves the addon out without a Node, says so, and takes that for no failure', () => {
+    fakePrograms();
+    const { status, stdout } = run(['--quick', out]);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^addon: left out: no --node/m);
+    expect(readFileSync(join(out, 'log.txt'), 'utf8')).toContain('-DCMAKE_JS_INC=none');
+  });
+
+  it('fails when the GPU goes on with a prompt in another way than the CPU, and shows both', () => {
+    fakePrograms();
+    fakeNode('there was a cat');
+    const { status, stdout } = run(['--quick', out], { GROK_DEVICE_NODE: 'node' }, fakeClone());
+    expect(status).toBe(1);
+    expect(stdout).toMatch(/^ {2}cpu: {2}.*addon\n {2}cuda: there was a cat$/m);
+    expect(statuses()).toMatchObject({ addon: 'passed', 'text, cpu and cuda': 'failed' });
+  });
+
+  it('runs the command line with a Node, from the addon that it built', () => {
+    fakePrograms();
+    fakeNode();
+    const { status, stdout } = run(['--node', join(folder, 'bin/node'), out], {}, fakeClone());
+    expect(status).toBe(0);
+    const log = readFileSync(join(out, 'log.txt'), 'utf8');
+    expect(log).toContain(`-DNODE_EXECUTABLE=${join(folder, 'bin/node')}`);
+    expect(log).toContain(`  cpu:  ${join(out, 'addon')}\n`);
+    expect(realpathSync(join(out, 'addon/build'))).toBe(realpathSync(join(folder, 'build')));
+    expect(stdout).toMatch(/^grok-run bench, slice: decode 700\.0 tokens\/s, 2800 GB\/s, 0\.88 of reading$/m);
   });
 
   it('reports a step that fails, shows the end of what it said, and goes on', () => {
