@@ -62,9 +62,15 @@ def gather(folder):
 
 
 def limit_of(results, name):
-    """GB/s, or None where it was not measured."""
-    return next((line["gb_per_s"] for line in results["torch"] if line["group"] == "limits" and line["name"] == name),
-                None)
+    """GB/s as torch measured it, or else as grok-run did; None where neither did."""
+    by_torch = (line["gb_per_s"] for line in results["torch"] if line["group"] == "limits" and line["name"] == name)
+    by_us = (run["limits"][name]["median"] for run in runs_of(results))
+    return next(by_torch, None) or next(by_us, None)
+
+
+def runs_of(results):
+    """Of grok-run bench, on the device."""
+    return results["bench"]["runs"] if results["bench"] else ()
 
 
 def microseconds(times, operation):
@@ -154,10 +160,10 @@ def table_of(results, rows, shards):
     for row in shards:
         yield (f"{row['what']:45}{row['ms']:>9.3f}{row['gb']:>8.2f}{row['gb_per_s']:>8.0f}{number(row['of_copy'], 2):>9}"
                f"{number(row['of_read'], 2):>9}")
-    bench = results["bench"]
-    for run in bench["runs"] if bench else ():
-        decode = run["decode"]
-        yield (f"grok-run bench, {bench['model']['name']}: decode {decode['tokensPerSecond']['median']:.1f} tokens/s, "
+    for run in runs_of(results):
+        decode, limits = run["decode"], run["limits"]
+        yield (f"grok-run bench: {limits['read']['median']:.0f} GB/s of reading, {limits['copy']['median']:.0f} of copying; "
+               f"{results['bench']['model']['name']} decodes {decode['tokensPerSecond']['median']:.1f} tokens/s, "
                f"{decode['gigabytesPerSecond']:.0f} GB/s, {decode['shareOfBandwidth']:.2f} of reading")
     for step in results["steps"]:
         if step["status"] != "passed":

@@ -71,7 +71,12 @@ function fakeClone() {
 function fakeNode(onCuda = '$GROK_RUN_PREBUILD') {
   const report = {
     model: { name: 'slice' },
-    runs: [{ decode: { tokensPerSecond: { median: 700 }, gigabytesPerSecond: 2800, shareOfBandwidth: 0.875 } }],
+    runs: [
+      {
+        decode: { tokensPerSecond: { median: 700 }, gigabytesPerSecond: 2800, shareOfBandwidth: 0.875 },
+        limits: { read: { median: 3200 }, copy: { median: 3000 } },
+      },
+    ],
   };
   fake(
     'node',
@@ -165,7 +170,20 @@ describe.skipIf(!python)('bench/device.sh', () => {
     expect(log).toContain(`-DNODE_EXECUTABLE=${join(folder, 'bin/node')}`);
     expect(log).toContain(`  cpu:  ${join(out, 'addon')}\n`);
     expect(realpathSync(join(out, 'addon/build'))).toBe(realpathSync(join(folder, 'build')));
-    expect(stdout).toMatch(/^grok-run bench, slice: decode 700\.0 tokens\/s, 2800 GB\/s, 0\.88 of reading$/m);
+    expect(stdout).toContain(
+      'grok-run bench: 3200 GB/s of reading, 3000 of copying; slice decodes 700.0 tokens/s, 2800 GB/s, 0.88 of reading',
+    );
+  });
+
+  it('takes the limits that grok-run measured where PyTorch brought none', () => {
+    writeFileSync(join(folder, 'torch.jsonl'), '');
+    fakePrograms();
+    const clone = fakeClone();
+    expect(run([out], {}, clone).stdout).toMatch(/^qkv, 1 x 1 after 128 +100\.0 +2800 +- +-/m);
+    fakeNode();
+    expect(run(['--node', 'node', out], {}, clone).stdout).toMatch(
+      /^qkv, 1 x 1 after 128 +100\.0 +2800 +0\.93 +0\.88/m,
+    );
   });
 
   it('reports a step that fails, shows the end of what it said, and goes on', () => {
