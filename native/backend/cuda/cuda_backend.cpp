@@ -69,12 +69,16 @@ std::unique_ptr<Footprint> make_cuda_footprint(const CudaOptions& options) {
   return std::make_unique<CudaFootprint>(options.num_digits);
 }
 
-std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
-  make_cuda_footprint(options);  // throws
+DeviceTraits usable_device() {
   DeviceTraits traits;
   if (const std::string reason = why_not(traits); !reason.empty())
     throw Error(ErrorCode::cuda_unavailable, reason, "Use device \"cpu\" or \"auto\".");
-  return std::make_unique<CudaBackend>(options, std::move(traits));
+  return traits;
+}
+
+std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
+  make_cuda_footprint(options);  // throws
+  return std::make_unique<CudaBackend>(options, usable_device());
 }
 
 std::string CudaBackend::description() const {
