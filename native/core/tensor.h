@@ -38,6 +38,8 @@ class ByteSource {
     for (std::size_t row = 0; row < num_rows; ++row)
       read(offset + row * stride, out.subspan(row * row_bytes, row_bytes));
   }
+  // These bytes will be read soon: what has to come from a disk may begin to.
+  virtual void fetch(std::uint64_t /*offset*/, std::uint64_t /*size_bytes*/) const {}
   // These bytes were read and are not wanted again: memory that holds them may be given back.
   virtual void drop(std::uint64_t /*offset*/, std::uint64_t /*size_bytes*/) const {}
 };
@@ -55,6 +57,7 @@ struct TensorView {
                  std::span<std::byte> out) const {
     source->read_rows(offset + start, stride, row_bytes, num_rows, out);
   }
+  void fetch(std::uint64_t start, std::uint64_t size_bytes) const { source->fetch(offset + start, size_bytes); }
   void drop() const { source->drop(offset, size_bytes()); }
 };
 

@@ -209,6 +209,14 @@ void MappedFile::throw_lost(std::uint64_t offset, std::uint64_t size_bytes) cons
               "or runs with mapped weights.");
 }
 
+void MappedFile::fetch(std::uint64_t offset, std::uint64_t size_bytes) const {
+  if (offset >= size_bytes_) return;
+  const auto page = std::uint64_t(::sysconf(_SC_PAGESIZE));
+  const std::uint64_t first = offset / page * page, last = offset + std::min(size_bytes, size_bytes_ - offset);
+  // A refusal costs time, not correctness.
+  ::madvise(const_cast<std::byte*>(begin_ + first), last - first, MADV_WILLNEED);
+}
+
 void MappedFile::drop(std::uint64_t offset, std::uint64_t size_bytes) const {
   if (offset >= size_bytes_) return;
   // Whole pages only: those at the ends may hold a neighbour that is still wanted.

@@ -24,6 +24,7 @@ class MappedFile final : public ByteSource {
   void read(std::uint64_t offset, std::span<std::byte> out) const override;
   void read_rows(std::uint64_t offset, std::uint64_t stride, std::size_t row_bytes, std::size_t num_rows,
                  std::span<std::byte> out) const override;
+  void fetch(std::uint64_t offset, std::uint64_t size_bytes) const override;
   void drop(std::uint64_t offset, std::uint64_t size_bytes) const override;
 
   std::uint64_t size_bytes() const { return size_bytes_; }  // when it was opened

@@ -15,8 +15,14 @@ void pack_weights(const TensorView& stored, PackedMatrix& matrix, ThreadPool& po
   const int group_rows = matrix.d_in / matrix.num_groups;
   const int group_tasks = (group_rows + kTaskRows - 1) / kTaskRows;
   const std::size_t width = std::size_t(matrix.num_strips) * kStrip;
+  // Tasks follow the file. While one packs, the disk is at those that come next.
+  constexpr std::size_t kBytesAhead = 64 << 20;
+  const std::size_t task_bytes = std::size_t(std::min(kTaskRows, group_rows)) * matrix.d_out;
+  const std::size_t bytes_ahead = kBytesAhead / task_bytes * task_bytes;
+  stored.fetch(0, bytes_ahead);
 
   pool.parallel_for(std::size_t(matrix.num_experts) * matrix.num_groups * group_tasks, [&](std::size_t task) {
+    stored.fetch(task * task_bytes + bytes_ahead, task_bytes);
     const int group = int(task / group_tasks % matrix.num_groups), expert = int(task / group_tasks / matrix.num_groups);
     const int first_row = int(task % group_tasks) * kTaskRows;  // of the group
     const int last_row = std::min(first_row + kTaskRows, group_rows);

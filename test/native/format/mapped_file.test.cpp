@@ -213,6 +213,19 @@ TEST("holds no descriptor: a thousand files can be mapped where eighty may be op
   CHECK_EQ(read_text(*files[999], 0, 3), "999");
 }
 
+TEST("fetches ahead, also what lies past the end or is gone since") {
+  TempDirectory directory;
+  write_file(directory / "a", std::string(100'000, 'x'));
+  const MappedFile file(directory / "a");
+  file.fetch(1, 3);
+  file.fetch(50'000, UINT64_MAX);
+  file.fetch(UINT64_MAX, 1);
+  CHECK_EQ(read_text(file, 99'997, 3), "xxx");
+  ::truncate((directory / "a").c_str(), 5000);
+  file.fetch(0, 100'000);
+  CHECK_ERROR(read_text(file, 90'000, 8), ErrorCode::io, "found 5000 now");
+}
+
 TEST("reads what was dropped again") {
   TempDirectory directory;
   std::string content;
