@@ -244,12 +244,16 @@ cudaError_t kernel_attributes(cudaFuncAttributes* attributes);
 cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> body);
 
 // The count-th call of this runtime function from now on gives the error, and so do all calls after it if it is sticky.
+// Without a name, the count-th call of any.
 void fail(const char* function, cudaError_t error, int count = 1, bool is_sticky = false);
-void heal();
+// Returns whether the error was met.
+bool heal();
 // Kernels that were launched and have run.
 int num_launches();
 // Bytes of device memory that are allocated. Throws Fault where a write went past the end of any of them.
 std::size_t allocated_bytes();
+// Streams, events, graphs and pieces of pinned memory that were not given back.
+int num_objects();
 
 }  // namespace emulator
 
