@@ -21,7 +21,7 @@ constexpr Sizes kMostForExperts{
 constexpr Sizes kMostForQkv{.d_model = 48, .num_q_heads = 24, .num_kv_heads = 6, .kv_groups = 3};
 constexpr Sizes kMostForAttentionOut{.d_model = 400, .num_q_heads = 16, .out_groups = 8};
 constexpr Sizes kMostForAttention{
-    .num_tokens = 5, .num_positions = 3000, .num_q_heads = 8, .num_kv_heads = 8, .head_dim = 32};
+    .num_tokens = 5, .num_positions = 3000, .num_q_heads = 8, .num_kv_heads = 1, .head_dim = 32};
 constexpr Sizes kMostForSampling{.num_tokens = 5, .num_outputs = 5, .vocab_size = 160, .num_logprobs = 160};
 
 // An error, which nothing may meet, for whoever asks the device for memory.
