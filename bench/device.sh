@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # All that a machine with a CUDA device can say, in one run: builds, tests, measures, looks for races. Needs cmake and nvcc,
-# python3 for the table, PyTorch for the limits and the peers; neither Node nor a network.
+# python3 for the table, PyTorch for the limits and the peers; no network. With a Node binary it builds the addon, too, and
+# runs the command line: that takes dist/ (npm run build:ts) and node_modules/, which are not made here.
 #
-#   bench/device.sh [--quick] [OUT]
+#   bench/device.sh [--quick] [--node NODE] [OUT]
 #
+# NODE is by default $GROK_DEVICE_NODE; without one, what needs it is left out.
 # OUT (default $OUT, or build/device) keeps log.txt, results.json (written anew after every step), and the lines that
 # results.json is made of. The whole takes 9 minutes at most, with --quick 3: each step has a limit of its own and all share
 # one deadline (GROK_DEVICE_DEADLINE, in seconds from the start). A step that fails is reported, and the next goes on; the
@@ -13,17 +15,24 @@ PATH=$PATH:/usr/local/cuda/bin
 
 out=${OUT:-}
 quick=
-for argument in "$@"; do
-  case $argument in
+node=${GROK_DEVICE_NODE:-}
+while (($#)); do
+  case $1 in
     --quick) quick=1 ;;
-    -*) echo "device.sh: unknown option $argument: expected [--quick] [OUT]" >&2; exit 2 ;;
-    *) out=$argument ;;
+    --node) node=${2:-none}; shift ;;
+    -*) echo "device.sh: unknown option $1: expected [--quick] [--node NODE] [OUT]" >&2; exit 2 ;;
+    *) out=$1 ;;
   esac
+  shift
 done
+if [[ $node ]] && ! node=$(realpath -se "$(type -P "$node")" 2>/dev/null); then
+  echo "device.sh: expected --node or GROK_DEVICE_NODE to be a Node binary" >&2
+  exit 2
+fi
 out=$(realpath -m "${out:-$(dirname "$0")/../build/device}")
 cd "$(dirname "$0")/.." || exit 2
 mkdir -p "$out" || exit 2
-rm -f "$out"/{log.txt,results.json,machine.txt,steps.jsonl,operations.jsonl,torch.jsonl}
+rm -f "$out"/{log.txt,results.json,machine.txt,steps.jsonl,operations.jsonl,torch.jsonl,bench.json}
 
 # Seconds from the start. What is left after it is for the last step's end and the table.
 deadline=${GROK_DEVICE_DEADLINE:-$((quick ? 165 : 520))}
@@ -37,7 +46,7 @@ report() {
 end() { # NAME STATUS SECONDS
   printf '{"step": "%s", "status": "%s", "seconds": %d}\n' "$1" "$2" "$3" >>"$out/steps.jsonl"
   printf '== %s: %s (%d s)\n' "$1" "$2" "$3"
-  [[ $2 == passed ]] || failed=1
+  [[ $2 == passed || $2 == left\ out* ]] || failed=1
   report >/dev/null
 }
 
@@ -86,9 +95,27 @@ if command -v ninja >/dev/null; then
 else
   generator='Unix Makefiles' keep_going=(-k)
 fi
-# CMake wants Node's headers for the addon, which is not built here.
-step configure 60 cmake -G "$generator" -S . -B "$build" -DGROK_CUDA=ON "-DGROK_CUDA_ARCHS=${arch:-native}-real" -DCMAKE_JS_INC=none
+# CMake wants the headers of Node-API for the addon, which is built where all that it needs is there.
+headers=(-DCMAKE_JS_INC=none)
+lacking=
+addon=
+if [[ $node ]]; then
+  for file in dist/bin/grok-run.js node_modules/node-addon-api; do
+    [[ -e $file ]] || lacking+="$file "
+  done
+  [[ $lacking ]] || headers=(-UCMAKE_JS_INC "-DNODE_EXECUTABLE=$node")
+fi
+step configure 60 cmake -G "$generator" -S . -B "$build" -DGROK_CUDA=ON "-DGROK_CUDA_ARCHS=${arch:-native}-real" "${headers[@]}"
 step build $((quick ? 110 : 180)) cmake --build "$build" --parallel "$(nproc)" --target bench_ops "${tests[@]}" -- "${keep_going[@]}"
+
+if [[ ! $node ]]; then
+  end addon 'left out: no --node' 0
+elif [[ $lacking ]]; then
+  echo "the addon needs what is not there: $lacking"
+  end addon 'not there' 0
+else
+  step addon 110 cmake --build "$build" --parallel "$(nproc)" --target addon && addon=1
+fi
 
 # ---------------------------------------------------------------- limits, tests, measurements: the shortest first
 
@@ -98,12 +125,20 @@ peers() { # NAME LIMIT GROUP...
   step "$name" "$limit" python3 bench/device/torch_peers.py --out "$out/torch.jsonl" "$@"
 }
 
-# Two layers of Grok-1 with its whole vocabulary: 11 GB of weights, which no cache holds.
+# By default two layers of Grok-1 with its whole vocabulary: 11 GB of weights, which no cache holds.
 operations() { # NAME LIMIT OPTIONS...
   local name=$1 limit=$2
   shift 2
   step "$name" "$limit" "$build/bench_ops" --device cuda --shape grok1 --layers 2 --json "$out/operations.jsonl" "$@"
 }
+
+# The command line, with the addon that was built here. node-gyp-build looks for build/Release in $GROK_RUN_PREBUILD.
+if [[ $addon ]]; then
+  mkdir -p "$out/addon"
+  ln -sfn "$(realpath "$build")" "$out/addon/build"
+  export GROK_RUN_PREBUILD=$out/addon
+  step 'text, cpu and cuda' 60 bench/device/same-text.sh "$node"
+fi
 
 peers limits 40 limits
 if [[ $quick ]]; then
@@ -117,6 +152,10 @@ else
   operations decode 90 --tokens 1 --sequences 1,2,4,8,16,64 --context 128,1024 --reps 20
   operations 'decode, long' 90 --tokens 1 --sequences 1,8 --context 8191 --reps 20
   operations 'decode, no overlap' 60 --tokens 1 --sequences 1,8 --context 128 --reps 20 --overlap no
+  # What one of 8 GPUs does when they share Grok-1: 40 GB of weights, and 4.3 GB of cache for 8 long sequences.
+  operations 'one of 8 shards' 90 --layers 64 --shards 8 --tokens 1 --sequences 1,8 --context 128,8191 --reps 20
+  [[ ! $addon ]] || step 'grok-run bench' 60 bash -c '"$0" dist/bin/grok-run.js bench -d cuda --shape slice --json >"$1"' \
+    "$node" "$out/bench.json"
   operations prefill 60 --tokens 128,512 --context 1024 --reps 5
   peers torch 60 linear experts sampling norm_router
   peers 'torch, compiled' 120 compiled_experts int8_experts attention

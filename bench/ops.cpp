@@ -1,13 +1,15 @@
 // The time of each operation of backend.h within real forward passes, on made-up weights.
 //
-//   bench_ops [--device cpu|cuda] [--shape NAME|FILE,...] [--layers N] [--threads N] [--isa NAME] [--tokens N,...]
-//             [--sequences N,...] [--context N,...] [--kv-cache-type NAME] [--reps N] [--overlap yes|no] [--json FILE]
+//   bench_ops [--device cpu|cuda] [--shape NAME|FILE,...] [--layers N] [--shards N] [--threads N] [--isa NAME]
+//             [--tokens N,...] [--sequences N,...] [--context N,...] [--kv-cache-type NAME] [--reps N]
+//             [--overlap yes|no] [--json FILE]
 //
 // For each shape, number of sequences and number of tokens of each in a step: calls, microseconds a call (min / median /
 // max), and at the median the bytes of weights or cache that it must read and the multiply-adds that it must make. Small
 // shapes stay in the caches: their GB/s are not of memory. "step" is a whole step with nothing waited for within, and replayed
-// where the backend does that; "step, as asked" is one that it does not replay. --overlap no: launches on CUDA wait for each
-// other. --json adds a line to FILE for each table printed.
+// where the backend does that; "step, as asked" is one that it does not replay. --shards N: what one of N devices that share
+// the network has to do, but for what they tell each other. --overlap no: launches on CUDA wait for each other. --json adds a
+// line to FILE for each table printed.
 
 #include <algorithm>
 #include <charconv>
@@ -40,6 +42,7 @@ struct Request {
   std::string device = "cpu";
   std::vector<std::string> shapes = {"tiny", "mid", "slice"};
   int num_layers = 1;
+  int num_shards = 1;
   int num_threads = 0;
   std::string isa = {};
   std::vector<int> num_tokens = {1, 8, 128};
@@ -59,7 +62,12 @@ struct Work {
 
 struct Timed {
   std::vector<double> microseconds;
-  Work work;  // of the last call; all are alike but for the experts that tokens share
+  Work work;  // of all calls: tokens share more experts in one layer than in another
+
+  Work work_of_one() const {
+    const auto calls = double(microseconds.size());
+    return {.bytes = work.bytes / calls, .macs = work.macs / calls};
+  }
 };
 
 // What the operations read, as the backend keeps it.
@@ -148,15 +156,14 @@ class TimedBackend final : public Backend {
   void wait() {
     if (something_to_read) time("wait", {}, [] {});
   }
-  // A whole step: its work is that of the operations timed in the steps before, each as often as a step calls it.
+  // A whole step: its work is that of the operations timed in the steps before.
   template <typename Step>
   void time_step(const char* what, int num_steps_before, const Step& step) {
     Work work;
     for (const auto& [name, timed] : times) {
       if (name.starts_with("step")) continue;
-      const double calls = double(timed.microseconds.size()) / num_steps_before;
-      work.bytes += calls * timed.work.bytes;
-      work.macs += calls * timed.work.macs;
+      work.bytes += timed.work.bytes / num_steps_before;
+      work.macs += timed.work.macs / num_steps_before;
     }
     time(what, work, [&] {
       is_timing = false;
@@ -183,7 +190,8 @@ class TimedBackend final : public Backend {
     const std::chrono::duration<double, std::micro> elapsed = std::chrono::steady_clock::now() - start;
     Timed& timed = times[name];
     timed.microseconds.push_back(elapsed.count());
-    timed.work = work;
+    timed.work.bytes += work.bytes;
+    timed.work.macs += work.macs;
   }
 
   Backend& inner_;
@@ -275,28 +283,31 @@ void print(const std::map<std::string, Timed>& times) {
     std::vector<double> sorted = timed.microseconds;
     std::sort(sorted.begin(), sorted.end());
     const double median = quantile(sorted, 0.5);
+    const Work work = timed.work_of_one();
     std::printf("  %-14s %6zu %11.1f %11.1f %11.1f %9.2f %9.2f\n", name.c_str(), sorted.size(), sorted.front(), median,
-                sorted.back(), timed.work.bytes / median * 1e-3, timed.work.macs / median * 1e-3);
+                sorted.back(), work.bytes / median * 1e-3, work.macs / median * 1e-3);
   }
 }
 
 // One line; read by device/report.py.
-void write_json(const std::string& file, const std::string& shape, int num_layers, int num_sequences, int num_tokens,
-                int context, bool launches_overlap, const std::map<std::string, Timed>& times) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> out(std::fopen(file.c_str(), "a"), std::fclose);
-  if (!out) throw Error(ErrorCode::io, concat("--json: cannot write to ", file));
-  std::fprintf(
-      out.get(),
-      R"({"shape": "%s", "layers": %d, "sequences": %d, "tokens": %d, "context": %d, "overlap": %s, "operations": {)",
-      shape.c_str(), num_layers, num_sequences, num_tokens, context, launches_overlap ? "true" : "false");
+void write_json(const Request& request, const std::string& shape, int num_layers, int num_sequences, int num_tokens,
+                int context, const std::map<std::string, Timed>& times) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> out(std::fopen(request.json.c_str(), "a"), std::fclose);
+  if (!out) throw Error(ErrorCode::io, concat("--json: cannot write to ", request.json));
+  std::fprintf(out.get(),
+               R"({"shape": "%s", "layers": %d, "shards": %d, "sequences": %d, "tokens": %d, "context": %d, )"
+               R"("overlap": %s, "operations": {)",
+               shape.c_str(), num_layers, request.num_shards, num_sequences, num_tokens, context,
+               request.launches_overlap ? "true" : "false");
   const char* separator = "";
   for (const auto& [name, timed] : times) {
     std::vector<double> sorted = timed.microseconds;
     std::sort(sorted.begin(), sorted.end());
+    const Work work = timed.work_of_one();
     std::fprintf(out.get(),
                  R"(%s"%s": {"calls": %zu, "p10": %.2f, "median": %.2f, "p90": %.2f, "bytes": %.0f, "macs": %.0f})",
                  separator, name.c_str(), sorted.size(), quantile(sorted, 0.1), quantile(sorted, 0.5),
-                 quantile(sorted, 0.9), timed.work.bytes, timed.work.macs);
+                 quantile(sorted, 0.9), work.bytes, work.macs);
     separator = ", ";
   }
   std::fprintf(out.get(), "}}\n");
@@ -345,26 +356,26 @@ void measure_after(int context, const std::string& shape, const GrokConfig& conf
       };
       if (request.device == "cuda") time_steps("step, as asked", false);
       time_steps("step", true);
-      std::printf("%s, %s, %d layers, %d sequences, %d tokens of each after %d, cache %s\n", shape.c_str(),
-                  backend.description().c_str(), config.num_layers, num_sequences, num_tokens, context,
+      const std::string share = request.num_shards == 1 ? "" : concat(", one of ", request.num_shards, " shards");
+      std::printf("%s%s, %s, %d layers, %d sequences, %d tokens of each after %d, cache %s\n", shape.c_str(),
+                  share.c_str(), backend.description().c_str(), config.num_layers, num_sequences, num_tokens, context,
                   name_of(request.kv_cache_type));
       print(backend.times);
       std::fflush(stdout);
       if (!request.json.empty())
-        write_json(request.json, shape, config.num_layers, num_sequences, num_tokens, context, request.launches_overlap,
-                   backend.times);
+        write_json(request, shape, config.num_layers, num_sequences, num_tokens, context, backend.times);
     }
   }
 }
 
 void measure(const std::string& shape, const Request& request) {
-  const GrokConfig config = synthetic_shape(shape, request.num_layers);
+  const GrokConfig config = shard_of(synthetic_shape(shape, request.num_layers), request.num_shards);
   check_ranges(config, shape);
   const auto inner = make_backend(request);
   TimedBackend backend(*inner, config);
   const BufferPtr something = inner->allocate(sizeof(float));
   if (request.device != "cpu") backend.something_to_read = something->as<float>();
-  const auto source = make_synthetic_source(config, 1);
+  const auto source = make_synthetic_source(config, 1, std::max(kScaleGroups / request.num_shards, 1));
   backend.weight_bytes = weight_bytes_of(*source, config, inner->footprint());
   Weights weights;
   for (const BoundWeight& weight : bind_weights(config, *source, backend.footprint(), weights)) weight.load(backend);
@@ -410,6 +421,8 @@ Request parse(int argc, char** argv) {
       request.shapes = parts_of(value);
     } else if (option == "--layers") {
       request.num_layers = whole_number(option, value);
+    } else if (option == "--shards") {
+      request.num_shards = whole_number(option, value);
     } else if (option == "--threads") {
       request.num_threads = whole_number(option, value);
     } else if (option == "--isa") {
@@ -436,7 +449,7 @@ Request parse(int argc, char** argv) {
     } else {
       throw Error(ErrorCode::invalid_argument,
                   concat("unknown option ", option,
-                         ": expected --device, --shape, --layers, --threads, --isa, "
+                         ": expected --device, --shape, --layers, --shards, --threads, --isa, "
                          "--tokens, --sequences, --context, --kv-cache-type, --reps, --overlap or --json"));
     }
   }

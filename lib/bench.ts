@@ -7,6 +7,7 @@ import {
   type NativeInspection,
   type NativeModel,
   type NativeProbe,
+  type NativeRate,
   type WeightStorage,
 } from './native.js';
 import { greedyRequest } from './native-request.js';
@@ -20,8 +21,13 @@ const SHORT_PROMPT = 8;
 
 export type { Series };
 
-/** What the machine can do at most with some threads, measured in the same run. */
+/**
+ * What the machine can do at most with some threads, measured in the same run. Of a run on a GPU: what the GPU's memory can;
+ * `isa` is then its name, `threads` the one that asks it, and of `multiplyAdds` there are none.
+ */
 export interface MachineLimits extends Readonly<NativeProbe> {
+  /** GB/s of copying, read and written together. Of a GPU alone. */
+  readonly copy?: NativeRate;
   /** Other processes used more than 5 % of a core meanwhile, each time it was tried. */
   readonly disturbed: boolean;
 }
@@ -94,7 +100,7 @@ export interface BenchReport {
   };
   /** One for each number of threads. */
   readonly runs: readonly BenchRun[];
-  /** With one thread; that of the runs is theirs. */
+  /** With one thread; that of the runs is theirs. Of runs on a GPU, the GPU's. */
   readonly oneThreadLimits: MachineLimits;
 }
 
@@ -142,7 +148,7 @@ export async function benchmark(options?: BenchOptions): Promise<BenchReport> {
       kvCacheType: inspection.memory.kvCacheType,
     },
     runs,
-    oneThreadLimits: ofOneThread ?? (await probe(resolved, 1)),
+    oneThreadLimits: ofOneThread ?? (await probe(resolved, 1, 'cpu')),
   };
 }
 
@@ -171,8 +177,8 @@ async function measureModel(
     }
     const decode = await measureGeneration(model, SHORT_PROMPT, options.decode, options);
     const peakMemoryBytes = peakMemory();
-    const limits = await probe(options, threads);
     const { inspection, device } = model;
+    const limits = await probe(options, threads, device);
     return {
       inspection,
       run: {
@@ -260,17 +266,26 @@ function promptOf(size: number, vocabSize: number): Int32Array {
   });
 }
 
-async function probe(options: ResolvedBenchOptions, threads: number): Promise<MachineLimits> {
-  options.onProgress?.(`what the machine can do at most, ${threads === 0 ? 'all' : threads} threads`);
+async function probe(options: ResolvedBenchOptions, threads: number, device: string): Promise<MachineLimits> {
+  const isCuda = device.startsWith('cuda');
+  const who = isCuda ? device : `the machine, ${threads === 0 ? 'all' : threads} threads,`;
+  options.onProgress?.(`what ${who} can do at most`);
   const measure = async () => {
     options.signal?.throwIfAborted();
-    return await callNative(() => loadNative().probe(threads, options.native.isa));
+    return await callNative<Omit<MachineLimits, 'disturbed'>>(() =>
+      isCuda ? probeCuda() : loadNative().probe(threads, options.native.isa),
+    );
   };
   // Repeated inside: once undisturbed is enough.
   const { values, disturbed } = await repeat(measure, { reps: 1, keepDisturbed: options.keepDisturbed });
   const last = values.at(-1);
   if (!last) throw new GrokError('The probe brought nothing', { code: 'GROK_INTERNAL' });
   return { ...last, disturbed: disturbed > 0 };
+}
+
+async function probeCuda(): Promise<Omit<MachineLimits, 'disturbed'>> {
+  const { device, ...rates } = await loadNative().probeCuda();
+  return { isa: device, threads: 1, multiplyAdds: [], ...rates };
 }
 
 // ---------------------------------------------------------------- counting

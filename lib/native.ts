@@ -164,12 +164,24 @@ export interface NativeProbe {
   multiplyAdds: (NativeRate & { name: string; perProduct: number })[];
 }
 
+/** Mirrors `CudaProbe` in native/backend/cuda/cuda.h; GB/s. */
+export interface NativeCudaProbe {
+  /** Its name and compute capability. */
+  device: string;
+  bufferBytes: number;
+  read: NativeRate;
+  /** What is read and what is written together. */
+  copy: NativeRate;
+}
+
 export interface NativeAddon {
   open(path: string, options: NativeOpenOptions): Promise<NativeModel>;
   /** A model with made-up weights. `name` is a known shape or the path of a config.json; 0 layers are the shape's own. */
   openSynthetic(shape: { name: string; layers: number }, options: NativeOpenOptions): Promise<NativeModel>;
   /** Measures what the machine can do at most, for a few seconds. 0 threads are as many as an engine takes. */
   probe(threads: number, isa: string): Promise<NativeProbe>;
+  /** The same of the memory of the CUDA device. */
+  probeCuda(): Promise<NativeCudaProbe>;
   inspect(path: string, options: NativeOpenOptions): Promise<NativeInspection>;
   /** Instruction sets with kernels in this binary that this CPU runs, best first. */
   cpuIsas(): string[];

@@ -1,7 +1,7 @@
 // Holds the binaries in prebuilds/ to what users' machines can load, and the tarball to what npm takes.
 // Needs readelf (apt install binutils).
 import { execFileSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 // Debian 12, Ubuntu 22.04 and RHEL 9 have this glibc or a newer one.
@@ -20,6 +20,33 @@ function readelf(...args) {
 
 function isNewer([major, minor], [maxMajor, maxMinor]) {
   return major > maxMajor || (major === maxMajor && minor > maxMinor);
+}
+
+/**
+ * Bytes of GPU code by architecture: `sm_80` is machine code, `compute_120` PTX. Empty without the CUDA backend. nvcc 13.0
+ * leaves a container for each of its files, a header and entries: kind at 0 (1: PTX), size of the header at 4 and of the code
+ * at 8, architecture at 28.
+ */
+function gpuCode(file) {
+  const CONTAINER = 0xba55ed50;
+  const [, start, size] = /\.nv_fatbin +PROGBITS +\w+ (\w+) (\w+)/.exec(readelf('--sections', file)) ?? [];
+  const bytesOf = {};
+  if (!start) return bytesOf;
+  const section = readFileSync(file).subarray(Number(`0x${start}`), Number(`0x${start}`) + Number(`0x${size}`));
+  for (let at = 0; at < section.length; ) {
+    if (section.readUInt32LE(at) !== CONTAINER) {
+      at += 8; // what lies between is padding
+      continue;
+    }
+    const end = at + section.readUInt16LE(at + 6) + Number(section.readBigUInt64LE(at + 8));
+    for (at += section.readUInt16LE(at + 6); at < end; ) {
+      const name = `${section.readUInt16LE(at) === 1 ? 'compute' : 'sm'}_${section.readUInt32LE(at + 28)}`;
+      const entryBytes = section.readUInt32LE(at + 4) + Number(section.readBigUInt64LE(at + 8));
+      bytesOf[name] = (bytesOf[name] ?? 0) + entryBytes;
+      at += entryBytes;
+    }
+  }
+  return bytesOf;
 }
 
 function checkBinary(file) {
@@ -55,6 +82,9 @@ function checkBinary(file) {
   console.log(
     `${file}: glibc ${glibc.join('.')}, needs ${needed.join(' ')}, stack ${stack}, exports ${exported.length}`,
   );
+  const megabytes = (bytes) => `${(bytes / 1e6).toFixed(2)} MB`;
+  const kernels = Object.entries(gpuCode(file)).map(([name, bytes]) => `${name} ${megabytes(bytes)}`);
+  console.log(`${file}: ${[megabytes(statSync(file).size), ...kernels].join(', ')}`);
 }
 
 /**

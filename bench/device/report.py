@@ -2,7 +2,8 @@
 
     report.py FOLDER [--table]
 
-Reads machine.txt, steps.jsonl, operations.jsonl (bench_ops) and torch.jsonl (torch_peers.py) of FOLDER; each may be missing.
+Reads machine.txt, steps.jsonl, operations.jsonl (bench_ops), torch.jsonl (torch_peers.py) and bench.json (grok-run bench) of
+FOLDER; each may be missing.
 """
 
 import json
@@ -42,19 +43,34 @@ def machine_of(path):
     return {name: value for name, _, value in pairs}
 
 
+def report_of(path):
+    """A whole file of JSON, or None."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
 def gather(folder):
     return {
         "machine": machine_of(folder / "machine.txt"),
         "steps": lines_of(folder / "steps.jsonl"),
         "operations": lines_of(folder / "operations.jsonl"),
         "torch": lines_of(folder / "torch.jsonl"),
+        "bench": report_of(folder / "bench.json"),
     }
 
 
 def limit_of(results, name):
-    """GB/s, or None where it was not measured."""
-    return next((line["gb_per_s"] for line in results["torch"] if line["group"] == "limits" and line["name"] == name),
-                None)
+    """GB/s as torch measured it, or else as grok-run did; None where neither did."""
+    by_torch = (line["gb_per_s"] for line in results["torch"] if line["group"] == "limits" and line["name"] == name)
+    by_us = (run["limits"][name]["median"] for run in runs_of(results))
+    return next(by_torch, None) or next(by_us, None)
+
+
+def runs_of(results):
+    """Of grok-run bench, on the device."""
+    return results["bench"]["runs"] if results["bench"] else ()
 
 
 def microseconds(times, operation):
@@ -65,9 +81,10 @@ def microseconds(times, operation):
 
 
 def measured(results, sequences, context):
-    """The operations of a decode step, or nothing."""
+    """The operations of a decode step of the unshared network, or nothing."""
     for line in results["operations"]:
-        if (line["sequences"], line["tokens"], line["context"]) == (sequences, 1, context) and line.get("overlap", True):
+        if (line["sequences"], line["tokens"], line["context"]) == (sequences, 1, context) and line.get("overlap", True) \
+                and line.get("shards", 1) == 1:
             return line["operations"]
     return {}
 
@@ -106,7 +123,23 @@ def rows_of(results):
         }
 
 
-def table_of(results, rows):
+def steps_of_shards(results):
+    """Whole steps, as a sequence waits for them, of what one GPU does when several share Grok-1."""
+    copy, read = limit_of(results, "copy"), limit_of(results, "read")
+    for line in results["operations"]:
+        if line.get("shards", 1) == 1 or "step" not in line["operations"]:
+            continue
+        step = line["operations"]["step"]
+        rate = step["bytes"] / step["median"] * 1e-3
+        yield {
+            "what": f"one of {line['shards']} shards, {line['layers']} layers, "
+                    f"{line['sequences']} x {line['tokens']} after {line['context']}",
+            "ms": step["median"] * 1e-3, "gb": step["bytes"] * 1e-9, "gb_per_s": rate,
+            "of_copy": rate / copy if copy else None, "of_read": rate / read if read else None,
+        }
+
+
+def table_of(results, rows, shards):
     def number(value, digits):
         return "-" if value is None else f"{value:.{digits}f}"
 
@@ -122,6 +155,16 @@ def table_of(results, rows):
         torch = f"{row['torch'][0]:.1f} {row['torch'][1]}" if row["torch"] else "-"
         yield (f"{row['what']:36}{number(row['us'], 1):>9}{number(row['gb_per_s'], 0):>8}{number(row['of_copy'], 2):>9}"
                f"{number(row['of_read'], 2):>9}{row['target']:>15}{reached:>9}  {torch}")
+    if shards:
+        yield f"{'':45}{'ms':>9}{'GB':>8}{'GB/s':>8}{'of copy':>9}{'of read':>9}"
+    for row in shards:
+        yield (f"{row['what']:45}{row['ms']:>9.3f}{row['gb']:>8.2f}{row['gb_per_s']:>8.0f}{number(row['of_copy'], 2):>9}"
+               f"{number(row['of_read'], 2):>9}")
+    for run in runs_of(results):
+        decode, limits = run["decode"], run["limits"]
+        yield (f"grok-run bench: {limits['read']['median']:.0f} GB/s of reading, {limits['copy']['median']:.0f} of copying; "
+               f"{results['bench']['model']['name']} decodes {decode['tokensPerSecond']['median']:.1f} tokens/s, "
+               f"{decode['gigabytesPerSecond']:.0f} GB/s, {decode['shareOfBandwidth']:.2f} of reading")
     for step in results["steps"]:
         if step["status"] != "passed":
             yield f"{step['step']}: {step['status']} after {step['seconds']} s"
@@ -129,13 +172,13 @@ def table_of(results, rows):
 
 def main(folder, *options):
     results = gather(Path(folder))
-    rows = list(rows_of(results))
-    whole = json.dumps({**results, "targets": rows}, indent=1)
+    rows, shards = list(rows_of(results)), list(steps_of_shards(results))
+    whole = json.dumps({**results, "targets": rows, "shards": shards}, indent=1)
     partial = Path(folder) / "results.json.part"  # a stop while it is written leaves the last one
     partial.write_text(whole + "\n")
     partial.replace(Path(folder) / "results.json")
     if "--table" in options:
-        print("\n".join(table_of(results, rows)))
+        print("\n".join(table_of(results, rows, shards)))
 
 
 if __name__ == "__main__":

@@ -45,30 +45,29 @@ try {
 
 async function compareShapes(options) {
   const report = { ...circumstances(options), shapes: [] };
+  // After each figure: hours of measurements are not lost to what goes wrong later.
+  const save = () => options.out && writeFileSync(options.out, `${JSON.stringify(report, null, 2)}\n`);
   for (const name of options.shapes) {
-    const { model, results, ...rest } = await measureShape(name, options);
+    const checkpoint = options.weights === 'checkpoint';
+    const model = ensureModel(options.models, name, { type: options.type, checkpoint, log: console.error });
+    const { limits, weightBytesPerToken } = await probeLimits({ ...options, name, model });
+    const bytesPerToken = { grokRun: weightBytesPerToken, llamaCpp: bytesReadPerToken(model.shape, options.type) };
+    const results = [];
+    report.shapes.push({ name, ...model.shape, limits, bytesPerToken, results });
+    for await (const rows of measureShape({ ...options, name, model })) {
+      for (const row of rows) console.error(`${name}: ${lineOf(row)}`);
+      results.push(...rows);
+      save();
+    }
     console.log(tableOf(name, results, report));
-    console.log(limitsText(rest, results));
-    report.shapes.push({ name, ...model.shape, ...rest, results });
-    // After each: hours of measurements are not lost to what goes wrong later.
-    if (options.out) writeFileSync(options.out, `${JSON.stringify(report, null, 2)}\n`);
+    console.log(limitsText({ limits, bytesPerToken }, results));
   }
 }
 
-async function measureShape(name, options) {
-  const checkpoint = options.weights === 'checkpoint';
-  const model = ensureModel(options.models, name, { type: options.type, checkpoint, log: console.error });
-  const { limits, weightBytesPerToken } = await probeLimits({ ...options, name, model });
-  const bytesPerToken = { grokRun: weightBytesPerToken, llamaCpp: bytesReadPerToken(model.shape, options.type) };
+async function* measureShape(options) {
   const neighbours = startBusyLoops(options.busy);
   try {
-    const results = [];
-    for (const each of casesOf(options)) {
-      const rows = await measureCase(each, { ...options, name, model, neighbourPids: neighbours.pids });
-      for (const row of rows) console.error(`${name}: ${lineOf(row)}`);
-      results.push(...rows);
-    }
-    return { model, limits, bytesPerToken, results };
+    for (const each of casesOf(options)) yield await measureCase(each, { ...options, neighbourPids: neighbours.pids });
   } finally {
     neighbours.stop();
   }

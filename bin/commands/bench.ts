@@ -146,14 +146,16 @@ function describeRun(run: BenchRun): string[] {
 }
 
 function describeLimits(limits: readonly MachineLimits[]): string[] {
-  const names = limits[0]?.multiplyAdds.map(({ name }) => name) ?? [];
-  const rows = [['threads', 'reading, GB/s', ...names.map((name) => `${name}, GMAC/s`), '']];
-  for (const { threads, read, multiplyAdds, disturbed } of limits) {
-    const peaks = [read, ...multiplyAdds].map(({ median }) => median.toFixed(1));
-    rows.push([`${threads}`, ...peaks, disturbed ? 'disturbed' : '']);
+  const [first] = limits;
+  const names = first?.multiplyAdds.map(({ name }) => `${name}, GMAC/s`) ?? [];
+  // A GPU has no threads to tell apart, and copying beside reading.
+  const rows = first?.copy ? [['reading, GB/s', 'copying, GB/s', '']] : [['threads', 'reading, GB/s', ...names, '']];
+  for (const { threads, read, copy, multiplyAdds, disturbed } of limits) {
+    const peaks = [read, ...(copy ? [copy] : []), ...multiplyAdds].map(({ median }) => median.toFixed(1));
+    rows.push([...(copy ? [] : [`${threads}`]), ...peaks, disturbed ? 'disturbed' : '']);
   }
   return [
-    `What this machine can do at most (${limits[0]?.isa}):`,
+    `What this machine can do at most (${first?.isa}):`,
     ...table(rows, new Set(rows[0]?.keys())).map((row) => `  ${row}`),
   ];
 }

@@ -16,8 +16,11 @@ namespace grok {
 namespace {
 
 // How long an idle worker watches for the next loop before it sleeps. Loops of one decode step follow each other within
-// a few microseconds; waking a sleeper costs about fifty.
+// a few microseconds; waking a sleeper costs about fifty. The caller watches the last workers for as long.
 constexpr int kSpins = 4000;
+// Then it sleeps: one of them has lost its core to another process, and the scheduler moves it to a core that is idle,
+// not to one whose thread yields.
+constexpr std::chrono::microseconds kNap{20};
 
 inline void pause_cpu() {
 #if defined(__x86_64__)
@@ -118,7 +121,7 @@ void ThreadPool::parallel_for(std::size_t count, const std::function<void(std::s
     loop_ = nullptr;  // from here on no further worker can join
   }
   for (int spin = 0; loop.num_workers.load(std::memory_order_acquire) > 0; ++spin)
-    spin < kSpins ? pause_cpu() : std::this_thread::yield();
+    spin < kSpins ? pause_cpu() : std::this_thread::sleep_for(kNap);
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   active_.report(elapsed.count(), double(loop.work.load(std::memory_order_relaxed)) * 1e-9);
   if (loop.failure) std::rethrow_exception(loop.failure);

@@ -48,6 +48,15 @@ Napi::Value probe(const Napi::CallbackInfo& info) {
       [thread](Napi::Env env, const Probe& probe) { return to_js(env, probe); });
 }
 
+Napi::Value probe_cuda_device(const Napi::CallbackInfo& info) {
+  const auto thread = EngineThread::start(info.Env());
+  const auto stopped = std::make_shared<std::atomic<bool>>(false);
+  thread->on_interrupt([stopped] { *stopped = true; });
+  return thread->run(
+      info.Env(), [stopped] { return probe_device(*stopped); },
+      [thread](Napi::Env env, const CudaProbe& probe) { return to_js(env, probe); });
+}
+
 Napi::Value inspect_checkpoint(const Napi::CallbackInfo& info) {
   const auto thread = EngineThread::start(info.Env());
   return thread->run(
@@ -70,6 +79,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("open", Napi::Function::New(env, open, "open"));
   exports.Set("openSynthetic", Napi::Function::New(env, open_synthetic, "openSynthetic"));
   exports.Set("probe", Napi::Function::New(env, probe, "probe"));
+  exports.Set("probeCuda", Napi::Function::New(env, probe_cuda_device, "probeCuda"));
   exports.Set("inspect", Napi::Function::New(env, inspect_checkpoint, "inspect"));
   exports.Set("cpuIsas", Napi::Function::New(env, cpu_isa_names, "cpuIsas"));
   exports.Set("cudaUnavailable", Napi::Function::New(env, cuda_unavailable, "cudaUnavailable"));

@@ -283,6 +283,15 @@ Napi::Object to_js(Napi::Env env, const Probe& probe) {
   return object;
 }
 
+Napi::Object to_js(Napi::Env env, const CudaProbe& probe) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("device", probe.device);
+  object.Set("bufferBytes", to_js(env, probe.buffer_bytes));
+  object.Set("read", to_js(env, probe.read));
+  object.Set("copy", to_js(env, probe.copy));
+  return object;
+}
+
 Napi::Object to_js(Napi::Env env, const LoadProgress& progress) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("tensor", progress.tensor);

@@ -28,6 +28,7 @@ SequenceRequest request_from(Napi::Value value);
 
 Napi::Object to_js(Napi::Env env, const Inspection& inspection);
 Napi::Object to_js(Napi::Env env, const Probe& probe);
+Napi::Object to_js(Napi::Env env, const CudaProbe& probe);
 Napi::Object to_js(Napi::Env env, const LoadProgress& progress);
 Napi::Array to_js(Napi::Env env, std::vector<SequenceOutput> outputs);  // takes the logits' memory over
 Napi::Array to_js(Napi::Env env, const std::vector<std::string>& strings);

@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "runtime/available_memory.h"
+#include "runtime/engine.h"
 
 namespace grok {
 
@@ -17,6 +18,16 @@ Probe probe_machine(int num_threads, const std::string& isa, const std::atomic<b
   constexpr std::uint64_t kBufferBytes = std::uint64_t(1) << 30;
   const std::uint64_t buffer_bytes = std::min(kBufferBytes, available_memory() / 4);
   return probe_cpu({.num_threads = num_threads, .isa = isa, .buffer_bytes = buffer_bytes, .stopped = &stopped});
+}
+
+CudaProbe probe_device([[maybe_unused]] const std::atomic<bool>& stopped) {
+#if defined(GROK_WITH_CUDA)
+  // More than ten times the largest cache of any GPU so far.
+  constexpr std::uint64_t kBufferBytes = std::uint64_t(2) << 30;
+  return probe_cuda({.buffer_bytes = std::min(kBufferBytes, cuda_available_bytes() / 4), .stopped = &stopped});
+#else
+  throw Error(ErrorCode::cuda_unavailable, why_no_cuda(), "Use device \"cpu\" or \"auto\".");
+#endif
 }
 
 }  // namespace grok

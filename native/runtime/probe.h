@@ -4,11 +4,15 @@
 #include <string>
 
 #include "backend/cpu/probe.h"
+#include "backend/cuda/cuda.h"
 
 namespace grok {
 
 // What this machine can do at most, measured now. 0 threads: as many as an engine would take; "" is the best
 // instruction set. Throws invalid_argument, out_of_memory, and cancelled soon after `stopped` is set.
 Probe probe_machine(int num_threads, const std::string& isa, const std::atomic<bool>& stopped);
+
+// What the memory of the CUDA device can do at most. Throws cuda_unavailable, and what probe_machine does.
+CudaProbe probe_device(const std::atomic<bool>& stopped);
 
 }  // namespace grok

@@ -167,12 +167,10 @@ class GeneratedBytes final : public ByteSource {
 
 // ---------------------------------------------------------------- parameters
 
-// xAI cut these two along their input over 8 devices, each with its own scales.
-constexpr std::uint64_t kScaleGroups = 8;
-
 class SyntheticSource final : public TensorSource {
  public:
-  SyntheticSource(const GrokConfig& config, std::uint64_t seed) : config_(config), seed_(seed) {
+  SyntheticSource(const GrokConfig& config, std::uint64_t seed, int num_scale_groups)
+      : config_(config), seed_(seed), num_scale_groups_(std::uint64_t(num_scale_groups)) {
     for (const std::string& name : parameter_names(config.num_layers)) add(name);
     for (const StoredParameter& parameter : parameters_) {
       size_bytes_ = checked_add(size_bytes_, parameter.weight.size_bytes());
@@ -191,7 +189,7 @@ class SyntheticSource final : public TensorSource {
     const std::uint64_t q_width = std::uint64_t(config_.num_q_heads) * std::uint64_t(config_.head_dim);
     const std::uint64_t kv_width = std::uint64_t(config_.num_kv_heads) * std::uint64_t(config_.head_dim);
     const auto is = [&](std::string_view end) { return std::string_view(name).ends_with(end); };
-    const auto groups_of = [](std::uint64_t d_in) { return d_in % kScaleGroups == 0 ? kScaleGroups : 1; };
+    const auto groups_of = [this](std::uint64_t d_in) { return d_in % num_scale_groups_ == 0 ? num_scale_groups_ : 1; };
 
     if (is("/embeddings"))
       return floats(name, {std::uint64_t(config_.vocab_size), d_model}, 1 / config_.embedding_scale);
@@ -233,6 +231,7 @@ class SyntheticSource final : public TensorSource {
 
   const GrokConfig config_;
   const std::uint64_t seed_;
+  const std::uint64_t num_scale_groups_;
   std::vector<std::unique_ptr<ByteSource>> sources_;
   std::vector<StoredParameter> parameters_;
   std::uint64_t size_bytes_ = 0;
@@ -249,8 +248,24 @@ GrokConfig synthetic_shape(const std::string& name_or_path, int num_layers) {
   return config;
 }
 
-std::unique_ptr<TensorSource> make_synthetic_source(const GrokConfig& config, std::uint64_t seed) {
-  return std::make_unique<SyntheticSource>(config, seed);
+GrokConfig shard_of(const GrokConfig& config, int num_shards) {
+  const auto share_of = [num_shards](const char* what, int whole) {
+    if (num_shards < 1 || whole % num_shards != 0)
+      throw Error(ErrorCode::invalid_argument,
+                  concat("expected a number of shards that divides ", what, ", ", whole, "; found ", num_shards));
+    return whole / num_shards;
+  };
+  GrokConfig shard = config;
+  shard.num_kv_heads = share_of("num_kv_heads", config.num_kv_heads);
+  shard.num_q_heads = share_of("num_q_heads", config.num_q_heads);
+  shard.d_ff = share_of("d_ff", config.d_ff);
+  shard.vocab_size = share_of("vocab_size", config.vocab_size);
+  return shard;
+}
+
+std::unique_ptr<TensorSource> make_synthetic_source(const GrokConfig& config, std::uint64_t seed,
+                                                    int num_scale_groups) {
+  return std::make_unique<SyntheticSource>(config, seed, num_scale_groups);
 }
 
 }  // namespace grok

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -24,7 +24,10 @@ const operations = {
   wait: { ...operation, median: 10 },
 };
 const decode = (sequences: number, context: number) => ({ sequences, tokens: 1, context, operations });
-const measurements = [...[1, 2, 4, 8, 16, 64].map((sequences) => decode(sequences, 128)), decode(8, 8191)];
+// Before those of the whole network, for which it must not be taken: 10 GB in 4 ms, 2,500 GB/s.
+const step = { ...operation, median: 4000, bytes: 10e9 };
+const shard = { ...decode(1, 128), layers: 64, shards: 8, operations: { ...operations, step } };
+const measurements = [shard, ...[1, 2, 4, 8, 16, 64].map((sequences) => decode(sequences, 128)), decode(8, 8191)];
 const jsonLines = (lines: object[]) => lines.map((line) => `${JSON.stringify(line)}\n`).join('');
 
 let folder: string;
@@ -52,8 +55,38 @@ function fakePrograms(scripts: Record<string, string> = {}) {
   }
 }
 
-function run(args: string[], env: Record<string, string> = {}) {
-  const { status, stdout, stderr } = spawnSync('bash', [join(root, 'bench/device.sh'), ...args], {
+/** A clone whose TypeScript is compiled, as far as the script looks at it. */
+function fakeClone() {
+  const clone = join(folder, 'clone');
+  cpSync(join(root, 'bench/device.sh'), join(clone, 'bench/device.sh'));
+  cpSync(join(root, 'bench/device'), join(clone, 'bench/device'), { recursive: true });
+  for (const directory of ['dist/bin', 'node_modules/node-addon-api']) {
+    mkdirSync(join(clone, directory), { recursive: true });
+  }
+  writeFileSync(join(clone, 'dist/bin/grok-run.js'), '');
+  return clone;
+}
+
+/** A Node whose grok-run answers a prompt with the addon's folder, and from a GPU with `onCuda`. */
+function fakeNode(onCuda = '$GROK_RUN_PREBUILD') {
+  const report = {
+    model: { name: 'slice' },
+    runs: [
+      {
+        decode: { tokensPerSecond: { median: 700 }, gigabytesPerSecond: 2800, shareOfBandwidth: 0.875 },
+        limits: { read: { median: 3200 }, copy: { median: 3000 } },
+      },
+    ],
+  };
+  fake(
+    'node',
+    `case "$*" in *' bench -d cuda '*) echo '${JSON.stringify(report)}';;
+*'--device cuda --temperature 0 '*) echo "${onCuda}";; *'--device cpu --temperature 0 '*) echo "$GROK_RUN_PREBUILD";; esac`,
+  );
+}
+
+function run(args: string[], env: Record<string, string> = {}, clone = root) {
+  const { status, stdout, stderr } = spawnSync('bash', [join(clone, 'bench/device.sh'), ...args], {
     encoding: 'utf8',
     env: { PATH: `${join(folder, 'bin')}:/usr/bin:/bin`, GROK_DEVICE_BUILD: join(folder, 'build'), ...env },
   });
@@ -89,7 +122,68 @@ describe.skipIf(!python)('bench/device.sh', () => {
   it('refuses an option that it does not know', () => {
     const { status, stderr } = run(['--quik', out]);
     expect(status).toBe(2);
-    expect(stderr).toContain('unknown option --quik: expected [--quick] [OUT]');
+    expect(stderr).toContain('unknown option --quik: expected [--quick] [--node NODE] [OUT]');
+  });
+
+  it('refuses a Node that cannot be run', () => {
+    for (const args of [['--node', join(folder, 'nothing')], ['--node']]) {
+      const { status, stderr } = run(args);
+      expect(status).toBe(2);
+      expect(stderr).toContain('expected --node or GROK_DEVICE_NODE to be a Node binary');
+    }
+  });
+
+  it('says so when there is a Node and no compiled TypeScript, and goes on', () => {
+    fakePrograms();
+    fakeNode();
+    const clone = fakeClone();
+    rmSync(join(clone, 'dist'), { recursive: true });
+    const { status, stdout } = run(['--quick', '--node', 'node', out], {}, clone);
+    expect(status).toBe(1);
+    expect(stdout).toMatch(/what is not there: dist\/bin\/grok-run\.js *$/m);
+    expect(statuses()).toMatchObject({ addon: 'not there', decode: 'passed' });
+  });
+
+  it('leaves the addon out without a Node, says so, and takes that for no failure', () => {
+    fakePrograms();
+    const { status, stdout } = run(['--quick', out]);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^addon: left out: no --node/m);
+    expect(readFileSync(join(out, 'log.txt'), 'utf8')).toContain('-DCMAKE_JS_INC=none');
+  });
+
+  it('fails when the GPU goes on with a prompt in another way than the CPU, and shows both', () => {
+    fakePrograms();
+    fakeNode('there was a cat');
+    const { status, stdout } = run(['--quick', out], { GROK_DEVICE_NODE: 'node' }, fakeClone());
+    expect(status).toBe(1);
+    expect(stdout).toMatch(/^ {2}cpu: {2}.*addon\n {2}cuda: there was a cat$/m);
+    expect(statuses()).toMatchObject({ addon: 'passed', 'text, cpu and cuda': 'failed' });
+  });
+
+  it('runs the command line with a Node, from the addon that it built', () => {
+    fakePrograms();
+    fakeNode();
+    const { status, stdout } = run(['--node', join(folder, 'bin/node'), out], {}, fakeClone());
+    expect(status).toBe(0);
+    const log = readFileSync(join(out, 'log.txt'), 'utf8');
+    expect(log).toContain(`-DNODE_EXECUTABLE=${join(folder, 'bin/node')}`);
+    expect(log).toContain(`  cpu:  ${join(out, 'addon')}\n`);
+    expect(realpathSync(join(out, 'addon/build'))).toBe(realpathSync(join(folder, 'build')));
+    expect(stdout).toContain(
+      'grok-run bench: 3200 GB/s of reading, 3000 of copying; slice decodes 700.0 tokens/s, 2800 GB/s, 0.88 of reading',
+    );
+  });
+
+  it('takes the limits that grok-run measured where PyTorch brought none', () => {
+    writeFileSync(join(folder, 'torch.jsonl'), '');
+    fakePrograms();
+    const clone = fakeClone();
+    expect(run([out], {}, clone).stdout).toMatch(/^qkv, 1 x 1 after 128 +100\.0 +2800 +- +-/m);
+    fakeNode();
+    expect(run(['--node', 'node', out], {}, clone).stdout).toMatch(
+      /^qkv, 1 x 1 after 128 +100\.0 +2800 +0\.93 +0\.88/m,
+    );
   });
 
   it('reports a step that fails, shows the end of what it said, and goes on', () => {
@@ -147,12 +241,23 @@ describe.skipIf(!python)('bench/device.sh', () => {
     expect(rows).toHaveLength(results().targets.length);
     expect(table).toMatch(/^qkv, 1 x 1 after 128 +100\.0 +2800 +0\.93 +0\.88 +0\.80 of copy +reached +60\.5 linear$/m);
     expect(table).toMatch(/^attention, 8 x 1 after 8191 .* 0\.80 of copy +reached/m);
+    expect(table).toMatch(/^step, 1 x 1 after 128 +100\.0 +2800/m);
     expect(table).toMatch(/^add_norm \+ norm \+ route, 1 token +3\.0 .* 6 us +reached/m);
     expect(results().machine).toMatchObject({
       name: 'NVIDIA H100',
       compute_cap: '9.0',
       nvcc: 'release 13.0, V13.0.88',
     });
+  });
+
+  it('has one of 8 GPUs do its share of all layers, and says how long a step takes and how much it reads', () => {
+    fakePrograms();
+    const { stdout } = run([out]);
+    expect(readFileSync(join(out, 'log.txt'), 'utf8')).toMatch(
+      /^== one of 8 shards: .*bench_ops .*--shape grok1 .*--layers 64 --shards 8 .*--sequences 1,8 --context 128,8191/m,
+    );
+    expect(stdout).toMatch(/^one of 8 shards, 64 layers, 1 x 1 after 128 +4\.000 +10\.00 +2500 +0\.83 +0\.78$/m);
+    expect(results().shards[0]).toMatchObject({ ms: 4, gb: 10 });
   });
 
   it('calls a target missed that was not reached, and leaves one open that was not measured', () => {

@@ -1,5 +1,6 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { type BenchReport, benchmark, prefillMacs } from '../../lib/bench.js';
+import { loadNative } from '../../lib/native.js';
 import { resolveBenchOptions } from '../../lib/options.js';
 import { addonIsBuilt, withoutTokenizer } from './checkpoints.js';
 
@@ -66,6 +67,8 @@ describe('the multiply-adds of a prompt', () => {
 });
 
 describe.skipIf(!addonIsBuilt())('benchmark()', () => {
+  afterEach(() => vi.restoreAllMocks());
+
   it('says which shapes there are', async () => {
     await expect(benchmark({ shape: 'huge' })).rejects.toMatchObject({
       code: 'GROK_INVALID_ARGUMENT',
@@ -120,6 +123,33 @@ describe.skipIf(!addonIsBuilt())('benchmark()', () => {
     for (const { name, median, perProduct } of used)
       expect(((prefill?.shareOfPeak[name] ?? 0) * median) / perProduct).toBeCloseTo(prefill?.gmacsPerSecond ?? 0, 8);
     expect(JSON.parse(JSON.stringify(report))).toEqual(report);
+  });
+
+  it('judges a GPU by the bandwidth of its own memory', async () => {
+    const addon = loadNative();
+    const rate = (median: number) => ({ min: median, median, max: median });
+    const probe = { device: 'Fake GPU', bufferBytes: 2 ** 30, read: rate(3000), copy: rate(2900) };
+    const open = addon.openSynthetic;
+    vi.spyOn(addon, 'probeCuda').mockResolvedValue(probe);
+    vi.spyOn(addon, 'openSynthetic').mockImplementation(async (shape, options) => {
+      const model = await open(shape, { ...options, device: 'cpu' });
+      const { inspection, contextLength, maxSequences } = model;
+      return {
+        ...{ inspection, contextLength, maxSequences, device: 'cuda (Fake GPU)' },
+        loadNext: () => model.loadNext(),
+        submit: (request) => model.submit(request),
+        step: (sequences) => model.step(sequences),
+        release: (sequence) => model.release(sequence),
+        close: () => model.close(),
+      };
+    });
+    const { runs, oneThreadLimits } = await benchmark({ ...quick, device: 'cuda' });
+    const [{ decode, prefill, limits }] = runs as [BenchReport['runs'][number]];
+    const { device, ...rates } = probe;
+    expect(limits).toEqual({ isa: device, threads: 1, multiplyAdds: [], disturbed: expect.any(Boolean), ...rates });
+    expect(oneThreadLimits).toBe(limits);
+    expect(decode.shareOfBandwidth).toBeCloseTo(decode.gigabytesPerSecond / 3000, 10);
+    expect(prefill[0]?.shareOfPeak).toEqual({});
   });
 
   it('measures several numbers of threads in turn, and layers of a shape', async () => {

@@ -243,6 +243,12 @@ describe('the probe', () => {
     });
   });
 
+  it('says of a GPU why there is none', async () => {
+    const why = addon.cudaUnavailable();
+    if (why === '') return console.log('SKIPPED: there is a CUDA device');
+    await expect(addon.probeCuda()).rejects.toMatchObject({ code: 'GROK_CUDA_UNAVAILABLE', message: why });
+  });
+
   it('does not hold up the event loop, and ends with the worker that wanted it', async () => {
     let turns = 0;
     const timer = setInterval(() => turns++, 10);
@@ -277,6 +283,7 @@ describe('the addon', () => {
       'open',
       'openSynthetic',
       'probe',
+      'probeCuda',
     ]);
   });
 

@@ -1,7 +1,6 @@
 #include "backend/cpu/probe.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 
 #include "backend/cpu/cpu_features.h"
@@ -16,7 +15,6 @@
 namespace grok {
 namespace {
 
-constexpr int kNumRepeats = 7;  // after one to warm up
 constexpr std::size_t kReadChunk = std::size_t(2) << 20;
 // A thread's share of one repeat is cut in this many pieces, so that one that lost its core does not hold up the rest.
 constexpr int kPiecesPerThread = 16;
@@ -58,22 +56,6 @@ class Stopped {
   const std::atomic<bool>* flag_;
 };
 
-// The rate of something that does `work` units each time it runs.
-template <typename Body>
-ProbeRate measure(double work, const Stopped& stopped, const Body& body) {
-  using Clock = std::chrono::steady_clock;
-  std::vector<double> rates;
-  for (int repeat = -1; repeat < kNumRepeats; ++repeat) {
-    const Clock::time_point start = Clock::now();
-    body();
-    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    if (stopped()) throw Error(ErrorCode::cancelled, "the probe was stopped");
-    if (repeat >= 0) rates.push_back(work / seconds * 1e-9);
-  }
-  std::sort(rates.begin(), rates.end());
-  return {.min = rates.front(), .median = rates[rates.size() / 2], .max = rates.back()};
-}
-
 }  // namespace
 
 Probe probe_cpu(const ProbeOptions& options) {
@@ -92,7 +74,7 @@ Probe probe_cpu(const ProbeOptions& options) {
     if (!stopped()) std::memset(buffer.as<std::byte>() + chunk * kReadChunk, int(chunk % 251) + 1, kReadChunk);
   });
   std::atomic<std::uint64_t> folded{0};  // what was read, so that it has to be
-  probe.read = measure(double(probe.buffer_bytes), stopped, [&] {
+  probe.read = measure_rate(double(probe.buffer_bytes), options.stopped, [&] {
     pool.parallel_for(num_chunks, [&](std::size_t chunk) {
       if (!stopped()) folded ^= kernels.read(buffer.as<std::byte>() + chunk * kReadChunk, kReadChunk);
     });
@@ -101,7 +83,7 @@ Probe probe_cpu(const ProbeOptions& options) {
   const std::size_t num_pieces = std::size_t(pool.num_threads()) * kPiecesPerThread;
   for (const MultiplyAddLoop& loop : kernels.multiply_adds) {
     const double macs = double(num_pieces) * kRoundsPerPiece * loop.macs_per_round;
-    const ProbeRate rate = measure(macs, stopped, [&] {
+    const ProbeRate rate = measure_rate(macs, options.stopped, [&] {
       pool.parallel_for(num_pieces, [&](std::size_t) {
         if (!stopped()) loop.run(kRoundsPerPiece);
       });

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "core/probe_rate.h"
+
 // What this CPU can do at most, to judge the operations by: how fast it reads memory, and how many multiply-adds a second
 // its instructions make when everything lies in registers.
 namespace grok {
@@ -14,11 +16,6 @@ struct ProbeOptions {
   std::string isa = {};                        // "": the best with a probe that this CPU runs; else one of cpu_isas()
   std::uint64_t buffer_bytes = 0;              // to read from; well beyond the caches
   const std::atomic<bool>* stopped = nullptr;  // ends the probe with `cancelled` within a tenth of a second or so
-};
-
-// Of the repeats, in 1e9 a second.
-struct ProbeRate {
-  double min = 0, median = 0, max = 0;
 };
 
 struct MultiplyAddRate {

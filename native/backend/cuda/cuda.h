@@ -1,10 +1,12 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
 
 #include "backend/backend.h"
+#include "core/probe_rate.h"
 
 // What the CUDA backend shows to the rest of the house. No CUDA header: those who include it need none.
 namespace grok {
@@ -29,5 +31,21 @@ std::string why_no_cuda_in_sight();
 
 // Bytes of the device's memory that are free now. Throws device_failed.
 std::uint64_t cuda_available_bytes();
+
+struct CudaProbeOptions {
+  std::uint64_t buffer_bytes = 0;              // well beyond the device's cache
+  const std::atomic<bool>* stopped = nullptr;  // ends the probe with `cancelled` within a tenth of a second or so
+};
+
+// What the device's memory can do at most, to judge the operations by.
+struct CudaProbe {
+  std::string device;
+  std::uint64_t buffer_bytes = 0;
+  ProbeRate read;  // GB/s, front to back
+  ProbeRate copy;  // GB/s, of one half of the buffer to the other: what is read and what is written together
+};
+
+// Throws cuda_unavailable, out_of_memory, cancelled.
+CudaProbe probe_cuda(const CudaProbeOptions& options);
 
 }  // namespace grok

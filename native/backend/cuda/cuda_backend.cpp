@@ -93,12 +93,16 @@ std::unique_ptr<Footprint> make_cuda_footprint(const CudaOptions& options) {
   return std::make_unique<CudaFootprint>(options.num_digits);
 }
 
-std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
-  make_cuda_footprint(options);  // throws
+DeviceTraits usable_device() {
   DeviceTraits traits;
   if (const Obstacle met = obstacle_to(traits); !met.reason.empty())
     throw Error(ErrorCode::cuda_unavailable, met.reason, met.remedy + " Or use device \"cpu\".");
-  return std::make_unique<CudaBackend>(options, std::move(traits));
+  return traits;
+}
+
+std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
+  make_cuda_footprint(options);  // throws
+  return std::make_unique<CudaBackend>(options, usable_device());
 }
 
 std::string CudaBackend::description() const {

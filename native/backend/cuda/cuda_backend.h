@@ -21,6 +21,9 @@ struct DeviceTraits {
   int num_multiprocessors = 0;
 };
 
+// Device 0. Throws cuda_unavailable with why_no_cuda_device().
+DeviceTraits usable_device();
+
 // The operations on one CUDA device, one file each, as in backend/cpu. All but read() and sample() only ask the device and
 // return; it does what it was asked in order. A step asked for twice is replayed from then on: step_graphs.h.
 class CudaBackend final : public Backend {

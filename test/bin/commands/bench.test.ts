@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { BENCH_REPORT, grokError, invoke } from '../fake-host.js';
 
+const rate = (median: number) => ({ min: median, median, max: median });
+
 describe('grok-run bench', () => {
   it('refuses a shape beside a model, wherever that stands', async () => {
     for (const args of [
@@ -87,6 +89,25 @@ describe('grok-run bench', () => {
       '  threads  reading, GB/s  f32, GMAC/s  s16 x s16, GMAC/s',
       '        1           10.0         10.0               20.0  disturbed',
       '        2           10.0         10.0               20.0',
+      '',
+    ]);
+  });
+
+  it('prints what a GPU can do without threads, and with copying', async () => {
+    const limits = {
+      isa: 'Fake GPU',
+      threads: 1,
+      read: rate(3000),
+      copy: rate(2900),
+      multiplyAdds: [],
+      disturbed: false,
+    };
+    const runs = BENCH_REPORT.runs.map((run) => ({ ...run, limits, threads: 1 }));
+    const library = { benchmark: async () => ({ ...BENCH_REPORT, runs, oneThreadLimits: limits }) };
+    expect((await invoke(['bench'], { library })).stdout.split('\n').slice(-4)).toEqual([
+      'What this machine can do at most (Fake GPU):',
+      '  reading, GB/s  copying, GB/s',
+      '         3000.0         2900.0',
       '',
     ]);
   });

@@ -69,6 +69,31 @@ TEST("refuses Grok-1 where it does not fit, before a weight is made") {
               ErrorCode::out_of_memory, "1 GB is available");
 }
 
+TEST("refuses shards that would cut a head in two") {
+  const GrokConfig grok1;
+  CHECK_ERROR(shard_of(grok1, 16), ErrorCode::invalid_argument, "divides num_kv_heads, 8; found 16");
+  CHECK_ERROR(shard_of(grok1, 0), ErrorCode::invalid_argument, "found 0");
+}
+
+TEST("one of 8 shards of Grok-1 holds an eighth of its matrices, and what shards have in common") {
+  const GrokConfig grok1, shard = shard_of(grok1, 8);
+  CHECK_EQ(shard.num_layers, 64);
+  CHECK_EQ(shard.num_q_heads, 6);
+  CHECK_EQ(shard.num_kv_heads, 1);
+  CHECK_EQ(shard.d_ff, 4096);
+  CHECK_EQ(shard.vocab_size, 16384);
+  CHECK_EQ(shard.d_model, grok1.d_model);
+
+  // Its rows of attention-out and down are those of one scale group.
+  const auto whole = make_synthetic_source(grok1, 1), part = make_synthetic_source(shard, 1, kScaleGroups / 8);
+  for (const StoredParameter& stored : whole->parameters()) {
+    const StoredParameter& of_shard = parameter(*part, stored.name);
+    const bool is_shared = stored.name.ends_with("/scale") || stored.name.ends_with("router/w");
+    CHECK_EQ(of_shard.weight.size_bytes() * (is_shared ? 1 : 8), stored.weight.size_bytes());
+    if (stored.scales) CHECK_EQ(of_shard.scales->size_bytes() * 8, stored.scales->size_bytes());
+  }
+}
+
 TEST("a config.json is a shape, too, and num_layers replaces its own") {
   const std::string path = std::string(GROK_PROJECT_DIR) + "/test/fixtures/golden/ref-small/config.json";
   CHECK_EQ(synthetic_shape(path, 0).vocab_size, 512);

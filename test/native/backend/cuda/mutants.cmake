@@ -126,3 +126,9 @@ grok_mutant(graph_of_a_narrower_page_table cuda_backend.cpp
 grok_mutant(graph_of_memory_given_back step_graphs.cpp
   "key(shape, memory)"
   "key(shape, StepMemory{})" step_graphs)
+grok_mutant(a_word_of_four_unread probe.cu
+  "all.w ^= loaded[i].w;"
+  "" probe)
+grok_mutant(half_of_a_half_copied probe.cu
+  "half_bytes / kProbeStep);"
+  "half_bytes / kProbeStep / 2);" probe)
