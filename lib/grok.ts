@@ -52,6 +52,8 @@ export interface ModelInfo {
   readonly kvCacheType: KvCacheType;
   /** For people, such as `cpu (AVX2, 2 threads)`. */
   readonly device: string;
+  /** Why device `'auto'` is the CPU; undefined: a device was asked for by name. */
+  readonly whyCpu: string | undefined;
   /** How the weights are kept. */
   readonly dtype: 'int8';
   /** Tokens of a prompt and its continuation together. */
@@ -93,6 +95,7 @@ export class Grok implements AsyncDisposable {
       weightStorage: inspection.memory.weightStorage,
       kvCacheType: inspection.memory.kvCacheType,
       device: model.device,
+      whyCpu: inspection.whyCpu || undefined,
       dtype: 'int8',
       contextLength: model.contextLength,
       source: inspection.path,

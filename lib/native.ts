@@ -81,6 +81,8 @@ export interface NativeInspection {
     /** What the limit or the device allows; null: there is no such device. */
     available: number | null;
   };
+  /** Why device 'auto' is the CPU; '': a device was asked for by name. */
+  whyCpu: string;
 }
 
 export interface NativeLoadProgress {

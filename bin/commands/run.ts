@@ -122,7 +122,8 @@ function describe(
   loadMs: number,
   { usage, timings, finishReason, seed }: Completion,
 ): void {
-  printer.detail(`device   ${grok.info.device}`);
+  const { device, whyCpu } = grok.info;
+  printer.detail(`device   ${device}${whyCpu ? `, chosen because: ${whyCpu}` : ''}`);
   printer.detail(`load     ${formatDuration(loadMs)}`);
   printer.detail(
     `prefill  ${usage.promptTokens} tokens in ${formatDuration(timings.prefillMs)}, ` +

@@ -19,6 +19,7 @@ enum class ErrorCode {
   closed,            // the engine was closed
   cancelled,         // stopped on request
   cuda_unavailable,  // CUDA was asked for and cannot be used
+  device_failed,     // for good: only a new process can use it again
   internal,          // a broken promise of ours
 };
 
@@ -34,6 +35,7 @@ inline const char* code_name(ErrorCode code) {
     case ErrorCode::closed: return "GROK_CLOSED";
     case ErrorCode::cancelled: return "GROK_CANCELLED";
     case ErrorCode::cuda_unavailable: return "GROK_CUDA_UNAVAILABLE";
+    case ErrorCode::device_failed: return "GROK_DEVICE_FAILED";
     case ErrorCode::internal: return "GROK_INTERNAL";
   }
   return "GROK_INTERNAL";

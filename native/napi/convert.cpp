@@ -261,6 +261,7 @@ Napi::Object to_js(Napi::Env env, const Inspection& inspection) {
   object.Set("numActiveParameters", to_js(env, inspection.num_active_parameters));
   object.Set("weightBytesPerToken", to_js(env, inspection.weight_bytes_per_token));
   object.Set("memory", to_js(env, inspection.memory));
+  object.Set("whyCpu", inspection.why_cpu);
   return object;
 }
 

@@ -38,6 +38,17 @@ bool is_for_cuda(const EngineOptions& options, const Limits& limits) {
   return true;
 }
 
+// Device "auto" does not choose CUDA before that has been timed on a device.
+std::string why_cpu(const EngineOptions& options) {
+  if (options.device != "auto") return "";
+#if defined(GROK_WITH_CUDA)
+  const std::string reason = why_no_cuda_in_sight();
+  return reason.empty() ? "CUDA has to be asked for: its kernels have not been timed on a GPU yet" : reason;
+#else
+  return why_no_cuda();
+#endif
+}
+
 CpuOptions cpu_options(const EngineOptions& options, const Limits& limits) {
   return {.num_threads = options.num_threads, .isa = options.isa, .weights = limits.weight_storage};
 }
@@ -94,7 +105,8 @@ Planned plan_of(const Checkpoint& checkpoint, const Footprint& footprint, std::o
           .is_synthetic = checkpoint.config_from == kSynthetic};
 }
 
-Inspection inspection_of(const Checkpoint& checkpoint, const Planned& planned, const Limits& limits) {
+Inspection inspection_of(const Checkpoint& checkpoint, const Planned& planned, const Limits& limits,
+                         const EngineOptions& options) {
   const GrokConfig& config = checkpoint.config;
   Inspection inspection{.path = checkpoint.path,
                         .format = checkpoint.source->description(),
@@ -103,7 +115,8 @@ Inspection inspection_of(const Checkpoint& checkpoint, const Planned& planned, c
                         .config = config,
                         .tensors = {},
                         .file_bytes = checkpoint.source->size_bytes(),
-                        .memory = plan_memory(planned, limits)};
+                        .memory = plan_memory(planned, limits),
+                        .why_cpu = why_cpu(options)};
   const std::vector<StoredParameter>& parameters = checkpoint.source->parameters();  // in the order of the weights
   for (std::size_t index = 0; index < parameters.size(); ++index) {
     const StoredParameter& parameter = parameters[index];
@@ -137,7 +150,8 @@ Inspection inspect(const std::string& path, const EngineOptions& options) {
   const Limits limits = limits_for(checkpoint.config, options);
   const std::unique_ptr<Footprint> footprint = make_footprint(options, limits);
   Weights unloaded;
-  return inspection_of(checkpoint, plan_of(checkpoint, *footprint, memory_for(options, limits), unloaded), limits);
+  return inspection_of(checkpoint, plan_of(checkpoint, *footprint, memory_for(options, limits), unloaded), limits,
+                       options);
 }
 
 namespace {
@@ -148,7 +162,7 @@ std::unique_ptr<Engine> open_engine(Checkpoint checkpoint, const EngineOptions& 
   Weights unloaded;
   const Planned planned = plan_of(checkpoint, backend->footprint(), memory_for(options, limits), unloaded);
   require_fit(planned, limits);
-  Inspection inspection = inspection_of(checkpoint, planned, limits);
+  Inspection inspection = inspection_of(checkpoint, planned, limits, options);
   return std::make_unique<DeviceEngine>(std::move(backend), std::move(checkpoint.source), std::move(inspection),
                                         limits);
 }

@@ -57,6 +57,7 @@ struct Inspection {
   std::uint64_t num_active_parameters = 0;   // used for one token
   std::uint64_t weight_bytes_per_token = 0;  // as the backend has them; read to decode one token by itself
   MemoryPlan memory;
+  std::string why_cpu;  // that device "auto" came to; empty: a device was asked for by name
 };
 
 using SequenceId = std::int32_t;

@@ -59,6 +59,7 @@ export const INSPECTION = {
     total: 18 * 2 ** 20,
     available: 2 ** 30,
   },
+  whyCpu: 'no driver',
 };
 
 const SERIES = { min: 90, median: 100, max: 110.5, values: [90, 100, 110.5], disturbed: 0, discarded: 0 };
@@ -122,7 +123,7 @@ function fakeLibrary(calls: Call[]): Record<keyof Library, unknown> {
   const called = (name: string, ...args: unknown[]) => calls.push({ name, args });
   const pieces = [' there', ' was a fox.'];
   const grok = {
-    info: { device: 'cpu (fake)', parameters: { total: 11_700_000, active: 4_600_000 } },
+    info: { device: 'cpu (fake)', whyCpu: 'no driver', parameters: { total: 11_700_000, active: 4_600_000 } },
     generate(prompt: string, options: { echo?: boolean }) {
       called('generate', prompt, options);
       const start = options.echo ? [prompt] : [];

@@ -141,6 +141,7 @@ describe.skipIf(!canRun)('a loaded model', () => {
   it('says what it is', async () => {
     const inspection = await inspect(trained);
     expect(grok.info).toMatchObject({
+      whyCpu: expect.stringMatching(/./),
       config: inspection.config,
       parameters: { total: inspection.numParameters, active: inspection.numActiveParameters },
       dtype: 'int8',

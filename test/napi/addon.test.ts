@@ -137,6 +137,7 @@ describe('close', () => {
     await model.close();
     expect(model.inspection.config.vocabSize).toBe(512);
     expect(model.device).toContain('cpu');
+    expect(model.inspection.whyCpu).not.toBe('');
   });
 
   it('ends every thread, while loading as well as after', async () => {

@@ -4,15 +4,13 @@
 #include <cstring>
 
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/cpu_features.h"
 #include "backend/cpu/kv_page.h"
 #include "backend/cpu/mapped_matrix.h"
 #include "backend/cpu/packed_matrix.h"
 #include "backend/cpu/packed_table.h"
 #if defined(__x86_64__)
 #include "backend/cpu/amx.h"
-#elif defined(__aarch64__)
-#include <asm/hwcap.h>
-#include <sys/auxv.h>
 #endif
 
 namespace grok {
@@ -20,14 +18,13 @@ namespace grok {
 std::vector<const Kernels*> usable_kernels() {
   std::vector<const Kernels*> usable;
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni")) {
+  if (has_avx512()) {
     if (can_use_amx()) usable.push_back(&kAmxKernels);
     usable.push_back(&kAvx512Kernels);
   }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) usable.push_back(&kAvx2Kernels);
+  if (has_avx2()) usable.push_back(&kAvx2Kernels);
 #elif defined(__aarch64__)
-  if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) usable.push_back(&kNeonKernels);
+  if (has_dot_product()) usable.push_back(&kNeonKernels);
 #endif
   usable.push_back(&kPortableKernels);
   return usable;

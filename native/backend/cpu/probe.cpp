@@ -3,15 +3,13 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backend/cpu/cpu_features.h"
 #include "backend/cpu/host_memory.h"
 #include "backend/cpu/probe_kernels.h"
 #include "core/error.h"
 #include "core/thread_pool.h"
 #if defined(__x86_64__)
 #include "backend/cpu/amx.h"
-#elif defined(__aarch64__)
-#include <asm/hwcap.h>
-#include <sys/auxv.h>
 #endif
 
 namespace grok {
@@ -25,14 +23,13 @@ constexpr int kRoundsPerPiece = 1'000'000;
 std::vector<const ProbeKernels*> usable_probes() {
   std::vector<const ProbeKernels*> usable;
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni")) {
+  if (has_avx512()) {
     if (can_use_amx()) usable.push_back(&kAmxProbe);
     usable.push_back(&kAvx512Probe);
   }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) usable.push_back(&kAvx2Probe);
+  if (has_avx2()) usable.push_back(&kAvx2Probe);
 #elif defined(__aarch64__)
-  usable.push_back(getauxval(AT_HWCAP) & HWCAP_ASIMDDP ? &kNeonDotprodProbe : &kNeonProbe);
+  usable.push_back(has_dot_product() ? &kNeonDotprodProbe : &kNeonProbe);
 #endif
   usable.push_back(&kPortableProbe);
   return usable;

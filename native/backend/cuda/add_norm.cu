@@ -28,13 +28,6 @@ __global__ void __launch_bounds__(kThreads, 1) add_norm_tokens(AddNorm op, Digit
   if constexpr (kDigits > 0) split_row<kDigits, kThreads>(digits, layout, out);
 }
 
-template <int kThreads>
-auto kernel_of(int num_digits) {
-  return num_digits == 0   ? add_norm_tokens<0, kThreads>
-         : num_digits == 2 ? add_norm_tokens<2, kThreads>
-                           : add_norm_tokens<3, kThreads>;
-}
-
 }  // namespace
 
 void CudaBackend::add_norm(const AddNorm& op) {
@@ -43,8 +36,8 @@ void CudaBackend::add_norm(const AddNorm& op) {
   const int threads = row_threads(op.d_model), num_digits = digits.num_rows == 0 ? 0 : options_.num_digits;
   stream_.launch(
       "add_norm", {.blocks = unsigned(op.num_tokens), .threads = threads},
-      threads == kDigitThreads ? kernel_of<kDigitThreads>(num_digits) : kernel_of<kMostDigitThreads>(num_digits), op,
-      digits, layout);
+      row_kernel(num_digits, threads, [](auto kDigits, auto kThreads) { return add_norm_tokens<kDigits, kThreads>; }),
+      op, digits, layout);
 }
 
 }  // namespace grok

@@ -4,7 +4,7 @@
 #include <bit>
 #include <cstring>
 
-#include "core/error.h"
+#include "backend/cuda/cuda_error.h"
 
 namespace grok {
 namespace {
@@ -14,52 +14,76 @@ constexpr int kMinComputeMajor = 8;
 
 std::string version_text(int version) { return concat(version / 1000, ".", version % 1000 / 10); }
 
-// Empty: the device is as `traits` says.
-std::string why_not(DeviceTraits& traits) {
+// Why a device cannot be used, and what to do about it. Nothing: it can.
+struct Obstacle {
+  std::string reason, remedy;
+};
+
+constexpr const char* kRestart = "Restart the process; nvidia-smi says more of the device.";
+
+// Without a look at what this build has for the device, since that takes of its memory. None: it is as `traits` says.
+Obstacle obstacle_on_the_way(DeviceTraits& traits) {
   int driver = 0, runtime = 0, num_devices = 0;
-  if (cudaDriverGetVersion(&driver) != cudaSuccess) driver = 0;
+  const cudaError_t found = cudaDriverGetVersion(&driver);
   cudaRuntimeGetVersion(&runtime);
   cudaGetLastError();
-  if (driver == 0) return "no NVIDIA driver is installed";
+  if (found != cudaSuccess) return {concat("the NVIDIA driver answers ", in_words(found)), kRestart};
+  if (driver == 0) return {"no NVIDIA driver is installed", "Install NVIDIA's driver."};
   const cudaError_t counted = cudaGetDeviceCount(&num_devices);
   cudaGetLastError();
   if (counted == cudaErrorInsufficientDriver)
-    return concat("the NVIDIA driver is too old: it knows CUDA ", version_text(driver), ", this build needs ",
-                  version_text(runtime));
+    return {concat("the NVIDIA driver is too old: it knows CUDA ", version_text(driver), ", this build needs ",
+                   version_text(runtime)),
+            concat("Install a driver for CUDA ", version_text(runtime), " or later.")};
   if (counted == cudaErrorNoDevice || (counted == cudaSuccess && num_devices == 0))
-    return "the NVIDIA driver sees no device";
-  if (counted != cudaSuccess)
-    return concat("the NVIDIA driver answers ", cudaGetErrorName(counted), " (", cudaGetErrorString(counted), ")");
+    return {"the NVIDIA driver sees no device",
+            "See what nvidia-smi lists, whether CUDA_VISIBLE_DEVICES hides it, and whether a container was given it."};
+  if (counted != cudaSuccess) return {concat("the NVIDIA driver answers ", in_words(counted)), kRestart};
 
   cudaDeviceProp properties;
   const cudaError_t asked = cudaGetDeviceProperties(&properties, 0);
   cudaGetLastError();
-  if (asked != cudaSuccess)
-    return concat("the CUDA device answers ", cudaGetErrorName(asked), " (", cudaGetErrorString(asked), ")");
+  if (asked != cudaSuccess) return {concat("the CUDA device answers ", in_words(asked)), kRestart};
   traits = {.name = properties.name,
             .compute_major = properties.major,
             .compute_minor = properties.minor,
             .num_multiprocessors = properties.multiProcessorCount};
-  const std::string capability = concat(properties.major, ".", properties.minor);
   if (properties.major < kMinComputeMajor)
-    return concat(properties.name, " has compute capability ", capability, ", and 8.0 or above is needed");
-  if (const cudaError_t error = find_kernels(); error != cudaSuccess)
-    return error == cudaErrorNoKernelImageForDevice
-               ? concat("this build has no kernels for ", properties.name, " (compute capability ", capability, ")")
-               : concat(properties.name, " answers ", cudaGetErrorName(error), " (", cudaGetErrorString(error), ")");
-  return "";
+    return {concat(properties.name, " has compute capability ", properties.major, ".", properties.minor,
+                   ", and 8.0 or above is needed"),
+            "Choose another device with CUDA_VISIBLE_DEVICES."};
+  return {};
+}
+
+Obstacle obstacle_to(DeviceTraits& traits) {
+  if (Obstacle met = obstacle_on_the_way(traits); !met.reason.empty()) return met;
+  const cudaError_t error = find_kernels();
+  if (error == cudaSuccess) return {};
+  if (error == cudaErrorNoKernelImageForDevice)
+    return {concat("this build has no kernels for ", traits.name, " (compute capability ", traits.compute_major, ".",
+                   traits.compute_minor, ")"),
+            concat("Configure with -DGROK_CUDA_ARCHS=", traits.compute_major, traits.compute_minor, " and build.")};
+  return {concat(traits.name, " answers ", in_words(error)), kRestart};
 }
 
 }  // namespace
 
 std::string why_no_cuda_device() {
   DeviceTraits traits;
-  return why_not(traits);
+  return obstacle_to(traits).reason;
+}
+
+std::string why_no_cuda_in_sight() {
+  DeviceTraits traits;
+  return obstacle_on_the_way(traits).reason;
 }
 
 std::uint64_t cuda_available_bytes() {
   std::size_t free_bytes = 0, total_bytes = 0;
-  if (cudaMemGetInfo(&free_bytes, &total_bytes) != cudaSuccess) cudaGetLastError();
+  if (const cudaError_t error = cudaMemGetInfo(&free_bytes, &total_bytes); error != cudaSuccess) {
+    cudaGetLastError();
+    throw device_failed("saying how much memory is free", error);
+  }
   return free_bytes;
 }
 
@@ -71,8 +95,8 @@ std::unique_ptr<Footprint> make_cuda_footprint(const CudaOptions& options) {
 
 DeviceTraits usable_device() {
   DeviceTraits traits;
-  if (const std::string reason = why_not(traits); !reason.empty())
-    throw Error(ErrorCode::cuda_unavailable, reason, "Use device \"cpu\" or \"auto\".");
+  if (const Obstacle met = obstacle_to(traits); !met.reason.empty())
+    throw Error(ErrorCode::cuda_unavailable, met.reason, met.remedy + " Or use device \"cpu\".");
   return traits;
 }
 

@@ -1,6 +1,6 @@
 #include "backend/cuda/device_memory.h"
 
-#include "core/error.h"
+#include "backend/cuda/cuda_error.h"
 
 namespace grok {
 
@@ -9,9 +9,7 @@ DeviceMemory::DeviceMemory(std::size_t size_bytes) : size_bytes_(size_bytes) {
   const cudaError_t error = cudaMalloc(&data_, size_bytes);
   if (error == cudaSuccess) return;
   cudaGetLastError();  // a refusal is over once it is told
-  if (error != cudaErrorMemoryAllocation)
-    throw Error(ErrorCode::internal, concat("the CUDA device failed at an allocation of ", size_bytes,
-                                            " bytes: ", cudaGetErrorName(error), " (", cudaGetErrorString(error), ")"));
+  if (error != cudaErrorMemoryAllocation) throw device_failed(concat("an allocation of ", size_bytes, " bytes"), error);
   std::size_t free_bytes = 0, total_bytes = 0;
   cudaMemGetInfo(&free_bytes, &total_bytes);
   throw Error(ErrorCode::out_of_memory,
@@ -26,9 +24,12 @@ std::byte* PinnedMemory::of(std::size_t size_bytes) {
   data_ = nullptr;
   size_bytes_ = 0;
   void* data = nullptr;
-  if (cudaMallocHost(&data, size_bytes) != cudaSuccess) {
+  if (const cudaError_t error = cudaMallocHost(&data, size_bytes); error != cudaSuccess) {
     cudaGetLastError();
-    throw Error(ErrorCode::out_of_memory, concat("the system refused ", size_bytes, " bytes of pinned memory"));
+    if (error != cudaErrorMemoryAllocation)
+      throw device_failed(concat("an allocation of ", size_bytes, " bytes of pinned memory"), error);
+    throw Error(ErrorCode::out_of_memory, concat("the system refused ", size_bytes, " bytes of pinned memory"),
+                "Close other programs, or give the process more memory: pinned memory is never swapped out.");
   }
   data_ = static_cast<std::byte*>(data);
   size_bytes_ = size_bytes;

@@ -45,11 +45,34 @@ __device__ inline std::uint16_t rounded_bf16(float value) {
   return std::uint16_t((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
 }
 
+// Two elements from an even `i` on, in one load; int8 ones without their scale.
 template <KvCacheType kType>
-__device__ float read_kv(const KvHead& head, int position, int i) {
-  if constexpr (kType == KvCacheType::f32) return head.at<float>(position, i);
-  if constexpr (kType == KvCacheType::bf16) return __uint_as_float(unsigned(head.at<std::uint16_t>(position, i)) << 16);
-  if constexpr (kType == KvCacheType::int8) return float(head.at<std::int8_t>(position, i)) * head.scale(position);
+__device__ float2 read_kv_pair(const KvHead& head, int position, int i) {
+  if constexpr (kType == KvCacheType::f32) return *reinterpret_cast<const float2*>(&head.at<float>(position, i));
+  if constexpr (kType == KvCacheType::bf16) {
+    const unsigned bits = *reinterpret_cast<const unsigned*>(&head.at<std::uint16_t>(position, i));
+    return make_float2(__uint_as_float(bits << 16), __uint_as_float(bits & 0xffff0000u));
+  }
+  if constexpr (kType == KvCacheType::int8) {
+    const unsigned bits = *reinterpret_cast<const std::uint16_t*>(&head.at<std::int8_t>(position, i));
+    return make_float2(float(std::int8_t(bits)), float(std::int8_t(bits >> 8)));
+  }
+}
+
+// Four from a multiple of four on, where rows are multiples of four long: one load of 16, 8 or 4 bytes.
+template <KvCacheType kType>
+__device__ float4 read_kv_quad(const KvHead& head, int position, int i) {
+  if constexpr (kType == KvCacheType::f32) return *reinterpret_cast<const float4*>(&head.at<float>(position, i));
+  if constexpr (kType == KvCacheType::bf16) {
+    const uint2 bits = *reinterpret_cast<const uint2*>(&head.at<std::uint16_t>(position, i));
+    return make_float4(__uint_as_float(bits.x << 16), __uint_as_float(bits.x & 0xffff0000u),
+                       __uint_as_float(bits.y << 16), __uint_as_float(bits.y & 0xffff0000u));
+  }
+  if constexpr (kType == KvCacheType::int8) {
+    const unsigned bits = *reinterpret_cast<const unsigned*>(&head.at<std::int8_t>(position, i));
+    return make_float4(float(std::int8_t(bits)), float(std::int8_t(bits >> 8)), float(std::int8_t(bits >> 16)),
+                       float(std::int8_t(bits >> 24)));
+  }
 }
 
 // `scale` is that of an int8 position: its largest value / 127.

@@ -19,13 +19,6 @@ __global__ void __launch_bounds__(kThreads, 1) norm_tokens(Norm op, DigitRows di
   if constexpr (kDigits > 0) split_row<kDigits, kThreads>(digits, layout, out);
 }
 
-template <int kThreads>
-auto kernel_of(int num_digits) {
-  return num_digits == 0   ? norm_tokens<0, kThreads>
-         : num_digits == 2 ? norm_tokens<2, kThreads>
-                           : norm_tokens<3, kThreads>;
-}
-
 }  // namespace
 
 void CudaBackend::norm(const Norm& op) {
@@ -34,7 +27,7 @@ void CudaBackend::norm(const Norm& op) {
   const int threads = row_threads(op.d_model), num_digits = digits.num_rows == 0 ? 0 : options_.num_digits;
   stream_.launch(
       "norm", {.blocks = unsigned(op.num_tokens), .threads = threads},
-      threads == kDigitThreads ? kernel_of<kDigitThreads>(num_digits) : kernel_of<kMostDigitThreads>(num_digits), op,
+      row_kernel(num_digits, threads, [](auto kDigits, auto kThreads) { return norm_tokens<kDigits, kThreads>; }), op,
       digits, layout);
 }
 

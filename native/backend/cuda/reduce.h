@@ -18,6 +18,27 @@ __device__ T warp_reduce(T value, Combine combine) {
   return value;
 }
 
+// What each of the first kCount values comes to over the lanes: lane i gets that of value i % kCount. Half of them are
+// exchanged, then half of the sums, and so on. kCount is a power of two up to 32; the values are lost.
+template <int kCount, int kSize>
+__device__ float lane_sums(float (&values)[kSize]) {
+  if constexpr (kCount == 1) {
+    float sum = values[0];
+#pragma unroll
+    for (int distance = kSize; distance < kWarpSize; distance *= 2) sum += __shfl_xor_sync(kAllLanes, sum, distance);
+    return sum;
+  } else {
+    constexpr int kHalf = kCount / 2;
+    const bool is_upper = (int(threadIdx.x) & kHalf) != 0;
+#pragma unroll
+    for (int i = 0; i < kHalf; ++i) {
+      const float kept = is_upper ? values[i + kHalf] : values[i], given = is_upper ? values[i] : values[i + kHalf];
+      values[i] = kept + __shfl_xor_sync(kAllLanes, given, kHalf);
+    }
+    return lane_sums<kHalf>(values);
+  }
+}
+
 // Every thread of the block gets the result; a barrier stands before and behind it. blockDim.x is a multiple of 32.
 template <typename T, typename Combine>
 __device__ T block_reduce(T value, Combine combine) {

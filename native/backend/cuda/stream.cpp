@@ -2,6 +2,8 @@
 
 #include <exception>
 
+#include "backend/cuda/cuda_error.h"
+
 namespace grok {
 
 Stream::Stream(bool launches_overlap) : launches_overlap_(launches_overlap) {
@@ -64,8 +66,7 @@ std::unique_ptr<Recording> Stream::record(const std::function<void()>& ask) {
   if (error != cudaSuccess) cudaGetLastError();
   if (thrown) std::rethrow_exception(thrown);
   if (error != cudaSuccess)
-    throw Error(ErrorCode::unsupported, concat("the CUDA device does not record launches: ", cudaGetErrorName(error),
-                                               " (", cudaGetErrorString(error), ")"));
+    throw Error(ErrorCode::unsupported, concat("the CUDA device does not record launches: ", in_words(error)));
   return std::make_unique<Recording>(executable);
 }
 
@@ -76,19 +77,15 @@ void Stream::replay(const Recording& recording) {
 
 void Stream::check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
-  const std::string failure =
-      concat("the CUDA device failed at ", what, ": ", cudaGetErrorName(error), " (", cudaGetErrorString(error), ")");
+  const Error failure = device_failed(what, error);
   // What is refused while recording was not done: the device is none the worse.
-  if (is_recording_) throw Error(ErrorCode::unsupported, failure);
+  if (is_recording_) throw Error(ErrorCode::unsupported, failure.what());
   failure_ = failure;
-  throw_if_failed();
+  throw failure;
 }
 
 void Stream::throw_if_failed() const {
-  if (!failure_.empty())
-    throw Error(ErrorCode::internal, failure_,
-                "Nothing on this device can be trusted now: close the model and open it again "
-                "in a new process.");
+  if (failure_) throw *failure_;
 }
 
 }  // namespace grok

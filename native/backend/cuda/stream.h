@@ -6,7 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <string>
+#include <optional>
 
 #include "core/error.h"
 
@@ -105,7 +105,7 @@ class Stream {
   const bool launches_overlap_;
   cudaStream_t stream_ = nullptr;
   std::map<const void*, std::size_t> most_shared_;  // bytes that each kernel was promised
-  std::string failure_;                             // what went wrong first
+  std::optional<Error> failure_;                    // what went wrong first
   bool is_recording_ = false;
 };
 

@@ -122,7 +122,7 @@ describe('grok-run', () => {
   it('tells rates and the seed with --verbose, on stderr', async () => {
     const { stdout, stderr } = await invoke(['-v', '-m', './ckpt', 'hello']);
     expect(stdout).toBe(' there was a fox.\n');
-    expect(stderr).toContain('device   cpu (fake)');
+    expect(stderr.match(/device .*/g)).toEqual(['device   cpu (fake), chosen because: no driver']);
     expect(stderr).toMatch(/load +\d+ ms/);
     expect(stderr).toContain('prefill  5 tokens in 10 ms, 500.0 tokens/s');
     expect(stderr).toContain('decode   2 tokens in 20 ms, 50.0 tokens/s');

@@ -1,5 +1,9 @@
 #pragma once
 
+#if !defined(EMULATED_NVCC)
+#error "device code in a file that the C++ compiler gets, not nvcc, in a build for a device"
+#endif
+
 #include <cuda_runtime.h>
 
 #include <cstddef>

@@ -1,3 +1,4 @@
+#define EMULATED_NVCC
 #include "emulator/emulator.h"
 
 #include <cuda_runtime.h>

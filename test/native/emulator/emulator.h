@@ -19,8 +19,10 @@ struct Settings {
   std::uint64_t seed = 1;   // of every random choice, or GROK_EMULATOR_SEED; 0: threads in order, copies at once
   int resident_blocks = 3;  // blocks alive at a time
   // The device that the runtime shows.
+  int driver_version = 13000;  // of CUDA, a thousand for each major one; 0: there is no driver
   int num_devices = 1;
   int compute_major = 9, compute_minor = 0;
+  bool has_kernels = true;  // this program, for the device
   int num_multiprocessors = 2;
   std::size_t memory_bytes = std::size_t(4) << 30;
 };

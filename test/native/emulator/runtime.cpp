@@ -26,7 +26,8 @@ struct Graph {
   std::vector<Work> nodes;
 };
 
-int num_run = 0;  // kernels
+int num_run = 0;   // kernels
+int num_held = 0;  // objects
 
 // Work is put off until somebody waits for it, as on a device: a host buffer that is written again too early shows.
 struct Stream {
@@ -84,7 +85,7 @@ constexpr int kMaxThreads = 1024;
 constexpr std::size_t kDefaultDynamicShared = 48 * 1024, kMaxDynamicShared = 227 * 1024;
 
 struct Planted {
-  std::string function;
+  std::string function;  // empty: any
   cudaError_t error = cudaSuccess;
   int count = 0;
   bool is_sticky = false;
@@ -107,7 +108,8 @@ std::map<const void*, std::size_t>& dynamic_shared_limits() {
 
 cudaError_t result(const char* function, cudaError_t error = cudaSuccess) {
   if (stuck != cudaSuccess) return last_error = stuck;
-  if (planted.count > 0 && planted.function == function && --planted.count == 0) {
+  const bool is_meant = planted.function.empty() || planted.function == function;
+  if (planted.count > 0 && is_meant && --planted.count == 0) {
     if (planted.is_sticky) stuck = planted.error;
     return last_error = planted.error;
   }
@@ -131,13 +133,17 @@ bool is_intact(const unsigned char* memory, std::size_t size_bytes) {
 }  // namespace
 
 void fail(const char* function, cudaError_t error, int count, bool is_sticky) {
-  planted = {function, error, count, is_sticky};
+  planted = {function ? function : "", error, count, is_sticky};
 }
 
-void heal() {
+bool heal() {
+  const bool was_met = planted.error != cudaSuccess && planted.count == 0;
   planted = {};
   stuck = last_error = cudaSuccess;
+  return was_met;
 }
+
+int num_objects() { return num_held; }
 
 int num_launches() { return num_run; }
 
@@ -159,7 +165,7 @@ cudaError_t set_max_dynamic_shared(const void* kernel, int size_bytes) {
 
 cudaError_t kernel_attributes(cudaFuncAttributes* attributes) {
   attributes->binaryVersion = settings().compute_major * 10 + settings().compute_minor;
-  return result("cudaFuncGetAttributes");
+  return result("cudaFuncGetAttributes", settings().has_kernels ? cudaSuccess : cudaErrorNoKernelImageForDevice);
 }
 
 cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> body) {
@@ -209,7 +215,7 @@ cudaError_t cudaGetLastError() {
   return error;
 }
 cudaError_t cudaDriverGetVersion(int* version) {
-  *version = kVersion;
+  *version = settings().driver_version;
   return result("cudaDriverGetVersion");
 }
 cudaError_t cudaRuntimeGetVersion(int* version) {
@@ -217,8 +223,11 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
   return result("cudaRuntimeGetVersion");
 }
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = settings().num_devices;
-  return result("cudaGetDeviceCount", *count > 0 ? cudaSuccess : cudaErrorNoDevice);
+  const bool is_driven = settings().driver_version >= kVersion;
+  *count = is_driven ? settings().num_devices : 0;
+  return result("cudaGetDeviceCount", !is_driven   ? cudaErrorInsufficientDriver
+                                      : *count > 0 ? cudaSuccess
+                                                   : cudaErrorNoDevice);
 }
 cudaError_t cudaSetDevice(int device) {
   return result("cudaSetDevice", device < settings().num_devices ? cudaSuccess : cudaErrorInvalidDevice);
@@ -254,9 +263,10 @@ cudaError_t cudaMalloc(void** memory, std::size_t size_bytes) {
 }
 cudaError_t cudaFree(void* memory) {
   if (!memory) return result("cudaFree");
-  if (const cudaError_t error = result_unless_captured("cudaFree"); error == cudaErrorStreamCaptureUnsupported)
-    return error;
-  for (Stream* stream : streams()) stream->finish();
+  const cudaError_t error = result_unless_captured("cudaFree");
+  if (error == cudaErrorStreamCaptureUnsupported) return error;
+  if (stuck == cudaSuccess)
+    for (Stream* stream : streams()) stream->finish();
   const auto found = allocations().find(static_cast<unsigned char*>(memory));
   if (found == allocations().end()) throw Fault("memory was freed that was never allocated, or twice");
   if (!is_intact(found->first, found->second)) {
@@ -265,16 +275,18 @@ cudaError_t cudaFree(void* memory) {
   }
   allocations().erase(found);
   std::free(memory);
-  return result("cudaFree");
+  return error;
 }
 cudaError_t cudaMallocHost(void** memory, std::size_t size_bytes) {
   *memory = nullptr;
   if (const cudaError_t error = result_unless_captured("cudaMallocHost"); error != cudaSuccess) return error;
   *memory = std::malloc(std::max<std::size_t>(size_bytes, 1));
   std::memset(*memory, kPoison, size_bytes);
+  ++num_held;
   return cudaSuccess;
 }
 cudaError_t cudaFreeHost(void* memory) {
+  if (memory) --num_held;
   if (memory) std::memset(memory, kPoison, malloc_usable_size(memory));  // copies that are still to come show it
   std::free(memory);
   return result("cudaFreeHost");
@@ -283,12 +295,13 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   *stream = nullptr;
   if (const cudaError_t error = result("cudaStreamCreateWithFlags"); error != cudaSuccess) return error;
   *stream = new Stream;
+  ++num_held;
   streams().insert(*stream);
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   if (stream && stuck == cudaSuccess) stream->finish();
-  streams().erase(stream);
+  num_held -= int(streams().erase(stream));
   delete stream;
   return result("cudaStreamDestroy");
 }
@@ -301,9 +314,11 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   *event = nullptr;
   if (const cudaError_t error = result("cudaEventCreateWithFlags"); error != cudaSuccess) return error;
   *event = new Event;
+  ++num_held;
   return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  if (event) --num_held;
   delete event;
   return result("cudaEventDestroy");
 }
@@ -341,12 +356,14 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   if (stream->is_invalidated) return result("cudaStreamEndCapture", cudaErrorStreamCaptureInvalidated);
   if (const cudaError_t error = result("cudaStreamEndCapture"); error != cudaSuccess) return error;
   *graph = new Graph(std::move(*captured));
+  ++num_held;
   return cudaSuccess;
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
   *executable = nullptr;
   if (const cudaError_t error = result("cudaGraphInstantiate"); error != cudaSuccess) return error;
   *executable = new Graph(*graph);
+  ++num_held;
   return cudaSuccess;
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
@@ -355,10 +372,12 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  if (graph) --num_held;
   delete graph;
   return result("cudaGraphDestroy");
 }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  if (executable) --num_held;
   delete executable;
   return result("cudaGraphExecDestroy");
 }

@@ -6,7 +6,7 @@
 #include <thread>
 
 #include "runtime/fake_backend.h"
-#include "runtime/memory_plan.h"
+#include "support/small_engine.h"
 #include "testing.h"
 
 namespace grok {
@@ -21,14 +21,8 @@ struct Rig {
     const GrokConfig config = testing::fake_config();
     auto owned_backend = std::make_unique<FakeBackend>();
     backend = owned_backend.get();
-    Inspection inspection;
-    inspection.config = config;
-    const Limits limits = limits_for(config, options);
-    const std::vector<LayerViews> layers = layer_views(config, testing::FakeSource(config));
-    const Planned planned{.config = config, .weights = {}, .layers = layers, .footprint = backend->footprint()};
-    inspection.memory = plan_memory(planned, limits);
-    engine = std::make_unique<DeviceEngine>(std::move(owned_backend), std::make_unique<testing::FakeSource>(config),
-                                            std::move(inspection), limits);
+    engine =
+        testing::engine_on(std::move(owned_backend), std::make_unique<testing::FakeSource>(config), config, options);
     while (loaded && !engine->load_next().done) continue;
   }
 

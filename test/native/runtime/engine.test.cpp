@@ -35,6 +35,16 @@ TEST("a device that there is not is refused with the reason") {
     CHECK_ERROR(Engine::open(golden_path("ref-small"), {.device = "cuda"}), ErrorCode::cuda_unavailable, reason);
 }
 
+TEST("device \"auto\" says why it is the CPU, and a device asked for by name has nothing to explain") {
+  const std::string reason = inspect(golden_path("ref-small"), {}).why_cpu;
+  if (reason != why_no_cuda()) CHECK(reason.find("CUDA has to be asked for") == 0);  // there is a device
+  CHECK(!reason.empty());
+  const auto engine = Engine::open(golden_path("ref-small"), {});
+  CHECK_EQ(engine->inspection().why_cpu, reason);
+  CHECK(engine->device().starts_with("cpu ("));
+  CHECK_EQ(inspect(golden_path("ref-small"), {.device = "cpu"}).why_cpu, "");
+}
+
 TEST("a model larger than the memory limit is refused before a weight is read") {
   EngineOptions options;
   options.memory_limit = 2'000'000;

@@ -17,23 +17,70 @@ TEST("refuses a number of digits that it does not have") {
   CHECK_ERROR(make_cuda_backend({.num_digits = 4}), ErrorCode::invalid_argument, "2 or 3, found 4");
 }
 
-TEST("says why CUDA cannot be used: no driver, a driver too old, no device, a device too old, no kernels for it") {
+TEST(
+    "says why CUDA cannot be used, and what to do: no driver, one too old, no device, one too old, no kernels for it") {
   const Restore restore;
+  const auto check_refusal = [](const char* reason, const char* remedy) {
+    CHECK_EQ(why_no_cuda_device(), reason);
+    try {
+      make_cuda_backend({});
+      CHECK(!"refused");
+    } catch (const Error& error) {
+      CHECK(error.code == ErrorCode::cuda_unavailable);
+      CHECK_EQ(std::string(error.what()), reason);
+      CHECK_EQ(error.hint, std::string(remedy) + " Or use device \"cpu\".");
+    }
+    emulator::settings() = {};
+  };
   CHECK_EQ(why_no_cuda_device(), "");
-  emulator::fail("cudaDriverGetVersion", cudaErrorInsufficientDriver);
-  CHECK_ERROR(make_cuda_backend({}), ErrorCode::cuda_unavailable, "no NVIDIA driver");
-  emulator::fail("cudaGetDeviceCount", cudaErrorInsufficientDriver);
-  CHECK_ERROR(make_cuda_backend({}), ErrorCode::cuda_unavailable, "too old: it knows CUDA 13.0");
+  emulator::settings().driver_version = 0;
+  check_refusal("no NVIDIA driver is installed", "Install NVIDIA's driver.");
+  emulator::settings().driver_version = 12040;
+  check_refusal("the NVIDIA driver is too old: it knows CUDA 12.4, this build needs 13.0",
+                "Install a driver for CUDA 13.0 or later.");
   emulator::settings().num_devices = 0;
-  CHECK_ERROR(make_cuda_backend({}), ErrorCode::cuda_unavailable, "sees no device");
-  emulator::settings() = {};
+  check_refusal(
+      "the NVIDIA driver sees no device",
+      "See what nvidia-smi lists, whether CUDA_VISIBLE_DEVICES hides it, and whether a container was given it.");
   emulator::settings().compute_major = 7;
-  CHECK_ERROR(make_cuda_backend({}), ErrorCode::cuda_unavailable, "has compute capability 7.0, and 8.0 or above");
-  emulator::settings() = {};
-  emulator::fail("cudaFuncGetAttributes", cudaErrorNoKernelImageForDevice);
-  CHECK_ERROR(make_cuda_backend({}), ErrorCode::cuda_unavailable,
-              "no kernels for emulated device (compute capability 9.0)");
+  check_refusal("emulated device has compute capability 7.0, and 8.0 or above is needed",
+                "Choose another device with CUDA_VISIBLE_DEVICES.");
+  emulator::settings().has_kernels = false;
+  check_refusal("this build has no kernels for emulated device (compute capability 9.0)",
+                "Configure with -DGROK_CUDA_ARCHS=90 and build.");
   CHECK_EQ(why_no_cuda_device(), "");
+}
+
+TEST("an answer of the runtime that means none of these is passed on, whoever gives it") {
+  const Restore restore;
+  for (const char* function :
+       {"cudaDriverGetVersion", "cudaGetDeviceCount", "cudaGetDeviceProperties", "cudaFuncGetAttributes"}) {
+    emulator::fail(function, cudaErrorIllegalAddress);
+    CHECK_ERROR(make_cuda_backend({}), ErrorCode::cuda_unavailable, "answers cudaErrorIllegalAddress");
+  }
+}
+
+TEST("a look for a device takes none of its memory, and does not ask for kernels") {
+  const Restore restore;
+  CHECK_EQ(why_no_cuda_in_sight(), "");
+  emulator::settings().has_kernels = false;
+  CHECK_EQ(why_no_cuda_in_sight(), "");
+  emulator::settings().num_devices = 0;
+  CHECK_EQ(why_no_cuda_in_sight(), "the NVIDIA driver sees no device");
+}
+
+TEST("pinned memory that the system refuses is out of memory, and a device that fails then is not") {
+  const Restore restore;
+  PinnedMemory pinned;
+  emulator::fail("cudaMallocHost", cudaErrorMemoryAllocation);
+  CHECK_ERROR(pinned.of(1000), ErrorCode::out_of_memory, "the system refused 1000 bytes of pinned memory");
+  emulator::fail("cudaMallocHost", cudaErrorIllegalAddress);
+  CHECK_ERROR(pinned.of(1000), ErrorCode::device_failed, "an allocation of 1000 bytes of pinned memory");
+  CHECK(pinned.of(1000) != nullptr);
+  emulator::fail("cudaMalloc", cudaErrorIllegalAddress);
+  CHECK_ERROR(DeviceMemory(1000), ErrorCode::device_failed, "an allocation of 1000 bytes: cudaErrorIllegalAddress");
+  emulator::fail("cudaMemGetInfo", cudaErrorIllegalAddress);
+  CHECK_ERROR(cuda_available_bytes(), ErrorCode::device_failed, "how much memory is free: cudaErrorIllegalAddress");
 }
 
 TEST("a refused allocation says how much was asked for and how much is free, and the backend goes on") {
@@ -59,12 +106,12 @@ TEST("an error of the device stays: every later call is refused with what went w
   backend->norm(norm);
   emulator::fail("cudaStreamSynchronize", cudaErrorIllegalAddress, 1, true);
   std::vector<float> host(64);
-  CHECK_ERROR(backend->read(std::span(host), x->as<float>()), ErrorCode::internal,
+  CHECK_ERROR(backend->read(std::span(host), x->as<float>()), ErrorCode::device_failed,
               "waiting for the device: cudaErrorIllegalAddress");
   emulator::heal();  // and even if the device seemed well again
-  CHECK_ERROR(backend->norm(norm), ErrorCode::internal, "cudaErrorIllegalAddress");
-  CHECK_ERROR(backend->allocate(1), ErrorCode::internal, "cudaErrorIllegalAddress");
-  CHECK_ERROR(backend->stage({}), ErrorCode::internal, "cudaErrorIllegalAddress");
+  CHECK_ERROR(backend->norm(norm), ErrorCode::device_failed, "cudaErrorIllegalAddress");
+  CHECK_ERROR(backend->allocate(1), ErrorCode::device_failed, "cudaErrorIllegalAddress");
+  CHECK_ERROR(backend->stage({}), ErrorCode::device_failed, "cudaErrorIllegalAddress");
 }
 
 TEST("a launch that fails names the operation") {
@@ -78,7 +125,7 @@ TEST("a launch that fails names the operation") {
                              .num_tokens = 1,
                              .d_model = 64,
                              .eps = 1e-5f}),
-              ErrorCode::internal, "failed at norm: cudaErrorLaunchFailure");
+              ErrorCode::device_failed, "failed at norm: cudaErrorLaunchFailure");
 }
 
 TEST("gives back all device memory, and says beforehand how much weights take") {

@@ -4,11 +4,10 @@
 
 #include "backend/cuda/cuda.h"
 #include "emulator/emulator.h"
-#include "runtime/device_engine.h"
-#include "runtime/memory_plan.h"
 #include "runtime/synthetic.h"
 #include "support/one_layer.h"
 #include "support/restore_emulator.h"
+#include "support/small_engine.h"
 #include "testing.h"
 
 using namespace grok;
@@ -22,7 +21,7 @@ constexpr Sizes kMostForExperts{
 constexpr Sizes kMostForQkv{.d_model = 48, .num_q_heads = 24, .num_kv_heads = 6, .kv_groups = 3};
 constexpr Sizes kMostForAttentionOut{.d_model = 400, .num_q_heads = 16, .out_groups = 8};
 constexpr Sizes kMostForAttention{
-    .num_tokens = 5, .num_positions = 3000, .num_q_heads = 8, .num_kv_heads = 8, .head_dim = 32};
+    .num_tokens = 5, .num_positions = 3000, .num_q_heads = 8, .num_kv_heads = 1, .head_dim = 32};
 constexpr Sizes kMostForSampling{.num_tokens = 5, .num_outputs = 5, .vocab_size = 160, .num_logprobs = 160};
 
 // An error, which nothing may meet, for whoever asks the device for memory.
@@ -84,36 +83,16 @@ TEST("loading takes no more than what stays, and the scratch that was reserved")
 
 TEST("an engine takes what its plan says and its steps nothing") {
   const Restore restore;
-  GrokConfig config;
-  config.vocab_size = 64;
+  GrokConfig config = small_config();
   config.context_length = 192;
-  config.d_model = 64;
-  config.num_layers = 2;
-  config.num_q_heads = 4;
-  config.num_kv_heads = 2;
-  config.head_dim = 16;
-  config.d_ff = 64;
-  config.num_experts = 4;
   EngineOptions options;
   options.max_sequences = 3;
   options.prefill_chunk = 80;
-  const Limits limits = limits_for(config, options);
-
-  auto backend = make_cuda_backend({});
-  auto source = make_synthetic_source(config, 1);
-  Weights unloaded;
-  const Planned planned{.config = config,
-                        .weights = bind_weights(config, *source, backend->footprint(), unloaded),
-                        .layers = layer_views(config, *source),
-                        .footprint = backend->footprint()};
-  Inspection inspection;
-  inspection.config = config;
-  inspection.memory = plan_memory(planned, limits);
-  const MemoryPlan plan = inspection.memory;
 
   const std::size_t before = emulator::allocated_bytes();
-  DeviceEngine engine(std::move(backend), std::move(source), std::move(inspection), limits);
-  while (!engine.load_next().done) continue;
+  const auto engine = engine_on(make_cuda_backend({}), make_synthetic_source(config, 1), config, options);
+  while (!engine->load_next().done) continue;
+  const MemoryPlan& plan = engine->inspection().memory;
   CHECK_EQ(emulator::allocated_bytes() - before, plan.total() - plan.reserve);
 
   refuse_memory();
@@ -124,11 +103,11 @@ TEST("an engine takes what its plan says and its steps nothing") {
     request.max_tokens = 2;
     request.sampling.temperature = 1;
     request.sampling.num_logprobs = config.vocab_size;
-    ids.push_back(engine.submit(request));
+    ids.push_back(engine->submit(request));
   }
   int num_finished = 0;
   for (int step = 0; step < 40 && num_finished < 3; ++step)
-    for (const SequenceOutput& output : engine.step(ids)) num_finished += output.finish != Finish::no;
+    for (const SequenceOutput& output : engine->step(ids)) num_finished += output.finish != Finish::no;
   CHECK_EQ(num_finished, 3);
 }
 

@@ -8,6 +8,9 @@ function(grok_mutant name source from to test)
   if(mutated STREQUAL original)
     message(FATAL_ERROR "mutant ${name}: ${source} has no \"${from}\" any more")
   endif()
+  if(source MATCHES "\\.cu$")
+    string(PREPEND mutated "#define EMULATED_NVCC\n")
+  endif()
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${path})
   set(written ${PROJECT_BINARY_DIR}/mutants/${name}.cpp)
   file(CONFIGURE OUTPUT ${written} CONTENT "@mutated@" @ONLY)
@@ -68,12 +71,15 @@ grok_mutant(experts_before_they_are_known product.cu
 grok_mutant(no_wait_for_the_launch_before norm.cu
   "take_turn();"
   "let_next_launch_begin();" operations)
-grok_mutant(no_barrier_before_weights attention.cu
-  "__syncthreads();  // the keys are there, and the last page's weights have been used"
+grok_mutant(no_barrier_before_adding attention.cu
+  "__syncthreads();  // all warps' sums are there"
   "" operations)
-grok_mutant(no_barrier_after_weights attention.cu
-  "__syncthreads();  // the weights are there, and the keys have been used"
-  "" operations)
+grok_mutant(values_past_the_end attention.cu
+  "if (start + i < num_keys) {"
+  "{" operations)
+grok_mutant(weight_of_another_head attention.cu
+  "weight, i * kHeads + head)"
+  "weight, i * kHeads + (head + 1) % kHeads)" operations)
 grok_mutant(split_starts_too_late attention.cu
   "index * kSplitPositions,"
   "index * (kSplitPositions + 1)," operations)

@@ -59,14 +59,14 @@ struct MadeUpBatch {
 
 constexpr KvCacheType kCacheTypes[] = {KvCacheType::f32, KvCacheType::bf16, KvCacheType::int8};
 
-// A cache whose bytes are those of -7 in float32, so that a place that is not written can be told.
+// A cache whose bytes are those of one float32, so that a place that is not written can be told.
 struct Cache {
-  Cache(Backend& backend, KvCacheType type, int num_pages, int num_kv_heads, int head_dim)
+  Cache(Backend& backend, KvCacheType type, int num_pages, int num_kv_heads, int head_dim, float unwritten = -7)
       : num_pages(num_pages), num_kv_heads(num_kv_heads), head_dim(head_dim) {
     const std::size_t size_bytes =
         std::size_t(num_pages) * backend.footprint().kv_page_bytes(type, num_kv_heads, head_dim);
-    keys = on_device(backend, std::vector<float>(size_bytes / sizeof(float), -7));
-    values = on_device(backend, std::vector<float>(size_bytes / sizeof(float), -7));
+    keys = on_device(backend, std::vector<float>(size_bytes / sizeof(float), unwritten));
+    values = on_device(backend, std::vector<float>(size_bytes / sizeof(float), unwritten));
     pages = {keys->as<std::byte>(), values->as<std::byte>(), type};
   }
   // [num_pages, kPageSize, 2, num_kv_heads, head_dim]
@@ -247,17 +247,18 @@ TEST("attends over pages, splits and heads as the CPU does, with logits far past
     int q, kv, head_dim;
     KvCacheType type;
   };
-  for (const Heads heads : {Heads{2, 2, 2, KvCacheType::f32}, Heads{3, 1, 8, KvCacheType::bf16},
-                            Heads{10, 1, 40, KvCacheType::int8}, Heads{12, 2, 128, KvCacheType::f32},
-                            Heads{6, 1, 128, KvCacheType::bf16}, Heads{6, 1, 128, KvCacheType::int8}}) {
+  for (const Heads heads :
+       {Heads{2, 2, 2, KvCacheType::f32}, Heads{3, 1, 8, KvCacheType::bf16}, Heads{10, 1, 40, KvCacheType::int8},
+        Heads{12, 2, 128, KvCacheType::f32}, Heads{6, 1, 128, KvCacheType::bf16}, Heads{6, 1, 128, KvCacheType::int8},
+        Heads{2, 1, 6, KvCacheType::bf16}, Heads{2, 2, 10, KvCacheType::int8}, Heads{3, 1, 136, KvCacheType::f32}}) {
     const int num_sequences = 2, pages_each = 9, d_model = 16;
     const std::uint64_t q_width = heads.q * heads.head_dim, kv_width = heads.kv * heads.head_dim;
     // The cache is the backend's own: it is filled by projecting something for every position of both sequences.
     std::vector<int> everywhere;
-    for (int position = 0; position < pages_each * kPageSize; ++position)
+    for (int position = 0; position <= 573; ++position)  // what lies behind must not matter
       for (int sequence = 0; sequence < num_sequences; ++sequence) everywhere.push_back(position);
     MadeUpBatch filling(everywhere, num_sequences, pages_each, 10);
-    MadeUpBatch made_up({0, 63, 64, 255, 256, 257, 511, 575}, num_sequences, pages_each, 10);
+    MadeUpBatch made_up({0, 63, 64, 255, 256, 257, 511, 573}, num_sequences, pages_each, 10);
     const MadeUpMatrix w_q(1, d_model, q_width, 1, 1), w_kv(1, d_model, kv_width, 1, 2);
     const auto x = random_floats(everywhere.size() * d_model, 4, 0.3f);  // keys of some 4, and logits past 30
     const auto q = random_floats(made_up.positions.size() * q_width, 1, 5);
@@ -267,7 +268,7 @@ TEST("attends over pages, splits and heads as the CPU does, with logits far past
       const MatrixPtr q_matrix = backend->load_matrix(w_q.view()), kv_matrix = backend->load_matrix(w_kv.view());
       const BufferPtr x_ = on_device(*backend, x), q_ = on_device(*backend, q),
                       ignored = unwritten(*backend, everywhere.size() * q_width), out_ = unwritten(*backend, q.size());
-      const Cache kv(*backend, heads.type, num_sequences * pages_each, heads.kv, heads.head_dim);
+      const Cache kv(*backend, heads.type, num_sequences * pages_each, heads.kv, heads.head_dim, std::nanf(""));
       const Batch all = backend->stage(filling.batch);
       backend->qkv({.q = ignored->as<float>(),
                     .kv = kv.pages,
@@ -296,6 +297,12 @@ TEST("attends over pages, splits and heads as the CPU does, with logits far past
     check_near(out[1], out[0], heads.type == KvCacheType::f32 ? 2e-5 : 5e-3,
                concat(heads.q, " heads of ", heads.head_dim, ", ", name_of(heads.type)));
   }
+}
+
+TEST("refuses keys that are longer than a warp has registers for") {
+  const auto backend = cuda();
+  CHECK_ERROR(backend->attention({.num_q_heads = 1, .num_kv_heads = 1, .head_dim = 1026}), ErrorCode::unsupported,
+              "head_dim to be at most 1024, found 1026");
 }
 
 TEST("routes to the same experts with the same gates, ties to the lower id") {

@@ -13,26 +13,13 @@
 #include "runtime/kv_cache.h"
 #include "runtime/synthetic.h"
 #include "support/on_device.h"
+#include "support/small_engine.h"
 
 using namespace grok;
 using namespace grok::testing;
 
 // That a replayed step is the step that was asked for: each is run on two backends, one that may replay and one that may not.
 namespace {
-
-GrokConfig small_config() {
-  GrokConfig config;
-  config.vocab_size = 40;
-  config.context_length = 1024;
-  config.d_model = 48;
-  config.num_layers = 2;
-  config.num_q_heads = 4;
-  config.num_kv_heads = 2;
-  config.head_dim = 8;
-  config.d_ff = 64;
-  config.num_experts = 4;
-  return config;
-}
 
 constexpr int kMaxTokens = 128, kMaxSequences = 20, kPagesEach = 6;
 

@@ -65,7 +65,8 @@ TEST("loading weights never waits for all that the device was asked for") {
   const MatrixPtr matrix = backend->load_matrix(made_up.view());
   std::vector<float> host(1);
   const BufferPtr somewhere = backend->allocate(sizeof(float));
-  CHECK_ERROR(backend->read(std::span(host), somewhere->as<float>()), ErrorCode::internal, "waiting for the device");
+  CHECK_ERROR(backend->read(std::span(host), somewhere->as<float>()), ErrorCode::device_failed,
+              "waiting for the device");
 }
 
 TEST("parts arrive that were on their way when loading was given up") {
@@ -86,7 +87,7 @@ TEST("a device that fails while weights are on their way says so at the next par
   const DeviceMemory to(kNumParts * kPartBytes);
   for (int part = 0; part < Upload::kParts; ++part) send(upload, to, part);
   emulator::fail("cudaEventSynchronize", cudaErrorIllegalAddress, 1, true);
-  CHECK_ERROR(send(upload, to, 3), ErrorCode::internal, "waiting for the device: cudaErrorIllegalAddress");
+  CHECK_ERROR(send(upload, to, 3), ErrorCode::device_failed, "waiting for the device: cudaErrorIllegalAddress");
 }
 
 TEST_MAIN()

@@ -12,7 +12,8 @@
 #include "emulator/emulator.h"
 
 // What the CUDA backend uses of CUDA C++ and of the runtime, for an ordinary compiler: the same .cu files then run on the
-// emulator. Names and signatures are CUDA's own.
+// emulator. Names and signatures are CUDA's own. What only nvcc knows is there where EMULATED_NVCC is defined, as it is for
+// .cu files: the .cpp files beside them then fail here where they would in a build for a device.
 
 // ---------------------------------------------------------------- the language
 
@@ -48,6 +49,8 @@ inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
 inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
 inline float2 make_float2(float x, float y) { return {x, y}; }
 inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+
+#if defined(EMULATED_NVCC)
 
 extern uint3 threadIdx, blockIdx;
 extern dim3 blockDim, gridDim;
@@ -150,6 +153,8 @@ inline unsigned __ballot_sync(unsigned mask, int predicate, emulator::Where wher
   return mine.votes;
 }
 
+#endif  // EMULATED_NVCC
+
 // ---------------------------------------------------------------- the runtime
 
 enum cudaError_t {
@@ -244,12 +249,16 @@ cudaError_t kernel_attributes(cudaFuncAttributes* attributes);
 cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> body);
 
 // The count-th call of this runtime function from now on gives the error, and so do all calls after it if it is sticky.
+// Without a name, the count-th call of any.
 void fail(const char* function, cudaError_t error, int count = 1, bool is_sticky = false);
-void heal();
+// Returns whether the error was met.
+bool heal();
 // Kernels that were launched and have run.
 int num_launches();
 // Bytes of device memory that are allocated. Throws Fault where a write went past the end of any of them.
 std::size_t allocated_bytes();
+// Streams, events, graphs and pieces of pinned memory that were not given back.
+int num_objects();
 
 }  // namespace emulator
 

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <string>
+
+#include "core/error.h"
+
+// What the CUDA runtime answers, in our words.
+namespace grok {
+
+// "cudaErrorIllegalAddress (an illegal memory access was encountered)".
+inline std::string in_words(cudaError_t error) {
+  return concat(cudaGetErrorName(error), " (", cudaGetErrorString(error), ")");
+}
+
+// `what` the device was at.
+inline Error device_failed(const std::string& what, cudaError_t error) {
+  return {ErrorCode::device_failed, concat("the CUDA device failed at ", what, ": ", in_words(error)),
+          "Nothing on this device can be trusted now: close the model and open it again in a new process."};
+}
+
+}  // namespace grok

@@ -1,0 +1,158 @@
+#include <cuda_runtime.h>
+
+#include <optional>
+
+#include "backend/cuda/cuda.h"
+#include "emulator/emulator.h"
+#include "runtime/synthetic.h"
+#include "support/restore_emulator.h"
+#include "support/small_engine.h"
+#include "testing.h"
+
+using namespace grok;
+using namespace grok::testing;
+
+// An engine on a device that fails: what its callers are told, and that nothing is left behind.
+namespace {
+
+constexpr int kTokensEach = 4;  // a prompt, a step by itself, one that is recorded and one that is replayed
+
+std::unique_ptr<DeviceEngine> open_engine() {
+  GrokConfig config = small_config();
+  config.num_layers = 1;  // it is run some hundred times
+  config.d_model = config.d_ff = config.vocab_size = 16;
+  config.num_experts = 2;
+  config.context_length = 64;
+  EngineOptions options;
+  options.max_sequences = 2;
+  options.prefill_chunk = 4;
+  return engine_on(make_cuda_backend({}), make_synthetic_source(config, 1), config, options);
+}
+
+std::unique_ptr<DeviceEngine> open_loaded() {
+  auto engine = open_engine();
+  while (!engine->load_next().done) continue;
+  return engine;
+}
+
+std::vector<SequenceId> submit_two(Engine& engine) {
+  return {engine.submit({.prompt = {1, 2, 3}, .max_tokens = kTokensEach}),
+          engine.submit({.prompt = {4}, .max_tokens = kTokensEach})};
+}
+
+int run_to_end(Engine& engine, const std::vector<SequenceId>& ids) {
+  int num_tokens = 0;
+  for (std::size_t num_finished = 0; num_finished < ids.size();)
+    for (const SequenceOutput& output : engine.step(ids)) {
+      num_tokens += output.token.has_value();
+      num_finished += output.finish != Finish::no;
+    }
+  return num_tokens;
+}
+
+template <typename Work>
+std::optional<Error> error_of(const Work& work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    return error;
+  }
+  return std::nullopt;
+}
+
+bool says(const Error& error, const char* part) { return std::string(error.what()).find(part) != std::string::npos; }
+
+// What was held when it was made is all that is held when it goes.
+struct NothingLeft {
+  ~NothingLeft() {
+    CHECK_EQ(emulator::allocated_bytes(), bytes);
+    CHECK_EQ(emulator::num_objects(), objects);
+  }
+  const std::size_t bytes = emulator::allocated_bytes();
+  const int objects = emulator::num_objects();
+};
+
+}  // namespace
+
+TEST("a device that fails in the middle of a generation: the engine says so to all who run, who wait, and who come") {
+  const Restore restore;
+  const NothingLeft nothing_left;
+  const auto engine = open_loaded();
+  const int free_pages = engine->num_free_pages();
+  const std::vector<SequenceId> running = submit_two(*engine), waiting = submit_two(*engine);
+  CHECK_EQ(engine->step(running).size(), 2u);
+  emulator::fail("cudaStreamSynchronize", cudaErrorIllegalAddress, 1, true);
+
+  const std::string failure = "the CUDA device failed at waiting for the device: cudaErrorIllegalAddress";
+  const auto check_told = [&](const std::vector<SequenceId>& ids) {
+    const auto error = error_of([&] { engine->step(ids); });
+    CHECK(error && error->code == ErrorCode::device_failed);
+    CHECK_EQ(std::string(code_name(error->code)), "GROK_DEVICE_FAILED");
+    CHECK(std::string(error->what()).starts_with(failure));
+    CHECK(says(*error, concat("(released with their cache: sequences ", ids[0], ", ", ids[1], ")").c_str()));
+    CHECK_EQ(error->hint,
+             "Nothing on this device can be trusted now: close the model and open it again in a new process.");
+    CHECK_EQ(engine->num_free_pages(), free_pages);
+  };
+  check_told(running);
+  check_told(waiting);
+  check_told(submit_two(*engine));
+  CHECK_EQ(engine->step(running).size(), 0u);  // they are gone: nothing to wait for
+  CHECK_ERROR(make_cuda_backend({}), ErrorCode::cuda_unavailable, "the NVIDIA driver answers cudaErrorIllegalAddress");
+  emulator::heal();
+  check_told(submit_two(*engine));  // whatever the device says now
+}
+
+TEST("whichever call to CUDA fails for good: one code for all that follow, and nothing is left behind") {
+  const Restore restore;
+  int num_calls = 0, num_in_steps = 0;
+  for (bool was_met = true; was_met; ++num_calls) {
+    const NothingLeft nothing_left;
+    emulator::fail(nullptr, cudaErrorIllegalAddress, num_calls + 1, true);
+    {
+      std::unique_ptr<DeviceEngine> engine;
+      if (const auto error = error_of([&] { engine = open_engine(); })) {
+        CHECK(error->code == ErrorCode::cuda_unavailable || error->code == ErrorCode::device_failed);
+        CHECK(says(*error, "cudaErrorIllegalAddress"));
+      } else if (const auto error = error_of([&] {
+                   while (!engine->load_next().done) continue;
+                 })) {
+        CHECK(error->code == ErrorCode::device_failed);
+        CHECK(error_of([&] { engine->load_next(); })->code == ErrorCode::device_failed);
+      } else if (const auto error =
+                     error_of([&] { CHECK_EQ(run_to_end(*engine, submit_two(*engine)), 2 * kTokensEach); })) {
+        ++num_in_steps;
+        CHECK(error->code == ErrorCode::device_failed);
+        const auto next = error_of([&] { engine->step(submit_two(*engine)); });
+        CHECK(next && next->code == ErrorCode::device_failed && says(*next, "cudaErrorIllegalAddress"));
+      }
+    }  // where every call fails, too
+    was_met = emulator::heal();
+  }
+  CHECK(num_in_steps > 60);  // 17 launches in each step that is not replayed, and what goes with them
+}
+
+TEST(
+    "memory that the device or the system refuses while a model is opened and loaded: out of memory, and all is given "
+    "back") {
+  const Restore restore;
+  for (const char* function : {"cudaMalloc", "cudaMallocHost"}) {
+    int num_refused = 0;
+    for (bool was_met = true; was_met; ++num_refused) {
+      const NothingLeft nothing_left;
+      emulator::fail(function, cudaErrorMemoryAllocation, num_refused + 1);
+      const auto error = error_of([] { open_loaded(); });
+      was_met = emulator::heal();
+      CHECK_EQ(error.has_value(), was_met);
+      if (!error) continue;
+      CHECK(error->code == ErrorCode::out_of_memory);
+      CHECK(says(*error, "refused"));
+      CHECK(!error->hint.empty());
+    }
+    CHECK(num_refused > 3);
+  }
+  const auto engine = open_loaded();
+  CHECK_EQ(run_to_end(*engine, submit_two(*engine)), 2 * kTokensEach);
+}
+
+TEST_MAIN()

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include "model/weights.h"
+#include "runtime/device_engine.h"
+#include "runtime/limits.h"
+#include "runtime/memory_plan.h"
+
+// Engines for tests, on any backend and any weights, without the look at a device's memory that Engine::open takes.
+namespace grok::testing {
+
+inline GrokConfig small_config() {
+  GrokConfig config;
+  config.vocab_size = 40;
+  config.context_length = 1024;
+  config.d_model = 48;
+  config.num_layers = 2;
+  config.num_q_heads = 4;
+  config.num_kv_heads = 2;
+  config.head_dim = 8;
+  config.d_ff = 64;
+  config.num_experts = 4;
+  return config;
+}
+
+// Nothing of it is loaded.
+inline std::unique_ptr<DeviceEngine> engine_on(std::unique_ptr<Backend> backend, std::unique_ptr<TensorSource> source,
+                                               const GrokConfig& config, const EngineOptions& options) {
+  const Limits limits = limits_for(config, options);
+  Weights unloaded;
+  const Planned planned{.config = config,
+                        .weights = bind_weights(config, *source, backend->footprint(), unloaded),
+                        .layers = layer_views(config, *source),
+                        .footprint = backend->footprint()};
+  Inspection inspection;
+  inspection.config = config;
+  inspection.memory = plan_memory(planned, limits);
+  return std::make_unique<DeviceEngine>(std::move(backend), std::move(source), std::move(inspection), limits);
+}
+
+}  // namespace grok::testing
