@@ -24,7 +24,7 @@ CudaProbe probe_device([[maybe_unused]] const std::atomic<bool>& stopped) {
 #if defined(GROK_WITH_CUDA)
   // More than ten times the largest cache of any GPU so far.
   constexpr std::uint64_t kBufferBytes = std::uint64_t(2) << 30;
-  return probe_cuda({.buffer_bytes = std::min(kBufferBytes, cuda_available_bytes() / 4), .stopped = &stopped});
+  return probe_cuda({.buffer_bytes = kBufferBytes, .stopped = &stopped});
 #else
   throw Error(ErrorCode::cuda_unavailable, why_no_cuda(), "Use device \"cpu\" or \"auto\".");
 #endif

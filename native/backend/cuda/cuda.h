@@ -33,7 +33,7 @@ std::string why_no_cuda_in_sight();
 std::uint64_t cuda_available_bytes();
 
 struct CudaProbeOptions {
-  std::uint64_t buffer_bytes = 0;              // well beyond the device's cache
+  std::uint64_t buffer_bytes = 0;              // well beyond the device's cache; a quarter of what is free at most
   const std::atomic<bool>* stopped = nullptr;  // ends the probe with `cancelled` within a tenth of a second or so
 };
 
@@ -45,7 +45,7 @@ struct CudaProbe {
   ProbeRate copy;  // GB/s, of one half of the buffer to the other: what is read and what is written together
 };
 
-// Throws cuda_unavailable, out_of_memory, cancelled.
+// Throws cuda_unavailable, out_of_memory, device_failed, cancelled.
 CudaProbe probe_cuda(const CudaProbeOptions& options);
 
 }  // namespace grok

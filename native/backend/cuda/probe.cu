@@ -83,7 +83,8 @@ CudaProbe probe_cuda(const CudaProbeOptions& options) {
   constexpr int kPasses = 10;     // before the host waits: a launch takes as long as some megabytes
   constexpr int kBlocksEach = 4;  // on a multiprocessor, so that every generation runs all at once
   const DeviceTraits traits = usable_device();
-  const std::uint64_t num_steps = std::max<std::uint64_t>(options.buffer_bytes / (2 * kProbeStep), 1) * 2;
+  const std::uint64_t buffer_bytes = std::min(options.buffer_bytes, cuda_available_bytes() / 4);
+  const std::uint64_t num_steps = std::max<std::uint64_t>(buffer_bytes / (2 * kProbeStep), 1) * 2;
   const int num_blocks =
       int(std::min<std::uint64_t>(std::uint64_t(traits.num_multiprocessors) * kBlocksEach, num_steps));
   Stream stream(false);

@@ -49,10 +49,12 @@ TEST("says why there is nothing to probe") {
   CHECK_ERROR(probe_cuda({}), ErrorCode::cuda_unavailable, "sees no device");
 }
 
-TEST("refuses a buffer that the device has no memory for") {
+TEST("takes a quarter of what is free at most, and says so where that is not enough") {
   const Restore restore;
   emulator::settings().memory_bytes = 1 << 20;
-  CHECK_ERROR(probe_cuda({.buffer_bytes = 2 << 20}), ErrorCode::out_of_memory, "refused 2097152 bytes");
+  CHECK_EQ(probe_cuda({.buffer_bytes = 2 << 20}).buffer_bytes, 1u << 18);
+  emulator::settings().memory_bytes = 1000;
+  CHECK_ERROR(probe_cuda({.buffer_bytes = 2 << 20}), ErrorCode::out_of_memory, "refused 65536 bytes");
 }
 
 TEST("ends when it is stopped") {
