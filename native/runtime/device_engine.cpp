@@ -34,8 +34,9 @@ DeviceEngine::DeviceEngine(std::unique_ptr<Backend> backend, std::unique_ptr<Ten
 LoadProgress DeviceEngine::load_next() {
   throw_if_stopped();
   if (num_loaded_ < bound_.size()) {
-    const BoundWeight& weight = bound_[num_loaded_++];
+    const BoundWeight& weight = bound_[num_loaded_];
     weight.load(*backend_);
+    ++num_loaded_;  // one that failed is not there: asked again, it says so again
     progress_.tensor = weight.name;
     progress_.loaded_bytes += weight.stored_bytes;
   }
