@@ -12,7 +12,8 @@ namespace grok {
 // instruction set. Throws invalid_argument, out_of_memory, and cancelled soon after `stopped` is set.
 Probe probe_machine(int num_threads, const std::string& isa, const std::atomic<bool>& stopped);
 
-// What the memory of the CUDA device can do at most. Throws cuda_unavailable, and what probe_machine does.
+// What the memory of the CUDA device can do at most. Throws cuda_unavailable, out_of_memory, device_failed, and
+// cancelled soon after `stopped` is set.
 CudaProbe probe_device(const std::atomic<bool>& stopped);
 
 }  // namespace grok

@@ -15,7 +15,7 @@ void pack_weights(const TensorView& stored, PackedMatrix& matrix, ThreadPool& po
   const int group_rows = matrix.d_in / matrix.num_groups;
   const int group_tasks = (group_rows + kTaskRows - 1) / kTaskRows;
   const std::size_t width = std::size_t(matrix.num_strips) * kStrip;
-  // Tasks follow the file. While one packs, the disk is at those that come next.
+  // Tasks follow the file, about: the last of a group may be smaller. While one packs, the disk is at those that come next.
   constexpr std::size_t kBytesAhead = 64 << 20;
   const std::size_t task_bytes = std::size_t(std::min(kTaskRows, group_rows)) * matrix.d_out;
   const std::size_t bytes_ahead = kBytesAhead / task_bytes * task_bytes;
