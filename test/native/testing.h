@@ -23,6 +23,12 @@ inline std::vector<Case>& cases() {
   return all;
 }
 
+// Called before the first case, when all that is static is there.
+inline std::function<void()>& before_all() {
+  static std::function<void()> call = [] {};
+  return call;
+}
+
 inline int& failures() {
   static int count = 0;
   return count;
@@ -40,6 +46,7 @@ struct Registration {
 // Runs every case whose title contains argv[1]; prints "N passed, N failed".
 inline int run(int argc, char** argv) {
   const std::string wanted = argc > 1 ? argv[1] : "";
+  before_all()();
   int passed = 0, failed = 0;
   for (const Case& test : cases()) {
     if (std::string(test.title).find(wanted) == std::string::npos) continue;
