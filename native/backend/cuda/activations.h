@@ -8,7 +8,7 @@
 namespace grok {
 
 struct DigitRows {
-  std::int8_t* digits = nullptr;  // [num_digits, num_rows, padded_rows]
+  std::int8_t* digits = nullptr;  // [num_digits, num_rows, padded_rows], in the order of digit_place
   float* scales = nullptr;        // [num_rows, num_slices]
   int num_rows = 0;
 };

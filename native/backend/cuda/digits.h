@@ -24,6 +24,13 @@ DigitRows split_rows(const float* x,  // [num_rows, layout.d_in()]
 
 // ---------------------------------------------------------------- on the device
 
+// Where digit k of a row lies: of each tile's inputs, four and the four that lie 16 behind them are side by side, since a lane of
+// a matrix instruction takes those.
+__device__ inline int digit_place(int k) {
+  const int four = k % kTileRows / 4;
+  return k - k % kTileRows + (four % 4 * 2 + four / 4) * 4 + k % 4;
+}
+
 inline constexpr int kDigitThreads = 256, kMostDigitThreads = 1024;
 
 // A little under the largest integer that num_digits balanced digits hold, 127 in each: values are scaled in float32, and of
@@ -61,7 +68,8 @@ __device__ void split_slice(const DigitRows& out, const InputLayout& layout, int
     for (int digit = 0; digit < kDigits; ++digit) {
       const auto low = std::int8_t(integer);
       const std::size_t place = std::size_t(digit) * out.num_rows + row;
-      out.digits[place * layout.padded_rows() + std::size_t(layout.first_tile(slice)) * kTileRows + k] = low;
+      out.digits[place * layout.padded_rows() + std::size_t(layout.first_tile(slice)) * kTileRows + digit_place(k)] =
+          low;
       integer = (integer - low) / 256;  // exact
     }
   }

@@ -7,11 +7,11 @@
 namespace grok {
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int kWarps = kThreads / kWarpSize;
-constexpr int kBlocksPerMultiprocessor = 2;  // one streams while the other stages
-constexpr int kMmaTokens = 8;                // columns of the right operand of mma m16n8k32
-// Tiles of a warp on their way to shared memory: 16 warps on a multiprocessor then have 64 KiB of them, where 3.2 TB/s at
+constexpr int kWarps = 6, kThreads = kWarps * kWarpSize;
+// One streams while the other stages. 12 warps share 3072 units, of which Grok-1's smaller matrices have so many, in two rounds.
+constexpr int kBlocksPerMultiprocessor = 2;
+constexpr int kMmaTokens = 8;  // columns of the right operand of mma m16n8k32
+// Tiles of a warp on their way to shared memory: 12 warps on a multiprocessor then have 42 KiB of them, where 3.2 TB/s at
 // 0.8 microseconds need 20. Registers could not hold as many beside the sums.
 constexpr int kAhead = 8;
 
@@ -43,29 +43,47 @@ struct Shared {
 // Of compute capability 8.6 and 8.9, which have least.
 constexpr std::size_t kMostSharedBytes = 99 * 1024;
 
+__device__ inline int row_of(const Product& op, int position) {
+  return op.x.num_rows == 1 ? 0 : op.jobs.row_of_position ? op.jobs.row_of_position[position] : position;
+}
+
+// Two threads a row's 32 digits of one tile, sixteen threads those of eight rows: what they write lies side by side.
 template <int kTokenTiles, int kDigits>
 __device__ void stage(Shared<kTokenTiles, kDigits>& shared, const Product& op, const Job& job, int slice) {
-  constexpr int kWords = kTileRows / 4;  // of a tile's row
-  const int num_words = op.layout.tiles_of(slice) * kWords;
-  const std::size_t first_byte = std::size_t(op.layout.first_tile(slice)) * kTileRows;
-  for (int column = 0; column < kTokenTiles * kMmaTokens; ++column) {
-    const bool is_used = column < job.count;
-    const int position = job.first + column;
-    const int row = !is_used || op.x.num_rows == 1 ? 0
-                    : op.jobs.row_of_position      ? op.jobs.row_of_position[position]
-                                                   : position;
+  constexpr int kThreadsOfTile = 2 * kMmaTokens, kTilesAtOnce = kThreads / kThreadsOfTile;
+  constexpr int kLoads = (kSliceTiles + kTilesAtOnce - 1) / kTilesAtOnce;
+  const int num_tiles = op.layout.tiles_of(slice);
+  const int half = int(threadIdx.x) % 2, column = int(threadIdx.x) / 2 % kMmaTokens;
+  const int first_tile = int(threadIdx.x) / kThreadsOfTile;
+#pragma unroll
+  for (int token_tile = 0; token_tile < kTokenTiles; ++token_tile) {
+    const int index = token_tile * kMmaTokens + column;
+    const bool is_used = index < job.count;
+    const int row = is_used ? row_of(op, job.first + index) : 0;
+    uint4 loaded[kDigits][kLoads];  // all asked for before the first is needed
+#pragma unroll
     for (int digit = 0; digit < kDigits; ++digit) {
-      const auto* words = reinterpret_cast<const unsigned*>(
-          op.x.digits + (std::size_t(digit) * op.x.num_rows + row) * op.layout.padded_rows() + first_byte);
-      for (int word = int(threadIdx.x); word < num_words; word += kThreads) {
-        const int tile = word / kWords, place = word % kWords;
-        uint2& operand = shared.digits[tile][column / kMmaTokens][digit][column % kMmaTokens * 4 + place % 4];
-        (place < 4 ? operand.x : operand.y) = is_used ? words[word] : 0;
+      const std::int8_t* const digits =
+          op.x.digits + (std::size_t(digit) * op.x.num_rows + row) * op.layout.padded_rows();
+      const auto* from = reinterpret_cast<const uint4*>(digits + std::size_t(op.layout.first_tile(slice)) * kTileRows);
+#pragma unroll
+      for (int load = 0; load < kLoads; ++load) {
+        const int tile = first_tile + load * kTilesAtOnce;
+        loaded[digit][load] = is_used && tile < num_tiles ? from[2 * tile + half] : make_uint4(0, 0, 0, 0);
       }
     }
-    if (threadIdx.x == 0)
-      shared.scales[column] = is_used ? op.x.scales[std::size_t(row) * op.layout.num_slices() + slice] : 0.0f;
+#pragma unroll
+    for (int digit = 0; digit < kDigits; ++digit)
+#pragma unroll
+      for (int load = 0; load < kLoads; ++load)
+        if (const int tile = first_tile + load * kTilesAtOnce; tile < num_tiles)
+          *reinterpret_cast<uint4*>(&shared.digits[tile][token_tile][digit][column * 4 + 2 * half]) =
+              loaded[digit][load];
   }
+  if (const int index = int(threadIdx.x); index < kTokenTiles * kMmaTokens)
+    shared.scales[index] =
+        index < job.count ? op.x.scales[std::size_t(row_of(op, job.first + index)) * op.layout.num_slices() + slice]
+                          : 0.0f;
 }
 
 // Where one unit of work finds its weights.
@@ -87,23 +105,49 @@ __device__ inline Unit unit_of(const Product& op, int expert, int slice, int col
           matrix.scales + (group * matrix.column_tiles + own_tile) * kTileColumns};
 }
 
+template <int kTokenTiles>
+__device__ Job job_at(const JobList& jobs, int index) {
+  constexpr int kPositions = kTokenTiles * kMmaTokens;
+  return jobs.jobs      ? jobs.jobs[index]
+         : jobs.experts ? Job{jobs.experts[index], index, 1}
+                        : Job{0, index * kPositions, min(kPositions, jobs.num_positions - index * kPositions)};
+}
+
+// A unit of work: one job's sums over one slice for kTileColumns columns. Their order is that of the weights in memory.
+struct Place {
+  int job, slice, column_tile;
+
+  __device__ void advance(const Product& op, int num_units) {
+    for (column_tile += num_units; column_tile >= op.column_tiles; column_tile -= op.column_tiles)
+      if (++slice == op.layout.num_slices()) {
+        slice = 0;
+        ++job;
+      }
+  }
+};
+
 // The tiles of a warp's units, one after another, kAhead - 1 of them asked for and not yet used.
+template <int kTokenTiles>
 struct TileStream {
   const Product& op;
   uint4 (*ring)[kWarpSize];  // [kAhead, kWarpSize]
-  int expert, slice, num_tiles;
-  int column_tile, last_column_tile;  // of the next to ask for
+  Place place;               // of the next to ask for
+  int unit, last_unit;
   const uint4* from = nullptr;
-  int tile = 0, asked = 0, used = 0;
+  int tile = 0, num_tiles = 0, asked = 0, used = 0;
 
   __device__ void ask() {
-    if (column_tile < last_column_tile) {
-      if (tile == 0) from = unit_of(op, expert, slice, column_tile).tiles;
+    if (unit < last_unit) {
+      if (tile == 0) {
+        from = unit_of(op, job_at<kTokenTiles>(op.jobs, place.job).expert, place.slice, place.column_tile).tiles;
+        num_tiles = op.layout.tiles_of(place.slice);
+      }
       copy_async_16(&ring[asked][threadIdx.x % kWarpSize], from + tile * kWarpSize);
       asked = (asked + 1) % kAhead;
       if (++tile == num_tiles) {
         tile = 0;
-        column_tile += kWarps;
+        unit += kWarps;
+        place.advance(op, kWarps);
       }
     }
     copy_async_commit();  // one group a tile, also where there is none: so the wait counts right
@@ -116,49 +160,46 @@ struct TileStream {
   }
 };
 
-// The work is cut into units, one for each (job, slice, 16 output columns), in the order in which the weights lie in
-// memory; each block takes an equal run of them, whatever expert it falls in. Units of one (job, slice) share the staged
-// activations; each warp takes every kWarps-th of them, and no sum leaves its warp. Weights that are no expert's are asked for
-// before the activations are there.
+// Each block takes an equal run of units, whatever expert they fall in, and each warp of it every kWarps-th: no sum leaves its
+// warp. Units of one (job, slice) share the staged activations; the weights of the next are on their way while those are
+// staged. Weights that are no expert's are asked for before the activations are there.
 // Limited by memory: reads each weight of an expert once for a job.
 template <int kTokenTiles, int kDigits>
 __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_product(Product op) {
   auto& shared = *dynamic_shared<Shared<kTokenTiles, kDigits>>();
-  constexpr int kPositions = kTokenTiles * kMmaTokens;
   let_next_launch_begin();
   const bool has_experts = op.jobs.jobs || op.jobs.experts;
   if (has_experts) wait_for_launch_before();  // it says which
   const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
   const int num_slices = op.layout.num_slices();
+  constexpr int kPositions = kTokenTiles * kMmaTokens;
   const int num_jobs = op.jobs.jobs      ? *op.jobs.num_jobs
                        : op.jobs.experts ? op.jobs.num_positions
                                          : (op.jobs.num_positions + kPositions - 1) / kPositions;
   const long long num_units = (long long)num_jobs * num_slices * op.column_tiles;
-  const long long last_unit = num_units * (blockIdx.x + 1) / gridDim.x;
+  const int last_unit = int(num_units * (blockIdx.x + 1) / gridDim.x);
 
-  for (long long unit = num_units * blockIdx.x / gridDim.x; unit < last_unit;) {
-    const int first_column_tile = int(unit % op.column_tiles);
-    const int slice = int(unit / op.column_tiles % num_slices);
-    const int job_index = int(unit / op.column_tiles / num_slices);
-    const long long units_left = last_unit - unit;
-    const int last_column_tile =
-        units_left < op.column_tiles - first_column_tile ? first_column_tile + int(units_left) : op.column_tiles;
-    const int first_position = job_index * kPositions;
-    const Job job = op.jobs.jobs      ? op.jobs.jobs[job_index]
-                    : op.jobs.experts ? Job{op.jobs.experts[job_index], job_index, 1}
-                                      : Job{0, first_position, min(kPositions, op.jobs.num_positions - first_position)};
-    const int num_tiles = op.layout.tiles_of(slice);
+  int unit = int(num_units * blockIdx.x / gridDim.x);
+  Place place{unit / op.column_tiles / num_slices, unit / op.column_tiles % num_slices, unit % op.column_tiles};
+  int own_unit = unit + warp;
+  Place own_place = place;
+  own_place.advance(op, warp);
+  TileStream<kTokenTiles> tiles{op, shared.weights[warp], own_place, own_unit, last_unit};
+  for (int i = 0; i < kAhead - 1; ++i) tiles.ask();
 
-    // The first weights are on their way while the activations are staged.
-    TileStream tiles{op,        shared.weights[warp],     job.expert,      slice,
-                     num_tiles, first_column_tile + warp, last_column_tile};
-    for (int i = 0; i < kAhead - 1; ++i) tiles.ask();
+  while (unit < last_unit) {
+    const Job job = job_at<kTokenTiles>(op.jobs, place.job);
+    const int slice = place.slice, num_tiles = op.layout.tiles_of(slice);
+    const int last_of_slice = min(last_unit, unit + op.column_tiles - place.column_tile);
     wait_for_launch_before();
     __syncthreads();  // all are done with the last activations
     stage(shared, op, job, slice);
     __syncthreads();
 
-    for (int column_tile = first_column_tile + warp; column_tile < last_column_tile; column_tile += kWarps) {
+    for (; own_unit < last_of_slice; own_unit += kWarps, own_place.advance(op, kWarps)) {
+      // Lane l holds outputs l / 4 and 8 more, of positions 2 (l % 4) and one more.
+      const float* const scales = unit_of(op, job.expert, slice, own_place.column_tile).scales;
+      const float scale_of[2] = {scales[lane / 4], scales[lane / 4 + 8]};
       int sums[kTokenTiles][kDigits][4] = {};
 #pragma unroll 4
       for (int tile = 0; tile < num_tiles; ++tile) {
@@ -173,8 +214,6 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_pro
         tiles.ask();
       }
 
-      // Lane l holds outputs l / 4 and 8 more, of positions 2 (l % 4) and one more.
-      const float* const scales = unit_of(op, job.expert, slice, column_tile).scales;
 #pragma unroll
       for (int token_tile = 0; token_tile < kTokenTiles; ++token_tile)
 #pragma unroll
@@ -185,13 +224,14 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_pro
 #pragma unroll
           for (int digit = kDigits - 2; digit >= 0; --digit) sum = sum * 256.0f + float(sums[token_tile][digit][r]);
           const std::size_t plane_row = std::size_t(slice) * op.jobs.num_positions + job.first + position;
-          op.sums[(plane_row * op.column_tiles + column_tile) * kTileColumns + column] =
-              sum * shared.scales[position] * scales[column];
+          op.sums[(plane_row * op.column_tiles + own_place.column_tile) * kTileColumns + column] =
+              sum * shared.scales[position] * scale_of[r / 2];
         }
     }
-    copy_async_wait<0>();
-    unit += last_column_tile - first_column_tile;
+    place.advance(op, last_of_slice - unit);
+    unit = last_of_slice;
   }
+  copy_async_wait<0>();
   wait_for_launch_before();  // with nothing to do, too: who waits for this launch counts on all before
 }
 

@@ -30,11 +30,17 @@ struct Planes {
   int width = 0;  // columns of all matrices of the product
 
   __device__ float at(int position, int column) const {
+    constexpr int kLoads = 8;  // in flight
     const std::size_t plane = std::size_t(num_positions) * width;
     const float* from = sums + std::size_t(position) * width + column;
-    float total = from[0];
-#pragma unroll 8  // loads in flight
-    for (int slice = 1; slice < num_slices; ++slice) total += from[slice * plane];
+    float total = 0;
+    for (int first = 0; first < num_slices; first += kLoads) {
+      float loaded[kLoads];
+#pragma unroll
+      for (int i = 0; i < kLoads; ++i) loaded[i] = first + i < num_slices ? from[(first + i) * plane] : 0.0f;
+#pragma unroll
+      for (int i = 0; i < kLoads; ++i) total += loaded[i];
+    }
     return total;
   }
 };

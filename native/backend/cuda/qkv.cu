@@ -9,7 +9,7 @@
 namespace grok {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kWarps = 4, kThreads = kWarps * kWarpSize;
 
 struct Finish {
   float* q;  // [num_tokens, num_q_heads, head_dim]
@@ -20,55 +20,54 @@ struct Finish {
   int num_q_heads, num_kv_heads, head_dim;
 };
 
-// One block a token, one warp a head, one lane a pair of its values: sums the planes, rotates, writes to q or to the cache.
+// One warp a head of a token, one lane a pair of its values: sums the planes, rotates, writes to q or to the cache.
 // Source of the rotation: xai-org/grok-1 model.py:RotaryEmbedding, rotate_half
 __global__ void __launch_bounds__(kThreads) finish_qkv(Finish op) {
   take_turn();
   const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
-  const int token = int(blockIdx.x), half = op.head_dim / 2;
+  const int token = int(blockIdx.x), index = int(blockIdx.y) * kWarps + warp, half = op.head_dim / 2;
+  if (index >= op.num_q_heads + 2 * op.num_kv_heads) return;
   const int position = op.batch.positions[token];
   const std::int32_t* pages = op.batch.page_tables + std::size_t(op.batch.sequences[token]) * op.batch.max_pages;
   const float* rotation = op.rotation + std::size_t(position) * op.head_dim;
 
-  for (int index = warp; index < op.num_q_heads + 2 * op.num_kv_heads; index += kThreads / kWarpSize) {
-    const bool is_q = index < op.num_q_heads, is_value = index >= op.num_q_heads + op.num_kv_heads;
-    const int head = is_q ? index : is_value ? index - op.num_q_heads - op.num_kv_heads : index - op.num_q_heads;
-    const Planes& planes = is_q ? op.q_product : is_value ? op.v_product : op.k_product;
-    // Values i and i + half of the head.
-    const auto pair_at = [&](int i) {
-      const float a = planes.at(token, head * op.head_dim + i), b = planes.at(token, head * op.head_dim + half + i);
-      if (is_value) return make_float2(a, b);
-      const float cosine = rotation[2 * i], sine = rotation[2 * i + 1];
-      return make_float2(a * cosine - b * sine, b * cosine + a * sine);
-    };
-    if (is_q) {
-      float* const to = op.q + (std::size_t(token) * op.num_q_heads + head) * op.head_dim;
-      for (int i = lane; i < half; i += kWarpSize) {
-        const float2 pair = pair_at(i);
-        to[i] = pair.x;
-        to[i + half] = pair.y;
-      }
-      continue;
-    }
-
-    const KvHead to = kv_head(is_value ? op.kv.values : op.kv.keys, op.kv.type, pages[position / kPageSize], head,
-                              op.num_kv_heads, op.head_dim);
-    const int place = position % kPageSize;
-    float scale = 0;
-    if (op.kv.type == KvCacheType::int8) {
-      float largest = 0;
-      for (int i = lane; i < half; i += kWarpSize) {
-        const float2 pair = pair_at(i);
-        largest = fmaxf(largest, fmaxf(fabsf(pair.x), fabsf(pair.y)));
-      }
-      scale = warp_reduce(largest, [](float a, float b) { return fmaxf(a, b); }) / 127;
-      if (lane == 0) to.scale(place) = scale;
-    }
+  const bool is_q = index < op.num_q_heads, is_value = index >= op.num_q_heads + op.num_kv_heads;
+  const int head = is_q ? index : is_value ? index - op.num_q_heads - op.num_kv_heads : index - op.num_q_heads;
+  const Planes& planes = is_q ? op.q_product : is_value ? op.v_product : op.k_product;
+  // Values i and i + half of the head.
+  const auto pair_at = [&](int i) {
+    const float a = planes.at(token, head * op.head_dim + i), b = planes.at(token, head * op.head_dim + half + i);
+    if (is_value) return make_float2(a, b);
+    const float cosine = rotation[2 * i], sine = rotation[2 * i + 1];
+    return make_float2(a * cosine - b * sine, b * cosine + a * sine);
+  };
+  if (is_q) {
+    float* const to = op.q + (std::size_t(token) * op.num_q_heads + head) * op.head_dim;
     for (int i = lane; i < half; i += kWarpSize) {
       const float2 pair = pair_at(i);
-      write_kv(to, op.kv.type, place, i, pair.x, scale);
-      write_kv(to, op.kv.type, place, i + half, pair.y, scale);
+      to[i] = pair.x;
+      to[i + half] = pair.y;
     }
+    return;
+  }
+
+  const KvHead to = kv_head(is_value ? op.kv.values : op.kv.keys, op.kv.type, pages[position / kPageSize], head,
+                            op.num_kv_heads, op.head_dim);
+  const int place = position % kPageSize;
+  float scale = 0;
+  if (op.kv.type == KvCacheType::int8) {
+    float largest = 0;
+    for (int i = lane; i < half; i += kWarpSize) {
+      const float2 pair = pair_at(i);
+      largest = fmaxf(largest, fmaxf(fabsf(pair.x), fabsf(pair.y)));
+    }
+    scale = warp_reduce(largest, [](float a, float b) { return fmaxf(a, b); }) / 127;
+    if (lane == 0) to.scale(place) = scale;
+  }
+  for (int i = lane; i < half; i += kWarpSize) {
+    const float2 pair = pair_at(i);
+    write_kv(to, op.kv.type, place, i, pair.x, scale);
+    write_kv(to, op.kv.type, place, i + half, pair.y, scale);
   }
 }
 
@@ -114,7 +113,9 @@ void CudaBackend::qkv(const Qkv& op) {
     const Products products =
         multiply(matrices, activations(op.x + std::size_t(first) * w_q.d_in, batch.num_tokens), options_.num_digits,
                  all_positions(batch.num_tokens, options_.num_digits), traits_.num_multiprocessors, scratch_, stream_);
-    stream_.launch("qkv", {.blocks = unsigned(batch.num_tokens), .threads = kThreads}, finish_qkv,
+    const int num_heads = op.num_q_heads + 2 * op.num_kv_heads;
+    const dim3 blocks(unsigned(batch.num_tokens), unsigned((num_heads + kWarps - 1) / kWarps));
+    stream_.launch("qkv", {.blocks = blocks, .threads = kThreads}, finish_qkv,
                    Finish{.q = op.q + std::size_t(first) * op.num_q_heads * op.head_dim,
                           .kv = op.kv,
                           .q_product = products[0],

@@ -48,8 +48,8 @@ grok_mutant(no_barrier_before_staging product.cu
   "__syncthreads();  // all are done with the last activations"
   "" product)
 grok_mutant(wrong_lane_of_activations product.cu
-  "column % kMmaTokens * 4 + place % 4"
-  "place % 4 * kMmaTokens + column % kMmaTokens" product)
+  "column * 4 + 2 * half"
+  "column * 2 + 16 * half" product)
 grok_mutant(wrong_lane_of_sums product.cu
   "2 * (lane % 4) + r % 2"
   "lane % 4 + 4 * (r % 2)" product)
