@@ -7,7 +7,7 @@
 namespace grok {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = 256, kMixThreads = 64;
 constexpr int kMaxExperts = 64;
 
 // The slots, one for each (token, rank) pair, in the order of their experts. "Position" is a place in that order.
@@ -73,23 +73,23 @@ __device__ inline float gelu_tanh(float x) {
 
 // One block a (position, slice of the down product's inputs): gelu(gate) * up, as digits.
 template <int kDigits>
-__global__ void __launch_bounds__(kDigitThreads)
+__global__ void __launch_bounds__(kMostDigitThreads)
     gate(DigitRows hidden, Planes of_gate, Planes of_up, InputLayout layout) {
   take_turn();
   const int position = int(blockIdx.x), slice = int(blockIdx.y);
   const int first = layout.first_row(slice);
-  split_slice<kDigits>(hidden, layout, position, slice, [&](int k) {
+  split_slice<kDigits, kMostDigitThreads>(hidden, layout, position, slice, [&](int k) {
     return gelu_tanh(of_gate.at(position, first + k)) * of_up.at(position, first + k);
   });
 }
 
 // One thread an output: the sum over the token's experts, best first.
-__global__ void __launch_bounds__(kThreads) mix_experts(float* out,          // [num_tokens, d_model]
-                                                        const float* gates,  // [num_tokens, experts_per_token]
-                                                        const std::int32_t* position_of_slot,  // null: itself
-                                                        Planes down, int d_model, int experts_per_token) {
+__global__ void __launch_bounds__(kMixThreads) mix_experts(float* out,          // [num_tokens, d_model]
+                                                           const float* gates,  // [num_tokens, experts_per_token]
+                                                           const std::int32_t* position_of_slot,  // null: itself
+                                                           Planes down, int d_model, int experts_per_token) {
   take_turn();
-  const int token = int(blockIdx.x), column = int(blockIdx.y) * kThreads + int(threadIdx.x);
+  const int token = int(blockIdx.x), column = int(blockIdx.y) * kMixThreads + int(threadIdx.x);
   if (column >= d_model) return;
   float sum = 0;
   for (int rank = 0; rank < experts_per_token; ++rank) {
@@ -159,16 +159,17 @@ void CudaBackend::experts_at_once(const Experts& op) {
                                  traits_.num_multiprocessors, scratch_, stream_);
 
   const DigitRows hidden = digit_rows(num_slots, num_digits, w_down.layout, scratch_);
-  stream_.launch("experts: gelu",
-                 {.blocks = dim3(unsigned(num_slots), unsigned(w_down.layout.num_slices())), .threads = kDigitThreads},
-                 num_digits == 2 ? gate<2> : gate<3>, hidden, wide[0], wide[1], w_down.layout);
+  stream_.launch(
+      "experts: gelu",
+      {.blocks = dim3(unsigned(num_slots), unsigned(w_down.layout.num_slices())), .threads = kMostDigitThreads},
+      num_digits == 2 ? gate<2> : gate<3>, hidden, wide[0], wide[1], w_down.layout);
 
   jobs.row_of_position = nullptr;  // the hidden rows are in the order of the positions already
   const CudaMatrix* const down[] = {&w_down};
   const Products sums = multiply(down, hidden, num_digits, jobs, traits_.num_multiprocessors, scratch_, stream_);
   stream_.launch("experts: mixing",
-                 {.blocks = dim3(unsigned(op.num_tokens), unsigned((w_down.d_out + kThreads - 1) / kThreads)),
-                  .threads = kThreads},
+                 {.blocks = dim3(unsigned(op.num_tokens), unsigned((w_down.d_out + kMixThreads - 1) / kMixThreads)),
+                  .threads = kMixThreads},
                  mix_experts, op.out, op.gates, position_of_slot, sums[0], w_down.d_out, op.experts_per_token);
 }
 

@@ -288,7 +288,11 @@ Products multiply(std::span<const CudaMatrix* const> matrices, const DigitRows& 
   const int num_slices = op.layout.num_slices(), width = op.column_tiles * kTileColumns;
   op.sums = sums_of(op.layout, jobs.num_positions, op.column_tiles, scratch);
 
-  const int num_blocks = kBlocksPerMultiprocessor * num_multiprocessors;
+  // Where there is enough to do for several rounds of every warp, more blocks than run at once: who is done early takes another.
+  constexpr int kMostTurns = 4;
+  const int num_resident = kBlocksPerMultiprocessor * num_multiprocessors;
+  const int num_rounds = num_slices * op.column_tiles / (num_resident * kWarps);  // of one job
+  const int num_blocks = num_resident * (num_rounds >= kMostTurns ? kMostTurns : 1);
   const int token_tiles = jobs.positions_per_job / kMmaTokens;
   if (num_digits == 2 && token_tiles == 1)
     launch_product<1, 2>(op, num_blocks, stream);
