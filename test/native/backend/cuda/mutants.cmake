@@ -53,12 +53,12 @@ grok_mutant(wrong_lane_of_activations product.cu
 grok_mutant(wrong_lane_of_sums product.cu
   "2 * (lane % 4) + r % 2"
   "lane % 4 + 4 * (r % 2)" product)
-grok_mutant(one_tile_too_few_waited_for product.cu
-  "copy_async_wait<kAhead - 2>()"
-  "copy_async_wait<kAhead - 1>()" product)
+grok_mutant(one_chunk_too_few_waited_for product.cu
+  "copy_async_wait<kChunksAhead - 1>()"
+  "copy_async_wait<kChunksAhead>()" product)
 grok_mutant(ring_overrun product.cu
-  "asked = (asked + 1) % kAhead;"
-  "asked = (asked + 1) % (kAhead - 2);" product)
+  "asked = (asked + 1) % kChunksAhead;"
+  "asked = 0;" product)
 grok_mutant(scale_of_the_wrong_group product.cu
   "op.layout.group_of(slice);"
   "0;" product)
