@@ -4,41 +4,60 @@
 
 namespace grok {
 
-void ActiveThreads::report(double wall_seconds, double work_seconds) {
+void ActiveThreads::report(std::size_t kind, double wall_seconds, double work_seconds) {
   if (num_threads_ == 1) return;
-  wall_ += wall_seconds;
-  work_ += work_seconds;
-  if (wall_ < kWindow) return;
-  left_ -= wall_;
-  decide(work_ / wall_);
-  wall_ = work_ = 0;
+  if (is_searching_)
+    search(kind, wall_seconds);
+  else if (active_ == num_threads_)
+    watch(kind, wall_seconds, work_seconds);
+  else if ((left_ -= wall_seconds) <= 0)
+    active_ = num_threads_;
 }
 
-void ActiveThreads::decide(double cores) {
-  constexpr double kBetter = 1.03, kAlmostOne = 0.1;
+void ActiveThreads::watch(std::size_t kind, double wall_seconds, double work_seconds) {
+  constexpr double kUndisturbed = 0.9;  // of the cores
   constexpr int kMostTried = 8;
-  if (is_searching_) {
-    if (cores > best_cores_ * kBetter) {
-      best_ = active_;
-      best_cores_ = cores;
-    }
-    if (active_ > fewest_)
-      --active_;
-    else
-      settle();
-  } else if (left_ > 0) {
-    return;
-  } else if (active_ < num_threads_) {
-    active_ = num_threads_;  // its window decides
-  } else if (cores < num_threads_ - 1 + kAlmostOne) {
-    is_searching_ = true;
-    fewest_ = std::clamp(int(cores), std::max(1, num_threads_ - kMostTried), num_threads_ - 1);
-    best_ = num_threads_;
-    best_cores_ = cores;
-    --active_;
-  } else {
+  if (wall_ == 0) all_.clear();
+  Mean& mean = all_[kind];
+  mean.sum += wall_seconds;
+  ++mean.count;
+  wall_ += wall_seconds;
+  work_ += work_seconds;
+  left_ -= wall_seconds;
+  if (wall_ < kWindow) return;
+  const double cores = work_ / wall_;
+  wall_ = work_ = 0;
+  if (left_ > 0) return;
+  if (cores > kUndisturbed * num_threads_) {
     settled_before_ = num_threads_;
+    return;
   }
+  is_searching_ = true;
+  fewest_ = std::clamp(int(cores), std::max(1, num_threads_ - kMostTried), num_threads_ - 1);
+  best_ = num_threads_;
+  best_speed_ = 1;
+  expected_ = known_ = 0;
+  --active_;
+}
+
+void ActiveThreads::search(std::size_t kind, double wall_seconds) {
+  constexpr double kBetter = 1.03;
+  constexpr double kLongestWindow = 10 * kWindow;  // when there are none but other kinds of loops
+  wall_ += wall_seconds;
+  if (const auto found = all_.find(kind); found != all_.end()) {
+    expected_ += found->second.sum / found->second.count;
+    known_ += wall_seconds;
+  }
+  if (known_ < kWindow && wall_ < kLongestWindow) return;
+  if (const double speed = known_ > 0 ? expected_ / known_ : 0; speed > best_speed_ * kBetter) {
+    best_ = active_;
+    best_speed_ = speed;
+  }
+  expected_ = known_ = wall_ = 0;
+  if (active_ > fewest_)
+    --active_;
+  else
+    settle();
 }
 
 // Longer each time that the search finds the same.

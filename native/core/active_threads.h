@@ -1,24 +1,35 @@
 #pragma once
 
+#include <cstddef>
+#include <unordered_map>
+
 namespace grok {
 
 // How many of a pool's threads should take part, while other processes want the cores too. A thread that lost its core
 // holds up the loop that it is in for a slice of the scheduler, milliseconds; then fewer threads finish sooner.
 //
-// What counts is the work done a second: processor time spent in loop bodies over the time that the loops took, in cores.
-// When all threads together do no more than one fewer could do undisturbed, smaller counts are tried, one after the other,
-// and the best one is kept for a while: then all are tried again, since the neighbour may be gone.
+// While all threads get their processor time, nothing is tried. When they do not, smaller counts are, one after the other,
+// and the fastest is kept for a while: then all are tried again, since the neighbour may be gone. Fast is what finishes loops
+// of the same kind in less time; processor time does not tell, since where memory is the limit a thread can have plenty of
+// it and help nothing.
 class ActiveThreads {
  public:
   explicit ActiveThreads(int num_threads) : num_threads_(num_threads), active_(num_threads), best_(num_threads) {}
 
   int count() const { return active_; }
 
-  // One loop took wall_seconds; its bodies took work_seconds of processor time, over all threads.
-  void report(double wall_seconds, double work_seconds);
+  // One loop took wall_seconds; its bodies took work_seconds of processor time, over all threads. Loops of one kind have
+  // about as much to do.
+  void report(std::size_t kind, double wall_seconds, double work_seconds);
 
  private:
-  void decide(double cores);
+  struct Mean {
+    double sum = 0;
+    int count = 0;
+  };
+
+  void watch(std::size_t kind, double wall_seconds, double work_seconds);
+  void search(std::size_t kind, double wall_seconds);
   void settle();
 
   static constexpr double kWindow = 0.02;    // seconds of loops between decisions
@@ -27,12 +38,14 @@ class ActiveThreads {
 
   const int num_threads_;
   int active_;
-  double wall_ = 0, work_ = 0;  // of this window
+  double wall_ = 0, work_ = 0;                 // of this window
+  std::unordered_map<std::size_t, Mean> all_;  // seconds of each kind of loop, in the last window of all threads
 
   bool is_searching_ = false;
-  int fewest_ = 1;  // where the search ends
-  int best_;        // of the search
-  double best_cores_ = 0;
+  double expected_ = 0, known_ = 0;  // seconds that this window's loops took with all threads, and that they took
+  int fewest_ = 1;                   // where the search ends
+  int best_;                         // of the search
+  double best_speed_ = 1;            // all threads: 1
   int settled_before_ = 0;
   double wait_ = kFirstWait, left_ = 0;  // seconds that this count is kept, and that are left of them
 };

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <set>
 #include <string>
+#include <typeinfo>
 
 #include "core/error.h"
 
@@ -123,7 +124,8 @@ void ThreadPool::parallel_for(std::size_t count, const std::function<void(std::s
   for (int spin = 0; loop.num_workers.load(std::memory_order_acquire) > 0; ++spin)
     spin < kSpins ? pause_cpu() : std::this_thread::sleep_for(kNap);
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  active_.report(elapsed.count(), double(loop.work.load(std::memory_order_relaxed)) * 1e-9);
+  active_.report(body.target_type().hash_code() + count, elapsed.count(),
+                 double(loop.work.load(std::memory_order_relaxed)) * 1e-9);
   if (loop.failure) std::rethrow_exception(loop.failure);
 }
 

@@ -15,21 +15,16 @@ double cores_of(int active, int num_cores, int neighbours) {
   return contended == 0 ? active : active * 0.5;
 }
 
-// Seconds of loops, a millisecond each.
-void run(ActiveThreads& threads, int num_cores, int neighbours, double seconds) {
-  for (double time = 0; time < seconds; time += 1e-3)
-    threads.report(1e-3, 1e-3 * cores_of(threads.count(), num_cores, neighbours));
-}
-
-// The mean number of cores' work over some seconds.
-double work_of(ActiveThreads& threads, int num_cores, int neighbours, double seconds) {
-  double work = 0;
-  for (double time = 0; time < seconds; time += 1e-3) {
-    const double cores = cores_of(threads.count(), num_cores, neighbours);
-    threads.report(1e-3, 1e-3 * cores);
-    work += cores * 1e-3;
+// Seconds of loops, each a millisecond of one core's work. Returns the mean number of cores' work.
+double run(ActiveThreads& threads, int num_cores, int neighbours, double seconds) {
+  int num_loops = 0;
+  double time = 0;
+  for (; time < seconds; ++num_loops) {
+    const double wall = 1e-3 / cores_of(threads.count(), num_cores, neighbours);
+    threads.report(7, wall, 1e-3);
+    time += wall;
   }
-  return work / seconds;
+  return num_loops * 1e-3 / time;
 }
 
 }  // namespace
@@ -44,7 +39,7 @@ TEST("all threads take part on a quiet machine, for ever") {
 
 TEST("a pool of one stays one") {
   ActiveThreads threads(1);
-  threads.report(10, 3);
+  threads.report(7, 10, 3);
   CHECK_EQ(threads.count(), 1);
 }
 
@@ -53,14 +48,14 @@ TEST("loses next to nothing of what is left when a neighbour takes a core") {
     ActiveThreads threads(num_cores);
     run(threads, num_cores, 0, 1);
     run(threads, num_cores, 1, 1);
-    CHECK(work_of(threads, num_cores, 1, 20) > 0.97 * (num_cores - 1));
+    CHECK(run(threads, num_cores, 1, 20) > 0.97 * (num_cores - 1));
   }
 }
 
 TEST("makes way for several neighbours, one after the other") {
   ActiveThreads threads(8);
   run(threads, 8, 3, 20);
-  CHECK(work_of(threads, 8, 3, 20) > 0.95 * 5);
+  CHECK(run(threads, 8, 3, 20) > 0.95 * 5);
 }
 
 TEST("all threads take part again soon after the neighbour left") {
@@ -70,16 +65,41 @@ TEST("all threads take part again soon after the neighbour left") {
   CHECK_EQ(threads.count(), 2);
 }
 
+// Two threads get 1.6 cores of processor time and finish no sooner for it.
+TEST("leaves out a thread that gets processor time and helps nothing, within a tenth of a second") {
+  ActiveThreads threads(2);
+  double time = 0, best = 0;
+  for (int loop = 0; time < 0.8; ++loop) {
+    const double all = loop % 5 == 0 ? 5e-3 : 1e-3;  // two kinds
+    const double wall = threads.count() == 2 ? all : 0.85 * all;
+    threads.report(loop % 5 == 0, wall, wall * (threads.count() == 2 ? 1.6 : 1.0));
+    time += wall;
+    best += 0.85 * all;
+    if (time > 0.1 && time < 0.12) CHECK_EQ(threads.count(), 1);
+  }
+  CHECK(best / time > 0.97);
+}
+
+TEST("judges by loops of the same kind") {
+  ActiveThreads threads(2);
+  for (int loop = 0; loop < 30; ++loop) threads.report(1, 1e-3, 1.5e-3);
+  CHECK_EQ(threads.count(), 1);
+  for (int loop = 0; loop < 2000 && threads.count() == 1; ++loop) threads.report(2, 1e-5, 1e-5);  // short, but other
+  for (int loop = 0; loop < 2000 && threads.count() == 1; ++loop) threads.report(1, 2e-3, 2e-3);
+  CHECK_EQ(threads.count(), 2);
+}
+
 TEST(
     "work that is not shared out evenly, whatever the number of threads, does not leave them out one after the other") {
   ActiveThreads threads(64);
-  double work = 0;
-  for (int i = 0; i < 20'000; ++i) {
-    const double cores = 0.7 * threads.count();
-    threads.report(1e-3, 1e-3 * cores);
-    work += cores * 1e-3;
+  int num_loops = 0;
+  double time = 0;
+  for (; time < 20; ++num_loops) {
+    const double wall = 1e-3 / (0.7 * threads.count());
+    threads.report(7, wall, 1e-3);
+    time += wall;
   }
-  CHECK(work / 20 > 0.99 * 0.7 * 64);
+  CHECK(num_loops * 1e-3 / time > 0.99 * 0.7 * 64);
 }
 
 TEST_MAIN()
