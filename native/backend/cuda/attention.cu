@@ -76,7 +76,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) attend_spl
   constexpr Tile kTile = tile(kIsUsual);
   constexpr int kHeads = kTile.heads, kPositions = kTile.positions, kLogits = kPositions * kHeads;
   using RowShare = Share<kType, kIsUsual>;
-  take_turn();
+  wait_for_launch_before();
+  let_next_launch_begin();  // not before: the weights that it asks for then would leave L2 again
   const Attention& op = split.op;
   const int row = int(blockIdx.x), token = split.first_token + row, index = int(blockIdx.z);
   const int num_positions = split.batch.positions[token] + 1;

@@ -50,6 +50,9 @@ __device__ void copy_async_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
+// Asks for a line of 128 bytes to be in L2 by the time that it is read.
+__device__ inline void prefetch_line(const void* from) { asm volatile("prefetch.global.L2 [%0];" ::"l"(from)); }
+
 // Programmatic dependent launch: where the device can (9.0), a launch begins when each block of the one before has let it or
 // has returned. Before it waits, a kernel touches only what no launch writes; the wait is for all launches before, since each
 // of them waited too. So every thread of every kernel waits.

@@ -157,6 +157,14 @@ struct TileStream {
     }
     copy_async_commit();  // one group a chunk, also where there is none: so the wait counts right
   }
+  // What is left of the unit at hand. No more, for L2 has room for little more than one unit of every warp.
+  __device__ void prefetch() const {
+    constexpr int kLineBytes = 128, kLines = kTileBytes / kLineBytes;  // of a tile
+    const int lane = int(threadIdx.x) % kWarpSize;
+    const auto* const first = reinterpret_cast<const std::byte*>(from - lane + tile * kWarpSize);
+    for (int line = lane; tile > 0 && line < (num_tiles - tile) * kLines; line += kWarpSize)
+      prefetch_line(first + line * kLineBytes);
+  }
   // The next chunk, until it is used up.
   __device__ const uint4 (*next())[kWarpSize] {
     copy_async_wait<kChunksAhead - 1>();
@@ -194,6 +202,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_pro
   own_place.advance(op, warp);
   TileStream<kTokenTiles> tiles{op, shared.weights[warp], own_place, own_unit, last_unit};
   for (int i = 0; i < kChunksAhead; ++i) tiles.ask();
+  if (!has_experts) tiles.prefetch();  // the memory is idle until the activations are there
 
   while (unit < last_unit) {
     const Job job = job_at<kTokenTiles>(op.jobs, place.job);

@@ -39,6 +39,8 @@ void copy_async_wait() {
   emulator::copy_async_wait(kPending);
 }
 
+inline void prefetch_line(const void*) {}
+
 inline void let_next_launch_begin() { emulator::let_next_launch_begin(); }
 inline void wait_for_launch_before() { emulator::wait_for_launch_before(); }
 
