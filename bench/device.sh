@@ -143,13 +143,13 @@ fi
 peers limits 40 limits
 if [[ $quick ]]; then
   step "${tests[0]}" 30 "$build/${tests[0]}"
-  operations decode 60 --tokens 1 --sequences 1,4,8,64 --context 128 --reps 10
+  operations decode 60 --probe 8 --tokens 1 --sequences 1,4,8,64 --context 128 --reps 10
   peers torch 60 linear experts sampling
 else
   for test in "${tests[@]}"; do
     step "$test" 60 "$build/$test"
   done
-  operations decode 90 --tokens 1 --sequences 1,2,4,8,16,64 --context 128,1024 --reps 20
+  operations decode 90 --probe 8 --tokens 1 --sequences 1,2,4,8,16,64 --context 128,1024 --reps 20
   operations 'decode, long' 90 --tokens 1 --sequences 1,8 --context 8191 --reps 20
   operations 'decode, no overlap' 60 --tokens 1 --sequences 1,8 --context 128 --reps 20 --overlap no
   # What one of 8 GPUs does when they share Grok-1: 40 GB of weights, and 4.3 GB of cache for 8 long sequences.

@@ -2,14 +2,14 @@
 //
 //   bench_ops [--device cpu|cuda] [--shape NAME|FILE,...] [--layers N] [--shards N] [--threads N] [--isa NAME]
 //             [--tokens N,...] [--sequences N,...] [--context N,...] [--kv-cache-type NAME] [--reps N]
-//             [--overlap yes|no] [--json FILE]
+//             [--overlap yes|no] [--probe GIB] [--json FILE]
 //
 // For each shape, number of sequences and number of tokens of each in a step: calls, microseconds a call (min / median /
 // max), and at the median the bytes of weights or cache that it must read and the multiply-adds that it must make. Small
 // shapes stay in the caches: their GB/s are not of memory. "step" is a whole step with nothing waited for within, and replayed
 // where the backend does that; "step, as asked" is one that it does not replay. --shards N: what one of N devices that share
-// the network has to do, but for what they tell each other. --overlap no: launches on CUDA wait for each other. --json adds a
-// line to FILE for each table printed.
+// the network has to do, but for what they tell each other. --overlap no: launches on CUDA wait for each other. --probe GIB:
+// first, the bandwidth of the device's memory, over so large a buffer. --json adds a line to FILE for each table printed.
 
 #include <algorithm>
 #include <charconv>
@@ -51,6 +51,7 @@ struct Request {
   KvCacheType kv_cache_type = KvCacheType::f32;
   int reps = 5;
   bool launches_overlap = true;
+  int probe_gib = 0;  // none
   std::string json = {};
 };
 
@@ -289,11 +290,19 @@ void print(const std::map<std::string, Timed>& times) {
   }
 }
 
-// One line; read by device/report.py.
+using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
+
+// What is written there is read by device/report.py.
+File open_json(const Request& request) {
+  File out(std::fopen(request.json.c_str(), "a"), std::fclose);
+  if (!out) throw Error(ErrorCode::io, concat("--json: cannot write to ", request.json));
+  return out;
+}
+
+// One line.
 void write_json(const Request& request, const std::string& shape, int num_layers, int num_sequences, int num_tokens,
                 int context, const std::map<std::string, Timed>& times) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> out(std::fopen(request.json.c_str(), "a"), std::fclose);
-  if (!out) throw Error(ErrorCode::io, concat("--json: cannot write to ", request.json));
+  const File out = open_json(request);
   std::fprintf(out.get(),
                R"({"shape": "%s", "layers": %d, "shards": %d, "sequences": %d, "tokens": %d, "context": %d, )"
                R"("overlap": %s, "operations": {)",
@@ -319,6 +328,21 @@ std::unique_ptr<Backend> make_backend(const Request& request) {
   if (request.device == "cuda") return make_cuda_backend({.launches_overlap = request.launches_overlap});
 #endif
   throw Error(ErrorCode::invalid_argument, concat("this build has no device \"", request.device, "\""));
+}
+
+void measure_limits(const Request& request) {
+#if defined(GROK_WITH_CUDA)
+  if (request.device == "cuda") {
+    const CudaProbe probe = probe_cuda({.buffer_bytes = std::uint64_t(request.probe_gib) << 30});
+    std::printf("%s: %.0f GB/s of reading, %.0f GB/s of copying\n", probe.device.c_str(), probe.read.median,
+                probe.copy.median);
+    if (!request.json.empty())
+      std::fprintf(open_json(request).get(), "{\"limits\": {\"read\": %.1f, \"copy\": %.1f}}\n", probe.read.median,
+                   probe.copy.median);
+    return;
+  }
+#endif
+  throw Error(ErrorCode::invalid_argument, concat("--probe: not on \"", request.device, "\""));
 }
 
 void measure_after(int context, const std::string& shape, const GrokConfig& config, const Request& request,
@@ -444,13 +468,15 @@ Request parse(int argc, char** argv) {
       if (value != "yes" && value != "no")
         throw Error(ErrorCode::invalid_argument, concat("--overlap: expected yes or no, found \"", value, "\""));
       request.launches_overlap = value == "yes";
+    } else if (option == "--probe") {
+      request.probe_gib = whole_number(option, value);
     } else if (option == "--json") {
       request.json = value;
     } else {
       throw Error(ErrorCode::invalid_argument,
                   concat("unknown option ", option,
                          ": expected --device, --shape, --layers, --shards, --threads, --isa, "
-                         "--tokens, --sequences, --context, --kv-cache-type, --reps, --overlap or --json"));
+                         "--tokens, --sequences, --context, --kv-cache-type, --reps, --overlap, --probe or --json"));
     }
   }
   return request;
@@ -461,6 +487,7 @@ Request parse(int argc, char** argv) {
 int main(int argc, char** argv) {
   try {
     const Request request = parse(argc, argv);
+    if (request.probe_gib > 0) measure_limits(request);
     for (const std::string& shape : request.shapes) measure(shape, request);
     return 0;
   } catch (const std::exception& error) {

@@ -62,10 +62,11 @@ def gather(folder):
 
 
 def limit_of(results, name):
-    """GB/s as torch measured it, or else as grok-run did; None where neither did."""
-    by_torch = (line["gb_per_s"] for line in results["torch"] if line["group"] == "limits" and line["name"] == name)
-    by_us = (run["limits"][name]["median"] for run in runs_of(results))
-    return next(by_torch, None) or next(by_us, None)
+    """GB/s, the most that anyone measured: torch, bench_ops or grok-run bench. None where nobody did."""
+    by_torch = [line["gb_per_s"] for line in results["torch"] if line["group"] == "limits" and line["name"] == name]
+    by_us = [line["limits"][name] for line in results["operations"] if "limits" in line]
+    by_bench = [run["limits"][name]["median"] for run in runs_of(results)]
+    return max(by_torch + by_us + by_bench, default=None)
 
 
 def runs_of(results):
@@ -80,9 +81,13 @@ def microseconds(times, operation):
     return max(times[operation]["median"] - times.get("wait", {"median": 0})["median"], 0.01)
 
 
+def steps_timed(results):
+    return [line for line in results["operations"] if "operations" in line]
+
+
 def measured(results, sequences, context):
     """The operations of a decode step of the unshared network, or nothing."""
-    for line in results["operations"]:
+    for line in steps_timed(results):
         if (line["sequences"], line["tokens"], line["context"]) == (sequences, 1, context) and line.get("overlap", True) \
                 and line.get("shards", 1) == 1:
             return line["operations"]
@@ -126,7 +131,7 @@ def rows_of(results):
 def steps_of_shards(results):
     """Whole steps, as a sequence waits for them, of what one GPU does when several share Grok-1."""
     copy, read = limit_of(results, "copy"), limit_of(results, "read")
-    for line in results["operations"]:
+    for line in steps_timed(results):
         if line.get("shards", 1) == 1 or "step" not in line["operations"]:
             continue
         step = line["operations"]["step"]
@@ -149,6 +154,8 @@ def table_of(results, rows, shards):
         if line["group"] == "limits":
             rate = f"{line['macs'] / line['us'] * 2e-6:.0f} TFLOP/s" if "macs" in line else f"{line['gb_per_s']:.0f} GB/s"
             yield f"{line['name']}: {line['us']:.2f} us" + ("" if line["name"] == "launch" else f", {rate}")
+    copy, read = limit_of(results, "copy"), limit_of(results, "read")
+    yield f"shares are of the most that anyone measured: copy {number(copy, 0)} GB/s, read {number(read, 0)} GB/s"
     yield f"{'':36}{'us':>9}{'GB/s':>8}{'of copy':>9}{'of read':>9}{'target':>15}{'':>9}  torch us"
     for row in rows:
         reached = {None: "-", True: "reached", False: "missed"}[row["reached"]]
