@@ -314,9 +314,11 @@ void write_json(const Request& request, const std::string& shape, int num_layers
     std::sort(sorted.begin(), sorted.end());
     const Work work = timed.work_of_one();
     std::fprintf(out.get(),
-                 R"(%s"%s": {"calls": %zu, "p10": %.2f, "median": %.2f, "p90": %.2f, "bytes": %.0f, "macs": %.0f})",
+                 R"(%s"%s": {"calls": %zu, "p10": %.2f, "median": %.2f, "p90": %.2f, "mean": %.2f, "bytes": %.0f, )"
+                 R"("macs": %.0f})",
                  separator, name.c_str(), sorted.size(), quantile(sorted, 0.1), quantile(sorted, 0.5),
-                 quantile(sorted, 0.9), work.bytes, work.macs);
+                 quantile(sorted, 0.9), std::reduce(sorted.begin(), sorted.end()) / double(sorted.size()), work.bytes,
+                 work.macs);
     separator = ", ";
   }
   std::fprintf(out.get(), "}}\n");
