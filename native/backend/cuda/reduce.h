@@ -39,7 +39,22 @@ __device__ float lane_sums(float (&values)[kSize]) {
   }
 }
 
-// Every thread of the block gets the result; a barrier stands before and behind it. blockDim.x is a multiple of 32.
+// Every thread of the block gets the result. There is one barrier, before `of_warp` is read: shared memory that is not
+// written again before another one. The warps of the block are a power of two.
+template <typename T, typename Combine>
+__device__ T block_reduce(T value, Combine combine, T (&of_warp)[kWarpSize]) {
+  const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
+  const int num_warps = int(blockDim.x) / kWarpSize;
+  value = warp_reduce(value, combine);
+  if (lane == 0) of_warp[warp] = value;
+  __syncthreads();
+  value = of_warp[lane & (num_warps - 1)];
+  for (int distance = num_warps / 2; distance > 0; distance /= 2)
+    value = combine(value, __shfl_xor_sync(kAllLanes, value, distance));
+  return value;
+}
+
+// The same with a barrier behind it too, so that it can follow itself, and in few registers.
 template <typename T, typename Combine>
 __device__ T block_reduce(T value, Combine combine) {
   struct Shared {

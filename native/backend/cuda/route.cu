@@ -73,7 +73,7 @@ void CudaBackend::route(const Route& op) {
   if (op.num_experts > kMaxExperts)
     throw Error(ErrorCode::unsupported, concat("the CUDA backend routes among up to ", kMaxExperts,
                                                " experts, the model has ", op.num_experts));
-  stream_.launch("route", {.blocks = unsigned(op.num_tokens), .threads = row_threads(op.d_model)}, route_tokens, op);
+  stream_.launch("route", {.blocks = unsigned(op.num_tokens), .threads = kRowThreads}, route_tokens, op);
 }
 
 }  // namespace grok

@@ -112,7 +112,7 @@ TEST("embeds the rows that the tokens name, bit for bit") {
 }
 
 TEST("norms and adds as the CPU does, also where the epsilon matters") {
-  for (const int d_model : {1, 48, 376, 6144})
+  for (const int d_model : {1, 48, 376, 2050, 6144, 6148})  // in registers, but for 1, 2,050 and 6,148
     for (const float spread : {1.0f, 1e-3f}) {
       const int num_tokens = 3;
       const auto x = random_floats(num_tokens * d_model, 1, spread), y = random_floats(num_tokens * d_model, 2, spread);
