@@ -98,6 +98,12 @@ grok_mutant(no_barrier_before_summing reduce.h
 grok_mutant(no_barrier_before_scaling norm.h
   "__syncthreads();  // all warps' largest values are there"
   "" step_graphs norm.cu)
+grok_mutant(no_barrier_before_routing route.cu
+  "__syncthreads();  // all warps' sums are there"
+  "" operations)
+grok_mutant(what_sums_leave_out_is_lost route.cu
+  "left_out += fmaf(x[i], weight, sum - next);"
+  "" operations)
 grok_mutant(gates_twice_as_large route.cu
   "const double share = 1.0 / total;"
   "const double share = 2.0 / total;" operations)
