@@ -4,28 +4,52 @@
 namespace grok {
 namespace {
 
-// One block a token. A thread reads and writes the same values in every loop, so they need no barrier. One block a
-// multiprocessor is enough: left to guess, the compiler spills to have room for more.
-template <int kDigits, int kThreads>
-__global__ void __launch_bounds__(kThreads, 1) add_norm_tokens(AddNorm op, DigitRows digits, InputLayout layout) {
+// One block a token, whose row fits registers.
+template <int kDigits>
+__global__ void __launch_bounds__(kRowThreads, 1) add_norm_tokens(AddNorm op, DigitRows digits, InputLayout layout) {
+  let_next_launch_begin();
+  const Row post_weight = load_row(op.post_weight, op.d_model), pre_weight = load_row(op.pre_weight, op.d_model);
+  wait_for_launch_before();
+  const std::size_t start = std::size_t(blockIdx.x) * op.d_model;
+  const Row y = load_row(op.y + start, op.d_model);
+  Row residual = load_row(op.residual + start, op.d_model);
+
+  const float inv_rms_y = inverse_rms<0>(y, op.d_model, op.eps);
+#pragma unroll
+  for (int i = 0; i < kRowValues; ++i) residual.values[i] += y.values[i] * inv_rms_y * post_weight.values[i];
+  store_row(op.residual + start, residual, op.d_model);
+
+  const float inv_rms = inverse_rms<1>(residual, op.d_model, op.eps);
+  Row out;
+#pragma unroll
+  for (int i = 0; i < kRowValues; ++i) out.values[i] = residual.values[i] * inv_rms * pre_weight.values[i];
+  store_row(op.out + start, out, op.d_model);
+  if constexpr (kDigits > 0) split_row<kDigits>(digits, layout, out);
+}
+
+// One block a token, with a row of any size. A thread reads and writes the same values in every loop, so they need no
+// barrier.
+template <int kDigits>
+__global__ void __launch_bounds__(kRowThreads, 1)
+    add_norm_any_tokens(AddNorm op, DigitRows digits, InputLayout layout) {
   take_turn();
   const float* y = op.y + std::size_t(blockIdx.x) * op.d_model;
   float* residual = op.residual + std::size_t(blockIdx.x) * op.d_model;
   float* out = op.out + std::size_t(blockIdx.x) * op.d_model;
 
   float squares = 0;
-  for (int i = int(threadIdx.x); i < op.d_model; i += kThreads) squares += y[i] * y[i];
-  const float inv_rms_y = inverse_rms(squares, op.d_model, op.eps);
+  for (int i = int(threadIdx.x); i < op.d_model; i += kRowThreads) squares += y[i] * y[i];
+  const float inv_rms_y = inverse_rms<0>(squares, op.d_model, op.eps);
 
   squares = 0;
-  for (int i = int(threadIdx.x); i < op.d_model; i += kThreads) {
+  for (int i = int(threadIdx.x); i < op.d_model; i += kRowThreads) {
     const float sum = residual[i] + y[i] * inv_rms_y * op.post_weight[i];
     residual[i] = sum;
     squares += sum * sum;
   }
-  const float inv_rms = inverse_rms(squares, op.d_model, op.eps);
-  for (int i = int(threadIdx.x); i < op.d_model; i += kThreads) out[i] = residual[i] * inv_rms * op.pre_weight[i];
-  if constexpr (kDigits > 0) split_row<kDigits, kThreads>(digits, layout, out);
+  const float inv_rms = inverse_rms<1>(squares, op.d_model, op.eps);
+  for (int i = int(threadIdx.x); i < op.d_model; i += kRowThreads) out[i] = residual[i] * inv_rms * op.pre_weight[i];
+  if constexpr (kDigits > 0) split_row<kDigits>(digits, layout, out);
 }
 
 }  // namespace
@@ -33,10 +57,11 @@ __global__ void __launch_bounds__(kThreads, 1) add_norm_tokens(AddNorm op, Digit
 void CudaBackend::add_norm(const AddNorm& op) {
   const InputLayout layout{.group_rows = op.d_model, .num_groups = 1};
   const DigitRows digits = leave_digits(op.out, op.num_tokens, layout);
-  const int threads = row_threads(op.d_model), num_digits = digits.num_rows == 0 ? 0 : options_.num_digits;
+  const bool fits = fits_registers(op.d_model);
   stream_.launch(
-      "add_norm", {.blocks = unsigned(op.num_tokens), .threads = threads},
-      row_kernel(num_digits, threads, [](auto kDigits, auto kThreads) { return add_norm_tokens<kDigits, kThreads>; }),
+      "add_norm", {.blocks = unsigned(op.num_tokens), .threads = kRowThreads},
+      row_kernel(digits.num_rows == 0 ? 0 : options_.num_digits,
+                 [&](auto kDigits) { return fits ? add_norm_tokens<kDigits> : add_norm_any_tokens<kDigits>; }),
       op, digits, layout);
 }
 

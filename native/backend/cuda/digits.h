@@ -37,34 +37,39 @@ inline constexpr int kDigitThreads = 256, kMostDigitThreads = 1024;
 // 2^23 that rounds by half a unit.
 __device__ inline float largest_integer(int num_digits) { return num_digits == 2 ? 32639.0f : 8355000.0f; }
 
-// The digits of one slice of one row, by a block of kThreads: value_of(k) is the value of its input k. A slice that
-// holds an infinity or a NaN gets a NaN for a scale; one whose largest value is below 1e-30 counts as zero.
+// Between the values of a slice and their integers.
+struct SliceScale {
+  float to_integer, to_value;
+};
+
+// A slice that holds an infinity or a NaN gets a NaN for a scale; one whose largest value is below 1e-30 counts as zero.
+// The bits of magnitudes are ordered as the magnitudes are, infinity and NaN above all.
+__device__ inline SliceScale scale_of_slice(unsigned largest_bits, int num_digits) {
+  const float largest = __uint_as_float(largest_bits);
+  if (largest_bits >= 0x7f800000u) return {0, __uint_as_float(0x7fffffffu)};
+  if (largest < 1e-30f) return {0, 0};
+  return {largest_integer(num_digits) / largest, largest / largest_integer(num_digits)};
+}
+
+// The digits of one slice of one row, by a block of kThreads: value_of(k) is the value of its input k.
 template <int kDigits, int kThreads = kDigitThreads, typename Value>
 __device__ void split_slice(const DigitRows& out, const InputLayout& layout, int row, int slice, Value value_of) {
   constexpr int kValues = kSliceRows / kThreads;
   const int num_rows = layout.rows_of(slice), padded_rows = layout.tiles_of(slice) * kTileRows;
   float values[kValues];
-  unsigned largest_bits = 0;  // ordered as the magnitudes are, infinity and NaN above all
+  unsigned largest_bits = 0;
   for (int i = 0; i < kValues; ++i) {
     const int k = i * kThreads + int(threadIdx.x);
     values[i] = k < num_rows ? value_of(k) : 0.0f;
     largest_bits = max(largest_bits, __float_as_uint(fabsf(values[i])));
   }
-  largest_bits = block_max(largest_bits);
-
-  const float largest = __uint_as_float(largest_bits);
-  const bool is_finite = largest_bits < 0x7f800000u;
-  const bool is_zero = largest < 1e-30f;
-  const float to_integer = is_finite && !is_zero ? largest_integer(kDigits) / largest : 0.0f;
-  if (threadIdx.x == 0)
-    out.scales[std::size_t(row) * layout.num_slices() + slice] = is_zero     ? 0.0f
-                                                                 : is_finite ? largest / largest_integer(kDigits)
-                                                                             : __uint_as_float(0x7fffffffu);
+  const SliceScale scale = scale_of_slice(block_max(largest_bits), kDigits);
+  if (threadIdx.x == 0) out.scales[std::size_t(row) * layout.num_slices() + slice] = scale.to_value;
 
   for (int i = 0; i < kValues; ++i) {
     const int k = i * kThreads + int(threadIdx.x);
     if (k >= padded_rows) continue;
-    int integer = to_integer > 0 ? __float2int_rn(values[i] * to_integer) : 0;
+    int integer = scale.to_integer > 0 ? __float2int_rn(values[i] * scale.to_integer) : 0;
     for (int digit = 0; digit < kDigits; ++digit) {
       const auto low = std::int8_t(integer);
       const std::size_t place = std::size_t(digit) * out.num_rows + row;

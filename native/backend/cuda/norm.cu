@@ -5,18 +5,34 @@
 namespace grok {
 namespace {
 
-// One block a token.
-template <int kDigits, int kThreads>
-__global__ void __launch_bounds__(kThreads, 1) norm_tokens(Norm op, DigitRows digits, InputLayout layout) {
+// One block a token, whose row fits registers.
+template <int kDigits>
+__global__ void __launch_bounds__(kRowThreads, 1) norm_tokens(Norm op, DigitRows digits, InputLayout layout) {
+  let_next_launch_begin();
+  const Row weight = load_row(op.weight, op.d_model);
+  wait_for_launch_before();
+  const std::size_t start = std::size_t(blockIdx.x) * op.d_model;
+  Row x = load_row(op.x + start, op.d_model);
+
+  const float inv_rms = inverse_rms<0>(x, op.d_model, op.eps);
+#pragma unroll
+  for (int i = 0; i < kRowValues; ++i) x.values[i] = x.values[i] * inv_rms * weight.values[i];
+  store_row(op.out + start, x, op.d_model);
+  if constexpr (kDigits > 0) split_row<kDigits>(digits, layout, x);
+}
+
+// One block a token, with a row of any size.
+template <int kDigits>
+__global__ void __launch_bounds__(kRowThreads, 1) norm_any_tokens(Norm op, DigitRows digits, InputLayout layout) {
   take_turn();
   const float* x = op.x + std::size_t(blockIdx.x) * op.d_model;
   float* out = op.out + std::size_t(blockIdx.x) * op.d_model;
 
   float squares = 0;
-  for (int i = int(threadIdx.x); i < op.d_model; i += kThreads) squares += x[i] * x[i];
-  const float inv_rms = inverse_rms(squares, op.d_model, op.eps);
-  for (int i = int(threadIdx.x); i < op.d_model; i += kThreads) out[i] = x[i] * inv_rms * op.weight[i];
-  if constexpr (kDigits > 0) split_row<kDigits, kThreads>(digits, layout, out);
+  for (int i = int(threadIdx.x); i < op.d_model; i += kRowThreads) squares += x[i] * x[i];
+  const float inv_rms = inverse_rms<0>(squares, op.d_model, op.eps);
+  for (int i = int(threadIdx.x); i < op.d_model; i += kRowThreads) out[i] = x[i] * inv_rms * op.weight[i];
+  if constexpr (kDigits > 0) split_row<kDigits>(digits, layout, out);
 }
 
 }  // namespace
@@ -24,11 +40,11 @@ __global__ void __launch_bounds__(kThreads, 1) norm_tokens(Norm op, DigitRows di
 void CudaBackend::norm(const Norm& op) {
   const InputLayout layout{.group_rows = op.d_model, .num_groups = 1};
   const DigitRows digits = leave_digits(op.out, op.num_tokens, layout);
-  const int threads = row_threads(op.d_model), num_digits = digits.num_rows == 0 ? 0 : options_.num_digits;
-  stream_.launch(
-      "norm", {.blocks = unsigned(op.num_tokens), .threads = threads},
-      row_kernel(num_digits, threads, [](auto kDigits, auto kThreads) { return norm_tokens<kDigits, kThreads>; }), op,
-      digits, layout);
+  const bool fits = fits_registers(op.d_model);
+  stream_.launch("norm", {.blocks = unsigned(op.num_tokens), .threads = kRowThreads},
+                 row_kernel(digits.num_rows == 0 ? 0 : options_.num_digits,
+                            [&](auto kDigits) { return fits ? norm_tokens<kDigits> : norm_any_tokens<kDigits>; }),
+                 op, digits, layout);
 }
 
 }  // namespace grok

@@ -7,36 +7,133 @@
 #include "backend/cuda/digits.h"
 #include "backend/cuda/reduce.h"
 
+// One block a row. At one token nothing else runs, so what counts is how often that block waits: a row that fits
+// registers is asked for at once and stays there, and each sum over it costs one barrier.
 namespace grok {
 
-// A block that works on one token's row has up to 8 values a thread: at one token nothing else runs, and each loop then waits
-// for memory once or twice.
-inline int row_threads(int d_model) { return d_model <= 2048 ? kDigitThreads : kMostDigitThreads; }
+inline constexpr int kRowThreads = 512;
+inline constexpr int kRowValues = 12;  // of a thread: d_model is 6,144
+inline constexpr int kMostRowInputs = kRowThreads * kRowValues;
 
-// The kernel for so many digits (0: none) and threads: kernel_of(digits, threads) names it, of two integral_constants.
+inline bool fits_registers(int d_model) { return d_model <= kMostRowInputs && d_model % 4 == 0; }
+
+// The kernel for so many digits (0: none): kernel_of names it, of an integral_constant.
 template <typename KernelOf>
-auto row_kernel(int num_digits, int threads, KernelOf kernel_of) {
-  const auto with = [&](auto kThreads) {
-    return num_digits == 0   ? kernel_of(std::integral_constant<int, 0>(), kThreads)
-           : num_digits == 2 ? kernel_of(std::integral_constant<int, 2>(), kThreads)
-                             : kernel_of(std::integral_constant<int, 3>(), kThreads);
-  };
-  return threads == kDigitThreads ? with(std::integral_constant<int, kDigitThreads>())
-                                  : with(std::integral_constant<int, kMostDigitThreads>());
+auto row_kernel(int num_digits, KernelOf kernel_of) {
+  return num_digits == 0   ? kernel_of(std::integral_constant<int, 0>())
+         : num_digits == 2 ? kernel_of(std::integral_constant<int, 2>())
+                           : kernel_of(std::integral_constant<int, 3>());
 }
 
-// The digits of the block's row, of which each thread wrote those values that it reads here, in one scale group.
-template <int kDigits, int kThreads>
+// Where digit k of a row lies.
+__device__ inline int digit_place(int k) { return k; }
+
+// What one thread has of a row: fours of inputs, beside those of its neighbours. Zeros past the end.
+struct Row {
+  float values[kRowValues];
+};
+
+// The first input of the four that an index into the values is of.
+__device__ inline int first_input(int index) { return index * kRowThreads + 4 * int(threadIdx.x); }
+
+__device__ inline Row load_row(const float* from, int d_model) {
+  Row row;
+#pragma unroll
+  for (int i = 0; i < kRowValues; i += 4) {
+    const int first = first_input(i);
+    const float4 four = first < d_model ? *reinterpret_cast<const float4*>(from + first) : make_float4(0, 0, 0, 0);
+    row.values[i] = four.x, row.values[i + 1] = four.y, row.values[i + 2] = four.z, row.values[i + 3] = four.w;
+  }
+  return row;
+}
+
+__device__ inline void store_row(float* to, const Row& row, int d_model) {
+#pragma unroll
+  for (int i = 0; i < kRowValues; i += 4) {
+    const int first = first_input(i);
+    const float* four = row.values + i;
+    if (first < d_model) *reinterpret_cast<float4*>(to + first) = make_float4(four[0], four[1], four[2], four[3]);
+  }
+}
+
+// 1 / sqrt(mean(x^2) + eps), by a whole block; `squares` are those of this thread's values. Each in a kernel has its
+// own kTurn, and with it shared memory.
+// Source: xai-org/grok-1 model.py:RMSNorm
+template <int kTurn>
+__device__ float inverse_rms(float squares, int d_model, float eps) {
+  struct Shared {
+    float of_warp[kWarpSize];
+  };
+  const float sum = block_reduce(
+      squares, [](float a, float b) { return a + b; }, static_shared<Shared>().of_warp);
+  return 1.0f / sqrtf(sum / float(d_model) + eps);
+}
+
+template <int kTurn>
+__device__ float inverse_rms(const Row& row, int d_model, float eps) {
+  float squares = 0;
+#pragma unroll
+  for (const float value : row.values) squares += value * value;
+  return inverse_rms<kTurn>(squares, d_model, eps);
+}
+
+// The digits of the block's row, in one scale group. The largest values of all slices are found at once: the fours of a
+// warp lie in one slice.
+template <int kDigits>
+__device__ void split_row(const DigitRows& out, const InputLayout& layout, const Row& row) {
+  constexpr int kWarpInputs = 4 * kWarpSize, kParts = kSliceRows / kWarpInputs;
+  struct Shared {
+    unsigned largest_bits[kMostRowInputs / kWarpInputs];
+  };
+  Shared& shared = static_shared<Shared>();
+  const int lane = int(threadIdx.x) % kWarpSize;
+#pragma unroll
+  for (int i = 0; i < kRowValues; i += 4) {
+    unsigned largest_bits = 0;
+#pragma unroll
+    for (int j = i; j < i + 4; ++j) largest_bits = max(largest_bits, __float_as_uint(fabsf(row.values[j])));
+    largest_bits = __reduce_max_sync(kAllLanes, largest_bits);
+    if (lane == 0) shared.largest_bits[first_input(i) / kWarpInputs] = largest_bits;
+  }
+  __syncthreads();  // all warps' largest values are there
+
+  unsigned largest_bits[kRowValues / 4];  // of the slice of each four
+#pragma unroll
+  for (int i = 0; i < kRowValues; i += 4) {
+    const int slice = first_input(i) / kSliceRows;
+    largest_bits[i / 4] = __reduce_max_sync(kAllLanes, shared.largest_bits[slice * kParts + lane % kParts]);
+  }
+#pragma unroll
+  for (int i = 0; i < kRowValues; i += 4) {
+    const int first = first_input(i);
+    if (first >= layout.padded_rows()) return;
+    const SliceScale scale = scale_of_slice(largest_bits[i / 4], kDigits);
+    if (first % kSliceRows == 0)
+      out.scales[std::size_t(blockIdx.x) * layout.num_slices() + first / kSliceRows] = scale.to_value;
+
+    unsigned digits[4];  // a byte each: what is added and taken off turns bytes from 0 on into bytes around 0
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      const int integer = scale.to_integer > 0 ? __float2int_rn(row.values[i + j] * scale.to_integer) : 0;
+      digits[j] = (unsigned(integer) + 0x808080u) ^ 0x808080u;
+    }
+#pragma unroll
+    for (int digit = 0; digit < kDigits; ++digit) {
+      unsigned four = 0;
+#pragma unroll
+      for (int j = 0; j < 4; ++j) four |= (digits[j] >> (8 * digit) & 0xff) << (8 * j);
+      const std::size_t place = (std::size_t(digit) * out.num_rows + blockIdx.x) * layout.padded_rows();
+      *reinterpret_cast<unsigned*>(out.digits + place + digit_place(first)) = four;
+    }
+  }
+}
+
+// The same of a row in memory, of which each thread wrote those values that it reads here: every kRowThreads-th.
+template <int kDigits>
 __device__ void split_row(const DigitRows& digits, const InputLayout& layout, const float* row) {
   for (int slice = 0; slice < layout.num_slices(); ++slice)
-    split_slice<kDigits, kThreads>(digits, layout, int(blockIdx.x), slice,
-                                   [&](int k) { return row[layout.first_row(slice) + k]; });
-}
-
-// 1 / sqrt(mean(x^2) + eps), by a whole block; `squares` are those of this thread's values.
-// Source: xai-org/grok-1 model.py:RMSNorm
-__device__ inline float inverse_rms(float squares, int d_model, float eps) {
-  return 1.0f / sqrtf(block_sum(squares) / float(d_model) + eps);
+    split_slice<kDigits, kRowThreads>(digits, layout, int(blockIdx.x), slice,
+                                      [&](int k) { return row[layout.first_row(slice) + k]; });
 }
 
 }  // namespace grok

@@ -20,10 +20,10 @@ __device__ T warp_reduce(T value, Combine combine) {
 
 // What each of the first kCount values comes to over the lanes: lane i gets that of value i % kCount. Half of them are
 // exchanged, then half of the sums, and so on. kCount is a power of two up to 32; the values are lost.
-template <int kCount, int kSize>
-__device__ float lane_sums(float (&values)[kSize]) {
+template <int kCount, typename T, int kSize>
+__device__ T lane_sums(T (&values)[kSize]) {
   if constexpr (kCount == 1) {
-    float sum = values[0];
+    T sum = values[0];
 #pragma unroll
     for (int distance = kSize; distance < kWarpSize; distance *= 2) sum += __shfl_xor_sync(kAllLanes, sum, distance);
     return sum;
@@ -32,14 +32,29 @@ __device__ float lane_sums(float (&values)[kSize]) {
     const bool is_upper = (int(threadIdx.x) & kHalf) != 0;
 #pragma unroll
     for (int i = 0; i < kHalf; ++i) {
-      const float kept = is_upper ? values[i + kHalf] : values[i], given = is_upper ? values[i] : values[i + kHalf];
+      const T kept = is_upper ? values[i + kHalf] : values[i], given = is_upper ? values[i] : values[i + kHalf];
       values[i] = kept + __shfl_xor_sync(kAllLanes, given, kHalf);
     }
     return lane_sums<kHalf>(values);
   }
 }
 
-// Every thread of the block gets the result; a barrier stands before and behind it. blockDim.x is a multiple of 32.
+// Every thread of the block gets the result. There is one barrier, before `of_warp` is read: shared memory that is not
+// written again before another one. The warps of the block are a power of two.
+template <typename T, typename Combine>
+__device__ T block_reduce(T value, Combine combine, T (&of_warp)[kWarpSize]) {
+  const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
+  const int num_warps = int(blockDim.x) / kWarpSize;
+  value = warp_reduce(value, combine);
+  if (lane == 0) of_warp[warp] = value;
+  __syncthreads();
+  value = of_warp[lane & (num_warps - 1)];
+  for (int distance = num_warps / 2; distance > 0; distance /= 2)
+    value = combine(value, __shfl_xor_sync(kAllLanes, value, distance));
+  return value;
+}
+
+// The same with a barrier behind it too, so that it can follow itself, and in few registers.
 template <typename T, typename Combine>
 __device__ T block_reduce(T value, Combine combine) {
   struct Shared {

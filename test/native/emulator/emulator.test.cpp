@@ -152,7 +152,7 @@ TEST("shared memory holds no number before it is written, and each block has its
   for (int block = 0; block < 8; ++block) CHECK_EQ(seen[block], float(block));
 }
 
-TEST("shuffles and votes follow the lanes") {
+TEST("shuffles, votes and maxima follow the lanes") {
   emulator::run({}, {64, 1, 1}, 0, [] {
     const int lane = int(threadIdx.x) % 32;
     CHECK_EQ(__shfl_xor_sync(0xffffffffu, lane, 5), lane ^ 5);
@@ -161,6 +161,7 @@ TEST("shuffles and votes follow the lanes") {
     CHECK_EQ(__shfl_up_sync(0xffffffffu, lane, 4u), lane < 4 ? lane : lane - 4);
     CHECK_EQ(__shfl_down_sync(0xffffffffu, lane, 4u), lane > 27 ? lane : lane + 4);
     CHECK_EQ(__ballot_sync(0xffffffffu, lane % 3 == 0), 0x49249249u);
+    CHECK_EQ(__reduce_max_sync(0xffffffffu, unsigned(lane * 5 % 32)), 31u);
     if (lane < 16) CHECK_EQ(__shfl_xor_sync(0xffffu, lane, 1), lane ^ 1);
   });
 }

@@ -1,6 +1,7 @@
 # Planted bugs: the backend's tests run on kernels with one line changed, and must fail.
 
-# `from` stands in native/backend/cuda/SOURCE; `to` takes its place; TEST.test.cpp is the test that must notice.
+# `from` stands in native/backend/cuda/SOURCE; `to` takes its place; TEST.test.cpp is the test that must notice. Of a header,
+# a source that includes it is named last.
 function(grok_mutant name source from to test)
   set(path ${PROJECT_SOURCE_DIR}/native/backend/cuda/${source})
   file(READ ${path} original)
@@ -8,10 +9,17 @@ function(grok_mutant name source from to test)
   if(mutated STREQUAL original)
     message(FATAL_ERROR "mutant ${name}: ${source} has no \"${from}\" any more")
   endif()
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${path})
+  if(source MATCHES "\\.h$")
+    file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/mutants/${name}/backend/cuda/${source} CONTENT "@mutated@" @ONLY)
+    set(source ${ARGV5})
+    set(path ${PROJECT_SOURCE_DIR}/native/backend/cuda/${source})
+    file(READ ${path} mutated)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${path})
+  endif()
   if(source MATCHES "\\.cu$")
     string(PREPEND mutated "#define EMULATED_NVCC\n")
   endif()
-  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${path})
   set(written ${PROJECT_BINARY_DIR}/mutants/${name}.cpp)
   file(CONFIGURE OUTPUT ${written} CONTENT "@mutated@" @ONLY)
 
@@ -23,6 +31,7 @@ function(grok_mutant name source from to test)
   endif()
   # The mutated file comes before the library, whose own copy is then not looked for.
   add_executable(mutant_${name} ${written} $<TARGET_OBJECTS:mutant_${test}>)
+  target_include_directories(mutant_${name} BEFORE PRIVATE ${PROJECT_BINARY_DIR}/mutants/${name})
   target_link_libraries(mutant_${name} PRIVATE grok_cuda_emulated grok_runtime)
   add_dependencies(native_tests mutant_${name})
   # Within another command: for ctest, a test that crashes has not failed as it should.
@@ -69,8 +78,8 @@ grok_mutant(experts_before_they_are_known product.cu
   "if (has_experts) wait_for_launch_before();"
   "(void)has_experts;" operations)
 grok_mutant(no_wait_for_the_launch_before norm.cu
-  "take_turn();"
-  "let_next_launch_begin();" operations)
+  "wait_for_launch_before();"
+  "" operations)
 grok_mutant(no_barrier_before_adding attention.cu
   "__syncthreads();  // all warps' sums are there"
   "" operations)
@@ -83,6 +92,18 @@ grok_mutant(weight_of_another_head attention.cu
 grok_mutant(split_starts_too_late attention.cu
   "index * kSplitPositions,"
   "index * (kSplitPositions + 1)," operations)
+grok_mutant(no_barrier_before_summing reduce.h
+  "__syncthreads();\n  value = of_warp"
+  "value = of_warp" operations norm.cu)
+grok_mutant(no_barrier_before_scaling norm.h
+  "__syncthreads();  // all warps' largest values are there"
+  "" step_graphs norm.cu)
+grok_mutant(no_barrier_before_routing route.cu
+  "__syncthreads();  // all warps' sums are there"
+  "" operations)
+grok_mutant(what_sums_leave_out_is_lost route.cu
+  "left_out += fmaf(x[i], weight, sum - next);"
+  "" operations)
 grok_mutant(gates_twice_as_large route.cu
   "const double share = 1.0 / total;"
   "const double share = 2.0 / total;" operations)

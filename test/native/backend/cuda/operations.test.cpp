@@ -112,7 +112,7 @@ TEST("embeds the rows that the tokens name, bit for bit") {
 }
 
 TEST("norms and adds as the CPU does, also where the epsilon matters") {
-  for (const int d_model : {1, 48, 376, 6144})
+  for (const int d_model : {1, 48, 376, 2050, 6144, 6148})  // in registers, but for 1, 2,050 and 6,148
     for (const float spread : {1.0f, 1e-3f}) {
       const int num_tokens = 3;
       const auto x = random_floats(num_tokens * d_model, 1, spread), y = random_floats(num_tokens * d_model, 2, spread);
@@ -306,35 +306,66 @@ TEST("refuses keys that are longer than a warp has registers for") {
 }
 
 TEST("routes to the same experts with the same gates, ties to the lower id") {
-  const int num_tokens = 5, d_model = 333, num_experts = 11, experts_per_token = 3;
-  auto x = random_floats(num_tokens * d_model, 1);
-  std::fill_n(x.begin(), d_model, 0.0f);  // all experts alike
-  const auto router = random_floats(d_model * num_experts, 2);
-  std::vector<std::int32_t> experts[2];
-  std::vector<float> gates[2], logits[2];
-  for (const bool is_cuda : {false, true}) {
-    const auto backend = is_cuda ? cuda() : cpu();
-    const BufferPtr x_ = on_device(*backend, x), router_ = on_device(*backend, router),
-                    experts_ = unwritten(*backend, num_tokens * experts_per_token),
-                    gates_ = unwritten(*backend, num_tokens * experts_per_token),
-                    logits_ = unwritten(*backend, num_tokens * num_experts);
-    backend->route({.experts = experts_->as<std::int32_t>(),
-                    .gates = gates_->as<float>(),
-                    .logits = logits_->as<float>(),
-                    .x = x_->as<float>(),
-                    .router = router_->as<float>(),
-                    .num_tokens = num_tokens,
-                    .d_model = d_model,
-                    .num_experts = num_experts,
-                    .experts_per_token = experts_per_token});
-    experts[is_cuda] = read_ints(*backend, *experts_);
-    gates[is_cuda] = read_floats(*backend, *gates_);
-    logits[is_cuda] = read_floats(*backend, *logits_);
+  struct Case {
+    int d_model, num_experts, experts_per_token;
+  };
+  for (const Case shape : {Case{333, 11, 3}, Case{5, 8, 2}, Case{6200, 8, 8}, Case{2100, 64, 40}, Case{16, 1, 1}}) {
+    const int num_tokens = 5, d_model = shape.d_model, num_experts = shape.num_experts,
+              experts_per_token = shape.experts_per_token;
+    auto x = random_floats(num_tokens * d_model, 1);
+    std::fill_n(x.begin(), d_model, 0.0f);  // all experts alike
+    const auto router = random_floats(d_model * num_experts, 2);
+    std::vector<std::int32_t> experts[2];
+    std::vector<float> gates[2], logits[2];
+    for (const bool is_cuda : {false, true}) {
+      const auto backend = is_cuda ? cuda() : cpu();
+      const BufferPtr x_ = on_device(*backend, x), router_ = on_device(*backend, router),
+                      experts_ = unwritten(*backend, num_tokens * experts_per_token),
+                      gates_ = unwritten(*backend, num_tokens * experts_per_token),
+                      logits_ = unwritten(*backend, num_tokens * num_experts);
+      backend->route({.experts = experts_->as<std::int32_t>(),
+                      .gates = gates_->as<float>(),
+                      .logits = logits_->as<float>(),
+                      .x = x_->as<float>(),
+                      .router = router_->as<float>(),
+                      .num_tokens = num_tokens,
+                      .d_model = d_model,
+                      .num_experts = num_experts,
+                      .experts_per_token = experts_per_token});
+      experts[is_cuda] = read_ints(*backend, *experts_);
+      gates[is_cuda] = read_floats(*backend, *gates_);
+      logits[is_cuda] = read_floats(*backend, *logits_);
+    }
+    CHECK(experts[1] == experts[0]);
+    for (int rank = 0; rank < experts_per_token; ++rank) CHECK_EQ(experts[1][rank], rank);
+    const std::string what = concat(num_experts, " experts, d_model ", d_model);
+    check_near(gates[1], gates[0], 1e-7, concat("gates of ", what));
+    check_near(logits[1], logits[0], 1e-7, concat("logits of ", what));
   }
-  CHECK(experts[1] == experts[0]);
-  CHECK(experts[1][0] == 0 && experts[1][1] == 1 && experts[1][2] == 2);
-  check_near(gates[1], gates[0], 1e-7, "gates");
-  check_near(logits[1], logits[0], 1e-7, "logits");
+}
+
+TEST("tells experts apart whose logits are a billionth of the products apart") {
+  // Two large products that leave nothing, and of every other row a little: more for the second expert.
+  const int d_model = 6144, num_experts = 8;
+  std::vector<float> x(d_model, 1.0f), router(d_model * num_experts, 1e-9f);
+  for (int expert = 0; expert < num_experts; ++expert) {
+    router[expert] = 1.0f;
+    router[512 * num_experts + expert] = -1.0f;
+    router[1024 * num_experts + expert] = expert == 1 ? 2e-9f : 1e-9f;
+  }
+  const auto backend = cuda();
+  const BufferPtr x_ = on_device(*backend, x), router_ = on_device(*backend, router), expert = unwritten(*backend, 1),
+                  gate = unwritten(*backend, 1), logits = unwritten(*backend, num_experts);
+  backend->route({.experts = expert->as<std::int32_t>(),
+                  .gates = gate->as<float>(),
+                  .logits = logits->as<float>(),
+                  .x = x_->as<float>(),
+                  .router = router_->as<float>(),
+                  .num_tokens = 1,
+                  .d_model = d_model,
+                  .num_experts = num_experts,
+                  .experts_per_token = 1});
+  CHECK_EQ(read_ints(*backend, *expert)[0], 1);
 }
 
 TEST("mixes experts whatever the routing: spread, all tokens to one, some experts without a token") {

@@ -153,6 +153,20 @@ inline unsigned __ballot_sync(unsigned mask, int predicate, emulator::Where wher
   return mine.votes;
 }
 
+inline unsigned __reduce_max_sync(unsigned mask, unsigned value, emulator::Where where = emulator::Where::current()) {
+  struct Reduction {
+    unsigned value, largest;
+  } mine{value, 0};
+  emulator::warp_collective(mask, "__reduce_max_sync", where, &mine, [](void* const* arguments) {
+    unsigned largest = 0;
+    for (int lane = 0; lane < 32; ++lane)
+      if (arguments[lane]) largest = max(largest, static_cast<Reduction*>(arguments[lane])->value);
+    for (int lane = 0; lane < 32; ++lane)
+      if (arguments[lane]) static_cast<Reduction*>(arguments[lane])->largest = largest;
+  });
+  return mine.largest;
+}
+
 #endif  // EMULATED_NVCC
 
 // ---------------------------------------------------------------- the runtime
