@@ -7,9 +7,9 @@ namespace {
 // One block a token, whose row fits registers.
 template <int kDigits>
 __global__ void __launch_bounds__(kRowThreads, 1) add_norm_tokens(AddNorm op, DigitRows digits, InputLayout layout) {
-  let_next_launch_begin();
   const Row post_weight = load_row(op.post_weight, op.d_model), pre_weight = load_row(op.pre_weight, op.d_model);
   wait_for_launch_before();
+  let_next_launch_begin();  // as in attention.cu
   const std::size_t start = std::size_t(blockIdx.x) * op.d_model;
   const Row y = load_row(op.y + start, op.d_model);
   Row residual = load_row(op.residual + start, op.d_model);

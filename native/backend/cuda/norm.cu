@@ -8,9 +8,9 @@ namespace {
 // One block a token, whose row fits registers.
 template <int kDigits>
 __global__ void __launch_bounds__(kRowThreads, 1) norm_tokens(Norm op, DigitRows digits, InputLayout layout) {
-  let_next_launch_begin();
   const Row weight = load_row(op.weight, op.d_model);
   wait_for_launch_before();
+  let_next_launch_begin();  // as in attention.cu
   const std::size_t start = std::size_t(blockIdx.x) * op.d_model;
   Row x = load_row(op.x + start, op.d_model);
 

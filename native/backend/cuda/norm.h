@@ -25,9 +25,6 @@ auto row_kernel(int num_digits, KernelOf kernel_of) {
                            : kernel_of(std::integral_constant<int, 3>());
 }
 
-// Where digit k of a row lies.
-__device__ inline int digit_place(int k) { return k; }
-
 // What one thread has of a row: fours of inputs, beside those of its neighbours. Zeros past the end.
 struct Row {
   float values[kRowValues];
