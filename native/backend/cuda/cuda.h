@@ -12,8 +12,8 @@
 namespace grok {
 
 struct CudaOptions {
-  // int8 digits that an activation is split into: 2 hold it to 15 bits of the largest one near it, 3 to 23 bits. Products of
-  // digits and weights are exact either way. See backend/cuda/digits.h.
+  // int8 digits that an activation is split into, and a value of the embedding: 2 hold it to 15 bits of the largest one near
+  // it, 3 to 23 bits. Products of digits and weights are exact either way. See backend/cuda/digits.h.
   int num_digits = 2;
   // Kernels may begin, and ask for weights, while the one before still runs, on devices that can (compute capability 9.0).
   bool launches_overlap = true;

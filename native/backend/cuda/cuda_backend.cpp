@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "backend/cuda/cuda_error.h"
+#include "backend/cuda/packed_table.h"
 
 namespace grok {
 namespace {
@@ -116,23 +117,23 @@ BufferPtr CudaBackend::allocate(std::size_t size_bytes) {
   return std::make_unique<DeviceMemory>(size_bytes);
 }
 
-std::unique_ptr<DeviceMemory> CudaBackend::upload(const TensorView& view) {
+BufferPtr CudaBackend::load_vector(const TensorView& f32) {
   stream_.throw_if_failed();
   graphs_.forget();
-  const std::size_t size_bytes = view.size_bytes();
+  const std::size_t size_bytes = f32.size_bytes();
   auto memory = std::make_unique<DeviceMemory>(size_bytes);
   for (std::size_t start = 0; start < size_bytes; start += kUploadBytes) {
     const std::size_t part_bytes = std::min(kUploadBytes, size_bytes - start);
-    view.read(start, {upload_.next(part_bytes), part_bytes});
+    f32.read(start, {upload_.next(part_bytes), part_bytes});
     upload_.send(memory->as<std::byte>() + start, part_bytes);
   }
   return memory;
 }
 
-BufferPtr CudaBackend::load_vector(const TensorView& f32) { return upload(f32); }
-
 TablePtr CudaBackend::load_table(const TensorView& f32) {
-  return std::make_unique<CudaTable>(int(f32.shape[0]), int(f32.shape[1]), upload(f32));
+  stream_.throw_if_failed();
+  graphs_.forget();
+  return std::make_unique<CudaTable>(f32, options_.num_digits, upload_, scratch_, stream_);
 }
 
 MatrixPtr CudaBackend::load_matrix(const QuantizedView& stored) {

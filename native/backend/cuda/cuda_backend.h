@@ -58,7 +58,6 @@ class CudaBackend final : public Backend {
   void sample(const Sample& op) override;
 
  private:
-  std::unique_ptr<DeviceMemory> upload(const TensorView& view);
   void read_bytes(void* host, const void* from, std::size_t size_bytes);
   void experts_at_once(const Experts& op);
   void sample_at_once(const Sample& op);
@@ -90,19 +89,5 @@ class CudaBackend final : public Backend {
 
 // Success, if this binary has kernels for device 0.
 cudaError_t find_kernels();
-
-// f32 [vocab_size, d_model], rows as in the file.
-class CudaTable final : public Table {
- public:
-  CudaTable(int vocab_size, int d_model, std::unique_ptr<DeviceMemory> rows)
-      : vocab_size(vocab_size), d_model(d_model), rows_(std::move(rows)) {}
-  const float* rows() const { return rows_->as<float>(); }
-
-  const int vocab_size;
-  const int d_model;
-
- private:
-  std::unique_ptr<DeviceMemory> rows_;
-};
 
 }  // namespace grok

@@ -1,20 +1,48 @@
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/device.h"
+#include "backend/cuda/packed_table.h"
 
 namespace grok {
 namespace {
 
 constexpr int kThreads = 256;
 
-// One block a token.
-// Limited by memory: reads and writes d_model values a token.
-__global__ void __launch_bounds__(kThreads) embed_tokens(float* out,         // [num_tokens, d_model]
-                                                         const float* rows,  // [vocab_size, d_model]
-                                                         const std::int32_t* tokens, float scale, int d_model) {
+struct Lookup {
+  float* out;  // [num_tokens, d_model]
+  const std::int32_t* tokens;
+  const unsigned* words;  // of the tiles
+  const float* scales;
+  InputLayout layout;
+  int column_tiles;
+  float scale;
+};
+
+// One block a token, one thread 4 values, which lie in one word of each digit: see pack_tiles of packed_matrix.cu.
+// Limited by memory: reads num_digits bytes and writes a float for each of d_model values a token.
+template <int kDigits>
+__global__ void __launch_bounds__(kThreads) embed_tokens(Lookup op) {
   take_turn();
-  const std::size_t token = blockIdx.x;
-  const float* row = rows + std::size_t(tokens[token]) * d_model;
-  for (int i = int(threadIdx.x); i < d_model; i += kThreads) out[token * d_model + i] = row[i] * scale;
+  const int row = op.tokens[blockIdx.x], column = row % kTileColumns, d_model = op.layout.d_in();
+  const float scale = op.scales[digit_column<kDigits>(row, 0)] * op.scale;
+  float* const out = op.out + std::size_t(blockIdx.x) * d_model;
+  for (int first = 4 * int(threadIdx.x); first < d_model; first += 4 * kThreads) {
+    const int word = (column % 8 * 4 + first / 4 % 4) * 4 + column / 8 + first / 16 % 2 * 2;  // of the tile
+    unsigned words[kDigits];
+#pragma unroll
+    for (int digit = 0; digit < kDigits; ++digit) {
+      const int column_tile = digit_column<kDigits>(row, digit) / kTileColumns;
+      const std::size_t place = place_of_tile(op.layout, op.column_tiles, first / kTileRows, column_tile);
+      words[digit] = op.words[place * (kTileBytes / 4) + word];
+    }
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      int integer = 0;
+#pragma unroll
+      for (int digit = kDigits - 1; digit >= 0; --digit)
+        integer = integer * 256 + std::int8_t(words[digit] >> (8 * i) & 255);
+      if (first + i < d_model) out[first + i] = float(integer) * scale;
+    }
+  }
 }
 
 }  // namespace
@@ -22,7 +50,7 @@ __global__ void __launch_bounds__(kThreads) embed_tokens(float* out,         // 
 // Any kernel of the binary says whether it has code for this device.
 cudaError_t find_kernels() {
   cudaFuncAttributes attributes;
-  const cudaError_t error = cudaFuncGetAttributes(&attributes, embed_tokens);
+  const cudaError_t error = cudaFuncGetAttributes(&attributes, embed_tokens<2>);
   cudaGetLastError();
   return error;
 }
@@ -30,8 +58,15 @@ cudaError_t find_kernels() {
 void CudaBackend::embed(const Embed& op) {
   left_ = {};
   const auto& table = static_cast<const CudaTable&>(*op.table);
-  stream_.launch("embed", {.blocks = unsigned(op.batch->num_tokens), .threads = kThreads}, embed_tokens, op.out,
-                 table.rows(), op.batch->tokens, op.scale, table.d_model);
+  const Lookup lookup{.out = op.out,
+                      .tokens = op.batch->tokens,
+                      .words = reinterpret_cast<const unsigned*>(table.columns().tiles()),
+                      .scales = table.columns().scales(),
+                      .layout = table.columns().layout,
+                      .column_tiles = table.columns().column_tiles,
+                      .scale = op.scale};
+  stream_.launch("embed", {.blocks = unsigned(op.batch->num_tokens), .threads = kThreads},
+                 options_.num_digits == 2 ? embed_tokens<2> : embed_tokens<3>, lookup);
 }
 
 }  // namespace grok

@@ -1,5 +1,7 @@
 #include "backend/cuda/footprint.h"
 
+#include "backend/cuda/packed_table.h"
+
 namespace grok {
 namespace {
 
@@ -15,7 +17,10 @@ std::uint64_t CudaFootprint::matrix_bytes(const QuantizedView& stored) const {
   return shape.tile_bytes() + shape.num_scales() * sizeof(float);
 }
 
-std::uint64_t CudaFootprint::table_bytes(const TensorView& f32) const { return f32.size_bytes(); }
+std::uint64_t CudaFootprint::table_bytes(const TensorView& f32) const {
+  const MatrixShape shape = CudaTable::shape_of(int(f32.shape[0]), int(f32.shape[1]), num_digits_);
+  return shape.tile_bytes() + shape.num_scales() * sizeof(float);
+}
 
 std::uint64_t CudaFootprint::scratch_bytes(const StepSize& largest) const {
   return operation_bytes(largest) + kept_bytes(largest) + batch_bytes(largest) +

@@ -36,9 +36,11 @@ class CudaFootprint final : public Footprint {
 
 // Each beside what it counts: asks `scratch` for what that does.
 void count_upload(const MatrixShape& shape, DeviceScratch& scratch);
+void count_table_upload(int vocab_size, int d_model, DeviceScratch& scratch);
 void count_attention(const StepSize& largest, DeviceScratch& scratch);
 void count_experts(const MatrixShape& w_gate, const MatrixShape& w_up, const MatrixShape& w_down, int num_tokens,
                    int experts_per_token, int num_digits, DeviceScratch& scratch);
+void count_logits(const MatrixShape& table, int num_outputs, int num_digits, DeviceScratch& scratch);
 void count_sample(const StepSize& largest, DeviceScratch& scratch);
 
 }  // namespace grok

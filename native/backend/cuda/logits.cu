@@ -1,79 +1,77 @@
+#include <algorithm>
+
 #include "backend/cuda/cuda_backend.h"
-#include "backend/cuda/reduce.h"
+#include "backend/cuda/packed_table.h"
+#include "backend/cuda/product.h"
 
 namespace grok {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kRows = 4;     // rows of the table that a warp reads side by side: loads in flight
-constexpr int kOutputs = 4;  // outputs that share a reading
+constexpr int kOutputsAtOnce = 32;  // as many as one reading of the table serves: 6 MB of planes each for Grok-1
 
-struct Head {
-  Logits op;
-  Batch batch;
-  const float* rows;  // [vocab_size, d_model]
-  int vocab_size, d_model;
-};
-
-// One warp kRows rows of the table for kNumOutputs outputs. A sum is over every 32nd value, then over the lanes, however
-// many outputs there are.
-// Limited by memory: reads the table once for each kOutputs outputs.
-template <int kNumOutputs>
-__global__ void __launch_bounds__(kThreads) head(Head head) {
+// One block a slice of an output's row.
+template <int kDigits>
+__global__ void __launch_bounds__(kDigitThreads)
+    split_outputs(DigitRows out, const float* x, const std::int32_t* output_rows, InputLayout layout) {
   take_turn();
-  const int warp = int(blockIdx.x) * (kThreads / kWarpSize) + int(threadIdx.x) / kWarpSize,
-            lane = int(threadIdx.x) % kWarpSize;
-  const int first_row = warp * kRows, num_rows = min(kRows, head.vocab_size - first_row);
-  if (num_rows <= 0) return;
-  const int first_output = int(blockIdx.y) * kNumOutputs;
-  const int num_outputs = min(kNumOutputs, head.batch.num_outputs - first_output);
+  const int output = int(blockIdx.x), slice = int(blockIdx.y);
+  const float* values = x + std::size_t(output_rows[output]) * layout.d_in() + layout.first_row(slice);
+  split_slice<kDigits>(out, layout, output, slice, [&](int k) { return values[k]; });
+}
 
-  // Those that there are not repeat the last, so that the loop asks nothing.
-  const float* rows[kRows];
-  const float* x[kNumOutputs];
+// One thread a logit: sums the planes of its row's digits, the highest first.
+template <int kDigits>
+__global__ void __launch_bounds__(kThreads) sum_digits(float* out,  // [num_outputs, vocab_size]
+                                                       Planes planes, float scale, int vocab_size) {
+  take_turn();
+  const int output = int(blockIdx.y), row = int(blockIdx.x) * kThreads + int(threadIdx.x);
+  if (row >= vocab_size) return;
+  float sum = 0;
 #pragma unroll
-  for (int row = 0; row < kRows; ++row)
-    rows[row] = head.rows + std::size_t(first_row + min(row, num_rows - 1)) * head.d_model;
-#pragma unroll
-  for (int output = 0; output < kNumOutputs; ++output)
-    x[output] =
-        head.op.x + std::size_t(head.batch.output_rows[first_output + min(output, num_outputs - 1)]) * head.d_model;
-
-  float sums[kRows][kNumOutputs] = {};
-#pragma unroll 4
-  for (int i = lane; i < head.d_model; i += kWarpSize)
-#pragma unroll
-    for (int row = 0; row < kRows; ++row) {
-      const float weight = rows[row][i];
-#pragma unroll
-      for (int output = 0; output < kNumOutputs; ++output)
-        sums[row][output] = fmaf(weight, x[output][i], sums[row][output]);
-    }
-#pragma unroll
-  for (int row = 0; row < kRows; ++row)
-#pragma unroll
-    for (int output = 0; output < kNumOutputs; ++output) {
-      const float sum = warp_reduce(sums[row][output], [](float a, float b) { return a + b; });
-      if (lane == 0 && row < num_rows && output < num_outputs)
-        head.op.out[std::size_t(first_output + output) * head.vocab_size + first_row + row] = head.op.scale * sum;
-    }
+  for (int digit = kDigits - 1; digit >= 0; --digit) sum += planes.at(output, digit_column<kDigits>(row, digit));
+  out[std::size_t(output) * vocab_size + row] = scale * sum;
 }
 
 }  // namespace
 
+void count_logits(const MatrixShape& table, int num_outputs, int num_digits, DeviceScratch& scratch) {
+  const MatrixShape* const columns[] = {&table};
+  const int at_once = std::min(num_outputs, kOutputsAtOnce);
+  count_product(columns, at_once, at_once, num_digits, scratch);
+}
+
+// Limited by memory: reads the table once for up to 32 outputs.
 void CudaBackend::logits(const Logits& op) {
   const auto& table = static_cast<const CudaTable&>(*op.table);
-  const Head arguments{
-      .op = op, .batch = *op.batch, .rows = table.rows(), .vocab_size = table.vocab_size, .d_model = table.d_model};
-  constexpr int kRowsOfBlock = kRows * kThreads / kWarpSize;
-  const auto num_blocks = unsigned((table.vocab_size + kRowsOfBlock - 1) / kRowsOfBlock);
-  if (op.batch->num_outputs == 1)
-    stream_.launch("logits", {.blocks = dim3(num_blocks), .threads = kThreads}, head<1>, arguments);
-  else
-    stream_.launch(
-        "logits",
-        {.blocks = dim3(num_blocks, unsigned((op.batch->num_outputs + kOutputs - 1) / kOutputs)), .threads = kThreads},
-        head<kOutputs>, arguments);
+  const InputLayout& layout = table.columns().layout;
+  const CudaMatrix* const columns[] = {&table.columns()};
+  const int num_digits = options_.num_digits;
+  const Activations x = activations(op.x, op.batch->num_tokens);
+  const bool are_there = x.digits.num_rows > 0 && x.layout == layout;
+
+  for (int first = 0; first < op.batch->num_outputs; first += kOutputsAtOnce) {
+    const int num_outputs = std::min(kOutputsAtOnce, op.batch->num_outputs - first);
+    const std::int32_t* const output_rows = op.batch->output_rows + first;
+    scratch_.clear();
+    JobList outputs = all_positions(num_outputs, num_digits);
+    DigitRows rows = x.digits;
+    if (are_there) {
+      outputs.row_of_position = output_rows;
+    } else {
+      rows = digit_rows(num_outputs, num_digits, layout, scratch_);
+      stream_.launch("logits: splitting",
+                     {.blocks = dim3(unsigned(num_outputs), unsigned(layout.num_slices())), .threads = kDigitThreads},
+                     num_digits == 2 ? split_outputs<2> : split_outputs<3>, rows, op.x, output_rows, layout);
+    }
+    const Products products =
+        multiply(columns, rows, num_digits, outputs, traits_.num_multiprocessors, scratch_, stream_);
+    stream_.launch("logits",
+                   {.blocks = dim3(unsigned((table.vocab_size + kThreads - 1) / kThreads), unsigned(num_outputs)),
+                    .threads = kThreads},
+                   num_digits == 2 ? sum_digits<2> : sum_digits<3>, op.out + std::size_t(first) * table.vocab_size,
+                   products[0], op.scale, table.vocab_size);
+  }
 }
 
 }  // namespace grok

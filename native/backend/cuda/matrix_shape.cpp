@@ -16,4 +16,11 @@ MatrixShape::MatrixShape(const QuantizedView& stored)
       layout{.group_rows = d_in / axis_from_end(stored.scales, 2), .num_groups = axis_from_end(stored.scales, 2)},
       column_tiles((d_out + kTileColumns - 1) / kTileColumns) {}
 
+MatrixShape::MatrixShape(int d_in, int d_out)
+    : num_experts(1),
+      d_in(d_in),
+      d_out(d_out),
+      layout{.group_rows = d_in, .num_groups = 1},
+      column_tiles((d_out + kTileColumns - 1) / kTileColumns) {}
+
 }  // namespace grok

@@ -11,6 +11,7 @@ namespace grok {
 // Of an int8 matrix as it is packed.
 struct MatrixShape {
   explicit MatrixShape(const QuantizedView& stored);
+  MatrixShape(int d_in, int d_out);  // of one expert and one scale group
 
   int num_experts;
   int d_in;

@@ -18,9 +18,14 @@ class CudaMatrix final : public Matrix, public MatrixShape {
  public:
   // Reads the matrix; the device may still be copying and packing what was read.
   CudaMatrix(const QuantizedView& stored, Upload& upload, DeviceScratch& scratch, Stream& stream);
+  // Contents undefined: who asks for it fills it.
+  explicit CudaMatrix(const MatrixShape& shape)
+      : MatrixShape(shape), tiles_(tile_bytes()), scales_(num_scales() * sizeof(float)) {}
 
   const std::int8_t* tiles() const { return tiles_.as<std::int8_t>(); }  // [num_experts, num_tiles, column_tiles, 512]
   const float* scales() const { return scales_.as<float>(); }            // [num_experts, num_groups, column_tiles * 16]
+  std::int8_t* tiles() { return tiles_.as<std::int8_t>(); }
+  float* scales() { return scales_.as<float>(); }
 
  private:
   DeviceMemory tiles_;

@@ -2,6 +2,7 @@
 
 #include "backend/cuda/digits.h"
 #include "backend/cuda/footprint.h"
+#include "backend/cuda/packed_table.h"
 #include "backend/cuda/product.h"
 
 namespace grok {
@@ -27,11 +28,14 @@ std::size_t CudaFootprint::operation_bytes(const StepSize& largest) const {
     count([&](DeviceScratch& scratch) {
       count_experts(gate, up, down, num_tokens, largest.experts_per_token, num_digits_, scratch);
     });
+    const MatrixShape table = CudaTable::shape_of(largest.vocab_size, q.d_in, num_digits_);
+    count([&](DeviceScratch& scratch) { count_table_upload(largest.vocab_size, q.d_in, scratch); });
+    count([&](DeviceScratch& scratch) { count_logits(table, largest.num_outputs, num_digits_, scratch); });
   }
   return most;
 }
 
-// Norms leave digits for q, k, v, gate and up, attention for attention_out.
+// Norms leave digits for q, k, v, gate, up and the head, attention for attention_out.
 std::size_t CudaFootprint::kept_bytes(const StepSize& largest) const {
   std::size_t most = 0;
   for (const LayerViews& layer : largest.layers) {

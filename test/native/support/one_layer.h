@@ -68,16 +68,22 @@ struct LoadedLayer {
         gate(backend.load_matrix(layer.gate.view())),
         up(backend.load_matrix(layer.up.view())),
         down(backend.load_matrix(layer.down.view())),
+        table(load_table(backend, layer.sizes)),
         x(on_device(backend, random_floats(std::size_t(sizes.num_tokens) * sizes.d_model, 8))),
         query(unwritten(backend, std::size_t(sizes.num_tokens) * sizes.num_q_heads * sizes.head_dim)),
         out(unwritten(backend, std::size_t(sizes.num_tokens) * sizes.d_model)),
         gates(on_device(backend, std::vector<float>(std::size_t(sizes.num_tokens) * sizes.experts_per_token, 0.5f))),
-        logits(on_device(backend, random_floats(std::size_t(sizes.num_tokens) * sizes.vocab_size, 9))),
+        logits(unwritten(backend, std::size_t(sizes.num_outputs) * sizes.vocab_size)),
         chosen(on_device(backend, std::vector<float>(std::size_t(sizes.num_tokens) * sizes.experts_per_token, 0.0f))) {
     const std::size_t page_bytes =
         backend.footprint().kv_page_bytes(KvCacheType::f32, sizes.num_kv_heads, sizes.head_dim);
     keys = on_device(backend, std::vector<float>(3 * sizes.pages_each() * page_bytes / sizeof(float), 0.1f));
     values = on_device(backend, std::vector<float>(3 * sizes.pages_each() * page_bytes / sizeof(float), 0.1f));
+  }
+
+  static TablePtr load_table(Backend& backend, const Sizes& sizes) {
+    const Bytes rows(random_floats(std::size_t(sizes.vocab_size) * sizes.d_model, 10));
+    return backend.load_table({DType::f32, {std::uint64_t(sizes.vocab_size), std::uint64_t(sizes.d_model)}, &rows, 0});
   }
 
   // All operations that use scratch, for tokens of the last positions that there are.
@@ -129,6 +135,8 @@ struct LoadedLayer {
                      .w_down = down.get(),
                      .num_tokens = num_tokens,
                      .experts_per_token = sizes.experts_per_token});
+    backend.logits(
+        {.out = logits->as<float>(), .x = x->as<float>(), .table = table.get(), .batch = &batch, .scale = 1});
     std::vector<TokenBias> bias;
     for (int token = 0; token < sizes.vocab_size; ++token) bias.push_back({token, 0.25f});
     const SampleRow row{.temperature = 1, .uniform = 0.5f, .num_logprobs = sizes.num_logprobs, .bias = bias};
@@ -144,6 +152,7 @@ struct LoadedLayer {
   Backend& backend;
   const Sizes sizes;
   MatrixPtr q, k, v, o, gate, up, down;
+  TablePtr table;
   BufferPtr x, query, out, gates, logits, chosen, keys, values;
 };
 

@@ -34,7 +34,7 @@ struct TestedBackend {
 inline std::vector<TestedBackend> tested_backends() {
   std::vector<TestedBackend> tested;
 #if defined(GROK_TEST_CUDA)
-  // Three digits hold an activation as well as a float32 does. Two are 2^8 times coarser: 3e-5 to 1.4e-4 measured, where
+  // Three digits hold a value as well as a float32 does. Two are 2^8 times coarser: 5e-5 to 2e-4 measured, where
   // xAI's bf16 is 6e-3 to 6e-2 away. The emulator takes its time, so not every network is asked for every digit.
   tested.push_back({.name = "cuda, 3 digits",
                     .make = [] { return make_cuda_backend({.num_digits = 3}); },

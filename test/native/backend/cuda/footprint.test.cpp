@@ -75,9 +75,13 @@ TEST("loading takes no more than what stays, and the scratch that was reserved")
   const Layer layer({.num_tokens = 1, .d_model = 1000, .d_ff = 70});
   const auto backend = make_cuda_backend({});
   backend->reserve_scratch(layer.step());
+  const Bytes rows(random_floats(50 * 1000, 1));
+  const TensorView table_view{DType::f32, {50, 1000}, &rows, 0};
   emulator::settings().memory_bytes =
-      emulator::allocated_bytes() + std::size_t(backend->footprint().matrix_bytes(layer.views.w_up));
+      emulator::allocated_bytes() +
+      std::size_t(backend->footprint().matrix_bytes(layer.views.w_up) + backend->footprint().table_bytes(table_view));
   const MatrixPtr matrix = backend->load_matrix(layer.views.w_up);
+  const TablePtr table = backend->load_table(table_view);
   CHECK_ERROR(backend->allocate(1), ErrorCode::out_of_memory, "refused");
 }
 

@@ -43,9 +43,9 @@ endfunction()
 # A read outside an array is seen by AddressSanitizer alone. The others are seen without, in a tenth of the time.
 if(GROK_SANITIZE)
   if(GROK_SANITIZE MATCHES "address")
-    grok_mutant(read_past_the_table logits.cu
-      "min(row, num_rows - 1)"
-      "row" operations)
+    grok_mutant(read_past_the_table packed_table.cu
+      "input < d_model ?"
+      "true ?" packed_table)
   endif()
   return()
 endif()
@@ -125,6 +125,18 @@ grok_mutant(sampling_needs_less sample.cu
 grok_mutant(uploads_need_less packed_matrix.cu
   "scratch.of<std::byte>(chunk_bytes(shape));"
   "scratch.of<std::byte>(shape.d_out);" footprint)
+grok_mutant(tables_need_less packed_table.cu
+  "rows_at_once(vocab_size, d_model)) * d_model"
+  "rows_at_once(vocab_size, d_model))" footprint)
+grok_mutant(every_part_is_the_first packed_table.cu
+  "digit_column<kDigits>(op.first_row + first_row, digit) / kTileColumns"
+  "digit_column<kDigits>(first_row, digit) / kTileColumns" packed_table)
+grok_mutant(word_of_another_row embed.cu
+  "column / 8 + first"
+  "column / 9 + first" packed_table)
+grok_mutant(outputs_in_order logits.cu
+  "outputs.row_of_position = output_rows;"
+  "" step_graphs)
 grok_mutant(part_written_too_early upload.cpp
   "stream_.wait_for(part.copied);\n  part.bytes"
   "part.bytes" upload)

@@ -130,9 +130,9 @@ TEST("a layer is 13 launches for one token, and one more for several") {
     return emulator::num_launches() - before;
   };
   launches_of({{.sequence = 0}});  // the first layer of the first step does not know yet what the others want
-  // embed, norm, logits.
-  CHECK_EQ(launches_of({{.sequence = 0, .position = 1}}), 3 + 13 * pair.replaying.num_layers());
-  CHECK_EQ(launches_of({{.sequence = 0, .position = 2}, {.sequence = 1}}), 3 + 14 * pair.replaying.num_layers());
+  // embed, norm, and two of logits.
+  CHECK_EQ(launches_of({{.sequence = 0, .position = 1}}), 4 + 13 * pair.replaying.num_layers());
+  CHECK_EQ(launches_of({{.sequence = 0, .position = 2}, {.sequence = 1}}), 4 + 14 * pair.replaying.num_layers());
 }
 
 TEST("another number of sequences or of outputs is another graph, and the first is used again") {
@@ -240,10 +240,14 @@ TEST("the digits that a norm leaves are those that a product makes, and no other
     const BufferPtr x = on_device(backend, random(num_tokens, 1)), y = on_device(backend, random(num_tokens, 2)),
                     weight = on_device(backend, random(1, 3)),
                     normed = unwritten(backend, std::size_t(num_tokens * d_model)),
-                    out = unwritten(backend, std::size_t(6 * num_tokens * width));
-    const std::vector<std::int32_t> ids = {0, 1, 2};
-    const Batch batch = backend.stage(
-        {.tokens = ids.data(), .positions = ids.data(), .sequences = ids.data(), .num_tokens = num_tokens});
+                    out = unwritten(backend, std::size_t(6 * num_tokens * width + 2 * num_tokens));
+    const std::vector<std::int32_t> ids = {0, 1, 2}, output_rows = {2, 0};
+    const Batch batch = backend.stage({.tokens = ids.data(),
+                                       .positions = ids.data(),
+                                       .sequences = ids.data(),
+                                       .output_rows = output_rows.data(),
+                                       .num_tokens = num_tokens,
+                                       .num_outputs = 2});
     const auto norm = [&] {
       backend.norm({.out = normed->as<float>(),
                     .x = x->as<float>(),
@@ -283,6 +287,8 @@ TEST("the digits that a norm leaves are those that a product makes, and no other
       norm();
       embed();
       multiply(*normed, matrix);  // and where they were not
+      norm();
+      backend.logits({.out = to, .x = normed->as<float>(), .table = table.get(), .batch = &batch});
     };
     is_step ? backend.step(ask) : ask();
     return read_floats(backend, *out);
