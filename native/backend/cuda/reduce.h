@@ -67,4 +67,36 @@ __device__ T block_max(T value) {
   return block_reduce(value, [](T a, T b) { return a > b ? a : b; });
 }
 
+template <typename T>
+struct Running {
+  T before;  // of the threads before this one
+  T total;   // of all
+};
+
+// Every thread of the block calls it; a barrier stands before and behind it, as with block_reduce.
+template <typename T>
+__device__ Running<T> running_sum(T value) {
+  struct Shared {
+    T of_warp[kWarpSize];
+  };
+  Shared& shared = static_shared<Shared>();
+  const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
+  const int num_warps = int(blockDim.x) / kWarpSize;
+  T up_to = value;  // of the lanes up to this one
+#pragma unroll
+  for (int distance = 1; distance < kWarpSize; distance *= 2) {
+    const T lower = __shfl_up_sync(kAllLanes, up_to, unsigned(distance));
+    if (lane >= distance) up_to += lower;
+  }
+  if (lane == kWarpSize - 1) shared.of_warp[warp] = up_to;
+  __syncthreads();
+  Running<T> sum{up_to - value, 0};
+  for (int other = 0; other < num_warps; ++other) {
+    if (other < warp) sum.before += shared.of_warp[other];
+    sum.total += shared.of_warp[other];
+  }
+  __syncthreads();  // the next sum writes there
+  return sum;
+}
+
 }  // namespace grok
