@@ -7,20 +7,21 @@
 #include <cstdint>
 
 #include "backend/cuda/reduce.h"
+#include "backend/cuda/stream.h"
 
-// What the kernels that sample share: the order of tokens, what a row asks for, and what one kernel leaves for the next.
+// What the kernels that sample share: the order of tokens, what a row asks for, what one kernel leaves for the next.
 namespace grok {
 
 using Wide = unsigned long long;
 
-// A row is cut into spans, a block each. A thread's tokens lie side by side with its neighbours', all asked for at once.
+// A row is cut into spans, a block each.
 inline constexpr int kSpanThreads = 256, kTokensOfThread = 16;
 inline constexpr int kSpanTokens = kSpanThreads * kTokensOfThread;
 inline constexpr int kRowThreads = 1024;  // of a block that has a row to itself
 inline constexpr int kBins = 1024;
 
-// A probability of the best token's size as an integer. Sums of integers are the same in any order, and 2^18 tokens of it
-// fit 64 bits; what is rounded off is 2^-46 of the best token's probability a token.
+// A probability of the best token's size as an integer. Sums of integers are the same in any order, and 2^18 tokens of
+// it fit 64 bits; what is rounded off is 2^-46 of the best token's probability a token.
 inline constexpr int kTokenBits = 18;
 inline constexpr double kWholeMass = double(Wide(1) << 45);
 inline constexpr int kMostSpans = (1 << kTokenBits) / kSpanTokens;
@@ -65,6 +66,7 @@ struct RowParameters {
   }
 };
 
+// What is known of a span.
 struct SpanSummary {
   Wide best;           // rank
   double total;        // of exp(logit - the best one)
@@ -93,7 +95,7 @@ struct Sampling {
   float* adjusted;                // [num_rows, vocab_size]; only rows with adjustments are written
   SpanSummary* spans;             // [num_rows, num_spans]
   Cut* cuts;                      // [num_rows, 2]
-  std::int32_t* candidates;       // [num_rows, vocab_size]
+  Wide* candidates;               // [num_rows, vocab_size], ranks
   Drawn* drawn;                   // [num_rows]
   Drawn* top;                     // [num_rows, max_logprobs]
   int vocab_size, num_spans, max_logprobs;
@@ -103,70 +105,35 @@ struct Sampling {
   }
   __device__ SpanSummary* spans_of(std::size_t row) const { return spans + row * num_spans; }
   __device__ Cut& cut_of(std::size_t row, Filter filter) const { return cuts[2 * row + std::size_t(filter)]; }
-  __device__ std::int32_t* candidates_of(std::size_t row) const { return candidates + row * vocab_size; }
+  __device__ Wide* candidates_of(std::size_t row) const { return candidates + row * vocab_size; }
 };
 
-// The tokens that are left to the draw.
-struct Kept {
-  float highest;
-  double per_temperature;  // 1 / temperature
-  Wide lowest;             // rank
-  float min_p;             // 0 until top_p is through
+// The first of the thread's tokens; the others follow kSpanThreads apart.
+__device__ inline int first_token() { return int(blockIdx.x) * kSpanTokens + int(threadIdx.x); }
 
-  __device__ bool has(float logit, int token) const { return rank_of(logit, token) >= lowest; }
-  // Integer share of the best token's kWholeMass.
-  __device__ Wide mass_of(float logit) const {
-    const float share = expf(float((double(logit) - highest) * per_temperature));
-    return share >= min_p ? Wide(double(share) * kWholeMass + 0.5) : 0;
-  }
-  __device__ Wide weight_of(float logit, Filter filter) const { return filter == Filter::top_k ? 1 : mass_of(logit); }
-  // 0 for the best tokens, 1 more for each 1/32 of a temperature below them.
-  __device__ int bin_of(float logit) const {
-    return int(fminf((highest - logit) * fminf(float(32 * per_temperature), 1e30f), float(kBins - 1)));
-  }
-};
-
-// By what is known of row so far. Every thread of the block calls it.
-__device__ inline Kept kept_of(const Sampling& op, std::size_t row) {
-  const Wide best = int(threadIdx.x) < op.num_spans ? op.spans_of(row)[threadIdx.x].best_adjusted : 0;
-  return {.highest = logit_of(block_max(best)),
-          .per_temperature = 1.0 / op.rows[row].temperature,
-          .lowest = op.cut_of(row, Filter::top_k).lowest,
-          .min_p = 0};
-}
-
-// Every lane of the warp calls it; bin -1: nothing to add. Threads that add to one bin wait for each other, so a warp whose
-// tokens are all alike adds their sum.
-__device__ inline void add_to_bin(Wide* bins, int bin, Wide weight) {
-  if (__ballot_sync(kAllLanes, bin == __shfl_sync(kAllLanes, bin, 0)) != kAllLanes) {
-    if (bin >= 0) atomicAdd(&bins[bin], weight);
-    return;
-  }
-  if (bin < 0) return;
-  weight = warp_reduce(weight, [](Wide a, Wide b) { return a + b; });
-  if (int(threadIdx.x) % kWarpSize == 0) atomicAdd(&bins[bin], weight);
-}
-
-struct Boundary {
-  int bin;     // -1: all are empty
-  Wide above;  // what the bins above it weigh
-};
-
-// The last bin that is not empty with no more than `limit` above it. Each thread has kCount bins, in order, and what lies
-// above the first of them.
-template <int kCount>
-__device__ Boundary boundary_of(const Wide (&bins)[kCount], Wide above, double limit) {
-  Boundary found{-1, 0};
+// All loads are on their way before the first is used. Minus infinity where the row has ended.
+__device__ inline void load_tokens(float (&logits)[kTokensOfThread], const float* row, int first, int vocab_size) {
 #pragma unroll
-  for (int i = 0; i < kCount; ++i) {
-    if (bins[i] > 0 && double(above) <= limit) found = {int(threadIdx.x) * kCount + i, above};
-    above += bins[i];
+  for (int i = 0; i < kTokensOfThread; ++i) {
+    const int token = first + i * kSpanThreads;
+    logits[i] = token < vocab_size ? row[token] : -INFINITY;
   }
-  Boundary& last = static_shared<Boundary>();
-  const int bin = block_max(found.bin);
-  if (found.bin == bin && (bin >= 0 || threadIdx.x == 0)) last = found;
-  __syncthreads();
-  return last;
 }
+
+// The logarithm of the sum over the row, from its spans. Every thread of the block calls it.
+__device__ inline double log_total_of(const Sampling& op, std::size_t row) {
+  const bool is_span = int(threadIdx.x) < op.num_spans;
+  const SpanSummary span = is_span ? op.spans_of(row)[threadIdx.x] : SpanSummary{0, 0, 0, 0};
+  const float highest = logit_of(block_max(span.best));
+  return double(highest) + log(block_sum(is_span ? span.total * exp(double(logit_of(span.best)) - highest) : 0.0));
+}
+
+// What some row of several asks for. Nothing else is launched.
+struct Asked {
+  bool top_k = false, top_p = false, draw = false;
+};
+
+// The tokens of the rows, from what is known of their spans.
+void choose_tokens(const Sampling& op, int num_rows, const Asked& asked, Stream& stream);
 
 }  // namespace grok

@@ -86,10 +86,10 @@ grok_mutant(split_starts_too_late attention.cu
 grok_mutant(gates_twice_as_large route.cu
   "const double share = 1.0 / total;"
   "const double share = 2.0 / total;" operations)
-grok_mutant(ties_fall_out sample.cu
+grok_mutant(ties_fall_out draw.cu
   "(best - distance) << unsorted_bits;"
   "(best - distance + 1) << unsorted_bits;" sample)
-grok_mutant(candidates_counted_twice sample.cu
+grok_mutant(candidates_counted_twice draw.cu
   "if (bin < boundary)"
   "if (bin <= boundary)" sample)
 grok_mutant(adjusts_what_another_block_writes sample.cu
