@@ -70,7 +70,7 @@ __device__ Boundary boundary_of(const Wide (&bins)[kCount], Wide above, double l
 }
 
 // One block a span: what its tokens weigh, by bins.
-__global__ void __launch_bounds__(kSpanThreads, 4) fill_bins(Sampling op, Filter filter) {
+__global__ void __launch_bounds__(kSpanThreads, kSpanBlocks) fill_bins(Sampling op, Filter filter) {
   take_turn();
   const std::size_t row = blockIdx.y;
   if (!op.rows[row].asks_for(filter)) return;
@@ -98,7 +98,7 @@ __global__ void __launch_bounds__(kSpanThreads, 4) fill_bins(Sampling op, Filter
 
 // One block a span: the tokens of the boundary bin become candidates, and what lies above it has its mass counted.
 // Without the filter that is all of a row.
-__global__ void __launch_bounds__(kSpanThreads) find_candidates(Sampling op, Filter filter) {
+__global__ void __launch_bounds__(kSpanThreads, kSpanBlocks) find_candidates(Sampling op, Filter filter) {
   take_turn();
   const std::size_t row = blockIdx.y;
   const RowParameters parameters = op.rows[row];

@@ -67,13 +67,24 @@ __device__ T block_max(T value) {
   return block_reduce(value, [](T a, T b) { return a > b ? a : b; });
 }
 
+// Of the lanes up to this one, which all call it.
+template <typename T>
+__device__ T warp_running_sum(T value) {
+#pragma unroll
+  for (int distance = 1; distance < kWarpSize; distance *= 2) {
+    const T lower = __shfl_up_sync(kAllLanes, value, unsigned(distance));
+    if (int(threadIdx.x) % kWarpSize >= distance) value += lower;
+  }
+  return value;
+}
+
 template <typename T>
 struct Running {
   T before;  // of the threads before this one
   T total;   // of all
 };
 
-// Every thread of the block calls it; a barrier stands before and behind it, as with block_reduce.
+// Of integers, whose sums know no order. Every thread of the block calls it; a barrier stands before and behind it.
 template <typename T>
 __device__ Running<T> running_sum(T value) {
   struct Shared {
@@ -81,22 +92,14 @@ __device__ Running<T> running_sum(T value) {
   };
   Shared& shared = static_shared<Shared>();
   const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
-  const int num_warps = int(blockDim.x) / kWarpSize;
-  T up_to = value;  // of the lanes up to this one
-#pragma unroll
-  for (int distance = 1; distance < kWarpSize; distance *= 2) {
-    const T lower = __shfl_up_sync(kAllLanes, up_to, unsigned(distance));
-    if (lane >= distance) up_to += lower;
-  }
+  const T up_to = warp_running_sum(value);
   if (lane == kWarpSize - 1) shared.of_warp[warp] = up_to;
   __syncthreads();
-  Running<T> sum{up_to - value, 0};
-  for (int other = 0; other < num_warps; ++other) {
-    if (other < warp) sum.before += shared.of_warp[other];
-    sum.total += shared.of_warp[other];
-  }
+  const T of_lane = lane < int(blockDim.x) / kWarpSize ? shared.of_warp[lane] : T(0);  // the sum of warp `lane`
+  const T warps_up_to = warp_running_sum(of_lane);
   __syncthreads();  // the next sum writes there
-  return sum;
+  return {__shfl_sync(kAllLanes, warps_up_to - of_lane, warp) + up_to - value,
+          __shfl_sync(kAllLanes, warps_up_to, kWarpSize - 1)};
 }
 
 }  // namespace grok

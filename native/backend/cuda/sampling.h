@@ -16,6 +16,7 @@ using Wide = unsigned long long;
 
 // A row is cut into spans, a block each.
 inline constexpr int kSpanThreads = 256, kTokensOfThread = 16;
+inline constexpr int kSpanBlocks = 4;  // on a multiprocessor: left to choose, the compiler has more of them and spills
 inline constexpr int kSpanTokens = kSpanThreads * kTokensOfThread;
 inline constexpr int kRowThreads = 1024;  // of a block that has a row to itself
 inline constexpr int kBins = 1024;
