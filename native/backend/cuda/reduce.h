@@ -82,4 +82,39 @@ __device__ T block_max(T value) {
   return block_reduce(value, [](T a, T b) { return a > b ? a : b; });
 }
 
+// Of the lanes up to this one, which all call it.
+template <typename T>
+__device__ T warp_running_sum(T value) {
+#pragma unroll
+  for (int distance = 1; distance < kWarpSize; distance *= 2) {
+    const T lower = __shfl_up_sync(kAllLanes, value, unsigned(distance));
+    if (int(threadIdx.x) % kWarpSize >= distance) value += lower;
+  }
+  return value;
+}
+
+template <typename T>
+struct Running {
+  T before;  // of the threads before this one
+  T total;   // of all
+};
+
+// Of integers, whose sums know no order. Every thread of the block calls it; a barrier stands before and behind it.
+template <typename T>
+__device__ Running<T> running_sum(T value) {
+  struct Shared {
+    T of_warp[kWarpSize];
+  };
+  Shared& shared = static_shared<Shared>();
+  const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
+  const T up_to = warp_running_sum(value);
+  if (lane == kWarpSize - 1) shared.of_warp[warp] = up_to;
+  __syncthreads();
+  const T of_lane = lane < int(blockDim.x) / kWarpSize ? shared.of_warp[lane] : T(0);  // the sum of warp `lane`
+  const T warps_up_to = warp_running_sum(of_lane);
+  __syncthreads();  // the next sum writes there
+  return {__shfl_sync(kAllLanes, warps_up_to - of_lane, warp) + up_to - value,
+          __shfl_sync(kAllLanes, warps_up_to, kWarpSize - 1)};
+}
+
 }  // namespace grok

@@ -107,9 +107,15 @@ grok_mutant(what_sums_leave_out_is_lost route.cu
 grok_mutant(gates_twice_as_large route.cu
   "const double share = 1.0 / total;"
   "const double share = 2.0 / total;" operations)
-grok_mutant(ties_fall_out sample.cu
-  "key >= lowest_key"
-  "key > lowest_key" sample)
+grok_mutant(ties_fall_out draw.cu
+  "(best - distance) << unsorted_bits;"
+  "(best - distance + 1) << unsorted_bits;" sample)
+grok_mutant(candidates_counted_twice draw.cu
+  "if (bin < boundary)"
+  "if (bin <= boundary)" sample)
+grok_mutant(adjusts_what_another_block_writes sample.cu
+  "parameters.num_adjustments, span_first)"
+  "parameters.num_adjustments, 0)" sample)
 grok_mutant(experts_need_less experts.cu
   "digit_rows(num_slots, num_digits, w_down.layout, scratch);"
   "" footprint)

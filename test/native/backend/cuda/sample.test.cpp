@@ -192,6 +192,121 @@ TEST("draws what the CPU draws, whatever is asked for at once") {
   }
 }
 
+namespace {
+
+constexpr int kSpan = 4096;  // tokens of a row that a block has
+
+void check_draws_as_cpu(const std::vector<float>& logits, SampleRow row) {
+  std::vector<float> repeated;
+  std::vector<SampleRow> rows;
+  for (const float uniform : {0.0001f, 0.2503f, 0.5007f, 0.7511f, 0.9998f}) {
+    repeated.insert(repeated.end(), logits.begin(), logits.end());
+    row.uniform = uniform;
+    rows.push_back(row);
+  }
+  const auto expected = sampled(*make_cpu_backend({.num_threads = 1}), repeated, rows);
+  const auto found = sampled(*make_cuda_backend({}), repeated, rows);
+  for (std::size_t r = 0; r < rows.size(); ++r) CHECK_EQ(found[r].token, expected[r].token);
+}
+
+}  // namespace
+
+TEST("draws from a vocabulary of one, and from one token of many") {
+  CHECK_EQ(sampled({-3}, {.temperature = 1, .top_k = 1, .top_p = 0.5f, .uniform = 0.9f}).token, 0);
+  for (const int only : {0, kSpan - 1, kSpan, 2 * kSpan}) {
+    std::vector<float> logits(2 * kSpan + 1, -kInfinity);
+    logits[only] = -7;
+    for (const float temperature : {0.0f, 1.0f}) {
+      const SampledToken token =
+          sampled(logits, {.temperature = temperature, .top_k = 3, .top_p = 0.9f, .uniform = 0.9f, .num_logprobs = 2});
+      CHECK_EQ(token.token, only);
+      CHECK_EQ(token.logprob, 0);
+      CHECK_EQ(token.top[0].token, only);
+      CHECK_EQ(token.top[1].token, only == 0 ? 1 : 0);
+    }
+  }
+}
+
+TEST("keeps all of equal logits with top_p, and the lower ids with top_k, whatever span they are in") {
+  const int vocab_size = 2 * kSpan + 500;
+  const std::vector<float> logits(vocab_size, 2.5f);
+  for (const float uniform : {0.0f, 0.3f, 0.499f, 0.97f}) {
+    const auto drawn_of = [&](std::int32_t top_k, float top_p) {
+      return sampled(logits, {.temperature = 0.7f, .top_k = top_k, .top_p = top_p, .uniform = uniform}).token;
+    };
+    CHECK_EQ(drawn_of(0, 1), int(double(uniform) * vocab_size));
+    CHECK_EQ(drawn_of(0, 0.1f), int(double(uniform) * vocab_size));
+    CHECK_EQ(drawn_of(kSpan + 77, 1), int(double(uniform) * (kSpan + 77)));
+    CHECK_EQ(drawn_of(kSpan + 77, 0.1f), int(double(uniform) * (kSpan + 77)));
+  }
+}
+
+TEST("cuts where it should among many logits that are nearly or quite the same") {
+  std::vector<float> near(kSpan + 900), few(kSpan + 900);
+  float logit = 3;
+  for (std::size_t i = 0; i < near.size(); ++i) {
+    near[i * 2741 % near.size()] = logit = std::nextafter(logit, 0.0f);
+    few[i] = float(i * 2741 % 3);
+  }
+  for (const auto& logits : {near, few})
+    for (const float top_p : {1.0f, 0.50007f, 0.9f})
+      for (const std::int32_t top_k : {0, 1, 1700, 4500})
+        check_draws_as_cpu(logits, {.temperature = 0.8f, .top_k = top_k, .top_p = top_p});
+}
+
+TEST("draws what the CPU draws, likely and unlikely tokens in every span") {
+  const int vocab_size = 3 * kSpan + 5;
+  for (const float deviation : {0.3f, 3.0f, 40.0f}) {
+    auto logits = random_floats(vocab_size, 5, deviation);
+    std::vector<TokenBias> bias;
+    for (const int token : {0, 17, kSpan - 1, kSpan, 2 * kSpan - 1, 2 * kSpan, vocab_size - 1})
+      bias.push_back({token, 2 * deviation});
+    check_draws_as_cpu(logits, {.temperature = 0.9f, .bias = bias});
+    check_draws_as_cpu(logits, {.temperature = 0.9f, .top_p = 0.8f, .bias = bias});
+    check_draws_as_cpu(logits, {.temperature = 1.2f, .top_k = 3000, .top_p = 0.95f, .min_p = 0.01f, .bias = bias});
+    check_draws_as_cpu(logits, {.temperature = 1.2f, .top_p = 0.95f, .min_p = 0.3f});
+  }
+}
+
+TEST("gives a row the same bits alone and beside rows that ask for other things") {
+  const int vocab_size = kSpan + 300, num_rows = 66;  // more than are sampled at once
+  const auto logits = random_floats(std::size_t(num_rows) * vocab_size, 6, 2);
+  const std::vector<TokenBias> bias = {{5, 1}, {kSpan - 1, -kInfinity}, {kSpan + 1, 3}};
+  std::vector<SampleRow> rows;
+  for (int r = 0; r < num_rows; ++r)
+    rows.push_back({.temperature = r % 7 == 0 ? 0 : 0.5f + 0.1f * float(r % 5),
+                    .top_k = r % 3 == 0 ? 0 : 20 * r,
+                    .top_p = r % 4 == 0 ? 1 : 0.3f + 0.01f * float(r),
+                    .min_p = r % 5 == 0 ? 0.01f : 0,
+                    .uniform = float(r * 37 % 100) / 100,
+                    .forced = r % 11 == 0 ? r : -1,
+                    .num_logprobs = r % 3,
+                    .bias = r % 2 == 0 ? std::span(bias) : std::span<const TokenBias>()});
+  const auto cuda = make_cuda_backend({});
+  const auto together = sampled(*cuda, logits, rows);
+  for (int r = 0; r < num_rows; ++r) {
+    const auto first = logits.begin() + std::ptrdiff_t(r) * vocab_size;
+    const SampledToken alone = sampled(*cuda, std::vector(first, first + vocab_size), {rows[r]})[0];
+    CHECK_EQ(alone.token, together[r].token);
+    CHECK_EQ(alone.logprob, together[r].logprob);
+    CHECK_EQ(alone.top.size(), together[r].top.size());
+    for (std::size_t place = 0; place < alone.top.size(); ++place) {
+      CHECK_EQ(alone.top[place].token, together[r].top[place].token);
+      CHECK_EQ(alone.top[place].logprob, together[r].top[place].logprob);
+    }
+  }
+}
+
+TEST("reports the likeliest of all spans, ties by ascending id") {
+  std::vector<float> logits(2 * kSpan + 10, 0);
+  logits[2 * kSpan + 3] = 9;
+  logits[kSpan + 1] = logits[3] = logits[kSpan] = 8;
+  const SampledToken token = sampled(logits, {.num_logprobs = 6});
+  const std::vector<std::int32_t> expected = {2 * kSpan + 3, 3, kSpan, kSpan + 1, 0, 1};
+  CHECK_EQ(token.top.size(), expected.size());
+  for (std::size_t place = 0; place < expected.size(); ++place) CHECK_EQ(token.top[place].token, expected[place]);
+}
+
 TEST("reports log-probabilities of the model's own distribution, not of the one drawn from") {
   const std::vector<float> logits = {0, std::log(3.0f)};
   const SampledToken token = sampled(logits, {.temperature = 0.1f, .forced = 0, .num_logprobs = 5});

@@ -68,6 +68,7 @@ inline float __uint_as_float(unsigned bits) {
 }
 inline int __float2int_rn(float value) { return int(std::nearbyintf(value)); }
 inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
+inline int __clzll(long long bits) { return bits ? __builtin_clzll((unsigned long long)(bits)) : 64; }
 inline int __ffs(unsigned bits) { return __builtin_ffs(int(bits)); }
 inline int min(int a, int b) { return a < b ? a : b; }
 inline int max(int a, int b) { return a > b ? a : b; }

@@ -1,0 +1,305 @@
+#include "backend/cuda/sampling.h"
+
+namespace grok {
+namespace {
+
+// The tokens that are left to the draw.
+struct Kept {
+  float highest;
+  double per_temperature;  // 1 / temperature
+  Wide lowest;             // rank
+  float min_p;             // 0 until top_p is through
+  float bins_per_logit;
+
+  __device__ bool has(float logit, int token) const { return rank_of(logit, token) >= lowest; }
+  // Integer share of the best token's kWholeMass.
+  __device__ Wide mass_of(float logit) const {
+    const float share = expf(float((double(logit) - highest) * per_temperature));
+    return share >= min_p ? Wide(double(share) * kWholeMass + 0.5) : 0;
+  }
+  __device__ Wide weight_of(float logit, Filter filter) const { return filter == Filter::top_k ? 1 : mass_of(logit); }
+  // 0 for the best tokens; what lies below the last bin lies in it.
+  __device__ int bin_of(float logit) const { return int(fminf((highest - logit) * bins_per_logit, float(kBins - 1))); }
+};
+
+// By what is known of the row so far. Every thread of the block calls it.
+__device__ inline Kept kept_of(const Sampling& op, std::size_t row, Filter filter) {
+  constexpr float kBinsPerLogit = 32;  // top_p: of those after temperature, e^-32 is the least that has a mass
+  const double per_temperature = 1.0 / op.rows[row].temperature;
+  const Wide best = int(threadIdx.x) < op.num_spans ? op.spans_of(row)[threadIdx.x].best_adjusted : 0;
+  return {
+      .highest = logit_of(block_max(best)),
+      .per_temperature = per_temperature,
+      .lowest = op.cut_of(row, Filter::top_k).lowest,
+      .min_p = 0,
+      .bins_per_logit = filter == Filter::top_k ? kBinsPerLogit : fminf(kBinsPerLogit * float(per_temperature), 1e30f)};
+}
+
+// Bin -1: nothing to add. Threads that add to one bin wait for each other, so a warp whose tokens are all alike adds
+// their sum. Every lane of the warp calls it.
+__device__ inline void add_to_bin(Wide* bins, int bin, Wide weight) {
+  if (__ballot_sync(kAllLanes, bin == __shfl_sync(kAllLanes, bin, 0)) != kAllLanes) {
+    if (bin >= 0) atomicAdd(&bins[bin], weight);
+    return;
+  }
+  if (bin < 0) return;
+  weight = warp_reduce(weight, [](Wide a, Wide b) { return a + b; });
+  if (int(threadIdx.x) % kWarpSize == 0) atomicAdd(&bins[bin], weight);
+}
+
+struct Boundary {
+  int bin;     // -1: all are empty
+  Wide above;  // what the bins above it weigh
+};
+
+// The last bin that is not empty with no more than `limit` above it. Each thread has kCount bins, in order, and what
+// lies above the first of them.
+template <int kCount>
+__device__ Boundary boundary_of(const Wide (&bins)[kCount], Wide above, double limit) {
+  Boundary found{-1, 0};
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    if (bins[i] > 0 && double(above) <= limit) found = {int(threadIdx.x) * kCount + i, above};
+    above += bins[i];
+  }
+  Boundary& last = static_shared<Boundary>();
+  const int bin = block_max(found.bin);
+  if (found.bin == bin && (bin >= 0 || threadIdx.x == 0)) last = found;
+  __syncthreads();
+  return last;
+}
+
+// One block a span: what its tokens weigh, by bins.
+__global__ void __launch_bounds__(kSpanThreads, kSpanBlocks) fill_bins(Sampling op, Filter filter) {
+  take_turn();
+  const std::size_t row = blockIdx.y;
+  if (!op.rows[row].asks_for(filter)) return;
+  float logits[kTokensOfThread];
+  load_tokens(logits, op.adjusted_of(row), first_token(), op.vocab_size);
+  const Kept kept = kept_of(op, row, filter);
+  struct Shared {
+    Wide bins[kBins];
+  };
+  Shared& shared = static_shared<Shared>();
+#pragma unroll
+  for (int bin = int(threadIdx.x); bin < kBins; bin += kSpanThreads) shared.bins[bin] = 0;
+  __syncthreads();
+#pragma unroll
+  for (int i = 0; i < kTokensOfThread; ++i) {
+    const bool has = kept.has(logits[i], first_token() + i * kSpanThreads);
+    const Wide weight = has ? kept.weight_of(logits[i], filter) : 0;
+    add_to_bin(shared.bins, weight > 0 ? kept.bin_of(logits[i]) : -1, weight);
+  }
+  __syncthreads();
+#pragma unroll
+  for (int bin = int(threadIdx.x); bin < kBins; bin += kSpanThreads)
+    if (shared.bins[bin] > 0) atomicAdd(&op.cut_of(row, filter).bins[bin], shared.bins[bin]);
+}
+
+// One block a span: the tokens of the boundary bin become candidates, and what lies above it has its mass counted.
+// Without the filter that is all of a row.
+__global__ void __launch_bounds__(kSpanThreads, kSpanBlocks) find_candidates(Sampling op, Filter filter) {
+  take_turn();
+  const std::size_t row = blockIdx.y;
+  const RowParameters parameters = op.rows[row];
+  if (!parameters.asks_for(filter) && !(filter == Filter::top_p && parameters.draws())) return;
+  float logits[kTokensOfThread];
+  load_tokens(logits, op.adjusted_of(row), first_token(), op.vocab_size);
+  Kept kept = kept_of(op, row, filter);
+  kept.min_p = parameters.min_p;
+  Cut& cut = op.cut_of(row, filter);
+  int boundary = kBins;
+  if (parameters.asks_for(filter)) {
+    constexpr int kCount = kBins / kSpanThreads;
+    Wide bins[kCount], own = 0;
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) own += bins[i] = cut.bins[int(threadIdx.x) * kCount + i];
+    const Running<Wide> sum = running_sum(own);
+    const double limit =
+        filter == Filter::top_k ? double(parameters.top_k - 1) : double(parameters.top_p) * double(sum.total);
+    const Boundary found = boundary_of(bins, sum.before, limit);
+    boundary = found.bin;
+    if (first_token() == 0) {
+      cut.limit = limit;
+      cut.above = found.above;
+    }
+  }
+
+  Wide mass = 0;
+  unsigned are_candidates = 0;  // a bit for each of the thread's tokens
+#pragma unroll
+  for (int i = 0; i < kTokensOfThread; ++i) {
+    if (!kept.has(logits[i], first_token() + i * kSpanThreads)) continue;
+    const int bin = kept.bin_of(logits[i]);
+    if (bin < boundary) mass += kept.mass_of(logits[i]);
+    if (bin == boundary) are_candidates |= 1u << i;
+  }
+  mass = block_sum(mass);
+  if (threadIdx.x == 0) op.spans_of(row)[blockIdx.x].mass = mass;
+
+  struct Shared {
+    int first;  // place of the block's candidates
+  };
+  Shared& shared = static_shared<Shared>();
+  const Running<int> sum = running_sum(__popc(are_candidates));
+  if (threadIdx.x == 0) shared.first = sum.total > 0 ? atomicAdd(&cut.num_candidates, sum.total) : 0;
+  __syncthreads();
+  Wide* to = op.candidates_of(row) + shared.first + sum.before;
+#pragma unroll
+  for (int i = 0; i < kTokensOfThread; ++i)
+    if (are_candidates & 1u << i) *to++ = rank_of(logits[i], first_token() + i * kSpanThreads);
+}
+
+// The rank that the filter cuts the row at: that of the lowest candidate that stays or, since ties stay with top_p, the
+// lowest of its key. It goes by digits of the distance from the best candidate: the keys themselves begin alike, and
+// threads that add to one bin wait for each other. Every thread of the block calls it.
+// Source of top_p: runners.py:top_p_filter, seen from the top. Tokens whose mass rounds to 0 may fall out: none is drawn.
+__device__ inline Wide lowest_of(const Sampling& op, std::size_t row, Filter filter, const Kept& kept) {
+  const Cut& cut = op.cut_of(row, filter);
+  const Wide* const candidates = op.candidates_of(row);
+  const int num_candidates = cut.num_candidates;
+  if (num_candidates == 0) return kept.lowest;  // the filter was not asked for, or nothing weighs anything
+  const int unsorted_bits = filter == Filter::top_p ? kTokenBits : 0;
+  Wide best = 0, worst = ~Wide(0);
+  for (int i = int(threadIdx.x); i < num_candidates; i += kRowThreads) {
+    const Wide value = candidates[i] >> unsorted_bits;
+    best = value > best ? value : best;
+    worst = value < worst ? value : worst;
+  }
+  best = block_max(best);
+  worst = ~block_max(~worst);
+
+  struct Shared {
+    Wide bins[kBins];
+  };
+  Shared& shared = static_shared<Shared>();
+  static_assert(kBins == kRowThreads);
+  constexpr int kDigitBits = 10;
+  static_assert(kBins == 1 << kDigitBits);
+  Wide distance = 0, above = cut.above;
+  int bits = 64 - __clzll(static_cast<long long>(best - worst));  // of the distance that are not known yet
+  while (bits > 0) {
+    const int shift = max(bits - kDigitBits, 0);
+    shared.bins[threadIdx.x] = 0;
+    __syncthreads();
+    for (int first = 0; first < num_candidates; first += kRowThreads) {
+      const int i = first + int(threadIdx.x);
+      int bin = -1;
+      Wide weight = 0;
+      if (i < num_candidates) {
+        const Wide beyond = best - (candidates[i] >> unsorted_bits) - distance;  // wraps around where it is nearer
+        if (beyond >> bits == 0) {
+          bin = int(beyond >> shift);
+          weight = kept.weight_of(logit_of(candidates[i]), filter);
+        }
+      }
+      add_to_bin(shared.bins, bin, weight);
+    }
+    __syncthreads();
+    const Wide bins[1] = {shared.bins[threadIdx.x]};
+    const Boundary found = boundary_of(bins, above + running_sum(bins[0]).before, cut.limit);
+    distance += Wide(found.bin) << shift;
+    above = found.above;
+    bits = shift;
+  }
+  return (best - distance) << unsorted_bits;
+}
+
+// One block a row: the k-th best of it.
+__global__ void __launch_bounds__(kRowThreads, 1) cut_top_k(Sampling op) {
+  take_turn();
+  const std::size_t row = blockIdx.x;
+  if (!op.rows[row].asks_for(Filter::top_k)) return;
+  const Wide lowest = lowest_of(op, row, Filter::top_k, kept_of(op, row, Filter::top_k));
+  if (threadIdx.x == 0) op.cut_of(row, Filter::top_k).lowest = lowest;
+}
+
+// The token at the row's `uniform` of the kept tokens' mass, by ascending id; -1 if none is left. First its span, by
+// what was surely kept and the candidates that stay, then the token. Every thread of the block calls it.
+__device__ inline int draw(const Sampling& op, std::size_t row) {
+  const RowParameters& parameters = op.rows[row];
+  struct Shared {
+    Wide masses[kMostSpans];
+    Wide target;  // in the span
+    int span, token;
+  };
+  Shared& shared = static_shared<Shared>();
+  if (int(threadIdx.x) < op.num_spans) shared.masses[threadIdx.x] = op.spans_of(row)[threadIdx.x].mass;
+  if (threadIdx.x == 0) shared.span = shared.token = -1;
+  __syncthreads();
+
+  Kept kept = kept_of(op, row, Filter::top_p);
+  kept.lowest = lowest_of(op, row, Filter::top_p, kept);
+  kept.min_p = parameters.min_p;
+  const int num_candidates = op.cut_of(row, Filter::top_p).num_candidates;
+  for (int first = 0; first < num_candidates; first += kRowThreads) {
+    const int i = first + int(threadIdx.x);
+    const Wide rank = i < num_candidates ? op.candidates_of(row)[i] : 0;
+    const bool has = rank >= kept.lowest;
+    add_to_bin(shared.masses, has ? token_of(rank) / kSpanTokens : -1, has ? kept.mass_of(logit_of(rank)) : 0);
+  }
+  __syncthreads();
+
+  const Wide span_mass = int(threadIdx.x) < op.num_spans ? shared.masses[threadIdx.x] : 0;
+  const Running<Wide> spans = running_sum(span_mass);
+  const Wide target = Wide(double(parameters.uniform) * double(spans.total));
+  if (spans.before <= target && target < spans.before + span_mass) {
+    shared.span = int(threadIdx.x);
+    shared.target = target - spans.before;
+  }
+  __syncthreads();
+  if (shared.span < 0) return -1;
+
+  const float* const adjusted = op.adjusted_of(row);
+  constexpr int kCount = kSpanTokens / kRowThreads;
+  const int first = shared.span * kSpanTokens + int(threadIdx.x) * kCount;
+  Wide masses[kCount], own = 0;
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    const float logit = first + i < op.vocab_size ? adjusted[first + i] : -INFINITY;
+    own += masses[i] = kept.has(logit, first + i) ? kept.mass_of(logit) : 0;
+  }
+  Wide before = running_sum(own).before;
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    if (before <= shared.target && shared.target < before + masses[i]) shared.token = first + i;
+    before += masses[i];
+  }
+  __syncthreads();
+  return shared.token;
+}
+
+// One block a row: its token.
+__global__ void __launch_bounds__(kRowThreads, 1) choose_token(Sampling op) {
+  take_turn();
+  const std::size_t row = blockIdx.x;
+  const double log_total = log_total_of(op, row);
+  int token = op.rows[row].forced;
+  if (token < 0) {
+    const Wide best = int(threadIdx.x) < op.num_spans ? op.spans_of(row)[threadIdx.x].best_adjusted : 0;
+    token = token_of(block_max(best));
+    if (op.rows[row].draws()) {
+      const int drawn = draw(op, row);
+      if (drawn >= 0) token = drawn;
+    }
+  }
+  if (threadIdx.x == 0) op.drawn[row] = {token, float(double(op.logits[row * op.vocab_size + token]) - log_total)};
+}
+
+}  // namespace
+
+// A row that does not ask for what is launched is passed over.
+void choose_tokens(const Sampling& op, int num_rows, const Asked& asked, Stream& stream) {
+  const Spread spans{.blocks = dim3(unsigned(op.num_spans), unsigned(num_rows)), .threads = kSpanThreads};
+  const Spread rows{.blocks = unsigned(num_rows), .threads = kRowThreads};
+  if (asked.top_k) {
+    stream.launch("top_k", spans, fill_bins, op, Filter::top_k);
+    stream.launch("top_k", spans, find_candidates, op, Filter::top_k);
+    stream.launch("top_k", rows, cut_top_k, op);
+  }
+  if (asked.top_p) stream.launch("top_p", spans, fill_bins, op, Filter::top_p);
+  if (asked.draw) stream.launch("top_p", spans, find_candidates, op, Filter::top_p);
+  stream.launch("draw", rows, choose_token, op);
+}
+
+}  // namespace grok
