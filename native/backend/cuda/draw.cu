@@ -153,7 +153,7 @@ __global__ void __launch_bounds__(kSpanThreads, kSpanBlocks) find_candidates(Sam
 // The rank that the filter cuts the row at: that of the lowest candidate that stays or, since ties stay with top_p, the
 // lowest of its key. It goes by digits of the distance from the best candidate: the keys themselves begin alike, and
 // threads that add to one bin wait for each other. Every thread of the block calls it.
-// Source of top_p: runners.py:top_p_filter, seen from the top. Tokens whose mass rounds to 0 may fall out: none is drawn.
+// Source of top_p: runners.py:top_p_filter, seen from the top. Tokens whose mass rounds to 0 may fall out: never drawn.
 __device__ inline Wide lowest_of(const Sampling& op, std::size_t row, Filter filter, const Kept& kept) {
   const Cut& cut = op.cut_of(row, filter);
   const Wide* const candidates = op.candidates_of(row);
@@ -202,7 +202,8 @@ __device__ inline Wide lowest_of(const Sampling& op, std::size_t row, Filter fil
     above = found.above;
     bits = shift;
   }
-  return (best - distance) << unsorted_bits;
+  const Wide lowest = (best - distance) << unsorted_bits;
+  return lowest > kept.lowest ? lowest : kept.lowest;  // top_k cut ties that top_p keeps
 }
 
 // One block a row: the k-th best of it.

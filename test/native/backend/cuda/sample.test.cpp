@@ -79,6 +79,10 @@ TEST("top_p 0 keeps the best token, and its ties") {
   CHECK(drawn({1, 5, 5}, {.temperature = 1, .top_p = 0}, 8) == std::vector<std::int32_t>({1, 2}));
 }
 
+TEST("top_p does not bring back the ties that top_k cut") {
+  CHECK(drawn({2, 1, 1, 1, 0}, {.temperature = 1, .top_k = 2, .top_p = 0.9f}, 20) == std::vector<std::int32_t>({0, 1}));
+}
+
 TEST("min_p keeps what has that share of the best token's probability") {
   const float half = std::log(0.5f), tenth = std::log(0.1f);
   CHECK(drawn({0, half, tenth}, {.temperature = 1, .min_p = 0.2f}, 20) == std::vector<std::int32_t>({0, 1}));
@@ -249,7 +253,7 @@ TEST("cuts where it should among many logits that are nearly or quite the same")
     few[i] = float(i * 2741 % 3);
   }
   for (const auto& logits : {near, few})
-    for (const float top_p : {1.0f, 0.50007f, 0.9f})
+    for (const float top_p : {1.0f, 0.50007f, 0.999f})  // the last keeps ties with the k-th
       for (const std::int32_t top_k : {0, 1, 1700, 4500})
         check_draws_as_cpu(logits, {.temperature = 0.8f, .top_k = top_k, .top_p = top_p});
 }
