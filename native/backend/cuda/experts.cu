@@ -94,7 +94,7 @@ __global__ void __launch_bounds__(kMixThreads) mix_experts(float* out,          
   float sum = 0;
   for (int rank = 0; rank < experts_per_token; ++rank) {
     const int slot = token * experts_per_token + rank;
-    sum += gates[slot] * down.at(position_of_slot ? position_of_slot[slot] : slot, column);
+    sum += gates[slot] * down.at<16>(position_of_slot ? position_of_slot[slot] : slot, column);
   }
   out[std::size_t(token) * d_model + column] = sum;
 }

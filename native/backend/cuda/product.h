@@ -29,8 +29,9 @@ struct Planes {
   int num_positions = 0;
   int width = 0;  // columns of all matrices of the product
 
+  // kLoads in flight at a time.
+  template <int kLoads = 8>
   __device__ float at(int position, int column) const {
-    constexpr int kLoads = 8;  // in flight
     const std::size_t plane = std::size_t(num_positions) * width;
     const float* from = sums + std::size_t(position) * width + column;
     float total = 0;
