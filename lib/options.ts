@@ -12,7 +12,7 @@ export interface LoadProgress {
 }
 
 export interface LoadOptions {
-  /** Where to run. `'auto'` does not choose a GPU yet, and `info.whyCpu` says why. Default: `'auto'`. */
+  /** Where to run. `'auto'` is a GPU where there is one that the model fits; otherwise `info.whyCpu` says why not. Default: `'auto'`. */
   device?: 'auto' | 'cpu' | 'cuda' | undefined;
   /** CPU threads, 1 to 1024. Default: as many as the process may use. */
   threads?: number | undefined;

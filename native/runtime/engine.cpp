@@ -20,10 +20,10 @@ namespace {
 
 constexpr const char* kSynthetic = "synthetic";  // where made-up weights and their configuration are from
 
-// The one place that picks a backend: true for CUDA, false for the CPU. Throws where there can be neither.
+// The device is named by now. True for CUDA, false for the CPU. Throws where there can be neither.
 bool is_for_cuda(const EngineOptions& options, const Limits& limits) {
   if (options.device != "cuda") {
-    if (options.device != "auto" && options.device != "cpu")
+    if (options.device != "cpu")
       throw Error(ErrorCode::invalid_argument,
                   concat("expected device to be \"auto\", \"cpu\" or \"cuda\", found \"", options.device, "\""));
     return false;
@@ -36,17 +36,6 @@ bool is_for_cuda(const EngineOptions& options, const Limits& limits) {
                 "expected weights to be \"packed\" with device \"cuda\": a GPU computes from its own memory",
                 "Leave out weights, or use device \"cpu\".");
   return true;
-}
-
-// Device "auto" does not choose CUDA before that has been timed on a device.
-std::string why_cpu(const EngineOptions& options) {
-  if (options.device != "auto") return "";
-#if defined(GROK_WITH_CUDA)
-  const std::string reason = why_no_cuda_in_sight();
-  return reason.empty() ? "CUDA has to be asked for: its kernels have not been timed on a GPU yet" : reason;
-#else
-  return why_no_cuda();
-#endif
 }
 
 CpuOptions cpu_options(const EngineOptions& options, const Limits& limits) {
@@ -105,8 +94,39 @@ Planned plan_of(const Checkpoint& checkpoint, const Footprint& footprint, std::o
           .is_synthetic = checkpoint.config_from == kSynthetic};
 }
 
+// What was asked for, with the device named.
+struct Choice {
+  EngineOptions options;
+  std::string why_cpu;  // that device "auto" came to
+};
+
+// The one place that picks a device: "auto" is a GPU where there is one that the model fits, and nothing was asked for that
+// only the CPU does.
+Choice choose(const Checkpoint& checkpoint, const EngineOptions& options) {
+  Choice choice{.options = options, .why_cpu = ""};
+  if (options.device != "auto") return choice;
+  choice.why_cpu = !options.isa.empty()                                ? "instructions of the CPU were asked for"
+                   : options.weights == name_of(WeightStorage::mapped) ? "mapped weights were asked for"
+                                                                       : why_no_cuda();
+  if (choice.why_cpu.empty()) {
+    choice.options.device = "cuda";
+    try {
+      const Limits limits = limits_for(checkpoint.config, choice.options);
+      const std::unique_ptr<Footprint> footprint = make_footprint(choice.options, limits);
+      Weights unloaded;
+      require_fit(plan_of(checkpoint, *footprint, memory_for(choice.options, limits), unloaded), limits);
+      return choice;
+    } catch (const Error& error) {
+      if (error.code != ErrorCode::out_of_memory && error.code != ErrorCode::device_failed) throw;
+      choice.why_cpu = concat("on the GPU, ", error.what());
+    }
+  }
+  choice.options.device = "cpu";
+  return choice;
+}
+
 Inspection inspection_of(const Checkpoint& checkpoint, const Planned& planned, const Limits& limits,
-                         const EngineOptions& options) {
+                         const std::string& why_cpu) {
   const GrokConfig& config = checkpoint.config;
   Inspection inspection{.path = checkpoint.path,
                         .format = checkpoint.source->description(),
@@ -116,7 +136,7 @@ Inspection inspection_of(const Checkpoint& checkpoint, const Planned& planned, c
                         .tensors = {},
                         .file_bytes = checkpoint.source->size_bytes(),
                         .memory = plan_memory(planned, limits),
-                        .why_cpu = why_cpu(options)};
+                        .why_cpu = why_cpu};
   const std::vector<StoredParameter>& parameters = checkpoint.source->parameters();  // in the order of the weights
   for (std::size_t index = 0; index < parameters.size(); ++index) {
     const StoredParameter& parameter = parameters[index];
@@ -147,22 +167,24 @@ std::string why_no_cuda() {
 
 Inspection inspect(const std::string& path, const EngineOptions& options) {
   const Checkpoint checkpoint = open_checkpoint(path);
-  const Limits limits = limits_for(checkpoint.config, options);
-  const std::unique_ptr<Footprint> footprint = make_footprint(options, limits);
+  const Choice choice = choose(checkpoint, options);
+  const Limits limits = limits_for(checkpoint.config, choice.options);
+  const std::unique_ptr<Footprint> footprint = make_footprint(choice.options, limits);
   Weights unloaded;
-  return inspection_of(checkpoint, plan_of(checkpoint, *footprint, memory_for(options, limits), unloaded), limits,
-                       options);
+  return inspection_of(checkpoint, plan_of(checkpoint, *footprint, memory_for(choice.options, limits), unloaded),
+                       limits, choice.why_cpu);
 }
 
 namespace {
 
 std::unique_ptr<Engine> open_engine(Checkpoint checkpoint, const EngineOptions& options) {
-  const Limits limits = limits_for(checkpoint.config, options);
-  std::unique_ptr<Backend> backend = make_backend(options, limits);
+  const Choice choice = choose(checkpoint, options);
+  const Limits limits = limits_for(checkpoint.config, choice.options);
+  std::unique_ptr<Backend> backend = make_backend(choice.options, limits);
   Weights unloaded;
-  const Planned planned = plan_of(checkpoint, backend->footprint(), memory_for(options, limits), unloaded);
+  const Planned planned = plan_of(checkpoint, backend->footprint(), memory_for(choice.options, limits), unloaded);
   require_fit(planned, limits);
-  Inspection inspection = inspection_of(checkpoint, planned, limits, options);
+  Inspection inspection = inspection_of(checkpoint, planned, limits, choice.why_cpu);
   return std::make_unique<DeviceEngine>(std::move(backend), std::move(checkpoint.source), std::move(inspection),
                                         limits);
 }

@@ -26,8 +26,6 @@ std::unique_ptr<Footprint> make_cuda_footprint(const CudaOptions& options);
 
 // Why no device can be used, in a sentence; empty: one can.
 std::string why_no_cuda_device();
-// The same but for the kernels: whether this build has any for the device is known only to who takes of its memory.
-std::string why_no_cuda_in_sight();
 
 // Bytes of the device's memory that are free now. Throws device_failed.
 std::uint64_t cuda_available_bytes();

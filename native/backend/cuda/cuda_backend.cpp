@@ -22,7 +22,7 @@ struct Obstacle {
 
 constexpr const char* kRestart = "Restart the process; nvidia-smi says more of the device.";
 
-// Without a look at what this build has for the device, since that takes of its memory. None: it is as `traits` says.
+// But for what this build has for the device. None: it is as `traits` says.
 Obstacle obstacle_on_the_way(DeviceTraits& traits) {
   int driver = 0, runtime = 0, num_devices = 0;
   const cudaError_t found = cudaDriverGetVersion(&driver);
@@ -72,11 +72,6 @@ Obstacle obstacle_to(DeviceTraits& traits) {
 std::string why_no_cuda_device() {
   DeviceTraits traits;
   return obstacle_to(traits).reason;
-}
-
-std::string why_no_cuda_in_sight() {
-  DeviceTraits traits;
-  return obstacle_on_the_way(traits).reason;
 }
 
 std::uint64_t cuda_available_bytes() {

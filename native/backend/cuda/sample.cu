@@ -98,13 +98,15 @@ __global__ void __launch_bounds__(kSpanThreads) find_likeliest(Sampling op) {
   take_turn();
   const std::size_t row = blockIdx.x;
   const int num_logprobs = op.rows[row].num_logprobs;
+  Drawn* const top = op.top + row * op.max_logprobs;
+  for (int place = num_logprobs + int(threadIdx.x); place < op.max_logprobs; place += kSpanThreads)
+    top[place] = {};  // copied to the host, and not looked at
   if (num_logprobs == 0) return;
   const double log_total = log_total_of(op, row);
   Wide best_of_span = int(threadIdx.x) < op.num_spans ? op.spans_of(row)[threadIdx.x].best : 0;
   for (int place = 0; place < num_logprobs; ++place) {
     const Wide best = block_max(best_of_span);
-    if (threadIdx.x == 0)
-      op.top[row * op.max_logprobs + place] = {token_of(best), float(double(logit_of(best)) - log_total)};
+    if (threadIdx.x == 0) top[place] = {token_of(best), float(double(logit_of(best)) - log_total)};
     const int span = token_of(best) / kSpanTokens, first = span * kSpanTokens + int(threadIdx.x);
     float logits[kTokensOfThread];
     load_tokens(logits, op.logits + row * op.vocab_size, first, op.vocab_size);

@@ -60,15 +60,6 @@ TEST("an answer of the runtime that means none of these is passed on, whoever gi
   }
 }
 
-TEST("a look for a device takes none of its memory, and does not ask for kernels") {
-  const Restore restore;
-  CHECK_EQ(why_no_cuda_in_sight(), "");
-  emulator::settings().has_kernels = false;
-  CHECK_EQ(why_no_cuda_in_sight(), "");
-  emulator::settings().num_devices = 0;
-  CHECK_EQ(why_no_cuda_in_sight(), "the NVIDIA driver sees no device");
-}
-
 TEST("pinned memory that the system refuses is out of memory, and a device that fails then is not") {
   const Restore restore;
   PinnedMemory pinned;
