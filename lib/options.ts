@@ -12,7 +12,10 @@ export interface LoadProgress {
 }
 
 export interface LoadOptions {
-  /** Where to run. `'auto'` is a GPU where there is one that the model fits; otherwise `info.whyCpu` says why not. Default: `'auto'`. */
+  /**
+   * Where to run. `'auto'` is a GPU where there is one that a model of 1 GiB or more fits; otherwise `info.whyCpu` says why
+   * not. Default: `'auto'`.
+   */
   device?: 'auto' | 'cpu' | 'cuda' | undefined;
   /** CPU threads, 1 to 1024. Default: as many as the process may use. */
   threads?: number | undefined;

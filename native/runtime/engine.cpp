@@ -100,13 +100,15 @@ struct Choice {
   std::string why_cpu;  // that device "auto" came to
 };
 
-// The one place that picks a device: "auto" is a GPU where there is one that the model fits, and nothing was asked for that
-// only the CPU does.
+// The one place that picks a device: "auto" is a GPU where there is one that the model fits, unless something was asked for
+// that only the CPU does, or the model is so small that it is done before a GPU has begun.
 Choice choose(const Checkpoint& checkpoint, const EngineOptions& options) {
+  constexpr std::uint64_t kWorthAGpu = std::uint64_t(1) << 30;  // bytes; opening a GPU takes some tenths of a second
   Choice choice{.options = options, .why_cpu = ""};
   if (options.device != "auto") return choice;
   choice.why_cpu = !options.isa.empty()                                ? "instructions of the CPU were asked for"
                    : options.weights == name_of(WeightStorage::mapped) ? "mapped weights were asked for"
+                   : checkpoint.source->size_bytes() < kWorthAGpu      ? "a model this small starts sooner on the CPU"
                                                                        : why_no_cuda();
   if (choice.why_cpu.empty()) {
     choice.options.device = "cuda";

@@ -161,7 +161,7 @@ __device__ inline Wide lowest_of(const Sampling& op, std::size_t row, Filter fil
   if (num_candidates == 0) return kept.lowest;  // the filter was not asked for, or nothing weighs anything
   const int unsorted_bits = filter == Filter::top_p ? kTokenBits : 0;
   Wide best = 0, worst = ~Wide(0);
-  for (int i = int(threadIdx.x); i < num_candidates; i += kRowThreads) {
+  for (int i = int(threadIdx.x); i < num_candidates; i += kDrawThreads) {
     const Wide value = candidates[i] >> unsorted_bits;
     best = value > best ? value : best;
     worst = value < worst ? value : worst;
@@ -173,7 +173,7 @@ __device__ inline Wide lowest_of(const Sampling& op, std::size_t row, Filter fil
     Wide bins[kBins];
   };
   Shared& shared = static_shared<Shared>();
-  static_assert(kBins == kRowThreads);
+  static_assert(kBins == kDrawThreads);
   constexpr int kDigitBits = 10;
   static_assert(kBins == 1 << kDigitBits);
   Wide distance = 0, above = cut.above;
@@ -182,7 +182,7 @@ __device__ inline Wide lowest_of(const Sampling& op, std::size_t row, Filter fil
     const int shift = max(bits - kDigitBits, 0);
     shared.bins[threadIdx.x] = 0;
     __syncthreads();
-    for (int first = 0; first < num_candidates; first += kRowThreads) {
+    for (int first = 0; first < num_candidates; first += kDrawThreads) {
       const int i = first + int(threadIdx.x);
       int bin = -1;
       Wide weight = 0;
@@ -207,7 +207,7 @@ __device__ inline Wide lowest_of(const Sampling& op, std::size_t row, Filter fil
 }
 
 // One block a row: the k-th best of it.
-__global__ void __launch_bounds__(kRowThreads, 1) cut_top_k(Sampling op) {
+__global__ void __launch_bounds__(kDrawThreads, 1) cut_top_k(Sampling op) {
   take_turn();
   const std::size_t row = blockIdx.x;
   if (!op.rows[row].asks_for(Filter::top_k)) return;
@@ -233,7 +233,7 @@ __device__ inline int draw(const Sampling& op, std::size_t row) {
   kept.lowest = lowest_of(op, row, Filter::top_p, kept);
   kept.min_p = parameters.min_p;
   const int num_candidates = op.cut_of(row, Filter::top_p).num_candidates;
-  for (int first = 0; first < num_candidates; first += kRowThreads) {
+  for (int first = 0; first < num_candidates; first += kDrawThreads) {
     const int i = first + int(threadIdx.x);
     const Wide rank = i < num_candidates ? op.candidates_of(row)[i] : 0;
     const bool has = rank >= kept.lowest;
@@ -252,7 +252,7 @@ __device__ inline int draw(const Sampling& op, std::size_t row) {
   if (shared.span < 0) return -1;
 
   const float* const adjusted = op.adjusted_of(row);
-  constexpr int kCount = kSpanTokens / kRowThreads;
+  constexpr int kCount = kSpanTokens / kDrawThreads;
   const int first = shared.span * kSpanTokens + int(threadIdx.x) * kCount;
   Wide masses[kCount], own = 0;
 #pragma unroll
@@ -271,7 +271,7 @@ __device__ inline int draw(const Sampling& op, std::size_t row) {
 }
 
 // One block a row: its token.
-__global__ void __launch_bounds__(kRowThreads, 1) choose_token(Sampling op) {
+__global__ void __launch_bounds__(kDrawThreads, 1) choose_token(Sampling op) {
   take_turn();
   const std::size_t row = blockIdx.x;
   const double log_total = log_total_of(op, row);
@@ -292,7 +292,7 @@ __global__ void __launch_bounds__(kRowThreads, 1) choose_token(Sampling op) {
 // A row that does not ask for what is launched is passed over.
 void choose_tokens(const Sampling& op, int num_rows, const Asked& asked, Stream& stream) {
   const Spread spans{.blocks = dim3(unsigned(op.num_spans), unsigned(num_rows)), .threads = kSpanThreads};
-  const Spread rows{.blocks = unsigned(num_rows), .threads = kRowThreads};
+  const Spread rows{.blocks = unsigned(num_rows), .threads = kDrawThreads};
   if (asked.top_k) {
     stream.launch("top_k", spans, fill_bins, op, Filter::top_k);
     stream.launch("top_k", spans, find_candidates, op, Filter::top_k);

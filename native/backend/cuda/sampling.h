@@ -18,7 +18,7 @@ using Wide = unsigned long long;
 inline constexpr int kSpanThreads = 256, kTokensOfThread = 16;
 inline constexpr int kSpanBlocks = 4;  // on a multiprocessor: left to choose, the compiler has more of them and spills
 inline constexpr int kSpanTokens = kSpanThreads * kTokensOfThread;
-inline constexpr int kRowThreads = 1024;  // of a block that has a row to itself
+inline constexpr int kDrawThreads = 1024;  // of a block that has a row to itself
 inline constexpr int kBins = 1024;
 
 // A probability of the best token's size as an integer. Sums of integers are the same in any order, and 2^18 tokens of

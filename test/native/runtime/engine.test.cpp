@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "runtime/synthetic.h"
 #include "support/golden.h"
 #include "support/made_up.h"
 #include "testing.h"
@@ -36,11 +37,13 @@ TEST("a device that there is not is refused with the reason") {
 }
 
 TEST("device \"auto\" is a GPU where there is one, or says why it is the CPU; one asked for by name explains nothing") {
-  const std::string reason = inspect(golden_path("ref-small"), {}).why_cpu;
-  CHECK_EQ(reason, why_no_cuda());
-  const auto engine = Engine::open(golden_path("ref-small"), {});
-  CHECK_EQ(engine->inspection().why_cpu, reason);
-  CHECK(engine->device().starts_with(reason.empty() ? "cuda (" : "cpu ("));
+  const auto engine = Engine::open_synthetic(synthetic_shape("mid", 6), {});
+  const auto small = Engine::open(golden_path("ref-small"), {});
+  CHECK_EQ(engine->inspection().why_cpu, engine->device().starts_with("cuda (") ? "" : why_no_cuda());
+  CHECK_EQ(engine->device().starts_with("cuda ("), why_no_cuda().empty());
+  CHECK(small->device().starts_with("cpu ("));
+  CHECK_EQ(small->inspection().why_cpu, "a model this small starts sooner on the CPU");
+  CHECK_EQ(inspect(golden_path("ref-small"), {}).why_cpu, small->inspection().why_cpu);
   CHECK_EQ(inspect(golden_path("ref-small"), {.device = "cpu"}).why_cpu, "");
 }
 
