@@ -71,18 +71,20 @@ TEST("more rows than are sampled at once take no more than those") {
 }
 
 TEST("loading takes no more than what stays, and the scratch that was reserved") {
-  const Restore restore;
-  const Layer layer({.num_tokens = 1, .d_model = 1000, .d_ff = 70});
-  const auto backend = make_cuda_backend({});
-  backend->reserve_scratch(layer.step());
-  const Bytes rows(random_floats(50 * 1000, 1));
-  const TensorView table_view{DType::f32, {50, 1000}, &rows, 0};
-  emulator::settings().memory_bytes =
-      emulator::allocated_bytes() +
-      std::size_t(backend->footprint().matrix_bytes(layer.views.w_up) + backend->footprint().table_bytes(table_view));
-  const MatrixPtr matrix = backend->load_matrix(layer.views.w_up);
-  const TablePtr table = backend->load_table(table_view);
-  CHECK_ERROR(backend->allocate(1), ErrorCode::out_of_memory, "refused");
+  for (const int d_ff : {70, 400}) {  // what needs most scratch is the embedding, and a matrix
+    const Restore restore;
+    const Layer layer({.num_tokens = 1, .d_model = 1000, .d_ff = d_ff});
+    const auto backend = make_cuda_backend({});
+    backend->reserve_scratch(layer.step());
+    const Bytes rows(random_floats(50 * 1000, 1));
+    const TensorView table_view{DType::f32, {50, 1000}, &rows, 0};
+    emulator::settings().memory_bytes =
+        emulator::allocated_bytes() +
+        std::size_t(backend->footprint().matrix_bytes(layer.views.w_up) + backend->footprint().table_bytes(table_view));
+    const MatrixPtr matrix = backend->load_matrix(layer.views.w_up);
+    const TablePtr table = backend->load_table(table_view);
+    CHECK_ERROR(backend->allocate(1), ErrorCode::out_of_memory, "refused");
+  }
 }
 
 TEST("an engine takes what its plan says and its steps nothing") {
