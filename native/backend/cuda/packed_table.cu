@@ -38,7 +38,7 @@ __global__ void __launch_bounds__(kThreads) pack_rows(Rows op) {
   const float* const values = op.values + std::size_t(first_row) * d_model;
 
   for (int row = warp; row < kTileColumns; row += kWarps) {
-    unsigned largest_bits = 0;  // ordered as the magnitudes are, infinity and NaN above all
+    unsigned largest_bits = 0;
     if (row < num_rows)
 #pragma unroll 8
       for (int i = lane; i < d_model; i += kWarpSize)
@@ -46,10 +46,9 @@ __global__ void __launch_bounds__(kThreads) pack_rows(Rows op) {
     largest_bits = warp_reduce(largest_bits, [](unsigned a, unsigned b) { return a > b ? a : b; });
     if (lane > 0) continue;
 
-    const float largest = __uint_as_float(largest_bits);
-    const bool is_finite = largest_bits < 0x7f800000u, is_zero = largest < 1e-30f;
-    shared.to_integer[row] = is_finite && !is_zero ? largest_integer(kDigits) / largest : 0.0f;
-    float scale = is_zero ? 0.0f : is_finite ? largest / largest_integer(kDigits) : __uint_as_float(0x7fffffffu);
+    const SliceScale of_row = scale_of_slice(largest_bits, kDigits);
+    shared.to_integer[row] = of_row.to_integer;
+    float scale = of_row.to_value;
     for (int digit = 0; digit < kDigits; ++digit, scale *= 256.0f)
       op.scales[digit_column<kDigits>(op.first_row + first_row + row, digit)] = scale;
   }
