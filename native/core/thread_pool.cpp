@@ -124,6 +124,7 @@ void ThreadPool::parallel_for(std::size_t count, const std::function<void(std::s
   for (int spin = 0; loop.num_workers.load(std::memory_order_acquire) > 0; ++spin)
     spin < kSpins ? pause_cpu() : std::this_thread::sleep_for(kNap);
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  // One body over as many indices has about as much to do.
   active_.report(body.target_type().hash_code() + count, elapsed.count(),
                  double(loop.work.load(std::memory_order_relaxed)) * 1e-9);
   if (loop.failure) std::rethrow_exception(loop.failure);

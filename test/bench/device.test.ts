@@ -187,6 +187,15 @@ describe.skipIf(!python)('bench/device.sh', () => {
     );
   });
 
+  it('takes the most that anyone measured of a limit', () => {
+    const ours = { limits: { copy: 2000, read: 4000 } };
+    writeFileSync(join(folder, 'operations.jsonl'), jsonLines([ours, ...measurements]));
+    fakePrograms();
+    const { stdout } = run([out]);
+    expect(stdout).toContain('shares are of the most that anyone measured: copy 3000 GB/s, read 4000 GB/s');
+    expect(stdout).toMatch(/^qkv, 1 x 1 after 128 +100\.0 +2800 +0\.93 +0\.70/m);
+  });
+
   it('reports a step that fails, shows the end of what it said, and goes on', () => {
     fakePrograms({ backend_cuda_sample_device: 'echo "expected 3, found 4"; exit 1' });
     const { status, stdout } = run([out]);

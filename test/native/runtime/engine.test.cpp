@@ -52,6 +52,17 @@ TEST("device \"auto\" is the CPU where something is asked for that only the CPU 
   CHECK_EQ(inspect(golden_path("ref-small"), {.weights = "mapped"}).why_cpu, "mapped weights were asked for");
 }
 
+TEST("device \"auto\" is the CPU where the model fits that and no GPU") {
+  const GrokConfig config = synthetic_shape("mid", 6);
+  const MemoryPlan on_cpu = Engine::open_synthetic(config, {.device = "cpu"})->inspection().memory;
+  const auto engine = Engine::open_synthetic(config, {.memory_limit = on_cpu.total()});  // a GPU has a reserve besides
+  CHECK(engine->device().starts_with("cpu ("));
+  if (const std::string reason = why_no_cuda(); reason.empty())
+    CHECK(engine->inspection().why_cpu.starts_with("on the GPU, "));
+  else
+    CHECK_EQ(engine->inspection().why_cpu, reason);
+}
+
 TEST("a model larger than the memory limit is refused before a weight is read") {
   EngineOptions options;
   options.memory_limit = 2'000'000;
