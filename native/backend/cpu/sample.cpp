@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <numeric>
 
@@ -38,27 +39,28 @@ bool likelier(const Candidate& a, const Candidate& b) {
   return a.probability != b.probability ? a.probability > b.probability : a.token < b.token;
 }
 
-// Source: runners.py:top_p_filter. There: sort ascending, find the first value where the running sum reaches 1 - top_p,
-// keep what is not below it. Seen from the top: a token stays while the sum of those above it is at most top_p, and
-// ties with the last that stays do too.
-void keep_top_p(std::vector<Candidate>& candidates,
-                double unlikely,  // what the tokens weigh that are no candidates, all below those that are
-                double top_p) {
-  double total = unlikely;
-  for (const Candidate& candidate : candidates) total += candidate.probability;
-
-  const auto less_likely = [](const Candidate& a, const Candidate& b) { return likelier(b, a); };
-  std::make_heap(candidates.begin(), candidates.end(), less_likely);
-  auto heap_end = candidates.end();  // [begin, heap_end) is the heap, what was taken from it lies behind
-  double above = 0, threshold = 0;
-  while (heap_end != candidates.begin()) {
-    const Candidate& next = candidates.front();
-    if (above > top_p * total && next.probability != threshold) break;
-    threshold = next.probability;
-    above += next.probability;
-    std::pop_heap(candidates.begin(), heap_end--, less_likely);
+// The least probability that stays. Source: runners.py:top_p_filter. There: sort ascending, find the first value where the
+// running sum reaches 1 - top_p, keep what is not below it. Seen from the top: a token stays while the sum of those above it
+// is at most top_p, and ties with the last that stays do too.
+double least_of_top_p(std::vector<double> probabilities,
+                      double unlikely,  // what the tokens weigh that are not among them, all less likely
+                      double top_p) {
+  const double limit = top_p * std::accumulate(probabilities.begin(), probabilities.end(), unlikely);
+  double above = 0, least = 0;
+  // [begin, first) stay, [last, end) do not; each turn settles half of the others.
+  for (auto first = probabilities.begin(), last = probabilities.end(); first < last;) {
+    const auto middle = first + (last - first) / 2;
+    std::nth_element(first, middle, last, std::greater());
+    const double above_middle = std::accumulate(first, middle, above);
+    if (above_middle > limit) {
+      last = middle;
+    } else {
+      above = above_middle + *middle;
+      least = *middle;
+      first = middle + 1;
+    }
   }
-  candidates.erase(candidates.begin(), heap_end);
+  return least;
 }
 
 std::int32_t draw(const std::vector<Candidate>& candidates, double uniform) {
@@ -94,7 +96,7 @@ std::vector<Candidate> sampling_candidates(std::span<const float> adjusted, cons
   const float highest = kernels.highest(adjusted.data(), adjusted.size());
   // Less likely tokens never stay: by min_p, or because all of them together, were it the whole vocabulary, would weigh less
   // than 1 - top_p (the best one's probability counts as 1). Where a few tokens are likely, as with a trained model, only few
-  // are left for an exact exponential and a place in the heap; where all are alike nothing is gained.
+  // are left for an exact exponential and to be ranked; where all are alike nothing is gained.
   double least = 0;
   if (row.top_k == 0) {
     least = row.min_p;
@@ -112,16 +114,20 @@ std::vector<Candidate> sampling_candidates(std::span<const float> adjusted, cons
     else
       candidates.push_back({std::int32_t(token), std::exp((adjusted[token] - double(highest)) / row.temperature)});
   }
+  double least_kept = row.min_p;
   if (row.top_k > 0 && std::size_t(row.top_k) < candidates.size()) {
-    std::nth_element(candidates.begin(), candidates.begin() + row.top_k, candidates.end(), likelier);
-    candidates.resize(row.top_k);
+    std::vector<Candidate> ranked = candidates;
+    const auto last = ranked.begin() + row.top_k - 1;
+    std::nth_element(ranked.begin(), last, ranked.end(), likelier);
+    std::erase_if(candidates, [&](const Candidate& candidate) { return likelier(*last, candidate); });
   }
-  if (row.top_p < 1) keep_top_p(candidates, kernels.sum_of_exp(unlikely.data(), unlikely.size(), 0), row.top_p);
-  if (row.min_p > 0)
-    std::erase_if(candidates, [&](const Candidate& candidate) { return candidate.probability < row.min_p; });
-  if (row.top_k > 0 || row.top_p < 1)
-    std::sort(candidates.begin(), candidates.end(),
-              [](const Candidate& a, const Candidate& b) { return a.token < b.token; });
+  if (row.top_p < 1) {
+    std::vector<double> probabilities;
+    for (const Candidate& candidate : candidates) probabilities.push_back(candidate.probability);
+    const double rest = kernels.sum_of_exp(unlikely.data(), unlikely.size(), 0);
+    least_kept = std::max(least_kept, least_of_top_p(std::move(probabilities), rest, row.top_p));
+  }
+  std::erase_if(candidates, [&](const Candidate& candidate) { return candidate.probability < least_kept; });
   return candidates;
 }
 
