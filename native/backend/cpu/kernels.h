@@ -40,7 +40,7 @@ struct StripProduct {
   int num_quads = 0;
   bool from_memory = false;  // the weights are not in the caches: fetch ahead
   bool add = false;          // to what the sums are already
-  // What will be read after: next_lines cache lines of it are to be fetched meanwhile, a few a chunk; or null.
+  // What will be read after: next_lines cache lines of it, two a quad at most, are to be fetched meanwhile; or null.
   const std::int8_t* next = nullptr;
   int next_lines = 0;
 };
@@ -62,6 +62,7 @@ struct ProductKernels {
   int block_rows;        // input rows to multiply at once, a multiple of 64: a strip of so many stays in L1
   int exact_rows;        // after how many rows the sums must become floats: before 32 bits can overflow
   int paired_tokens;     // up to so many, two strips at once are faster than one after the other
+  int tokens_at_once;    // more take several passes over the weights
   int table_planes;      // of the embedding, that the head multiplies by (packed_table.h)
   float largest;         // |x| / scale that an activation can hold; 0: there are no scales
   void (*pack)(const PackActivations& op);

@@ -36,12 +36,18 @@ BlockMemory& memory() {
   return *block_memory;
 }
 
+// What lies between a group's weights and the next group's or strip's: scales and sums of the columns (packed_matrix.h).
+constexpr int kScaleBytes = kStrip * (sizeof(float) + sizeof(std::int32_t));
+
 // One panel waits for weights: these come as one stream of whole strips, or for a token or two as two side by side, so that
 // what is fetched ahead at the end of a strip is the start of the next.
 void stream_block(const CpuMatrix& matrix, int expert, const Panels& x, const ProductBlock& block, BlockOut out,
                   const ProductKernels& product) {
-  const int group_rows = matrix.group_rows(), panel = block.first_panel;
-  const int num_pairs = x.rows_of(panel) <= product.paired_tokens ? block.num_strips / 2 : 0;
+  const int group_rows = matrix.group_rows(), panel = block.first_panel, num_tokens = x.rows_of(panel);
+  const int num_pairs = num_tokens <= product.paired_tokens ? block.num_strips / 2 : 0;
+  // Passes of more tokens than are multiplied at once go over pieces that stay in the caches, while the next piece comes.
+  const bool has_passes = num_tokens > product.tokens_at_once;
+  const int rows_at_once = has_passes ? product.block_rows : product.exact_rows;
   std::int32_t* const sums = memory().sums.as<std::int32_t>();  // or float
   for (int index = 0; index < block.num_strips - num_pairs; ++index) {
     const int strips[2] = {block.first_strip + (index < num_pairs ? index : num_pairs + index),
@@ -49,25 +55,36 @@ void stream_block(const CpuMatrix& matrix, int expert, const Panels& x, const Pr
     const int num_strips = index < num_pairs ? 2 : 1;
     for (int group = 0; group < matrix.num_groups; ++group)
       for (int first = 0; first < group_rows; first += product.exact_rows) {
-        const int num_rows = std::min(product.exact_rows, group_rows - first);
-        const std::int8_t* weights[2] = {};
-        for (int s = 0; s < num_strips; ++s)
-          weights[s] = matrix
-                           .rows({.expert = expert,
-                                  .group = group,
-                                  .first_row = first,
-                                  .num_rows = num_rows,
-                                  .first_strip = strips[s],
-                                  .num_strips = 1},
-                                 memory().weights)
-                           .weights;
-        product.accumulate({.sums = sums,
-                            .weights = weights[0],
-                            .second_strip = weights[1],
-                            .x = x.activations(panel, group, first / kChunkRows),
-                            .num_tokens = x.rows_of(panel),
-                            .num_quads = CpuMatrix::quads_of(num_rows),
-                            .from_memory = true});
+        const int last = std::min(group_rows, first + std::min(product.exact_rows, group_rows));
+        for (int row = first; row < last; row += rows_at_once) {
+          const int num_rows = std::min(rows_at_once, last - row), num_quads = CpuMatrix::quads_of(num_rows);
+          const std::int8_t* weights[2] = {};
+          for (int s = 0; s < num_strips; ++s)
+            weights[s] = matrix
+                             .rows({.expert = expert,
+                                    .group = group,
+                                    .first_row = row,
+                                    .num_rows = num_rows,
+                                    .first_strip = strips[s],
+                                    .num_strips = 1},
+                                   memory().weights)
+                             .weights;
+          const std::size_t num_bytes = std::size_t(num_quads) * kQuad * kStrip;
+          const std::int8_t* next = has_passes ? weights[0] + num_bytes : nullptr;
+          if (next && row + num_rows == last)
+            for (const std::int8_t* const scales = next; next < scales + kScaleBytes; next += 64)
+              __builtin_prefetch(next);
+          product.accumulate({.sums = sums,
+                              .weights = weights[0],
+                              .second_strip = weights[1],
+                              .x = x.activations(panel, group, row / kChunkRows),
+                              .num_tokens = num_tokens,
+                              .num_quads = num_quads,
+                              .from_memory = !has_passes,
+                              .add = row > first,
+                              .next = next,
+                              .next_lines = next ? int(num_bytes / 64) : 0});
+        }
         for (int s = 0; s < num_strips; ++s)
           product.finish({.out = tile_of(out, block, strips[s], panel),
                           .sums = sums + s * kTile * product.num_sums,
