@@ -71,7 +71,7 @@ void stream_block(const CpuMatrix& matrix, int expert, const Panels& x, const Pr
                              .weights;
           const std::size_t num_bytes = std::size_t(num_quads) * kQuad * kStrip;
           const std::int8_t* next = has_passes ? weights[0] + num_bytes : nullptr;
-          if (next && row + num_rows == last)
+          if (next && row + num_rows == group_rows)
             for (const std::int8_t* const scales = next; next < scales + kScaleBytes; next += 64)
               __builtin_prefetch(next);
           product.accumulate({.sums = sums,
