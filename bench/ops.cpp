@@ -9,7 +9,8 @@
 // shapes stay in the caches: their GB/s are not of memory. "step" is a whole step with nothing waited for within, and replayed
 // where the backend does that; "step, as asked" is one that it does not replay. --shards N: what one of N devices that share
 // the network has to do, but for what they tell each other. --overlap no: launches on CUDA wait for each other. --probe GIB:
-// first, the bandwidth of the device's memory, over so large a buffer. --json adds a line to FILE for each table printed.
+// first, the bandwidth of the device's memory, over so large a buffer, and what a CPU's instructions multiply at most. --json
+// adds a line to FILE for each table printed.
 
 #include <algorithm>
 #include <charconv>
@@ -24,6 +25,7 @@
 #include <vector>
 
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/probe.h"
 #if defined(GROK_WITH_CUDA)
 #include "backend/cuda/cuda.h"
 #endif
@@ -344,7 +346,16 @@ void measure_limits(const Request& request) {
     return;
   }
 #endif
-  throw Error(ErrorCode::invalid_argument, concat("--probe: not on \"", request.device, "\""));
+  const Probe probe = probe_cpu(
+      {.num_threads = request.num_threads, .isa = request.isa, .buffer_bytes = std::uint64_t(request.probe_gib) << 30});
+  std::string json = concat("{\"limits\": {\"read\": ", probe.read.median);
+  std::printf("%s, %d threads: %.1f GB/s of reading", probe.isa.c_str(), probe.num_threads, probe.read.median);
+  for (const MultiplyAddRate& kind : probe.multiply_adds) {
+    std::printf(", %.0f GMAC/s of %s", kind.rate.median, kind.name.c_str());
+    json += concat(", \"", kind.name, "\": ", kind.rate.median);
+  }
+  std::printf("\n");
+  if (!request.json.empty()) std::fprintf(open_json(request).get(), "%s}}\n", json.c_str());
 }
 
 void measure_after(int context, const std::string& shape, const GrokConfig& config, const Request& request,
