@@ -155,8 +155,7 @@ else
   operations 'decode, no overlap' 60 --tokens 1 --sequences 1,8 --context 128 --reps 20 --overlap no
   # What one of 8 GPUs does when they share Grok-1: 40 GB of weights, and 4.3 GB of cache for 8 long sequences.
   operations 'one of 8 shards' 90 --layers 64 --shards 8 --tokens 1 --sequences 1,8 --context 128,8191 --reps 20
-  [[ ! $addon ]] || step 'grok-run bench' 60 bash -c '"$0" dist/bin/grok-run.js bench -d cuda --shape slice --json >"$1"' \
-    "$node" "$out/bench.json"
+  [[ ! $addon ]] || step 'grok-run bench' 60 bench/device/auto-bench.sh "$node" "$out/bench.json"
   operations prefill 60 --tokens 128,512 --context 1024 --reps 5
   peers torch 60 linear experts sampling norm_router
   peers 'torch, compiled' 120 compiled_experts int8_experts attention

@@ -75,12 +75,13 @@ function fakeClone() {
   return clone;
 }
 
-/** A Node whose grok-run answers a prompt with the addon's folder, and from a GPU with `onCuda`. */
-function fakeNode(onCuda = '$GROK_RUN_PREBUILD') {
+/** A Node whose grok-run answers a prompt with the addon's folder, and from a GPU with `onCuda`; `auto`: what that chooses. */
+function fakeNode({ onCuda = '$GROK_RUN_PREBUILD', auto = 'cuda (NVIDIA H100)' } = {}) {
   const report = {
     model: { name: 'slice' },
     runs: [
       {
+        device: auto,
         decode: { tokensPerSecond: { median: 700 }, gigabytesPerSecond: 2800, shareOfBandwidth: 0.875 },
         limits: { read: { median: 3200 }, copy: { median: 3000 } },
       },
@@ -88,7 +89,7 @@ function fakeNode(onCuda = '$GROK_RUN_PREBUILD') {
   };
   fake(
     'node',
-    `case "$*" in *' bench -d cuda '*) echo '${JSON.stringify(report)}';;
+    `case "$*" in *' bench --device auto '*) echo '${JSON.stringify(report)}';;
 *'--device cuda --temperature 0 '*) echo "${onCuda}";; *'--device cpu --temperature 0 '*) echo "$GROK_RUN_PREBUILD";; esac`,
   );
 }
@@ -162,7 +163,7 @@ describe.skipIf(!python)('bench/device.sh', () => {
 
   it('fails when the GPU goes on with a prompt in another way than the CPU, and shows both', () => {
     fakePrograms();
-    fakeNode('there was a cat');
+    fakeNode({ onCuda: 'there was a cat' });
     const { status, stdout } = run(['--quick', out], { GROK_DEVICE_NODE: 'node' }, fakeClone());
     expect(status).toBe(1);
     expect(stdout).toMatch(/^ {2}cpu: {2}.*addon\n {2}cuda: there was a cat$/m);
@@ -181,6 +182,16 @@ describe.skipIf(!python)('bench/device.sh', () => {
     expect(stdout).toContain(
       'grok-run bench: 3200 GB/s of reading, 3000 of copying; slice decodes 700.0 tokens/s, 2800 GB/s, 0.88 of reading',
     );
+  });
+
+  it('fails when device auto is not the GPU, and takes nothing from the CPU', () => {
+    fakePrograms();
+    fakeNode({ auto: 'cpu (avx2, 16 threads)' });
+    const { status, stdout } = run(['--node', 'node', out], {}, fakeClone());
+    expect(status).toBe(1);
+    expect(stdout).toContain('auto: "device":"cpu (avx2, 16 threads)"\nauto did not choose the GPU');
+    expect(statuses()).toMatchObject({ 'text, cpu and cuda': 'passed', 'grok-run bench': 'failed' });
+    expect(results().bench).toBeNull();
   });
 
   it('takes the limits that grok-run measured where PyTorch brought none', () => {
