@@ -152,6 +152,9 @@ else
   done
   operations decode 90 --probe 8 --tokens 1 --sequences 1,2,4,8,16,64 --context 128,1024 --reps 20
   operations 'decode, long' 90 --tokens 1 --sequences 1,8 --context 8191 --reps 20
+  for type in bf16 int8; do
+    operations "decode, $type cache" 60 --layers 2 --tokens 1 --sequences 8 --context 8191 --reps 20 --kv-cache-type $type
+  done
   operations 'decode, no overlap' 60 --tokens 1 --sequences 1,8 --context 128 --reps 20 --overlap no
   # What one of 8 GPUs does when they share Grok-1: 40 GB of weights, and 4.3 GB of cache for 8 long sequences.
   operations 'one of 8 shards' 90 --layers 64 --shards 8 --tokens 1 --sequences 1,8 --context 128,8191 --reps 20

@@ -24,6 +24,8 @@ SHARES = (
     ("step", 8, 128, 0.90),
     ("step", 64, 128, 0.85),
 )
+# The same of attention that reads a cache of another type.
+CACHES = ("bf16", "int8")
 # Operations whose times together must stay under so many microseconds, at one sequence.
 TIMES = ((("add_norm", "norm", "route"), 6), (("sample",), 60))
 
@@ -109,11 +111,11 @@ def steps_timed(results):
     return [line for line in results["operations"] if "operations" in line]
 
 
-def measured(results, sequences, context):
+def measured(results, sequences, context, cache="f32"):
     """The operations of a decode step of the unshared network, or nothing."""
     for line in steps_timed(results):
         if (line["sequences"], line["tokens"], line["context"]) == (sequences, 1, context) and line.get("overlap", True) \
-                and line.get("shards", 1) == 1:
+                and line.get("shards", 1) == 1 and line.get("cache", "f32") == cache:
             return line["operations"]
     return {}
 
@@ -135,8 +137,9 @@ def total(times):
 
 def rows_of(results):
     copy, read = limit_of(results, "copy"), limit_of(results, "read")
-    for operation, sequences, context, target in SHARES:
-        times = measured(results, sequences, context)
+    shares = [(*share, "f32") for share in SHARES] + [("attention", 8, 8191, None, cache) for cache in CACHES]
+    for operation, sequences, context, target, cache in shares:
+        times = measured(results, sequences, context, cache)
         if operation == "operations":
             times = added_up(times)
         took = microseconds(times, operation)
@@ -144,9 +147,9 @@ def rows_of(results):
             continue
         rate = times[operation]["bytes"] / took * 1e-3 if took else None
         share = rate / copy if rate and copy else None
-        peer = fastest_peer(results, operation, sequences, context + 1)
+        peer = fastest_peer(results, operation, sequences, context + 1) if cache == "f32" else None
         yield {
-            "what": f"{operation}, {sequences} x 1 after {context}",
+            "what": f"{operation}, {sequences} x 1 after {context}" + ("" if cache == "f32" else f", {cache}"),
             "us": took, "from_host": from_host(times, operation) if in_graph(times, operation) else None,
             "gb_per_s": rate, "of_copy": share, "of_read": rate / read if rate and read else None,
             "target": f"{target:.2f} of copy" if target else None,

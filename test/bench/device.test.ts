@@ -31,10 +31,16 @@ const operations = {
   wait: { ...operation, median: 10 },
 };
 const decode = (sequences: number, context: number) => ({ sequences, tokens: 1, context, operations });
+const withCache = (cache: string) => ({ ...decode(8, 8191), cache });
 // Before those of the whole network, for which it must not be taken: 10 GB in 4 ms, 2,500 GB/s.
 const step = { ...operation, median: 4000, bytes: 10e9 };
 const shard = { ...decode(1, 128), layers: 64, shards: 8, operations: { ...operations, step } };
-const measurements = [shard, ...[1, 2, 4, 8, 16, 64].map((sequences) => decode(sequences, 128)), decode(8, 8191)];
+const measurements = [
+  shard,
+  ...[1, 2, 4, 8, 16, 64].map((sequences) => decode(sequences, 128)),
+  withCache('int8'),
+  decode(8, 8191),
+];
 const jsonLines = (lines: object[]) => lines.map((line) => `${JSON.stringify(line)}\n`).join('');
 
 let folder: string;
@@ -295,6 +301,19 @@ describe.skipIf(!python)('bench/device.sh', () => {
     fakePrograms();
     // For each embed and sample, which take 1 us, two of five that take 100 and of three that take 1.
     expect(run(['--quick', out]).stdout).toMatch(/^operations, 1 x 1 after 128 +1008\.0 +- +278 .* - +- +-$/m);
+  });
+
+  it('times attention that reads caches of other types, and keeps those apart', () => {
+    fakePrograms();
+    const { stdout } = run([out]);
+    const log = readFileSync(join(out, 'log.txt'), 'utf8');
+    for (const type of ['bf16', 'int8']) {
+      expect(log).toMatch(
+        new RegExp(`^== decode, ${type} cache: .* --sequences 8 --context 8191 .*--kv-cache-type ${type}$`, 'm'),
+      );
+    }
+    expect(stdout).toMatch(/^attention, 8 x 1 after 8191, int8 +100\.0 +150\.0 +2800 .* - +- +-$/m);
+    expect(stdout).not.toContain('attention, 8 x 1 after 8191, bf16'); // was not measured, and has no target
   });
 
   it('has one of 8 GPUs do its share of all layers, and says how long a step takes and how much it reads', () => {
