@@ -125,11 +125,12 @@ peers() { # NAME LIMIT GROUP...
   step "$name" "$limit" python3 bench/device/torch_peers.py --out "$out/torch.jsonl" "$@"
 }
 
-# By default two layers of Grok-1 with its whole vocabulary: 11 GB of weights, which no cache holds.
+# By default four layers of Grok-1 with its whole vocabulary: 21 GB of weights, and of no int8 matrix less than 152 MB, three
+# times the L2 of an H100: operations that are timed in a graph go round the layers.
 operations() { # NAME LIMIT OPTIONS...
   local name=$1 limit=$2
   shift 2
-  step "$name" "$limit" "$build/bench_ops" --device cuda --shape grok1 --layers 2 --json "$out/operations.jsonl" "$@"
+  step "$name" "$limit" "$build/bench_ops" --device cuda --shape grok1 --layers 4 --json "$out/operations.jsonl" "$@"
 }
 
 # The command line, with the addon that was built here. node-gyp-build looks for build/Release in $GROK_RUN_PREBUILD.
@@ -151,11 +152,13 @@ else
   done
   operations decode 90 --probe 8 --tokens 1 --sequences 1,2,4,8,16,64 --context 128,1024 --reps 20
   operations 'decode, long' 90 --tokens 1 --sequences 1,8 --context 8191 --reps 20
+  for type in bf16 int8; do
+    operations "decode, $type cache" 60 --layers 2 --tokens 1 --sequences 8 --context 8191 --reps 20 --kv-cache-type $type
+  done
   operations 'decode, no overlap' 60 --tokens 1 --sequences 1,8 --context 128 --reps 20 --overlap no
   # What one of 8 GPUs does when they share Grok-1: 40 GB of weights, and 4.3 GB of cache for 8 long sequences.
   operations 'one of 8 shards' 90 --layers 64 --shards 8 --tokens 1 --sequences 1,8 --context 128,8191 --reps 20
-  [[ ! $addon ]] || step 'grok-run bench' 60 bash -c '"$0" dist/bin/grok-run.js bench -d cuda --shape slice --json >"$1"' \
-    "$node" "$out/bench.json"
+  [[ ! $addon ]] || step 'grok-run bench' 60 bench/device/auto-bench.sh "$node" "$out/bench.json"
   operations prefill 60 --tokens 128,512 --context 1024 --reps 5
   peers torch 60 linear experts sampling norm_router
   peers 'torch, compiled' 120 compiled_experts int8_experts attention

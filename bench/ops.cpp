@@ -11,11 +11,19 @@
 // the network has to do, but for what they tell each other. --overlap no: launches on CUDA wait for each other. --probe GIB:
 // first, the bandwidth of the device's memory, over so large a buffer, and what a CPU's instructions multiply at most. --json
 // adds a line to FILE for each table printed.
+//
+// On CUDA those microseconds are the host's: to launch, to run and to be told. In the product a step is one graph, so
+// operations are timed "in graph", too (median), and rates are of that: a step of one operation, many times over and round
+// the layers, is replayed by Backend::step, the recording left out and what a step of nothing takes subtracted. Products
+// find the digits that a norm or attention left: they come behind it, and what those take by themselves is subtracted.
+// "MB a round" is what the calls of all layers read until the first comes again; where that is not several times the L2, some
+// of it is found there, and more --layers help.
 
 #include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
+#include <functional>
 #include <map>
 #include <memory>
 #include <numeric>
@@ -63,9 +71,17 @@ struct Work {
   double macs = 0;
 };
 
+// Within a step that is one graph. No calls: not measured.
+struct InGraph {
+  std::vector<double> microseconds;  // a call, of each replay
+  int calls = 0;                     // in a replay
+  double bytes_a_round = 0;          // of the calls of all layers
+};
+
 struct Timed {
   std::vector<double> microseconds;
   Work work;  // of all calls: tokens share more experts in one layer than in another
+  InGraph in_graph;
 
   Work work_of_one() const {
     const auto calls = double(microseconds.size());
@@ -78,14 +94,24 @@ struct WeightBytes {
   double qkv = 0, attention_out = 0, expert = 0, table = 0;
 };
 
-// Hands everything on, and takes the time of the operations.
+// An operation of a step, to be asked for again.
+struct Asked {
+  std::string name;
+  Work work;
+  std::function<void()> again;
+};
+
+// Hands everything on, and takes the time of the operations or notes them.
 class TimedBackend final : public Backend {
  public:
+  enum class Mode { hand_on, time, note };
+
   TimedBackend(Backend& inner, const GrokConfig& config) : inner_(inner), config_(config) {}
 
   std::map<std::string, Timed> times;
+  std::vector<Asked> asked;  // that were noted; good until the next stage()
   WeightBytes weight_bytes;
-  bool is_timing = true;
+  Mode mode = Mode::time;
   bool may_replay = true;
   int positions = 0;  // that the last token of each sequence sees
   int num_sequences = 1;
@@ -105,56 +131,75 @@ class TimedBackend final : public Backend {
   void read(std::span<std::int32_t> host, const std::int32_t* from) override { inner_.read(host, from); }
   void read_kv(const ReadKv& op) override { inner_.read_kv(op); }
 
-  // Operations that are timed one by one are asked for one by one.
-  void step(const std::function<void()>& ask) override { is_timing || !may_replay ? ask() : inner_.step(ask); }
+  // Operations that are looked at one by one are asked for one by one.
+  void step(const std::function<void()>& ask) override {
+    if (mode == Mode::hand_on && may_replay)
+      inner_.step(ask);
+    else
+      ask();
+  }
 
   void embed(const Embed& op) override {
-    time("embed", {.bytes = floats(op.batch->num_tokens)}, [&] { inner_.embed(op); });
+    perform("embed", {.bytes = floats(op.batch->num_tokens)}, [=, this] { inner_.embed(op); });
   }
   void norm(const Norm& op) override {
-    time("norm", {.bytes = floats(op.num_tokens)}, [&] { inner_.norm(op); });
+    perform("norm", {.bytes = floats(op.num_tokens)}, [=, this] { inner_.norm(op); });
   }
   void qkv(const Qkv& op) override {
     const double width = double(op.num_q_heads + 2 * op.num_kv_heads) * op.head_dim;
-    time("qkv", {.bytes = weight_bytes.qkv, .macs = op.batch->num_tokens * width * config_.d_model},
-         [&] { inner_.qkv(op); });
+    perform("qkv", {.bytes = weight_bytes.qkv, .macs = op.batch->num_tokens * width * config_.d_model},
+            [=, this] { inner_.qkv(op); });
   }
   void attention(const Attention& op) override {
     const int num_tokens = op.batch->num_tokens;
     // Each sees itself and those before.
     const double pairs = num_tokens * (positions - (num_tokens / num_sequences - 1) / 2.0);
-    time("attention",
-         {.bytes = 2.0 * num_sequences * positions / kPageSize *
-                   double(footprint().kv_page_bytes(op.kv.type, op.num_kv_heads, op.head_dim)),
-          .macs = 2.0 * pairs * op.num_q_heads * op.head_dim},
-         [&] { inner_.attention(op); });
+    perform("attention",
+            {.bytes = 2.0 * num_sequences * positions / kPageSize *
+                      double(footprint().kv_page_bytes(op.kv.type, op.num_kv_heads, op.head_dim)),
+             .macs = 2.0 * pairs * op.num_q_heads * op.head_dim},
+            [=, this] { inner_.attention(op); });
   }
   void attention_out(const AttentionOut& op) override {
     const double width = double(config_.num_q_heads) * config_.head_dim;
-    time("attention_out", {.bytes = weight_bytes.attention_out, .macs = op.num_tokens * width * config_.d_model},
-         [&] { inner_.attention_out(op); });
+    perform("attention_out", {.bytes = weight_bytes.attention_out, .macs = op.num_tokens * width * config_.d_model},
+            [=, this] { inner_.attention_out(op); });
   }
   void add_norm(const AddNorm& op) override {
-    time("add_norm", {.bytes = 2 * floats(op.num_tokens)}, [&] { inner_.add_norm(op); });
+    perform("add_norm", {.bytes = 2 * floats(op.num_tokens)}, [=, this] { inner_.add_norm(op); });
   }
   void route(const Route& op) override {
     const double size = double(op.d_model) * op.num_experts;
-    time("route", {.bytes = size * sizeof(float), .macs = op.num_tokens * size}, [&] { inner_.route(op); });
+    perform("route", {.bytes = size * sizeof(float), .macs = op.num_tokens * size}, [=, this] { inner_.route(op); });
+    if (mode != Mode::note) return;
+    // The next layer's choice goes to the same place: this one's is kept elsewhere, for its experts.
+    const std::size_t num_slots = std::size_t(op.num_tokens) * op.experts_per_token;
+    chosen_.push_back(inner_.allocate(num_slots * sizeof(std::int32_t)));
+    gates_.push_back(inner_.allocate(num_slots * sizeof(float)));
+    Route kept = op;
+    kept.experts = chosen_.back()->as<std::int32_t>();
+    kept.gates = gates_.back()->as<float>();
+    inner_.route(kept);
   }
-  void experts(const Experts& op) override {
-    if (!is_timing) return inner_.experts(op);  // what was chosen is not read within a whole step
+  void experts(const Experts& given) override {
+    if (mode == Mode::hand_on) return inner_.experts(given);  // what was chosen is not read within a whole step
+    Experts op = given;
+    if (mode == Mode::note) {
+      op.experts = chosen_.back()->as<std::int32_t>();
+      op.gates = gates_.back()->as<float>();
+    }
     std::vector<std::int32_t> chosen(std::size_t(op.num_tokens) * op.experts_per_token);
     inner_.read(chosen, op.experts);
     const auto num_distinct = double(std::set(chosen.begin(), chosen.end()).size());
-    time("experts",
-         {.bytes = num_distinct * weight_bytes.expert,
-          .macs = 3.0 * double(chosen.size()) * config_.d_model * config_.d_ff},
-         [&] { inner_.experts(op); });
+    perform("experts",
+            {.bytes = num_distinct * weight_bytes.expert,
+             .macs = 3.0 * double(chosen.size()) * config_.d_model * config_.d_ff},
+            [=, this] { inner_.experts(op); });
   }
   void logits(const Logits& op) override {
-    time("logits",
-         {.bytes = weight_bytes.table, .macs = double(op.batch->num_outputs) * config_.vocab_size * config_.d_model},
-         [&] { inner_.logits(op); });
+    perform("logits",
+            {.bytes = weight_bytes.table, .macs = double(op.batch->num_outputs) * config_.vocab_size * config_.d_model},
+            [=, this] { inner_.logits(op); });
   }
   void wait() {
     if (something_to_read) time("wait", {}, [] {});
@@ -169,36 +214,86 @@ class TimedBackend final : public Backend {
       work.macs += timed.work.macs / num_steps_before;
     }
     time(what, work, [&] {
-      is_timing = false;
+      mode = Mode::hand_on;
       step();
-      is_timing = true;
+      mode = Mode::time;
     });
   }
+  // Not of a step: it waits.
   void sample(const Sample& op) override {
     time("sample", {.bytes = double(op.num_rows) * op.vocab_size * sizeof(float)}, [&] { inner_.sample(op); });
+  }
+
+  // What `step` asks for, to be asked for again.
+  template <typename Step>
+  void note(const Step& step) {
+    asked.clear();
+    chosen_.clear();
+    gates_.clear();
+    mode = Mode::note;
+    step();
+    mode = Mode::time;
+  }
+  // From here on steps may ask for something else.
+  void forget_steps() { inner_.allocate(sizeof(float)); }
+  // Microseconds of each replay of a step of these operations, so many times over. None where the backend does not replay
+  // steps of the batch that was staged last.
+  std::vector<double> time_replays(const std::vector<const Asked*>& operations, int num_rounds, int reps) {
+    forget_steps();
+    int num_asked = 0;
+    const auto ask = [&] {
+      ++num_asked;
+      for (int round = 0; round < num_rounds; ++round)
+        for (const Asked* operation : operations) operation->again();
+    };
+    std::vector<double> microseconds;
+    const auto replay = [&] { microseconds.push_back(microseconds_of([&] { inner_.step(ask); })); };
+    constexpr int kUntilRecorded = 2;
+    for (int time = 0; time < kUntilRecorded; ++time) replay();
+    if (num_asked == 0) throw Error(ErrorCode::internal, "the backend replayed a step that was not asked for");
+    const int num_asked_to_record = num_asked;
+    microseconds.clear();
+    for (int rep = 0; rep < reps; ++rep) {
+      replay();
+      if (num_asked != num_asked_to_record) return {};
+    }
+    return microseconds;
   }
 
  private:
   double floats(int num_tokens) const { return double(num_tokens) * config_.d_model * sizeof(float); }
 
+  // One of a step's.
+  template <typename Call>
+  void perform(const char* name, const Work& work, const Call& call) {
+    if (mode == Mode::note) asked.push_back({.name = name, .work = work, .again = call});
+    time(name, work, call);
+  }
+
   template <typename Call>
   void time(const char* name, const Work& work, const Call& call) {
-    if (!is_timing) return call();
+    if (mode != Mode::time) return call();
+    const double microseconds = microseconds_of(call);
+    Timed& timed = times[name];
+    timed.microseconds.push_back(microseconds);
+    timed.work.bytes += work.bytes;
+    timed.work.macs += work.macs;
+  }
+
+  template <typename Call>
+  double microseconds_of(const Call& call) {
     const auto start = std::chrono::steady_clock::now();
     call();
     if (something_to_read) {
       float value;
       inner_.read(std::span(&value, 1), something_to_read);
     }
-    const std::chrono::duration<double, std::micro> elapsed = std::chrono::steady_clock::now() - start;
-    Timed& timed = times[name];
-    timed.microseconds.push_back(elapsed.count());
-    timed.work.bytes += work.bytes;
-    timed.work.macs += work.macs;
+    return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count();
   }
 
   Backend& inner_;
   const GrokConfig& config_;
+  std::vector<BufferPtr> chosen_, gates_;  // [num_tokens, experts_per_token], of each layer that was noted
 };
 
 WeightBytes weight_bytes_of(const TensorSource& source, const GrokConfig& config, const Footprint& footprint) {
@@ -254,8 +349,8 @@ class Passes {
                       .num_outputs = num_sequences};
     backend_.positions = first_position + num_tokens;
     backend_.num_sequences = num_sequences;
-    const Batch staged = backend_.stage(batch);
-    backend_.step([&] { forward(config_, weights_, staged, cache_.layers(), workspace_, backend_); });
+    staged_ = backend_.stage(batch);
+    backend_.step([&] { forward(config_, weights_, staged_, cache_.layers(), workspace_, backend_); });
     std::vector<SampledToken> sampled(num_sequences);
     const std::vector<SampleRow> rows(num_sequences, {.temperature = 0.7f, .top_p = 0.9f, .uniform = 0.5f});
     backend_.sample({.out = sampled.data(),
@@ -273,22 +368,86 @@ class Passes {
   KvCache cache_;
   int pages_each_;
   std::vector<std::int32_t> pages_;  // [max_sequences, pages_each_]
+  Batch staged_;                     // what is asked for again looks here
 };
 
 double quantile(const std::vector<double>& sorted, double share) {
   return sorted[std::size_t(share * double(sorted.size() - 1) + 0.5)];
 }
 
+double median_of(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return quantile(values, 0.5);
+}
+
+// Each kind of operation that was noted, of all layers in turn, many times in a step that is replayed. Repeating changes no
+// work: residuals grow, what is made of them does not, and each layer's experts keep theirs.
+void time_in_graph(TimedBackend& backend, int reps) {
+  constexpr double kMicroseconds = 4000;  // of a replay, about: how much starting one takes varies by a few
+  constexpr std::size_t kMostCalls = 256;
+
+  const std::vector<double> of_nothing = backend.time_replays({}, 1, reps);
+  if (of_nothing.empty()) return;
+
+  struct Round {
+    std::vector<const Asked*> operations, others;  // others: of those, what is not of this kind
+    int calls = 0;
+    double bytes = 0;
+  };
+  std::map<std::string, Round> rounds;
+  const std::set<std::string> leave_digits = {"norm", "add_norm", "attention"};
+  const std::set<std::string> take_digits = {"qkv", "attention_out", "experts", "logits"};
+  const Asked* left_digits = nullptr;
+  for (const Asked& asked : backend.asked) {
+    Round& round = rounds[asked.name];
+    if (take_digits.contains(asked.name)) {
+      round.operations.push_back(left_digits);
+      round.others.push_back(left_digits);
+    }
+    round.operations.push_back(&asked);
+    ++round.calls;
+    round.bytes += asked.work.bytes;
+    if (leave_digits.contains(asked.name)) left_digits = &asked;
+  }
+
+  for (const auto& [name, round] : rounds) {
+    double from_host = 0;
+    for (const Asked* asked : round.operations) from_host += median_of(backend.times[asked->name].microseconds);
+    const int num_rounds =
+        std::max(1, std::min(int(kMicroseconds / from_host), int(kMostCalls / round.operations.size())));
+    const std::vector<double> without =
+        round.others.empty() ? of_nothing : backend.time_replays(round.others, num_rounds, reps);
+    std::vector<double> microseconds = backend.time_replays(round.operations, num_rounds, reps);
+    if (without.empty() || microseconds.empty()) continue;
+    const int calls = num_rounds * round.calls;
+    for (double& took : microseconds) took = (took - median_of(without)) / calls;
+    backend.times[name].in_graph = {
+        .microseconds = std::move(microseconds), .calls = calls, .bytes_a_round = round.bytes};
+  }
+}
+
 void print(const std::map<std::string, Timed>& times) {
-  std::printf("  %-14s %6s %11s %11s %11s %9s %9s\n", "operation", "calls", "us min", "median", "max", "GB/s",
-              "GMAC/s");
+  const bool has_graphs =
+      std::any_of(times.begin(), times.end(), [](const auto& timed) { return timed.second.in_graph.calls > 0; });
+  std::printf("  %-14s %6s %11s %11s %11s%s %9s %9s%s\n", "operation", "calls", "us min", "median", "max",
+              has_graphs ? "    in graph" : "", "GB/s", "GMAC/s", has_graphs ? "  MB a round" : "");
   for (const auto& [name, timed] : times) {
     std::vector<double> sorted = timed.microseconds;
     std::sort(sorted.begin(), sorted.end());
-    const double median = quantile(sorted, 0.5);
+    double median = quantile(sorted, 0.5);
     const Work work = timed.work_of_one();
-    std::printf("  %-14s %6zu %11.1f %11.1f %11.1f %9.2f %9.2f\n", name.c_str(), sorted.size(), sorted.front(), median,
-                sorted.back(), work.bytes / median * 1e-3, work.macs / median * 1e-3);
+    std::printf("  %-14s %6zu %11.1f %11.1f %11.1f", name.c_str(), sorted.size(), sorted.front(), median,
+                sorted.back());
+    const bool is_in_graph = timed.in_graph.calls > 0;
+    if (is_in_graph) {
+      median = median_of(timed.in_graph.microseconds);
+      std::printf(" %11.2f", median);
+    } else if (has_graphs) {
+      std::printf(" %11s", "-");
+    }
+    std::printf(" %9.2f %9.2f", work.bytes / median * 1e-3, work.macs / median * 1e-3);
+    if (is_in_graph) std::printf(" %11.1f", timed.in_graph.bytes_a_round * 1e-6);
+    std::printf("\n");
   }
 }
 
@@ -301,26 +460,34 @@ File open_json(const Request& request) {
   return out;
 }
 
+void write_times(std::FILE* out, std::vector<double> times) {
+  std::sort(times.begin(), times.end());
+  std::fprintf(out, R"("p10": %.2f, "median": %.2f, "p90": %.2f, "mean": %.2f)", quantile(times, 0.1),
+               quantile(times, 0.5), quantile(times, 0.9),
+               std::reduce(times.begin(), times.end()) / double(times.size()));
+}
+
 // One line.
 void write_json(const Request& request, const std::string& shape, int num_layers, int num_sequences, int num_tokens,
                 int context, const std::map<std::string, Timed>& times) {
   const File out = open_json(request);
   std::fprintf(out.get(),
                R"({"shape": "%s", "layers": %d, "shards": %d, "sequences": %d, "tokens": %d, "context": %d, )"
-               R"("overlap": %s, "operations": {)",
+               R"("cache": "%s", "overlap": %s, "operations": {)",
                shape.c_str(), num_layers, request.num_shards, num_sequences, num_tokens, context,
-               request.launches_overlap ? "true" : "false");
+               name_of(request.kv_cache_type), request.launches_overlap ? "true" : "false");
   const char* separator = "";
   for (const auto& [name, timed] : times) {
-    std::vector<double> sorted = timed.microseconds;
-    std::sort(sorted.begin(), sorted.end());
     const Work work = timed.work_of_one();
-    std::fprintf(out.get(),
-                 R"(%s"%s": {"calls": %zu, "p10": %.2f, "median": %.2f, "p90": %.2f, "mean": %.2f, "bytes": %.0f, )"
-                 R"("macs": %.0f})",
-                 separator, name.c_str(), sorted.size(), quantile(sorted, 0.1), quantile(sorted, 0.5),
-                 quantile(sorted, 0.9), std::reduce(sorted.begin(), sorted.end()) / double(sorted.size()), work.bytes,
-                 work.macs);
+    std::fprintf(out.get(), R"(%s"%s": {"calls": %zu, )", separator, name.c_str(), timed.microseconds.size());
+    write_times(out.get(), timed.microseconds);
+    std::fprintf(out.get(), R"(, "bytes": %.0f, "macs": %.0f)", work.bytes, work.macs);
+    if (timed.in_graph.calls > 0) {
+      std::fprintf(out.get(), R"(, "in_graph": {"calls": %d, )", timed.in_graph.calls);
+      write_times(out.get(), timed.in_graph.microseconds);
+      std::fprintf(out.get(), R"(, "bytes_a_round": %.0f})", timed.in_graph.bytes_a_round);
+    }
+    std::fprintf(out.get(), "}");
     separator = ", ";
   }
   std::fprintf(out.get(), "}}\n");
@@ -369,11 +536,11 @@ void measure_after(int context, const std::string& shape, const GrokConfig& conf
   constexpr int kChunk = 256;
   Passes passes(config, backend, weights, request.kv_cache_type, std::max(most_sequences * most_tokens, kChunk),
                 most_sequences, num_positions);
-  backend.is_timing = false;
+  backend.mode = TimedBackend::Mode::hand_on;
   for (int sequence = 0; sequence < most_sequences; ++sequence)
     for (int position = 0; position < context; position += kChunk)
       passes.run(position, std::min(kChunk, context - position), sequence, 1);
-  backend.is_timing = true;
+  backend.mode = TimedBackend::Mode::time;
 
   for (const int num_sequences : request.num_sequences) {
     for (const int num_tokens : request.num_tokens) {
@@ -386,13 +553,18 @@ void measure_after(int context, const std::string& shape, const GrokConfig& conf
       }
       const auto time_steps = [&](const char* what, bool may_replay) {
         backend.may_replay = may_replay;
-        backend.is_timing = false;
+        backend.mode = TimedBackend::Mode::hand_on;
         for (int time = 0; time < 2; ++time) step();  // a replay is recorded by then
-        backend.is_timing = true;
+        backend.mode = TimedBackend::Mode::time;
         for (int rep = 0; rep < request.reps; ++rep) backend.time_step(what, request.reps, step);
       };
       if (request.device == "cuda") time_steps("step, as asked", false);
       time_steps("step", true);
+      if (request.device == "cuda") {
+        backend.note(step);
+        time_in_graph(backend, request.reps);
+        backend.forget_steps();
+      }
       const std::string share = request.num_shards == 1 ? "" : concat(", one of ", request.num_shards, " shards");
       std::printf("%s%s, %s, %d layers, %d sequences, %d tokens of each after %d, cache %s\n", shape.c_str(),
                   share.c_str(), backend.description().c_str(), config.num_layers, num_sequences, num_tokens, context,

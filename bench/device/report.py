@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 # What decoding must reach, as shares of the bandwidth of copying that was measured in the same run.
-# Operation, sequences, positions before the step, share.
+# Operation, sequences, positions before the step, share; of None, that is only told.
 SHARES = (
     *(("experts", sequences, 128, share) for sequences, share in
       ((1, 0.92), (2, 0.92), (4, 0.92), (8, 0.90), (16, 0.88), (64, 0.85))),
@@ -20,9 +20,12 @@ SHARES = (
     ("logits", 1, 128, 0.93),
     ("attention", 8, 8191, 0.80),
     ("step", 1, 128, 0.90),
+    ("operations", 1, 128, None),
     ("step", 8, 128, 0.90),
     ("step", 64, 128, 0.85),
 )
+# The same of attention that reads a cache of another type.
+CACHES = ("bf16", "int8")
 # Operations whose times together must stay under so many microseconds, at one sequence.
 TIMES = ((("add_norm", "norm", "route"), 6), (("sample",), 60))
 
@@ -74,24 +77,45 @@ def runs_of(results):
     return results["bench"]["runs"] if results["bench"] else ()
 
 
-def microseconds(times, operation):
-    """One call, without what waiting for it from the host takes by itself: the median, or for experts the mean, since their
-    bytes are: one layer's tokens share more of them than another's."""
+def from_host(times, operation):
+    """Microseconds of one call, without what waiting for it from the host takes by itself: the median, or for experts the
+    mean, since their bytes are: one layer's tokens share more of them than another's."""
     if operation not in times:
         return None
     took = times[operation].get("mean" if operation == "experts" else "median", times[operation]["median"])
     return max(took - times.get("wait", {"median": 0})["median"], 0.01)
 
 
+def in_graph(times, operation):
+    """Microseconds of one call within a graph, as a step is one. None for what is not in it, and in older results."""
+    of_graph = times.get(operation, {}).get("in_graph")
+    return max(of_graph["median"], 0.01) if of_graph else None
+
+
+def microseconds(times, operation):
+    return in_graph(times, operation) or from_host(times, operation)
+
+
+def added_up(times):
+    """A step as the sum of its operations within a graph and of sampling. A step that was timed as a whole takes as long, if
+    those were timed as they are in it."""
+    parts = [name for name in times if in_graph(times, name)]
+    if not parts or not {"embed", "sample", "step"} <= times.keys():
+        return {}
+    steps = times["embed"]["calls"]
+    median = from_host(times, "sample") + sum(in_graph(times, name) * times[name]["calls"] / steps for name in parts)
+    return {"operations": {"median": median, "bytes": times["step"]["bytes"]}}
+
+
 def steps_timed(results):
     return [line for line in results["operations"] if "operations" in line]
 
 
-def measured(results, sequences, context):
+def measured(results, sequences, context, cache="f32"):
     """The operations of a decode step of the unshared network, or nothing."""
     for line in steps_timed(results):
         if (line["sequences"], line["tokens"], line["context"]) == (sequences, 1, context) and line.get("overlap", True) \
-                and line.get("shards", 1) == 1:
+                and line.get("shards", 1) == 1 and line.get("cache", "f32") == cache:
             return line["operations"]
     return {}
 
@@ -106,25 +130,39 @@ def fastest_peer(results, operation, sequences, positions):
     return min(found, default=None)
 
 
+def total(times):
+    times = list(times)
+    return None if None in times else sum(times)
+
+
 def rows_of(results):
     copy, read = limit_of(results, "copy"), limit_of(results, "read")
-    for operation, sequences, context, target in SHARES:
-        times = measured(results, sequences, context)
+    shares = [(*share, "f32") for share in SHARES] + [("attention", 8, 8191, None, cache) for cache in CACHES]
+    for operation, sequences, context, target, cache in shares:
+        times = measured(results, sequences, context, cache)
+        if operation == "operations":
+            times = added_up(times)
         took = microseconds(times, operation)
+        if not took and not target:
+            continue
         rate = times[operation]["bytes"] / took * 1e-3 if took else None
         share = rate / copy if rate and copy else None
-        peer = fastest_peer(results, operation, sequences, context + 1)
+        peer = fastest_peer(results, operation, sequences, context + 1) if cache == "f32" else None
         yield {
-            "what": f"{operation}, {sequences} x 1 after {context}", "us": took, "gb_per_s": rate, "of_copy": share,
-            "of_read": rate / read if rate and read else None, "target": f"{target:.2f} of copy",
-            "reached": share >= target if share else None, "torch": peer,
+            "what": f"{operation}, {sequences} x 1 after {context}" + ("" if cache == "f32" else f", {cache}"),
+            "us": took, "from_host": from_host(times, operation) if in_graph(times, operation) else None,
+            "gb_per_s": rate, "of_copy": share, "of_read": rate / read if rate and read else None,
+            "target": f"{target:.2f} of copy" if target else None,
+            "reached": share >= target if share and target else None, "torch": peer,
         }
     times = measured(results, 1, 128)
     for operations, target in TIMES:
-        took = [microseconds(times, operation) for operation in operations]
-        took = None if None in took else sum(took)
+        took = total(microseconds(times, operation) for operation in operations)
+        is_in_graph = all(in_graph(times, operation) for operation in operations)
         yield {
-            "what": " + ".join(operations) + ", 1 token", "us": took, "gb_per_s": None, "of_copy": None, "of_read": None,
+            "what": " + ".join(operations) + ", 1 token", "us": took,
+            "from_host": total(from_host(times, operation) for operation in operations) if is_in_graph else None,
+            "gb_per_s": None, "of_copy": None, "of_read": None,
             "target": f"{target} us", "reached": took <= target if took else None,
             "torch": fastest_peer(results, "sample" if operations == ("sample",) else "norm_router", 1, None),
         }
@@ -158,12 +196,13 @@ def table_of(results, rows, shards):
             yield f"{line['name']}: {line['us']:.2f} us" + ("" if line["name"] == "launch" else f", {rate}")
     copy, read = limit_of(results, "copy"), limit_of(results, "read")
     yield f"shares are of the most that anyone measured: copy {number(copy, 0)} GB/s, read {number(read, 0)} GB/s"
-    yield f"{'':36}{'us':>9}{'GB/s':>8}{'of copy':>9}{'of read':>9}{'target':>15}{'':>9}  torch us"
+    yield "us: within a graph, as a step is one, where that was timed; from host: launched by itself, and waited for"
+    yield f"{'':36}{'us':>9}{'from host':>10}{'GB/s':>8}{'of copy':>9}{'of read':>9}{'target':>15}{'':>9}  torch us"
     for row in rows:
         reached = {None: "-", True: "reached", False: "missed"}[row["reached"]]
         torch = f"{row['torch'][0]:.1f} {row['torch'][1]}" if row["torch"] else "-"
-        yield (f"{row['what']:36}{number(row['us'], 1):>9}{number(row['gb_per_s'], 0):>8}{number(row['of_copy'], 2):>9}"
-               f"{number(row['of_read'], 2):>9}{row['target']:>15}{reached:>9}  {torch}")
+        yield (f"{row['what']:36}{number(row['us'], 1):>9}{number(row['from_host'], 1):>10}{number(row['gb_per_s'], 0):>8}"
+               f"{number(row['of_copy'], 2):>9}{number(row['of_read'], 2):>9}{row['target'] or '-':>15}{reached:>9}  {torch}")
     if shards:
         yield f"{'':45}{'ms':>9}{'GB':>8}{'GB/s':>8}{'of copy':>9}{'of read':>9}"
     for row in shards:

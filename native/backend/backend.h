@@ -329,7 +329,7 @@ class Backend {
 
   // Does what `ask` asks for, operations on the batch that was staged last. A backend may keep that, and do it again without
   // calling `ask` for another batch of as many tokens and outputs: every call asks for the same operations on the same
-  // memory of this backend's, whose contents alone change. Nothing is read from within.
+  // memory of this backend's, whose contents alone change, until more is allocated. Nothing is read from within.
   virtual void step(const std::function<void()>& ask) { ask(); }
 
   virtual void embed(const Embed& op) = 0;

@@ -16,18 +16,31 @@ const limits = [
 ];
 // 2,800 GB/s, once what waiting takes is off: 0.93 of copying.
 const operation = { calls: 2, p10: 108, median: 110, p90: 115, bytes: 280e6, macs: 1 };
+/** As it is told where operations are timed within a graph, too: by the host, it takes half as long again. */
+const inGraph = (us: number) => ({
+  ...operation,
+  median: us * 1.5 + 10,
+  in_graph: { calls: 256, p10: us, median: us, p90: us, mean: us, bytes_a_round: 560e6 },
+});
 const operations = {
-  ...Object.fromEntries(
-    ['qkv', 'attention_out', 'experts', 'attention', 'logits', 'step'].map((name) => [name, operation]),
-  ),
-  ...Object.fromEntries(['add_norm', 'norm', 'route', 'sample'].map((name) => [name, { ...operation, median: 11 }])),
+  ...Object.fromEntries(['qkv', 'attention_out', 'experts', 'attention', 'logits'].map((name) => [name, inGraph(100)])),
+  ...Object.fromEntries(['add_norm', 'norm', 'route'].map((name) => [name, inGraph(1)])),
+  embed: { ...inGraph(1), calls: 1 },
+  step: operation,
+  sample: { ...operation, median: 11 },
   wait: { ...operation, median: 10 },
 };
 const decode = (sequences: number, context: number) => ({ sequences, tokens: 1, context, operations });
+const withCache = (cache: string) => ({ ...decode(8, 8191), cache });
 // Before those of the whole network, for which it must not be taken: 10 GB in 4 ms, 2,500 GB/s.
 const step = { ...operation, median: 4000, bytes: 10e9 };
 const shard = { ...decode(1, 128), layers: 64, shards: 8, operations: { ...operations, step } };
-const measurements = [shard, ...[1, 2, 4, 8, 16, 64].map((sequences) => decode(sequences, 128)), decode(8, 8191)];
+const measurements = [
+  shard,
+  ...[1, 2, 4, 8, 16, 64].map((sequences) => decode(sequences, 128)),
+  withCache('int8'),
+  decode(8, 8191),
+];
 const jsonLines = (lines: object[]) => lines.map((line) => `${JSON.stringify(line)}\n`).join('');
 
 let folder: string;
@@ -68,12 +81,13 @@ function fakeClone() {
   return clone;
 }
 
-/** A Node whose grok-run answers a prompt with the addon's folder, and from a GPU with `onCuda`. */
-function fakeNode(onCuda = '$GROK_RUN_PREBUILD') {
+/** A Node whose grok-run answers a prompt with the addon's folder, and from a GPU with `onCuda`; `auto`: what that chooses. */
+function fakeNode({ onCuda = '$GROK_RUN_PREBUILD', auto = 'cuda (NVIDIA H100)' } = {}) {
   const report = {
     model: { name: 'slice' },
     runs: [
       {
+        device: auto,
         decode: { tokensPerSecond: { median: 700 }, gigabytesPerSecond: 2800, shareOfBandwidth: 0.875 },
         limits: { read: { median: 3200 }, copy: { median: 3000 } },
       },
@@ -81,7 +95,7 @@ function fakeNode(onCuda = '$GROK_RUN_PREBUILD') {
   };
   fake(
     'node',
-    `case "$*" in *' bench -d cuda '*) echo '${JSON.stringify(report)}';;
+    `case "$*" in *' bench --device auto '*) echo '${JSON.stringify(report)}';;
 *'--device cuda --temperature 0 '*) echo "${onCuda}";; *'--device cpu --temperature 0 '*) echo "$GROK_RUN_PREBUILD";; esac`,
   );
 }
@@ -155,7 +169,7 @@ describe.skipIf(!python)('bench/device.sh', () => {
 
   it('fails when the GPU goes on with a prompt in another way than the CPU, and shows both', () => {
     fakePrograms();
-    fakeNode('there was a cat');
+    fakeNode({ onCuda: 'there was a cat' });
     const { status, stdout } = run(['--quick', out], { GROK_DEVICE_NODE: 'node' }, fakeClone());
     expect(status).toBe(1);
     expect(stdout).toMatch(/^ {2}cpu: {2}.*addon\n {2}cuda: there was a cat$/m);
@@ -176,14 +190,24 @@ describe.skipIf(!python)('bench/device.sh', () => {
     );
   });
 
+  it('fails when device auto is not the GPU, and takes nothing from the CPU', () => {
+    fakePrograms();
+    fakeNode({ auto: 'cpu (avx2, 16 threads)' });
+    const { status, stdout } = run(['--node', 'node', out], {}, fakeClone());
+    expect(status).toBe(1);
+    expect(stdout).toContain('auto: "device":"cpu (avx2, 16 threads)"\nauto did not choose the GPU');
+    expect(statuses()).toMatchObject({ 'text, cpu and cuda': 'passed', 'grok-run bench': 'failed' });
+    expect(results().bench).toBeNull();
+  });
+
   it('takes the limits that grok-run measured where PyTorch brought none', () => {
     writeFileSync(join(folder, 'torch.jsonl'), '');
     fakePrograms();
     const clone = fakeClone();
-    expect(run([out], {}, clone).stdout).toMatch(/^qkv, 1 x 1 after 128 +100\.0 +2800 +- +-/m);
+    expect(run([out], {}, clone).stdout).toMatch(/^qkv, 1 x 1 after 128 +100\.0 +150\.0 +2800 +- +-/m);
     fakeNode();
     expect(run(['--node', 'node', out], {}, clone).stdout).toMatch(
-      /^qkv, 1 x 1 after 128 +100\.0 +2800 +0\.93 +0\.88/m,
+      /^qkv, 1 x 1 after 128 +100\.0 +150\.0 +2800 +0\.93 +0\.88/m,
     );
   });
 
@@ -193,7 +217,7 @@ describe.skipIf(!python)('bench/device.sh', () => {
     fakePrograms();
     const { stdout } = run([out]);
     expect(stdout).toContain('shares are of the most that anyone measured: copy 3000 GB/s, read 4000 GB/s');
-    expect(stdout).toMatch(/^qkv, 1 x 1 after 128 +100\.0 +2800 +0\.93 +0\.70/m);
+    expect(stdout).toMatch(/^qkv, 1 x 1 after 128 +100\.0 +150\.0 +2800 +0\.93 +0\.70/m);
   });
 
   it('reports a step that fails, shows the end of what it said, and goes on', () => {
@@ -207,6 +231,7 @@ describe.skipIf(!python)('bench/device.sh', () => {
       model_golden_device: 'passed',
       'memcheck backend_cuda_operations_device': 'passed',
       'memcheck backend_cuda_sample_device': 'failed',
+      'initcheck backend_cuda_sample_device': 'failed',
       decode: 'passed',
     });
     expect(stdout.slice(stdout.indexOf('us'))).toMatch(/backend_cuda_sample_device: failed after \d+ s/);
@@ -238,7 +263,7 @@ describe.skipIf(!python)('bench/device.sh', () => {
     expect(status).toBe(1);
     expect(statuses()).toMatchObject({ decode: 'timed out', prefill: 'no time left' });
     expect(results().operations).toHaveLength(measurements.length);
-    expect(stdout).toMatch(/experts, 64 x 1 after 128 +100\.0 +2800/);
+    expect(stdout).toMatch(/experts, 64 x 1 after 128 +100\.0 +150\.0 +2800/);
   });
 
   it('prints every target with what was reached of it', () => {
@@ -248,16 +273,47 @@ describe.skipIf(!python)('bench/device.sh', () => {
     expect(stdout).toContain('NVIDIA H100, driver 580.1');
     const table = stdout.slice(stdout.indexOf('of copy'));
     const rows = table.match(/^.* (reached|missed) .*$/gm) ?? [];
-    expect(rows).toHaveLength(results().targets.length);
-    expect(table).toMatch(/^qkv, 1 x 1 after 128 +100\.0 +2800 +0\.93 +0\.88 +0\.80 of copy +reached +60\.5 linear$/m);
+    expect(rows).toHaveLength(results().targets.filter(({ target }: { target: string | null }) => target).length);
+    expect(table).toMatch(
+      /^qkv, 1 x 1 after 128 +100\.0 +150\.0 +2800 +0\.93 +0\.88 +0\.80 of copy +reached +60\.5 linear$/m,
+    );
     expect(table).toMatch(/^attention, 8 x 1 after 8191 .* 0\.80 of copy +reached/m);
-    expect(table).toMatch(/^step, 1 x 1 after 128 +100\.0 +2800/m);
-    expect(table).toMatch(/^add_norm \+ norm \+ route, 1 token +3\.0 .* 6 us +reached/m);
+    expect(table).toMatch(/^step, 1 x 1 after 128 +100\.0 +- +2800/m);
+    expect(table).toMatch(/^add_norm \+ norm \+ route, 1 token +3\.0 +4\.5 .* 6 us +reached/m);
+    expect(table).toMatch(/^sample, 1 token +1\.0 +- .* 60 us +reached/m);
     expect(results().machine).toMatchObject({
       name: 'NVIDIA H100',
       compute_cap: '9.0',
       nvcc: 'release 13.0, V13.0.88',
     });
+  });
+
+  it('judges an operation by what it takes from the host where no graph was timed, as in older results', () => {
+    const older = { ...operations, qkv: operation, norm: { ...operation, median: 15 } };
+    writeFileSync(join(folder, 'operations.jsonl'), jsonLines([{ ...decode(1, 128), operations: older }]));
+    fakePrograms();
+    const { stdout } = run(['--quick', out]);
+    expect(stdout).toMatch(/^qkv, 1 x 1 after 128 +100\.0 +- +2800 .* reached/m);
+    expect(stdout).toMatch(/^add_norm \+ norm \+ route, 1 token +7\.0 +- .* 6 us +missed/m);
+  });
+
+  it('adds up what the operations of a step take within a graph, beside the step', () => {
+    fakePrograms();
+    // For each embed and sample, which take 1 us, two of five that take 100 and of three that take 1.
+    expect(run(['--quick', out]).stdout).toMatch(/^operations, 1 x 1 after 128 +1008\.0 +- +278 .* - +- +-$/m);
+  });
+
+  it('times attention that reads caches of other types, and keeps those apart', () => {
+    fakePrograms();
+    const { stdout } = run([out]);
+    const log = readFileSync(join(out, 'log.txt'), 'utf8');
+    for (const type of ['bf16', 'int8']) {
+      expect(log).toMatch(
+        new RegExp(`^== decode, ${type} cache: .* --sequences 8 --context 8191 .*--kv-cache-type ${type}$`, 'm'),
+      );
+    }
+    expect(stdout).toMatch(/^attention, 8 x 1 after 8191, int8 +100\.0 +150\.0 +2800 .* - +- +-$/m);
+    expect(stdout).not.toContain('attention, 8 x 1 after 8191, bf16'); // was not measured, and has no target
   });
 
   it('has one of 8 GPUs do its share of all layers, and says how long a step takes and how much it reads', () => {
@@ -276,7 +332,7 @@ describe.skipIf(!python)('bench/device.sh', () => {
     fakePrograms();
     const { stdout } = run(['--quick', out]);
     expect(stdout).toMatch(/^experts, 1 x 1 after 128 +120\.0 .* missed/m);
-    expect(stdout).toMatch(/^experts, 8 x 1 after 128 +- +- +- +- +0\.90 of copy +-/m);
+    expect(stdout).toMatch(/^experts, 8 x 1 after 128 +- +- +- +- +- +0\.90 of copy +-/m);
   });
 
   it('keeps nothing of the run before', () => {
