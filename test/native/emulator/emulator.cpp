@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <map>
 #include <memory>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "emulator/fiber.h"
@@ -56,18 +56,19 @@ struct Collective {
   unsigned mask;
   const char* what;
   Where where;
-  unsigned arrived = 0;
-  void* arguments[kWarpSize] = {};
+  unsigned arrived;
+  void* arguments[kWarpSize];
 };
 
 struct Block;
+struct Warp;
 
 struct Thread {
-  Fiber fiber;
+  std::unique_ptr<Fiber> fiber;  // none before it begins and after it has returned
   Block* block = nullptr;
+  Warp* warp = nullptr;
   uint3 index;
-  unsigned number = 0;  // in the block
-  bool returned = false;
+  unsigned lane = 0;
   bool has_waited = false;   // for the launch before
   std::vector<Copy> copies;  // not waited for yet, from first_copy on
   std::size_t first_copy = 0;
@@ -75,8 +76,11 @@ struct Thread {
 };
 
 struct Warp {
-  std::vector<Thread*> ready;
-  unsigned returned = 0;  // lanes
+  Block* block = nullptr;
+  Thread* threads = nullptr;            // of its lanes
+  unsigned existing = 0, returned = 0;  // lanes
+  int num_ready = 0;
+  std::uint8_t ready[kWarpSize];  // lanes that can go on, the next one last
   std::vector<Collective> collectives;
 };
 
@@ -85,12 +89,13 @@ struct Grid;
 struct Block {
   Grid* grid = nullptr;
   uint3 index;
-  std::vector<std::unique_ptr<Thread>> threads;
+  std::vector<Thread> threads;
   std::vector<Warp> warps;
   Memory dynamic;
-  std::map<const void*, std::pair<std::size_t, Memory>> statics;
+  std::vector<std::pair<const void*, Memory>> statics;
   std::vector<Thread*> at_barrier;
   Where barrier;
+  std::vector<Warp*> ready;  // with threads that can go on
   unsigned num_alive = 0;
   bool lets_next_begin = false;
 };
@@ -113,17 +118,23 @@ struct Machine {
   std::vector<Grid> grids;
   Grid* first = nullptr;                       // that is not done
   std::vector<std::unique_ptr<Block>> blocks;  // alive
-  std::vector<Warp*> ready;                    // warps with threads that can go on
-  Warp* at = nullptr;  // the warp that is being run: until none of its threads can go on, which a cache likes
+  std::vector<Block*> ready;                   // with threads that can go on
+  // What is being run, and not in the list of what is ready: a warp until none of its threads can go on, a block for a
+  // while, both of which a cache likes.
+  Block* block = nullptr;
+  Warp* warp = nullptr;
   Thread* running = nullptr;
+  bool is_random = true;
+  bool has_news = false;    // for run(): a fault, a block that is done, or a launch that may begin
   std::uint64_t spins = 0;  // yields since a thread last got anywhere
   std::string fault;
 };
 
 Machine* machine = nullptr;
 
-std::vector<std::unique_ptr<Thread>>& idle_threads() {
-  static std::vector<std::unique_ptr<Thread>> idle;
+// Fibers that run no thread, the one left last behind all others: its stack is still in the cache.
+std::vector<std::unique_ptr<Fiber>>& idle_fibers() {
+  static std::vector<std::unique_ptr<Fiber>> idle;
   return idle;
 }
 
@@ -149,20 +160,35 @@ Thread& running() {
   return *machine->running;
 }
 
-Warp& warp_of(Thread& thread) { return thread.block->warps[thread.number / kWarpSize]; }
+// At random below a number, or 0.
+std::size_t pick_below(std::size_t size) {
+  return machine->is_random ? std::size_t((random_number() >> 32) * size >> 32) : 0;
+}
+
+void add_ready(Warp& warp) {
+  Block& block = *warp.block;
+  if (block.ready.empty() && &block != machine->block) machine->ready.push_back(&block);
+  block.ready.push_back(&warp);
+}
 
 void wake(Thread& thread) {
-  Warp& warp = warp_of(thread);
-  if (warp.ready.empty() && &warp != machine->at) machine->ready.push_back(&warp);
-  warp.ready.push_back(&thread);
+  Warp& warp = *thread.warp;
+  if (warp.num_ready == 0 && &warp != machine->warp) add_ready(warp);
+  const std::size_t place = pick_below(std::size_t(warp.num_ready) + 1);
+  if (machine->is_random)
+    warp.ready[warp.num_ready] = warp.ready[place];
+  else
+    std::copy_backward(warp.ready, warp.ready + warp.num_ready, warp.ready + warp.num_ready + 1);
+  warp.ready[place] = std::uint8_t(thread.lane);
+  ++warp.num_ready;
 }
 
 // At random, or the first.
 template <typename T>
 T take_one(std::vector<T>& from) {
-  const std::size_t pick = settings().seed ? random_number() % from.size() : 0;
+  const std::size_t pick = pick_below(from.size());
   const T taken = from[pick];
-  if (settings().seed) {
+  if (machine->is_random) {
     from[pick] = from.back();
     from.pop_back();
   } else {
@@ -171,19 +197,75 @@ T take_one(std::vector<T>& from) {
   return taken;
 }
 
+// Puts what is being run back where it is chosen from.
+void interrupt() {
+  Block* const block = std::exchange(machine->block, nullptr);
+  Warp* const warp = std::exchange(machine->warp, nullptr);
+  if (block && !block->ready.empty()) machine->ready.push_back(block);
+  if (warp && warp->num_ready > 0) add_ready(*warp);
+}
+
+// A warp that can go on, or none. Of the same block, until all of its warps have had their turn, more or less.
+Warp* next_warp() {
+  Block*& block = machine->block;
+  if (block && (block->ready.empty() || (machine->is_random && pick_below(block->warps.size()) == 0))) interrupt();
+  if (!block && !machine->ready.empty()) block = take_one(machine->ready);
+  return block ? take_one(block->ready) : nullptr;
+}
+
 // A thread that can go on, or none.
 Thread* next_thread() {
-  if (machine->at && machine->at->ready.empty()) machine->at = nullptr;
-  if (!machine->at) {
-    if (machine->ready.empty()) return nullptr;
-    machine->at = take_one(machine->ready);
+  if (!machine->warp || machine->warp->num_ready == 0) {
+    machine->warp = nullptr;
+    machine->warp = next_warp();
+    if (!machine->warp) return nullptr;
   }
-  return take_one(machine->at->ready);
+  Warp& warp = *machine->warp;
+  Thread& next = warp.threads[warp.ready[--warp.num_ready]];
+  if (warp.num_ready > 0)
+    if (const auto& after = warp.threads[warp.ready[warp.num_ready - 1]].fiber) after->prefetch();
+  return &next;
+}
+
+// From now on it is this thread that runs.
+void become(Thread& thread) {
+  if (!machine->running || machine->running->block != thread.block) {
+    blockIdx = thread.block->index;
+    const Launch& launch = *thread.block->grid->launch;
+    gridDim = {launch.grid.x, launch.grid.y, launch.grid.z};
+    blockDim = {launch.block.x, launch.block.y, launch.block.z};
+  }
+  threadIdx = thread.index;
+  machine->running = &thread;
+}
+
+void run_threads();
+
+Fiber& fiber_of(Thread& thread) {
+  if (!thread.fiber) {
+    auto& idle = idle_fibers();
+    if (idle.empty()) {
+      idle.push_back(std::make_unique<Fiber>());
+      idle.back()->start(run_threads);
+    }
+    thread.fiber = std::move(idle.back());
+    idle.pop_back();
+  }
+  return *thread.fiber;
+}
+
+// Another thread's turn, until this one is woken.
+void wait_for_turn() {
+  Thread* const next = machine->has_news ? nullptr : next_thread();
+  if (!next) return Fiber::leave();
+  if (next == machine->running) return;
+  become(*next);
+  fiber_of(*next).take_over();
 }
 
 void wait() {
   machine->spins = 0;
-  Fiber::leave();
+  wait_for_turn();
 }
 
 void open_barrier(Block& block) {
@@ -198,33 +280,49 @@ void finish(Thread& thread) {
     report("the thread returned with asynchronous copies that it never waited for");
   if (thread.block->grid->launch->may_begin_early && !thread.has_waited)
     report("the thread returned and never waited for the launch before, though its own may begin early");
-  thread.returned = true;
-  Warp& warp = warp_of(thread);
-  warp.returned |= 1u << lane();
-  for (const Collective& collective : warp.collectives)
-    if (collective.mask & (1u << lane()))
+  thread.warp->returned |= 1u << thread.lane;
+  for (const Collective& collective : thread.warp->collectives)
+    if (collective.mask & (1u << thread.lane))
       report(std::string("the thread returned while others wait for it in ") + collective.what + " at " +
              text_of(collective.where));
 }
 
-void run_thread(void* argument) {
-  Thread& thread = *static_cast<Thread*>(argument);
+void run_thread(Thread& thread) {
   // An exception cannot leave a fiber: the scheduler throws it again.
   try {
     thread.block->grid->launch->body();
     finish(thread);
   } catch (const Fault& fault) {
     machine->fault = fault.what();
-    for (;;) wait();
   }
-  --thread.block->num_alive;
-  open_barrier(*thread.block);
-  for (;;) wait();
+  while (!machine->fault.empty()) Fiber::leave();
+  machine->spins = 0;
+  if (--thread.block->num_alive == 0)
+    machine->has_news = true;
+  else
+    open_barrier(*thread.block);
+}
+
+// What every fiber does. A thread that begins where another has returned needs no fiber of its own.
+void run_threads() {
+  for (;;) {
+    run_thread(*machine->running);
+    std::unique_ptr<Fiber> own = std::move(machine->running->fiber);
+    Thread* const next = machine->has_news ? nullptr : next_thread();
+    if (next) become(*next);
+    if (next && !next->fiber) {
+      next->fiber = std::move(own);
+      continue;
+    }
+    idle_fibers().push_back(std::move(own));
+    next ? next->fiber->take_over() : Fiber::leave();
+  }
 }
 
 void let_next_begin(Block& block) {
   block.grid->num_letting += !block.lets_next_begin;
   block.lets_next_begin = true;
+  if (block.grid->num_letting == block.grid->num_blocks) machine->has_news = true;
 }
 
 std::unique_ptr<Block> make_block(Grid& grid) {
@@ -235,27 +333,21 @@ std::unique_ptr<Block> make_block(Grid& grid) {
   block->index = {number % extent.x, number / extent.x % extent.y, number / extent.x / extent.y};
   block->dynamic = poisoned(grid.launch->dynamic_shared_bytes);
   block->num_alive = threads.x * threads.y * threads.z;
+  block->threads.resize(block->num_alive);
   block->warps.resize((block->num_alive + kWarpSize - 1) / kWarpSize);
   for (unsigned thread_number = 0; thread_number < block->num_alive; ++thread_number) {
-    auto& idle = idle_threads();
-    std::unique_ptr<Thread> thread;
-    if (idle.empty()) {
-      thread = std::make_unique<Thread>();
-    } else {
-      thread = std::move(idle.back());
-      idle.pop_back();
+    Thread& thread = block->threads[thread_number];
+    thread.block = block.get();
+    thread.lane = thread_number % kWarpSize;
+    thread.warp = &block->warps[thread_number / kWarpSize];
+    if (thread.lane == 0) {
+      thread.warp->block = block.get();
+      thread.warp->threads = &thread;
     }
-    thread->block = block.get();
-    thread->number = thread_number;
-    thread->index = {thread_number % threads.x, thread_number / threads.x % threads.y,
-                     thread_number / threads.x / threads.y};
-    thread->returned = thread->has_waited = false;
-    thread->copies.clear();
-    thread->first_copy = 0;
-    thread->num_groups = 0;
-    thread->fiber.start(run_thread, thread.get());
-    wake(*thread);
-    block->threads.push_back(std::move(thread));
+    thread.warp->existing |= 1u << thread.lane;
+    thread.index = {thread_number % threads.x, thread_number / threads.x % threads.y,
+                    thread_number / threads.x / threads.y};
+    wake(thread);
   }
   return block;
 }
@@ -283,8 +375,13 @@ void end(Block& block) {
   }
 }
 
-void retire(Block& block) {
-  for (auto& thread : block.threads) idle_threads().push_back(std::move(thread));
+// Takes the fibers from threads that will not go on.
+void abandon(Block& block) {
+  for (Thread& thread : block.threads) {
+    if (!thread.fiber) continue;
+    thread.fiber->start(run_threads);
+    idle_fibers().push_back(std::move(thread.fiber));
+  }
 }
 
 std::string what_they_wait_for() {
@@ -301,6 +398,20 @@ std::string what_they_wait_for() {
     out << ";";
   }
   return out.str();
+}
+
+// Not within what calls them, whose frames each thread leaves on its stack.
+[[noreturn, gnu::noinline]] void report_barriers(const Where& first, const Where& second) {
+  report("threads of one block wait at different barriers: " + text_of(first) + " and " + text_of(second));
+}
+
+[[gnu::noinline]] Collective& begin_collective(Warp& warp, unsigned mask, const char* what, const Where& where) {
+  return warp.collectives.emplace_back(Collective{mask, what, where, 0, {}});
+}
+
+[[noreturn, gnu::noinline]] void report_mask(bool has_caller, const char* what, const Where& where) {
+  report(std::string(what) + " at " + text_of(where) + ": the mask " +
+         (has_caller ? "names lanes that have returned or never were" : "leaves out the calling lane"));
 }
 
 std::uint64_t random_state = 0;
@@ -344,10 +455,11 @@ void run(std::span<const Launch> launches) {
   }
   if (!here.grids.empty()) here.first = &here.grids.front();
   random_state = settings().seed;
+  here.is_random = settings().seed != 0;
   machine = &here;
   struct Leave {
     ~Leave() {
-      for (const auto& left : machine->blocks) retire(*left);
+      for (const auto& left : machine->blocks) abandon(*left);
       machine = nullptr;
     }
   } leave;
@@ -355,25 +467,21 @@ void run(std::span<const Launch> launches) {
   for (;;) {
     begin_blocks();
     if (here.blocks.empty()) return;
-    Thread* thread = next_thread();
-    if (!thread) throw Fault(what_they_wait_for());
-    here.running = thread;
-    threadIdx = thread->index;
-    blockIdx = thread->block->index;
-    const Launch& launch = *thread->block->grid->launch;
-    gridDim = {launch.grid.x, launch.grid.y, launch.grid.z};
-    blockDim = {launch.block.x, launch.block.y, launch.block.z};
-    thread->fiber.resume();
-    here.running = nullptr;
+    if (here.is_random) interrupt();  // those that have just begun may be first
+    Thread* const first = next_thread();
+    if (!first) throw Fault(what_they_wait_for());
+    become(*first);
+    here.has_news = false;
+    fiber_of(*first).resume();
     if (!here.fault.empty()) throw Fault(here.fault);
 
-    if (thread->returned && thread->block->num_alive == 0) {
-      here.at = nullptr;
-      end(*thread->block);
-      const auto done = std::find_if(here.blocks.begin(), here.blocks.end(),
-                                     [&](const auto& alive) { return alive.get() == thread->block; });
-      retire(**done);
-      here.blocks.erase(done);
+    Block* const last = here.running->block;
+    here.running = nullptr;
+    if (last->num_alive == 0) {
+      here.block = nullptr;
+      here.warp = nullptr;
+      end(*last);
+      std::erase_if(here.blocks, [&](const auto& alive) { return alive.get() == last; });
     }
   }
 }
@@ -389,7 +497,7 @@ void block_barrier(Where where) {
   if (block.at_barrier.empty())
     block.barrier = where;
   else if (!is_same(block.barrier, where))
-    report("threads of one block wait at different barriers: " + text_of(block.barrier) + " and " + text_of(where));
+    report_barriers(block.barrier, where);
   block.at_barrier.push_back(&thread);
   if (block.at_barrier.size() == block.num_alive) open_barrier(block);
   wait();
@@ -399,19 +507,17 @@ void* dynamic_shared() { return running().block->dynamic.get(); }
 
 void* static_shared(const void* identity, std::size_t size_bytes) {
   auto& statics = running().block->statics;
-  auto found = statics.find(identity);
-  if (found == statics.end()) found = statics.emplace(identity, std::pair(size_bytes, poisoned(size_bytes))).first;
-  return found->second.second.get();
+  for (const auto& [known, memory] : statics)
+    if (known == identity) return memory.get();
+  return statics.emplace_back(identity, poisoned(size_bytes)).second.get();
 }
 
 void yield() {
-  running();
+  Thread& thread = running();
   if (++machine->spins > kMostSpins) report("the thread spins, and nothing that could end it happens");
-  Warp& warp = warp_of(*machine->running);
-  warp.ready.push_back(machine->running);
-  machine->ready.push_back(&warp);
-  machine->at = nullptr;  // it is another warp's turn
-  Fiber::leave();
+  interrupt();  // it is another's turn
+  wake(thread);
+  wait_for_turn();
 }
 
 void wait_for_launch_before() {
@@ -425,36 +531,25 @@ void wait_for_launch_before() {
 
 void let_next_launch_begin() { let_next_begin(*running().block); }
 
-unsigned lane() { return running().number % kWarpSize; }
+unsigned lane() { return running().lane; }
 
 void warp_collective(unsigned mask, const char* what, Where where, void* argument, void (*body)(void* const*)) {
   Thread& thread = running();
-  Warp& warp = warp_of(thread);
-  const unsigned bit = 1u << lane();
-  const unsigned first = thread.number / kWarpSize * kWarpSize;
-  const unsigned num_threads = unsigned(thread.block->threads.size());
-  const unsigned existing = num_threads - first >= kWarpSize ? kAllLanes : (1u << (num_threads - first)) - 1;
-  if (!(mask & bit)) report(std::string(what) + " at " + text_of(where) + ": the mask leaves out the calling lane");
-  if (mask & (warp.returned | ~existing))
-    report(std::string(what) + " at " + text_of(where) + ": the mask names lanes that have returned or never were");
+  Warp& warp = *thread.warp;
+  const unsigned bit = 1u << thread.lane;
+  if (!(mask & bit) || (mask & (warp.returned | ~warp.existing))) report_mask(mask & bit, what, where);
 
-  auto found = std::find_if(warp.collectives.begin(), warp.collectives.end(), [&](const Collective& other) {
-    return other.mask == mask && other.what == what && is_same(other.where, where) && !(other.arrived & bit);
-  });
-  if (found == warp.collectives.end()) {
-    warp.collectives.push_back({.mask = mask, .what = what, .where = where});
-    found = warp.collectives.end() - 1;
-  }
+  Collective* found = nullptr;
+  for (Collective& other : warp.collectives)
+    if (other.mask == mask && other.what == what && is_same(other.where, where)) found = &other;
+  if (!found) found = &begin_collective(warp, mask, what, where);
   found->arrived |= bit;
-  found->arguments[lane()] = argument;
-  if (found->arrived == mask) {
-    body(found->arguments);
-    warp.collectives.erase(found);
-    for (unsigned other = 0; other < kWarpSize; ++other)
-      if (other != lane() && (mask & (1u << other))) wake(*thread.block->threads[first + other]);
-    return;
-  }
-  wait();
+  found->arguments[thread.lane] = argument;
+  if (found->arrived != mask) return wait();
+  body(found->arguments);
+  warp.collectives.erase(warp.collectives.begin() + (found - warp.collectives.data()));
+  for (unsigned lane = 0; lane < kWarpSize; ++lane)
+    if (lane != thread.lane && (mask & (1u << lane))) wake(warp.threads[lane]);
 }
 
 void copy_async(void* to, const void* from, std::size_t size_bytes, std::size_t zero_bytes) {

@@ -37,7 +37,7 @@ int seeds_that_pass(unsigned num_blocks, unsigned num_threads, const Kernel& ker
 
 std::string fault_of(unsigned num_threads, const std::function<void()>& kernel) {
   try {
-    emulator::run({}, {num_threads, 1, 1}, 0, kernel);
+    emulator::run({}, {num_threads, 1, 1}, 16, kernel);
   } catch (const Fault& fault) {
     return fault.what();
   }

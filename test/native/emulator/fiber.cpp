@@ -9,9 +9,6 @@
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
-#if !defined(__x86_64__)
-#include <ucontext.h>
-#endif
 
 // Switching by hand costs a dozen instructions; ucontext's costs two system calls and serves other processors.
 #if defined(__x86_64__)
@@ -42,103 +39,78 @@ extern "C" void grok_emulator_switch(void** saved_stack, void* next_stack);
 
 namespace emulator {
 
-struct Fiber::Context {
-  void* stack = nullptr;
-  std::size_t top = 0;  // bytes of the stack that are used at most
-  void (*entry)(void*) = nullptr;
-  void* argument = nullptr;
-#if defined(__x86_64__)
-  void* own = nullptr;     // stack pointer of the fiber while it is left
-  void* caller = nullptr;  // stack pointer of resume() while the fiber runs
-#else
-  ucontext_t own, caller;
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-  void* own_fake = nullptr;
-  void* caller_fake = nullptr;
-  const void* caller_stack = nullptr;
-  std::size_t caller_bytes = 0;
-#endif
-  static Context* running;
-  static void begin();
-};
+Fiber Fiber::caller_{Caller()};
+Fiber* Fiber::running_ = nullptr;
 
-Fiber::Context* Fiber::Context::running = nullptr;
-
-void Fiber::Context::begin() {
-  Context& context = *running;
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(nullptr, &context.caller_stack, &context.caller_bytes);
-#endif
-  context.entry(context.argument);
+void Fiber::begin() {
+  running_->arrive();
+  running_->entry_();
 }
 
-Fiber::Fiber() : context_(new Context) {
+// After a switch, on the stack that was switched to.
+void Fiber::arrive() {
+#if defined(__SANITIZE_ADDRESS__)
+  if (caller_.stack_)
+    __sanitizer_finish_switch_fiber(fake_stack_, nullptr, nullptr);
+  else  // it is what was left
+    __sanitizer_finish_switch_fiber(fake_stack_, &caller_.stack_, &caller_.size_bytes_);
+#endif
+}
+
+// Leaves what runs, until somebody enters that again.
+void Fiber::enter() {
+  Fiber& left = *running_;
+  running_ = this;
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_start_switch_fiber(&left.fake_stack_, stack_, size_bytes_);
+#endif
+#if defined(__x86_64__)
+  grok_emulator_switch(&left.pointer_, pointer_);
+#else
+  swapcontext(&left.registers_, &registers_);
+#endif
+  left.arrive();
+}
+
+Fiber::Fiber() : size_bytes_(kStackBytes) {
   // Stacks that all began at the same place of a page would meet in the same few cache lines.
   static std::size_t num_fibers = 0;
-  context_->top = kStackBytes - num_fibers++ % 61 * 256;
-  context_->stack =
-      mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (context_->stack == MAP_FAILED) throw std::bad_alloc();
+  top_ = kStackBytes - num_fibers++ % 61 * 256;
+  stack_ = mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (stack_ == MAP_FAILED) throw std::bad_alloc();
 }
 
 Fiber::~Fiber() {
-  munmap(context_->stack, kStackBytes);
-  delete context_;
+  if (this != &caller_) munmap(const_cast<void*>(stack_), kStackBytes);
 }
 
-void Fiber::start(void (*entry)(void*), void* argument) {
-  context_->entry = entry;
-  context_->argument = argument;
+void Fiber::start(void (*entry)()) {
+  entry_ = entry;
 #if defined(__SANITIZE_ADDRESS__)
-  __asan_unpoison_memory_region(context_->stack, kStackBytes);  // a fiber that was abandoned left its frames there
-  context_->own_fake = nullptr;
+  __asan_unpoison_memory_region(stack_, kStackBytes);  // a fiber that was abandoned left its frames there
+  fake_stack_ = nullptr;
 #endif
 #if defined(__x86_64__)
-  auto** top = reinterpret_cast<void**>(static_cast<char*>(context_->stack) + context_->top);
+  auto** top = reinterpret_cast<void**>(static_cast<char*>(const_cast<void*>(stack_)) + top_);
   *--top = nullptr;  // where begin() would return to
-  *--top = reinterpret_cast<void*>(&Context::begin);
+  *--top = reinterpret_cast<void*>(&begin);
   for (int saved = 0; saved < 6; ++saved) *--top = nullptr;
-  context_->own = top;
+  pointer_ = top;
 #else
-  getcontext(&context_->own);
-  context_->own.uc_stack.ss_sp = context_->stack;
-  context_->own.uc_stack.ss_size = context_->top;
-  context_->own.uc_link = nullptr;
-  makecontext(&context_->own, &Context::begin, 0);
+  getcontext(&registers_);
+  registers_.uc_stack.ss_sp = const_cast<void*>(stack_);
+  registers_.uc_stack.ss_size = top_;
+  registers_.uc_link = nullptr;
+  makecontext(&registers_, &begin, 0);
 #endif
 }
 
 void Fiber::resume() {
-  Context& context = *context_;
-  Context::running = &context;
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_start_switch_fiber(&context.caller_fake, context.stack, kStackBytes);
-#endif
-#if defined(__x86_64__)
-  grok_emulator_switch(&context.caller, context.own);
-#else
-  swapcontext(&context.caller, &context.own);
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(context.caller_fake, nullptr, nullptr);
-#endif
-  Context::running = nullptr;
+  running_ = &caller_;
+  caller_.stack_ = nullptr;  // of the last caller, which may have been another thread
+  enter();
 }
 
-void Fiber::leave() {
-  Context& context = *Context::running;
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_start_switch_fiber(&context.own_fake, context.caller_stack, context.caller_bytes);
-#endif
-#if defined(__x86_64__)
-  grok_emulator_switch(&context.own, context.caller);
-#else
-  swapcontext(&context.own, &context.caller);
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(context.own_fake, &context.caller_stack, &context.caller_bytes);
-#endif
-}
+void Fiber::leave() { caller_.enter(); }
 
 }  // namespace emulator
