@@ -88,7 +88,8 @@ arch=$(sed -n 's/^compute_cap=//p' "$out/machine.txt" | tr -d .)
 
 # ---------------------------------------------------------------- build
 
-tests=(backend_cuda_operations_device backend_cuda_sample_device backend_cuda_packed_table_device model_golden_device)
+tests=(backend_cuda_operations_device backend_cuda_sample_device backend_cuda_packed_table_device model_golden_device
+       backend_cuda_embedded_model_device)
 # What does build is tested.
 if command -v ninja >/dev/null; then
   generator=Ninja keep_going=(-k 0)

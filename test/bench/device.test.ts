@@ -59,6 +59,7 @@ function fakePrograms(scripts: Record<string, string> = {}) {
     backend_cuda_sample_device: 'echo ok',
     backend_cuda_packed_table_device: 'echo ok',
     model_golden_device: 'echo ok',
+    backend_cuda_embedded_model_device: 'echo ok',
     bench_ops: `while [[ $1 ]]; do [[ $1 == --json ]] && cat ${folder}/operations.jsonl >>"$2"; shift; done`,
     ...scripts,
   };

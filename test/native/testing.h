@@ -61,6 +61,9 @@ inline int run(int argc, char** argv) {
     const bool ok = failures() == before;
     (ok ? passed : failed)++;
     std::printf("%s %s\n", ok ? "  ok  " : "FAILED", test.title);
+#ifdef GROK_ONE_FAILURE_IS_ENOUGH
+    if (!ok) break;
+#endif
   }
   std::printf("%d passed, %d failed\n", passed, failed);
   return failed || !passed ? 1 : 0;
