@@ -123,7 +123,7 @@ TEST("sums do not overflow however long, however large and however alike the num
         QuantizedView view = made_up.view();
         view.weight.source = &weights;
         const MatrixPtr matrix = backend->load_matrix(view);
-        for (const int num_tokens : {1, 20}) {
+        for (const int num_tokens : {1, 8, 20}) {
           const std::vector<float> x(num_tokens * d_in, sign);
           const auto found = product(*backend, *matrix, x, num_tokens, int(d_out));
           for (std::size_t i = 0; i < found.size(); ++i) {

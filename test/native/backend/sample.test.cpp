@@ -117,7 +117,8 @@ TEST("min_p keeps what has that share of the best token's probability") {
   CHECK(candidates({0, half, tenth}, {.temperature = 1, .min_p = 0.2f}) == std::vector<std::int32_t>({0, 1}));
 }
 
-// The rules as they are told: of all tokens sorted from the top, those with at most top_p above them, and min_p of the best.
+// The rules as they are told: of all tokens sorted from the top the first top_k, of them those with at most top_p above them,
+// and min_p of the best.
 TEST("what it leaves out early is what sorting the whole vocabulary leaves out") {
   unsigned seed = 0;
   for (const int vocab_size : {1, 2, 17, 1000, 5003})
@@ -126,19 +127,21 @@ TEST("what it leaves out early is what sorting the whole vocabulary leaves out")
                                    {.temperature = 1.5f, .top_p = 0.999f},
                                    {.temperature = 0.2f, .min_p = 0.05f},
                                    {.temperature = 1, .top_p = 0.5f, .min_p = 0.01f},
+                                   {.temperature = 1, .top_k = 40, .top_p = 0.8f},
                                    {.temperature = 1e-30f, .top_p = 0.9f},
                                    {.temperature = 1, .top_p = 1e-6f}}) {
         std::vector<float> logits = random_floats(vocab_size, ++seed, spread);
         logits[vocab_size / 2] = std::nanf("");
         const float highest = usable_kernels().front()->highest(logits.data(), logits.size());
         std::vector<Candidate> sorted;
-        double total = 0;
         for (int token = 0; token < vocab_size; ++token) {
           if (std::isnan(logits[token])) continue;
           sorted.push_back({token, std::exp((logits[token] - double(highest)) / row.temperature)});
-          total += sorted.back().probability;
         }
         std::stable_sort(sorted.begin(), sorted.end(), [](auto& a, auto& b) { return a.probability > b.probability; });
+        if (row.top_k > 0) sorted.resize(std::min(sorted.size(), std::size_t(row.top_k)));
+        double total = 0;
+        for (const Candidate& candidate : sorted) total += candidate.probability;
         std::vector<std::int32_t> expected;
         double above = 0, last = -1;
         bool clear = true;  // no sum is so close to top_p that rounding decides
