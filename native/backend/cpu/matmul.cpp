@@ -56,27 +56,28 @@ void stream_block(const CpuMatrix& matrix, int expert, const Panels& x, const Pr
     for (int group = 0; group < matrix.num_groups; ++group)
       for (int first = 0; first < group_rows; first += product.exact_rows) {
         const int last = std::min(group_rows, first + std::min(product.exact_rows, group_rows));
+        const std::int8_t* strip_weights[2] = {};
+        for (int s = 0; s < num_strips; ++s)
+          strip_weights[s] = matrix
+                                 .rows({.expert = expert,
+                                        .group = group,
+                                        .first_row = first,
+                                        .num_rows = last - first,
+                                        .first_strip = strips[s],
+                                        .num_strips = 1},
+                                       memory().weights)
+                                 .weights;
         for (int row = first; row < last; row += rows_at_once) {
           const int num_rows = std::min(rows_at_once, last - row), num_quads = CpuMatrix::quads_of(num_rows);
-          const std::int8_t* weights[2] = {};
-          for (int s = 0; s < num_strips; ++s)
-            weights[s] = matrix
-                             .rows({.expert = expert,
-                                    .group = group,
-                                    .first_row = row,
-                                    .num_rows = num_rows,
-                                    .first_strip = strips[s],
-                                    .num_strips = 1},
-                                   memory().weights)
-                             .weights;
+          const std::int8_t* const weights = strip_weights[0] + std::size_t(row - first) * kStrip;
           const std::size_t num_bytes = std::size_t(num_quads) * kQuad * kStrip;
-          const std::int8_t* next = has_passes ? weights[0] + num_bytes : nullptr;
+          const std::int8_t* next = has_passes ? weights + num_bytes : nullptr;
           if (next && row + num_rows == group_rows)
             for (const std::int8_t* const scales = next; next < scales + kScaleBytes; next += 64)
               __builtin_prefetch(next);
           product.accumulate({.sums = sums,
-                              .weights = weights[0],
-                              .second_strip = weights[1],
+                              .weights = weights,
+                              .second_strip = strip_weights[1],
                               .x = x.activations(panel, group, row / kChunkRows),
                               .num_tokens = num_tokens,
                               .num_quads = num_quads,
@@ -91,7 +92,7 @@ void stream_block(const CpuMatrix& matrix, int expert, const Panels& x, const Pr
                           .scales = matrix.scales(expert, strips[s], group),
                           .column_sums = matrix.column_sums(expert, strips[s], group),
                           .token_scales = x.scales(panel),
-                          .num_tokens = x.rows_of(panel),
+                          .num_tokens = num_tokens,
                           .add = group > 0 || first > 0});
       }
   }
@@ -151,11 +152,12 @@ void multiply_block(const CpuMatrix& matrix, int expert, const Panels& x, const 
         std::int32_t* tile = sums;
         for (int strip = block.first_strip; strip < last_strip; ++strip) {
           // While a strip's rows are multiplied, the next strip's come into L2: each panel fetches its share.
-          const std::int8_t* const next = strip + 1 < last_strip ? weights_of(strip + 1)
+          const std::int8_t* const next = is_single                ? nullptr
+                                          : strip + 1 < last_strip ? weights_of(strip + 1)
                                           : row + rows_at_once < last && !is_mapped
                                               ? rows.weights + std::size_t(rows_at_once) * kStrip
                                               : nullptr;
-          const int num_lines = next && !is_single ? num_quads * kQuad * kStrip / 64 : 0;
+          const int num_lines = next ? num_quads * kQuad * kStrip / 64 : 0;
           for (int panel = block.first_panel; panel < last_panel; ++panel, tile += sums_per_tile)
             product.accumulate(
                 {.sums = tile,
