@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <string>
 
-// The execution model of CUDA on one CPU thread: each device thread is a fiber; barriers, warp collectives, shared memory
+// The execution model of CUDA on one CPU thread: each device thread runs on a fiber; barriers, warp collectives, shared memory
 // and asynchronous copies do what the programming guide promises and no more. What it leaves open (who runs first, when a
 // copy lands, what memory holds before it is written) is drawn at random from a seed, so that code which counts on luck
 // runs out of it. Not emulated: the memory model between blocks, coalescing, bank conflicts, speed.
