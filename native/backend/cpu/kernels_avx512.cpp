@@ -46,6 +46,7 @@ void accumulate_amx_and_digits(const StripProduct& op) {
   if (op.num_quads % kChunkQuads == 0) return accumulate_amx(op, kNumDigits);
   StripProduct whole = op, rest = op;
   rest.next = nullptr;  // asked for by then
+  rest.next_lines = 0;
   whole.num_quads = op.num_quads / kChunkQuads * kChunkQuads;
   rest.num_quads -= whole.num_quads;
   rest.weights += std::size_t(whole.num_quads) * kQuad * kStrip;
@@ -57,8 +58,8 @@ void accumulate_amx_and_digits(const StripProduct& op) {
   if (rest.num_quads > 0) accumulate_digits<kNumDigits, true>(rest);
 }
 
-// 512 rows: 16 KiB of weights are read again from L1. Matrices' groups are multiples of it: of 384, the last piece of a group
-// was too short to ask for the whole next piece, which cost 8 rows 5 %.
+// 512 rows: 16 KiB of weights are read again from L1. The experts' groups are multiples of it: of 384, the last piece of a
+// group was too short to ask for the whole next piece, which cost 8 rows 5 %.
 template <int kNumDigits>
 constexpr ProductKernels kVnniProducts = {.activation_bytes = kNumDigits,
                                           .num_sums = kNumDigits,
