@@ -1,0 +1,248 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "core/error.h"
+#include "model/config.h"
+
+// A backend that takes the time of what it is asked for, and how often what was asked for can be asked for again.
+namespace grok {
+
+// What one call must do at least.
+struct Work {
+  double bytes = 0;  // of weights and cache
+  double macs = 0;
+};
+
+// Within a step that is one graph. No calls: not measured.
+struct InGraph {
+  std::vector<double> microseconds;  // a call, of each replay
+  int calls = 0;                     // in a replay
+  double bytes_a_round = 0;          // of the calls of all layers
+};
+
+struct Timed {
+  std::vector<double> microseconds;
+  Work work;  // of all calls: tokens share more experts in one layer than in another
+  InGraph in_graph;
+
+  Work work_of_one() const {
+    const auto calls = double(microseconds.size());
+    return {.bytes = work.bytes / calls, .macs = work.macs / calls};
+  }
+};
+
+// What the operations read, as the backend keeps it.
+struct WeightBytes {
+  double qkv = 0, attention_out = 0, expert = 0, table = 0;
+};
+
+// An operation of a step, to be asked for again.
+struct Asked {
+  std::string name;
+  Work work;
+  std::function<void()> again;
+};
+
+// Hands everything on, and takes the time of the operations or notes them.
+class TimedBackend final : public Backend {
+ public:
+  enum class Mode { hand_on, time, note };
+
+  TimedBackend(Backend& inner, const GrokConfig& config) : inner_(inner), config_(config) {}
+
+  std::map<std::string, Timed> times;
+  std::vector<Asked> asked;  // that were noted; good until the next stage()
+  WeightBytes weight_bytes;
+  Mode mode = Mode::time;
+  bool may_replay = true;
+  int positions = 0;  // that the last token of each sequence sees
+  int num_sequences = 1;
+  // A device does what it is asked when it comes to it: with this set, each operation is waited for by reading it. The
+  // operation "wait" is what that alone takes.
+  const float* something_to_read = nullptr;
+
+  std::string description() const override { return inner_.description(); }
+  BufferPtr allocate(std::size_t size_bytes) override { return inner_.allocate(size_bytes); }
+  BufferPtr load_vector(const TensorView& f32) override { return inner_.load_vector(f32); }
+  TablePtr load_table(const TensorView& f32) override { return inner_.load_table(f32); }
+  MatrixPtr load_matrix(const QuantizedView& stored) override { return inner_.load_matrix(stored); }
+  const Footprint& footprint() const override { return inner_.footprint(); }
+  void reserve_scratch(const StepSize& largest) override { inner_.reserve_scratch(largest); }
+  Batch stage(const Batch& host) override { return inner_.stage(host); }
+  void read(std::span<float> host, const float* from) override { inner_.read(host, from); }
+  void read(std::span<std::int32_t> host, const std::int32_t* from) override { inner_.read(host, from); }
+  void read_kv(const ReadKv& op) override { inner_.read_kv(op); }
+
+  // Operations that are looked at one by one are asked for one by one.
+  void step(const std::function<void()>& ask) override {
+    if (mode == Mode::hand_on && may_replay)
+      inner_.step(ask);
+    else
+      ask();
+  }
+
+  void embed(const Embed& op) override {
+    perform("embed", {.bytes = floats(op.batch->num_tokens)}, [=, this] { inner_.embed(op); });
+  }
+  void norm(const Norm& op) override {
+    perform("norm", {.bytes = floats(op.num_tokens)}, [=, this] { inner_.norm(op); });
+  }
+  void qkv(const Qkv& op) override {
+    const double width = double(op.num_q_heads + 2 * op.num_kv_heads) * op.head_dim;
+    perform("qkv", {.bytes = weight_bytes.qkv, .macs = op.batch->num_tokens * width * config_.d_model},
+            [=, this] { inner_.qkv(op); });
+  }
+  void attention(const Attention& op) override {
+    const int num_tokens = op.batch->num_tokens;
+    // Each sees itself and those before.
+    const double pairs = num_tokens * (positions - (num_tokens / num_sequences - 1) / 2.0);
+    perform("attention",
+            {.bytes = 2.0 * num_sequences * positions / kPageSize *
+                      double(footprint().kv_page_bytes(op.kv.type, op.num_kv_heads, op.head_dim)),
+             .macs = 2.0 * pairs * op.num_q_heads * op.head_dim},
+            [=, this] { inner_.attention(op); });
+  }
+  void attention_out(const AttentionOut& op) override {
+    const double width = double(config_.num_q_heads) * config_.head_dim;
+    perform("attention_out", {.bytes = weight_bytes.attention_out, .macs = op.num_tokens * width * config_.d_model},
+            [=, this] { inner_.attention_out(op); });
+  }
+  void add_norm(const AddNorm& op) override {
+    perform("add_norm", {.bytes = 2 * floats(op.num_tokens)}, [=, this] { inner_.add_norm(op); });
+  }
+  void route(const Route& op) override {
+    const double size = double(op.d_model) * op.num_experts;
+    perform("route", {.bytes = size * sizeof(float), .macs = op.num_tokens * size}, [=, this] { inner_.route(op); });
+    if (mode != Mode::note) return;
+    // The next layer's choice goes to the same place: this one's is kept elsewhere, for its experts.
+    const std::size_t num_slots = std::size_t(op.num_tokens) * op.experts_per_token;
+    chosen_.push_back(inner_.allocate(num_slots * sizeof(std::int32_t)));
+    gates_.push_back(inner_.allocate(num_slots * sizeof(float)));
+    Route kept = op;
+    kept.experts = chosen_.back()->as<std::int32_t>();
+    kept.gates = gates_.back()->as<float>();
+    inner_.route(kept);
+  }
+  void experts(const Experts& given) override {
+    if (mode == Mode::hand_on) return inner_.experts(given);  // what was chosen is not read within a whole step
+    Experts op = given;
+    if (mode == Mode::note) {
+      op.experts = chosen_.back()->as<std::int32_t>();
+      op.gates = gates_.back()->as<float>();
+    }
+    std::vector<std::int32_t> chosen(std::size_t(op.num_tokens) * op.experts_per_token);
+    inner_.read(chosen, op.experts);
+    const auto num_distinct = double(std::set(chosen.begin(), chosen.end()).size());
+    perform("experts",
+            {.bytes = num_distinct * weight_bytes.expert,
+             .macs = 3.0 * double(chosen.size()) * config_.d_model * config_.d_ff},
+            [=, this] { inner_.experts(op); });
+  }
+  void logits(const Logits& op) override {
+    perform("logits",
+            {.bytes = weight_bytes.table, .macs = double(op.batch->num_outputs) * config_.vocab_size * config_.d_model},
+            [=, this] { inner_.logits(op); });
+  }
+  void wait() {
+    if (something_to_read) time("wait", {}, [] {});
+  }
+  // A whole step: its work is that of the operations timed in the steps before.
+  template <typename Step>
+  void time_step(const char* what, int num_steps_before, const Step& step) {
+    Work work;
+    for (const auto& [name, timed] : times) {
+      if (name.starts_with("step")) continue;
+      work.bytes += timed.work.bytes / num_steps_before;
+      work.macs += timed.work.macs / num_steps_before;
+    }
+    time(what, work, [&] {
+      mode = Mode::hand_on;
+      step();
+      mode = Mode::time;
+    });
+  }
+  // Not of a step: it waits.
+  void sample(const Sample& op) override {
+    time("sample", {.bytes = double(op.num_rows) * op.vocab_size * sizeof(float)}, [&] { inner_.sample(op); });
+  }
+
+  // What `step` asks for, to be asked for again.
+  template <typename Step>
+  void note(const Step& step) {
+    asked.clear();
+    chosen_.clear();
+    gates_.clear();
+    mode = Mode::note;
+    step();
+    mode = Mode::time;
+  }
+  // From here on steps may ask for something else.
+  void forget_steps() { inner_.allocate(sizeof(float)); }
+  // Microseconds of each replay of a step of these operations, so many times over. None where the backend does not replay
+  // steps of the batch that was staged last.
+  std::vector<double> time_replays(const std::vector<const Asked*>& operations, int num_rounds, int reps) {
+    forget_steps();
+    int num_asked = 0;
+    const auto ask = [&] {
+      ++num_asked;
+      for (int round = 0; round < num_rounds; ++round)
+        for (const Asked* operation : operations) operation->again();
+    };
+    std::vector<double> microseconds;
+    const auto replay = [&] { microseconds.push_back(microseconds_of([&] { inner_.step(ask); })); };
+    constexpr int kUntilRecorded = 2;
+    for (int time = 0; time < kUntilRecorded; ++time) replay();
+    if (num_asked == 0) throw Error(ErrorCode::internal, "the backend replayed a step that was not asked for");
+    const int num_asked_to_record = num_asked;
+    microseconds.clear();
+    for (int rep = 0; rep < reps; ++rep) {
+      replay();
+      if (num_asked != num_asked_to_record) return {};
+    }
+    return microseconds;
+  }
+
+ private:
+  double floats(int num_tokens) const { return double(num_tokens) * config_.d_model * sizeof(float); }
+
+  // One of a step's.
+  template <typename Call>
+  void perform(const char* name, const Work& work, const Call& call) {
+    if (mode == Mode::note) asked.push_back({.name = name, .work = work, .again = call});
+    time(name, work, call);
+  }
+
+  template <typename Call>
+  void time(const char* name, const Work& work, const Call& call) {
+    if (mode != Mode::time) return call();
+    const double microseconds = microseconds_of(call);
+    Timed& timed = times[name];
+    timed.microseconds.push_back(microseconds);
+    timed.work.bytes += work.bytes;
+    timed.work.macs += work.macs;
+  }
+
+  template <typename Call>
+  double microseconds_of(const Call& call) {
+    const auto start = std::chrono::steady_clock::now();
+    call();
+    if (something_to_read) {
+      float value;
+      inner_.read(std::span(&value, 1), something_to_read);
+    }
+    return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count();
+  }
+
+  Backend& inner_;
+  const GrokConfig& config_;
+  std::vector<BufferPtr> chosen_, gates_;  // [num_tokens, experts_per_token], of each layer that was noted
+};
+
+}  // namespace grok
