@@ -10,8 +10,19 @@ void ActiveThreads::report(std::size_t kind, double wall_seconds, double work_se
     search(kind, wall_seconds);
   else if (active_ == num_threads_)
     watch(kind, wall_seconds, work_seconds);
-  else if ((left_ -= wall_seconds) <= 0)
+  else if ((kept_ += wall_seconds) < look_at_)
+    return;
+  else if (kept_ >= kLongestWait || is_worth_trying())
     active_ = num_threads_;
+  else
+    look_at_ = kept_ + kLook;
+}
+
+// A try costs some hundredths of a second, where a neighbour has the cores of the threads that are left out.
+bool ActiveThreads::is_worth_trying() {
+  constexpr double kIdle = 0.5;  // of those cores
+  const std::optional<double> idle = idle_cores_();
+  return !idle || *idle > kIdle * (num_threads_ - active_);
 }
 
 void ActiveThreads::watch(std::size_t kind, double wall_seconds, double work_seconds) {
@@ -23,11 +34,11 @@ void ActiveThreads::watch(std::size_t kind, double wall_seconds, double work_sec
   ++mean.count;
   wall_ += wall_seconds;
   work_ += work_seconds;
-  left_ -= wall_seconds;
+  kept_ += wall_seconds;
   if (wall_ < kWindow) return;
   const double cores = work_ / wall_;
   wall_ = work_ = 0;
-  if (left_ > 0) return;
+  if (kept_ < wait_) return;
   if (cores > kUndisturbed * num_threads_) {
     settled_before_ = num_threads_;
     return;
@@ -66,7 +77,9 @@ void ActiveThreads::settle() {
   wait_ = best_ == settled_before_ ? std::min(2 * wait_, kLongestWait) : kFirstWait;
   settled_before_ = best_;
   active_ = best_;
-  left_ = wait_;
+  kept_ = 0;
+  look_at_ = wait_;
+  idle_cores_();
 }
 
 }  // namespace grok

@@ -1,7 +1,10 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
+#include <optional>
 #include <unordered_map>
+#include <utility>
 
 namespace grok {
 
@@ -9,12 +12,15 @@ namespace grok {
 // holds up the loop that it is in for a slice of the scheduler, milliseconds; then fewer threads finish sooner.
 //
 // While all threads get their processor time, nothing is tried. When they do not, smaller counts are, one after the other,
-// and the fastest is kept for a while: then all are tried again, since the neighbour may be gone. Fast is what finishes loops
-// of the same kind in less time; processor time does not tell, since where memory is the limit a thread can have plenty of
-// it and help nothing.
+// and the fastest is kept for a while: then all are tried again, if cores have been idle meanwhile, since the neighbour may be
+// gone. Fast is what finishes loops of the same kind in less time; processor time does not tell, since where memory is the
+// limit a thread can have plenty of it and help nothing.
 class ActiveThreads {
  public:
-  explicit ActiveThreads(int num_threads) : num_threads_(num_threads), active_(num_threads), best_(num_threads) {}
+  // idle_cores() tells how many were idle since it was last asked (idle_cores.h); where it tells nothing, threads are tried
+  // again all the same.
+  ActiveThreads(int num_threads, std::function<std::optional<double>()> idle_cores)
+      : num_threads_(num_threads), idle_cores_(std::move(idle_cores)), active_(num_threads), best_(num_threads) {}
 
   int count() const { return active_; }
 
@@ -31,12 +37,15 @@ class ActiveThreads {
   void watch(std::size_t kind, double wall_seconds, double work_seconds);
   void search(std::size_t kind, double wall_seconds);
   void settle();
+  bool is_worth_trying();
 
   static constexpr double kWindow = 0.02;    // seconds of loops between decisions
   static constexpr double kFirstWait = 0.1;  // seconds of loops until all are tried again
-  static constexpr double kLongestWait = 4;
+  static constexpr double kLongestWait = 4;  // whether cores are idle or not
+  static constexpr double kLook = 0.2;       // seconds of loops between looks for idle cores
 
   const int num_threads_;
+  const std::function<std::optional<double>()> idle_cores_;
   int active_;
   double wall_ = 0, work_ = 0;                 // of this window
   std::unordered_map<std::size_t, Mean> all_;  // seconds of each kind of loop, in the last window of all threads
@@ -47,7 +56,8 @@ class ActiveThreads {
   int best_;                         // of the search
   double best_speed_ = 1;            // all threads: 1
   int settled_before_ = 0;
-  double wait_ = kFirstWait, left_ = 0;  // seconds that this count is kept, and that are left of them
+  double wait_ = kFirstWait;                  // seconds of loops that what was found is kept for at least
+  double kept_ = kLongestWait, look_at_ = 0;  // seconds that it was kept for, and when to look for idle cores
 };
 
 }  // namespace grok

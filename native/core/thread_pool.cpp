@@ -65,7 +65,7 @@ struct ThreadPool::Loop {
   }
 };
 
-ThreadPool::ThreadPool(int num_threads) : active_(num_threads) {
+ThreadPool::ThreadPool(int num_threads) : active_(num_threads, [this] { return idle_cores_.since_last(); }) {
   for (int worker = 1; worker < num_threads; ++worker) workers_.emplace_back([this] { work(); });
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/active_threads.h"
+#include "core/idle_cores.h"
 
 namespace grok {
 
@@ -35,6 +36,7 @@ class ThreadPool {
   void work();
 
   std::vector<std::thread> workers_;
+  IdleCores idle_cores_;
   ActiveThreads active_;
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -1,0 +1,32 @@
+#include "core/idle_cores.h"
+
+#include <sched.h>
+
+#include <chrono>
+#include <thread>
+
+#include "testing.h"
+
+using namespace grok;
+using namespace std::chrono_literals;
+
+TEST("a core that works is not idle, and none is twice") {
+  cpu_set_t allowed;
+  CHECK_EQ(sched_getaffinity(0, sizeof allowed, &allowed), 0);
+  const double num_cores = CPU_COUNT(&allowed);
+  IdleCores cores;
+  for (const auto start = std::chrono::steady_clock::now(); std::chrono::steady_clock::now() - start < 500ms;) {
+  }
+  const auto idle = cores.since_last();
+  if (!idle) return;  // a system that does not tell
+  CHECK(*idle >= 0 && *idle < num_cores - 0.5);
+}
+
+TEST("tells nothing of less time than the system counts") {
+  const auto start = std::chrono::steady_clock::now();
+  IdleCores cores;
+  const auto idle = cores.since_last();
+  if (std::chrono::steady_clock::now() - start < 10ms) CHECK(!idle);
+}
+
+TEST_MAIN()
