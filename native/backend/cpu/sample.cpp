@@ -1,7 +1,9 @@
 #include "backend/cpu/sample.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <functional>
 #include <limits>
 #include <numeric>
@@ -47,6 +49,16 @@ double least_of_top_p(std::vector<double> probabilities,
                       double top_p) {
   const double limit = top_p * std::accumulate(probabilities.begin(), probabilities.end(), unlikely);
   double above = 0, least = 0;
+  // First by bins, 64 to each halving, since the upper bits of a positive number rank as it does: likelier bins than the one
+  // in which the sum reaches the limit stay, the others do not.
+  const auto bin_of = [](double probability) { return std::bit_cast<std::uint64_t>(probability) >> 46; };
+  const std::uint64_t lowest = bin_of(*std::min_element(probabilities.begin(), probabilities.end()));
+  std::vector<double> bins(bin_of(1) - lowest + 1);
+  for (const double probability : probabilities) bins[bin_of(probability) - lowest] += probability;
+  std::size_t bin = bins.size();
+  while (bin > 0 && above + bins[bin - 1] <= limit) above += bins[--bin];
+  if (bin == 0) return 0;
+  std::erase_if(probabilities, [&](double probability) { return bin_of(probability) - lowest != bin - 1; });
   // [begin, first) stay, [last, end) do not; each turn settles half of the others.
   for (auto first = probabilities.begin(), last = probabilities.end(); first < last;) {
     const auto middle = first + (last - first) / 2;
@@ -105,14 +117,18 @@ std::vector<Candidate> sampling_candidates(std::span<const float> adjusted, cons
   const float cut = float(std::log(least)) - 0.001f;  // what rounds to either side of `least` is a candidate
 
   std::vector<Candidate> candidates;
+  candidates.reserve(adjusted.size());
   std::vector<float> unlikely(adjusted.size(), kRuledOut);  // exponents of the others
   for (std::size_t token = 0; token < adjusted.size(); ++token) {
     if (!(adjusted[token] > kRuledOut)) continue;  // ruled out by its bias, or NaN
-    const float exponent = (adjusted[token] - highest) / row.temperature;
+    // Infinity less itself is no number.
+    const bool is_highest = adjusted[token] == highest;
+    const float exponent = is_highest ? 0 : (adjusted[token] - highest) / row.temperature;
     if (exponent < cut)
       unlikely[token] = exponent;
     else
-      candidates.push_back({std::int32_t(token), std::exp((adjusted[token] - double(highest)) / row.temperature)});
+      candidates.push_back(
+          {std::int32_t(token), is_highest ? 1 : std::exp((adjusted[token] - double(highest)) / row.temperature)});
   }
   double least_kept = row.min_p;
   if (row.top_k > 0 && std::size_t(row.top_k) < candidates.size()) {
@@ -121,8 +137,9 @@ std::vector<Candidate> sampling_candidates(std::span<const float> adjusted, cons
     std::nth_element(ranked.begin(), last, ranked.end(), likelier);
     std::erase_if(candidates, [&](const Candidate& candidate) { return likelier(*last, candidate); });
   }
-  if (row.top_p < 1) {
+  if (row.top_p < 1 && !candidates.empty()) {
     std::vector<double> probabilities;
+    probabilities.reserve(candidates.size());
     for (const Candidate& candidate : candidates) probabilities.push_back(candidate.probability);
     const double rest = kernels.sum_of_exp(unlikely.data(), unlikely.size(), 0);
     least_kept = std::max(least_kept, least_of_top_p(std::move(probabilities), rest, row.top_p));

@@ -77,6 +77,14 @@ TEST("draws something when every logit is NaN") {
   CHECK(token >= 0 && token < 5);
 }
 
+TEST("infinite logits are likelier than all others") {
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (const SampleRow& row : {SampleRow{.temperature = 1, .top_p = 0.5f},
+                               {.temperature = 1, .top_k = 3, .top_p = 0.5f},
+                               {.temperature = 1, .min_p = 0.1f}})
+    CHECK(candidates({0, infinity, 5, infinity, 1}, row) == std::vector<std::int32_t>({1, 3}));
+}
+
 TEST("keeps exactly the tokens that xAI's temperature and top_p keep") {
   const Golden golden(golden_path("sampling/sampling.safetensors"));
   const auto cases = golden_cases();
