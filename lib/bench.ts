@@ -15,6 +15,8 @@ import { type BenchOptions, type ResolvedBenchOptions, resolveBenchOptions } fro
 import { version } from './package-root.js';
 import { peakMemory, resetPeakMemory } from './peak-memory.js';
 import { type Repeats, repeat, type Series, seriesOf } from './repeats.js';
+import { runToEnd } from './run-to-end.js';
+import { StepLoop } from './step-loop.js';
 
 /** Tokens of the prompt that decoding starts from. */
 const SHORT_PROMPT = 8;
@@ -171,11 +173,12 @@ async function measureModel(
     await loadWeights(model, { signal, onProgress: undefined });
     const loadMs = performance.now() - startedAt;
 
+    const loop = new StepLoop(model); // as it drives a model for everybody else
     const prefill: [number, Repeats<Times>][] = [];
     for (const tokens of prefillSizes) {
-      prefill.push([tokens, await measureGeneration(model, tokens, 0, options)]);
+      prefill.push([tokens, await measureGeneration(model, loop, tokens, 0, options)]);
     }
-    const decode = await measureGeneration(model, SHORT_PROMPT, options.decode, options);
+    const decode = await measureGeneration(model, loop, SHORT_PROMPT, options.decode, options);
     const peakMemoryBytes = peakMemory();
     const { inspection, device } = model;
     const limits = await probe(options, threads, device);
@@ -224,13 +227,14 @@ interface Times {
 
 async function measureGeneration(
   model: NativeModel,
+  loop: StepLoop,
   promptTokens: number,
   decodeTokens: number,
   options: ResolvedBenchOptions,
 ): Promise<Repeats<Times>> {
   const what = decodeTokens > 0 ? `decode of ${decodeTokens} tokens` : `prefill of ${promptTokens} tokens`;
   options.onProgress?.(`${what}, ${model.device}`);
-  const run = () => generate(model, promptTokens, decodeTokens, options.signal);
+  const run = () => generate(model, loop, promptTokens, decodeTokens, options.signal);
   await run(); // the first touches memory that the others find
   return await repeat(run, options);
 }
@@ -238,20 +242,17 @@ async function measureGeneration(
 /** Greedy, without [EOS]: always as many tokens as asked for. */
 async function generate(
   model: NativeModel,
+  loop: StepLoop,
   promptTokens: number,
   decodeTokens: number,
   signal: AbortSignal | undefined,
 ): Promise<Times> {
   const startedAt = performance.now();
   const prompt = promptOf(promptTokens, model.inspection.config.vocabSize);
-  const sequence = await callNative(() => model.submit(greedyRequest(prompt, 1 + decodeTokens)));
   let firstTokenAt: number | undefined;
-  for (;;) {
-    signal?.throwIfAborted();
-    const outputs = await callNative(() => model.step(Int32Array.of(sequence)));
-    if (outputs.some(({ token }) => token !== null)) firstTokenAt ??= performance.now();
-    if (outputs.some(({ finish }) => finish !== 'no')) break;
-  }
+  await runToEnd(loop, greedyRequest(prompt, 1 + decodeTokens), signal, ({ token }) => {
+    if (token) firstTokenAt ??= performance.now();
+  });
   const lastTokenAt = performance.now();
   firstTokenAt ??= lastTokenAt;
   return { firstTokenMs: firstTokenAt - startedAt, decodeMs: lastTokenAt - firstTokenAt };

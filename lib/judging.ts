@@ -1,9 +1,9 @@
 import { toLogprob, unscored } from './chunk-builder.js';
 import type { TokenLogprob } from './completion.js';
 import { GrokError } from './errors.js';
-import type { NativeOutput, NativeRequest } from './native.js';
 import { judgingRequest } from './native-request.js';
 import { type PromptHost, roomFor } from './prompt.js';
+import { runToEnd } from './run-to-end.js';
 import type { StepLoop } from './step-loop.js';
 
 export interface JudgingHost extends PromptHost {
@@ -39,7 +39,7 @@ export async function judgeByLogits(
   }
   const data = new Float32Array(ids.length * host.vocabSize);
   let filled = 0;
-  await judge(host.loop, judgingRequest(ids, 'logits'), signal, ({ logits }) => {
+  await runToEnd(host.loop, judgingRequest(ids, 'logits'), signal, ({ logits }) => {
     if (!logits) return;
     data.set(logits, filled);
     filled += logits.length;
@@ -54,40 +54,8 @@ export async function judgeByLogprobs(
 ): Promise<TokenLogprob[]> {
   roomFor(ids.length, { maxTokens: 0, otherwise: 0 }, host.contextLength);
   const scores = [unscored(ids[0] ?? 0, host.tokenizer)];
-  await judge(host.loop, judgingRequest(ids, 'logprobs', options.logprobs), options.signal, ({ prompt }) => {
+  await runToEnd(host.loop, judgingRequest(ids, 'logprobs', options.logprobs), options.signal, ({ prompt }) => {
     for (const token of prompt) scores.push(toLogprob(token, host.tokenizer));
   });
   return scores;
-}
-
-/** Runs a request that generates nothing to its end. */
-async function judge(
-  loop: StepLoop,
-  request: NativeRequest,
-  signal: AbortSignal | undefined,
-  accept: (output: NativeOutput) => void,
-): Promise<void> {
-  signal?.throwIfAborted();
-  let onAbort: (() => void) | undefined;
-  try {
-    await new Promise<void>((resolve, reject) => {
-      const listener = {
-        wantsTokens: () => true,
-        accept: (output: NativeOutput) => {
-          accept(output);
-          if (output.finish !== 'no') resolve();
-        },
-        fail: reject,
-      };
-      const adding = loop.add(request, listener);
-      adding.catch(reject);
-      onAbort = () => {
-        reject(signal?.reason);
-        adding.then((sequence) => loop.remove(sequence)).catch(() => {}); // a refused request has nothing to remove
-      };
-      signal?.addEventListener('abort', onAbort, { once: true });
-    });
-  } finally {
-    if (onAbort) signal?.removeEventListener('abort', onAbort);
-  }
 }

@@ -140,7 +140,10 @@ export interface NativeModel {
   loadNext(): Promise<NativeLoadProgress>;
   /** Throws at once when the request cannot be run. */
   submit(request: NativeRequest): Promise<number>;
-  step(sequences: Int32Array): Promise<NativeOutput[]>;
+  /** The sequences that steps are for, from the next one to begin on. */
+  setRunnable(sequences: Int32Array): void;
+  /** One forward pass. One that is called for while another runs begins as soon as that has ended. */
+  step(): Promise<NativeOutput[]>;
   release(sequence: number): Promise<void>;
   /** Stops the step in progress, then frees everything. Idempotent; pending and later calls reject with GROK_CLOSED. */
   close(): Promise<void>;

@@ -11,13 +11,28 @@ export interface StepListener {
   fail(error: unknown): void;
 }
 
-/** Drives one engine: one step at a time, for all sequences that want tokens, as long as there is one. */
+interface StepInFlight {
+  readonly outputs: Promise<NativeOutput[]>;
+  readonly calledAt: number;
+  /** How often something had changed by then. */
+  readonly numChanges: number;
+  /** What was runnable then and since: it is for one of these. */
+  readonly runnable: (readonly number[])[];
+}
+
+/**
+ * Drives one engine: step by step, for all sequences that want tokens, as long as there is one. While one step runs the next
+ * waits for it, so that the engine does not wait for JavaScript: what that makes of a step's tokens, it makes during the next.
+ */
 export class StepLoop {
+  static readonly #mostInFlight = 2;
   readonly #model: NativeModel;
   readonly #listeners = new Map<number, StepListener>();
+  readonly #inFlight: StepInFlight[] = []; // first the one that runs
+  /** What the model was told last. */
+  #runnable: readonly number[] = [];
   #running = false;
-  /** Something changed since the last step began. */
-  #woken = false;
+  #numChanges = 0;
   #closed: GrokError | undefined;
 
   constructor(model: NativeModel) {
@@ -43,8 +58,9 @@ export class StepLoop {
 
   /** A listener wants tokens again. */
   wake(): void {
-    this.#woken = true;
-    if (!this.#running) void this.#run();
+    this.#numChanges++;
+    if (this.#running) this.#tellRunnable();
+    else void this.#run();
   }
 
   /** Ends every sequence with GROK_CLOSED, and refuses new ones. The model is the caller's to close. */
@@ -55,23 +71,46 @@ export class StepLoop {
 
   async #run(): Promise<void> {
     this.#running = true;
+    let isStuck = false;
+    let lastEndedAt = 0;
     while (!this.#closed) {
-      const runnable = [...this.#listeners]
-        .filter(([, listener]) => listener.wantsTokens())
-        .map(([sequence]) => sequence);
-      if (runnable.length === 0) break;
-      this.#woken = false;
-      const startedAt = performance.now();
+      this.#tellRunnable();
+      while (this.#runnable.length > 0 && !isStuck && this.#inFlight.length < StepLoop.#mostInFlight)
+        this.#callForStep();
+      const [step] = this.#inFlight;
+      if (!step) break;
       try {
-        const outputs = await callNative(() => this.#model.step(Int32Array.from(runnable)));
+        const outputs = await step.outputs.finally(() => this.#inFlight.shift());
+        const startedAt = Math.max(step.calledAt, lastEndedAt);
+        lastEndedAt = performance.now();
         for (const output of outputs) this.#deliver(output, startedAt);
         // All that want tokens wait for cache which others hold: only a change can help.
-        if (outputs.length === 0 && !this.#woken) break;
+        isStuck = outputs.length === 0 && step.numChanges === this.#numChanges;
       } catch (error) {
-        for (const sequence of runnable) this.#fail(sequence, error);
+        for (const sequence of step.runnable.flat()) this.#fail(sequence, error);
       }
     }
     this.#running = false;
+  }
+
+  #callForStep(): void {
+    const outputs = callNative(() => this.#model.step());
+    outputs.catch(() => {}); // met when its turn comes, unless the loop is closed by then
+    const calledAt = performance.now();
+    this.#inFlight.push({ outputs, calledAt, numChanges: this.#numChanges, runnable: [this.#runnable] });
+  }
+
+  #tellRunnable(): void {
+    if (this.#closed) return;
+    const runnable = [...this.#listeners]
+      .filter(([, listener]) => listener.wantsTokens())
+      .map(([sequence]) => sequence);
+    const isKnown =
+      runnable.length === this.#runnable.length && runnable.every((id, index) => id === this.#runnable[index]);
+    if (isKnown) return;
+    this.#runnable = runnable;
+    for (const step of this.#inFlight) step.runnable.push(runnable);
+    this.#model.setRunnable(Int32Array.from(runnable));
   }
 
   #deliver(output: NativeOutput, stepStartedAt: number): void {

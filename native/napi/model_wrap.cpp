@@ -1,6 +1,7 @@
 #include "napi/model_wrap.h"
 
 #include <exception>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -15,6 +16,8 @@ struct Model {
   std::shared_ptr<Engine> engine;
   std::shared_ptr<EngineThread> thread;
   Napi::Reference<Napi::Promise> closing;  // empty until close()
+  std::mutex mutex;
+  std::vector<SequenceId> runnable;  // under mutex
 
   ~Model() {
     if (!engine) return;
@@ -75,10 +78,22 @@ Napi::Value submit(const ModelPtr& model, const Napi::CallbackInfo& info) {
                 [&](Engine& engine) { return Napi::Number::New(info.Env(), engine.submit(std::move(request))); });
 }
 
+Napi::Value set_runnable(const ModelPtr& model, const Napi::CallbackInfo& info) {
+  std::vector<SequenceId> runnable = int32s_from(info[0], "sequences");
+  const std::lock_guard lock(model->mutex);
+  model->runnable.swap(runnable);
+  return info.Env().Undefined();
+}
+
 Napi::Value step(const ModelPtr& model, const Napi::CallbackInfo& info) {
   return run(
       model, info.Env(),
-      [runnable = int32s_from(info[0], "sequences")](Engine& engine) { return engine.step(runnable); },
+      [model](Engine& engine) {
+        std::unique_lock lock(model->mutex);
+        const std::vector<SequenceId> runnable = model->runnable;
+        lock.unlock();
+        return engine.step(runnable);
+      },
       [](Napi::Env env, std::vector<SequenceOutput> outputs) { return to_js(env, std::move(outputs)); });
 }
 
@@ -128,6 +143,7 @@ Napi::Object wrap_model(Napi::Env env, std::shared_ptr<Engine> engine, std::shar
   };
   method("loadNext", load_next);
   method("submit", submit);
+  method("setRunnable", set_runnable);
   method("step", step);
   method("release", release);
   method("close", close);

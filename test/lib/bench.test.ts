@@ -138,7 +138,8 @@ describe.skipIf(!addonIsBuilt())('benchmark()', () => {
         ...{ inspection, contextLength, maxSequences, device: 'cuda (Fake GPU)' },
         loadNext: () => model.loadNext(),
         submit: (request) => model.submit(request),
-        step: (sequences) => model.step(sequences),
+        setRunnable: (sequences) => model.setRunnable(sequences),
+        step: () => model.step(),
         release: (sequence) => model.release(sequence),
         close: () => model.close(),
       };

@@ -24,17 +24,19 @@ export class FakeModel implements NativeModel {
   readonly contextLength: number;
   readonly maxSequences: number;
   readonly inspection: NativeInspection;
-  /** The sequences that each step was asked for. */
+  /** The sequences that each step was for. */
   readonly steps: number[][] = [];
   readonly requests: NativeRequest[] = [];
   readonly released: number[] = [];
   /** Rejects the next step. */
   failNextStep: Error | undefined;
-  /** When set, steps wait for it. */
+  /** When set, steps wait for it, in the middle. */
   gate: Promise<void> | undefined;
   closed = false;
 
   readonly #sequences = new Map<number, FakeSequence>();
+  #runnable: number[] = [];
+  #lastStep: Promise<unknown> = Promise.resolve();
   readonly #script: (index: number, request: NativeRequest) => number;
   readonly #prefillChunk: number;
   #nextId = 1;
@@ -65,8 +67,19 @@ export class FakeModel implements NativeModel {
     return id;
   }
 
-  async step(ids: Int32Array): Promise<NativeOutput[]> {
-    this.steps.push([...ids]);
+  setRunnable(ids: Int32Array): void {
+    this.#runnable = [...ids];
+  }
+
+  step(): Promise<NativeOutput[]> {
+    const step = this.#lastStep.then(() => this.#step());
+    this.#lastStep = step.catch(() => {});
+    return step;
+  }
+
+  async #step(): Promise<NativeOutput[]> {
+    const ids = this.#runnable;
+    this.steps.push(ids);
     await turn();
     await this.gate;
     this.#refuseWhenClosed();

@@ -84,7 +84,7 @@ describe('StepLoop', () => {
     listener.wanted = true;
     loop.wake();
     await until(() => listener.ended);
-    expect(model.steps.length).toBe(2);
+    expect(listener.outputs.length).toBe(2);
   });
 
   it('does not spin while all that want tokens wait for those that do not', async () => {
@@ -107,16 +107,16 @@ describe('StepLoop', () => {
     await until(() => waiting.ended);
   });
 
-  it('has one step in flight, with all that want tokens in it', async () => {
+  it('has the next step waiting while one runs, with all that want tokens in it', async () => {
     const model = new FakeModel();
     const loop = new StepLoop(model);
     let inFlight = 0;
     let most = 0;
     const step = model.step.bind(model);
-    model.step = async (ids) => {
+    model.step = async () => {
       most = Math.max(most, ++inFlight);
       try {
-        return await step(ids);
+        return await step();
       } finally {
         inFlight--;
       }
@@ -124,8 +124,67 @@ describe('StepLoop', () => {
     const listeners = [new Listener(), new Listener(), new Listener()];
     await Promise.all(listeners.map((listener) => loop.add(request(20), listener)));
     await until(() => listeners.every(({ ended }) => ended));
-    expect(most).toBe(1);
+    expect(most).toBe(2);
     expect(model.steps.filter((ids) => ids.length === 3).length).toBeGreaterThan(15);
+  });
+
+  it('has a sequence in the very next step, though that was called for before', async () => {
+    const model = new FakeModel();
+    const loop = new StepLoop(model);
+    let open!: () => void;
+    model.gate = new Promise((resolve) => {
+      open = resolve;
+    });
+    const [first, second] = [new Listener(), new Listener()];
+    const ids = [await loop.add(request(5), first)];
+    await until(() => model.steps.length === 1);
+    ids.push(await loop.add(request(5), second));
+    open();
+    await until(() => first.ended && second.ended);
+    expect(model.steps.slice(0, 2)).toEqual([ids.slice(0, 1), ids]);
+  });
+
+  it('fails one that was in a failed step, though it wants no tokens any more', async () => {
+    const model = new FakeModel();
+    const loop = new StepLoop(model);
+    let open!: () => void;
+    model.gate = new Promise((resolve) => {
+      open = resolve;
+    });
+    const [paused, other] = [new Listener(), new Listener()];
+    await loop.add(request(5), paused);
+    await until(() => model.steps.length === 1);
+    model.failNextStep = Object.assign(new Error('disk'), { code: 'GROK_IO' });
+    paused.wanted = false;
+    await loop.add(request(5), other); // the model is told who wants tokens now
+    open();
+    await until(() => paused.error !== undefined);
+    expect(paused.error).toMatchObject({ code: 'GROK_IO' });
+    await until(() => other.error !== undefined); // it may have been in the step
+    expect(model.numSequences).toBe(0);
+  });
+
+  it('measures each step from the end of the one before it', async () => {
+    const model = new FakeModel();
+    const loop = new StepLoop(model);
+    const starts: number[] = [];
+    const ends: number[] = [];
+    const listener = new Listener();
+    await loop.add(request(6), {
+      ...{ wantsTokens: listener.wantsTokens, fail: listener.fail },
+      accept: (output, startedAt) => {
+        starts.push(startedAt);
+        ends.push(performance.now());
+        listener.accept(output);
+      },
+    });
+    await until(() => listener.ended);
+    expect(starts).toHaveLength(6);
+    for (let step = 1; step < starts.length; step++) {
+      expect(starts[step]).toBeGreaterThan(starts[step - 1] ?? 0);
+      expect(starts[step]).toBeLessThanOrEqual(ends[step - 1] ?? 0);
+      expect(starts[step]).toBeLessThan(ends[step] ?? 0);
+    }
   });
 
   it('drops what a step in flight brings for a sequence that was removed, and releases it', async () => {
@@ -140,7 +199,7 @@ describe('StepLoop', () => {
     await turn();
     await turn();
     const before = listener.outputs.length;
-    expect(model.steps.length).toBe(before + 1); // one is in flight
+    expect(model.steps.length).toBe(before + 1); // one runs
     loop.remove(sequence);
     loop.remove(sequence); // twice is once
     open();

@@ -51,6 +51,11 @@ async function openLoaded(changes: Partial<NativeOpenOptions> = {}): Promise<Nat
   return model;
 }
 
+function stepOf(model: NativeModel, ...sequences: number[]) {
+  model.setRunnable(Int32Array.from(sequences));
+  return model.step();
+}
+
 const numThreads = () => Number(/Threads:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]);
 
 /** What a value that no type checker has seen may be. */
@@ -74,7 +79,7 @@ describe('misuse', () => {
       [/`topP`.*a number, got 1/, () => model.submit(requestFor([1], { topP: untyped('1') }))],
       [/`promptOutputs`.*'logits', got all/, () => model.submit(requestFor([1], { promptOutputs: untyped('all') }))],
       [/`biasValues`.*as long as/, () => model.submit(requestFor([1], { biasTokens: Int32Array.of(1) }))],
-      [/`sequences`.*an Int32Array/, () => model.step(untyped([1]))],
+      [/`sequences`.*an Int32Array/, () => model.setRunnable(untyped([1]))],
       [/`sequence`.*32-bit integer/, () => model.release(untyped(undefined))],
     ];
     for (const [message, misuse] of misuses) {
@@ -105,9 +110,9 @@ describe('misuse', () => {
   });
 
   it('finds its methods usable without their object', async () => {
-    const { submit, step, close } = await openLoaded();
-    const sequence = await submit(requestFor([1, 2]));
-    expect(await step.call(untyped('no model'), Int32Array.of(sequence))).toHaveLength(1);
+    const { submit, setRunnable, step, close } = await openLoaded();
+    setRunnable.call(untyped('no model'), Int32Array.of(await submit(requestFor([1, 2]))));
+    expect(await step.call(untyped('no model'))).toHaveLength(1);
     await close();
   });
 });
@@ -117,14 +122,13 @@ describe('close', () => {
     const model = await openLoaded();
     const sequence = await model.submit(requestFor([1, 2], { maxTokens: 100 }));
     // Far more than the engine can take before close() reaches it.
-    const steps = Array.from({ length: 90 }, () =>
-      model.step(Int32Array.of(sequence)).then(String, (error) => error.code),
-    );
+    model.setRunnable(Int32Array.of(sequence));
+    const steps = Array.from({ length: 90 }, () => model.step().then(String, (error) => error.code));
     const closing = model.close();
     expect(await Promise.all([closing, model.close()])).toEqual([undefined, undefined]);
     expect((await Promise.all(steps)).at(-1)).toBe('GROK_CLOSED');
     for (const late of [
-      () => model.step(Int32Array.of(sequence)),
+      () => model.step(),
       () => model.submit(requestFor([1])),
       () => model.release(sequence),
       () => model.loadNext(),
@@ -170,7 +174,8 @@ describe('the end of a process or a worker', () => {
       if (!parentPort && process.argv[2] === 'throw') setTimeout(() => { throw new Error('on purpose'); }, 20);
       do {
         const sequence = Int32Array.of(await model.submit(typed));
-        while ((await model.step(sequence))[0].finish === 'no');
+        model.setRunnable(sequence);
+        while ((await model.step())[0].finish === 'no');
       } while (process.argv[2] !== 'once');
     })();`;
   const setup = {
@@ -217,7 +222,7 @@ describe('a synthetic model', () => {
     expect(model.inspection.config.numLayers).toBe(1);
     while (!(await model.loadNext()).done);
     const sequence = await model.submit(requestFor([1, 2], { maxTokens: 1 }));
-    const [output] = await model.step(Int32Array.of(sequence));
+    const [output] = await stepOf(model, sequence);
     expect(output).toMatchObject({ promptTokensDone: 2, finish: 'length' });
     await model.close();
   });
@@ -371,7 +376,7 @@ describe('the addon', () => {
     const logitsOf = async (kvCacheType: NativeOpenOptions['kvCacheType']) => {
       const model = await openLoaded({ kvCacheType });
       const sequence = await model.submit(requestFor([1, 2, 3, 4, 5], { maxTokens: 0, promptOutputs: 'logits' }));
-      const [output] = await model.step(Int32Array.of(sequence));
+      const [output] = await stepOf(model, sequence);
       await model.close();
       return Array.from(output?.logits ?? []);
     };
@@ -408,7 +413,7 @@ describe('the addon', () => {
     });
     const model = await openLoaded({ maxSequences: 1, memoryLimit, weights: 'mapped' });
     await model.submit(requestFor([1, 2, 3]));
-    expect(await model.step(Int32Array.of(1))).toHaveLength(1);
+    expect(await stepOf(model, 1)).toHaveLength(1);
     await model.close();
   });
 
@@ -432,7 +437,7 @@ describe('the addon', () => {
       while (!(await model.loadNext()).done);
       const next = async () => {
         const sequence = await model.submit(requestFor([1, 2, 3, 4, 5], { maxTokens: 1 }));
-        return (await model.step(Int32Array.of(sequence)))[0]?.token?.token;
+        return (await stepOf(model, sequence))[0]?.token?.token;
       };
       const expected = await next();
       expect(expected).toBeTypeOf('number');
@@ -474,7 +479,7 @@ describe('the addon', () => {
     const prompt: { token: number; logprob: number }[] = [];
     const finished = new Map<number, string>();
     while (finished.size < 2)
-      for (const output of await model.step(Int32Array.of(scored, whole))) {
+      for (const output of await stepOf(model, scored, whole)) {
         if (output.finish !== 'no') finished.set(output.sequence, output.finish);
         if (output.logits) rows.push(output.logits);
         prompt.push(...output.prompt);
@@ -493,15 +498,30 @@ describe('the addon', () => {
     await model.close();
   });
 
+  it('takes for a step what is runnable when it begins, not when it was called for', async () => {
+    const model = await openLoaded();
+    const [first, second] = [await model.submit(requestFor([1, 2])), await model.submit(requestFor([3, 4]))];
+    const [running, waiting] = [stepOf(model, first), model.step()];
+    model.setRunnable(Int32Array.of(second));
+    const last = model.step();
+    expect((await running).length).toBe(1);
+    const [meanwhile] = await waiting;
+    expect([first, second]).toContain(meanwhile?.sequence); // it may have begun before it was told
+    expect(await last).toMatchObject([{ sequence: second }]);
+    model.setRunnable(new Int32Array());
+    expect(await model.step()).toEqual([]);
+    await model.close();
+  });
+
   it('ends a step early when its only sequence is released, and goes on with others', async () => {
     const model = await openLoaded();
     const dropped = await model.submit(requestFor([1, 2, 3]));
     const kept = await model.submit(requestFor([1, 2, 3]));
-    const step = model.step(Int32Array.of(dropped));
+    const step = stepOf(model, dropped);
     await model.release(dropped);
     expect((await step).length).toBeLessThanOrEqual(1); // it may have finished first
-    expect(await model.step(Int32Array.of(dropped))).toEqual([]);
-    expect(await model.step(Int32Array.of(dropped, kept))).toMatchObject([{ sequence: kept, promptTokensDone: 3 }]);
+    expect(await stepOf(model, dropped)).toEqual([]);
+    expect(await stepOf(model, dropped, kept)).toMatchObject([{ sequence: kept, promptTokensDone: 3 }]);
     await model.close();
   });
 });

@@ -1,0 +1,34 @@
+import type { NativeOutput, NativeRequest } from './native.js';
+import type { StepLoop } from './step-loop.js';
+
+/** Runs a request to its end, for one who takes what it brings as it comes. */
+export async function runToEnd(
+  loop: StepLoop,
+  request: NativeRequest,
+  signal: AbortSignal | undefined,
+  accept: (output: NativeOutput) => void,
+): Promise<void> {
+  signal?.throwIfAborted();
+  let onAbort: (() => void) | undefined;
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const listener = {
+        wantsTokens: () => true,
+        accept: (output: NativeOutput) => {
+          accept(output);
+          if (output.finish !== 'no') resolve();
+        },
+        fail: reject,
+      };
+      const adding = loop.add(request, listener);
+      adding.catch(reject);
+      onAbort = () => {
+        reject(signal?.reason);
+        adding.then((sequence) => loop.remove(sequence)).catch(() => {}); // a refused request has nothing to remove
+      };
+      signal?.addEventListener('abort', onAbort, { once: true });
+    });
+  } finally {
+    if (onAbort) signal?.removeEventListener('abort', onAbort);
+  }
+}
