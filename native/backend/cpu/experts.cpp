@@ -33,15 +33,18 @@ void CpuBackend::experts(const Experts& op) {
   const std::vector<Group> groups = group_by_expert(op, w_gate.num_experts);
 
   scratch_.clear();
-  std::vector<Panels> x;
+  std::vector<std::vector<const float*>> x_rows(groups.size()), hidden_rows(groups.size());
   std::vector<float*> hidden, down;  // [slots of the group, d_ff] and [slots of the group, d_model]
-  for (const Group& group : groups) {
-    std::vector<const float*> rows;
-    for (const int slot : group.slots) rows.push_back(op.x + std::size_t(slot / op.experts_per_token) * d_model);
-    x.emplace_back(rows, d_model, w_gate.num_groups, kernels_, scratch_, pool_);
-    hidden.push_back(scratch_.floats(rows.size() * d_ff));
-    down.push_back(scratch_.floats(rows.size() * d_model));
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    const std::vector<int>& slots = groups[g].slots;
+    hidden.push_back(scratch_.floats(slots.size() * d_ff));
+    down.push_back(scratch_.floats(slots.size() * d_model));
+    for (std::size_t i = 0; i < slots.size(); ++i) {
+      x_rows[g].push_back(op.x + std::size_t(slots[i] / op.experts_per_token) * d_model);
+      hidden_rows[g].push_back(hidden[g] + i * d_ff);
+    }
   }
+  const std::vector<Panels> x = Panels::of_each(x_rows, d_model, w_gate.num_groups, kernels_, scratch_, pool_);
 
   // gelu(gate(x)) * up(x), block by block.
   std::vector<ProductWork> work;
@@ -66,11 +69,9 @@ void CpuBackend::experts(const Experts& op) {
     }
   });
 
-  std::vector<Panels> packed_hidden;
+  const std::vector<Panels> packed_hidden =
+      Panels::of_each(hidden_rows, d_ff, w_down.num_groups, kernels_, scratch_, pool_);
   std::vector<Product> products;
-  for (std::size_t g = 0; g < groups.size(); ++g)
-    packed_hidden.emplace_back(hidden[g], int(groups[g].slots.size()), d_ff, w_down.num_groups, kernels_, scratch_,
-                               pool_);
   for (std::size_t g = 0; g < groups.size(); ++g)
     products.push_back({.matrix = &w_down, .expert = groups[g].expert, .x = &packed_hidden[g], .out = down[g]});
   multiply(products, kernels_, pool_);

@@ -29,16 +29,19 @@ std::size_t Panels::size_bytes(std::size_t num_rows, int width, int num_groups, 
   return Scratch::size_bytes(num_rows * row_bytes) + Scratch::size_bytes(num_rows * sizeof(float));
 }
 
-Panels::Panels(std::span<const float* const> rows, int width, int num_groups, const Kernels& kernels, Scratch& scratch,
-               ThreadPool& pool)
-    : num_rows_(int(rows.size())),
+Panels::Panels(std::size_t num_rows, int width, int num_groups, const Kernels& kernels, Scratch& scratch)
+    : num_rows_(int(num_rows)),
       width_(width),
       num_groups_(num_groups),
       group_chunks_(chunks_of(width, num_groups)),
       chunk_bytes_(bytes_of_chunk(kernels)),
       row_bytes_(std::size_t(num_groups) * group_chunks_ * chunk_bytes_),
-      packed_(scratch.bytes(rows.size() * row_bytes_)),
-      scales_(scratch.floats(rows.size())) {
+      packed_(scratch.bytes(num_rows * row_bytes_)),
+      scales_(scratch.floats(num_rows)) {}
+
+Panels::Panels(std::span<const float* const> rows, int width, int num_groups, const Kernels& kernels, Scratch& scratch,
+               ThreadPool& pool)
+    : Panels(rows.size(), width, num_groups, kernels, scratch) {
   for_each_task(rows.size(), std::size_t(width) * kPackingWork, pool,
                 [&](std::size_t row) { pack_row(int(row), rows[row], kernels); });
 }
@@ -46,6 +49,25 @@ Panels::Panels(std::span<const float* const> rows, int width, int num_groups, co
 Panels::Panels(const float* x, int num_rows, int width, int num_groups, const Kernels& kernels, Scratch& scratch,
                ThreadPool& pool)
     : Panels(rows_from(x, num_rows, width), width, num_groups, kernels, scratch, pool) {}
+
+std::vector<Panels> Panels::of_each(std::span<const std::vector<const float*>> sets, int width, int num_groups,
+                                    const Kernels& kernels, Scratch& scratch, ThreadPool& pool) {
+  struct Row {
+    std::size_t set;
+    int row;
+  };
+  std::vector<Panels> panels;
+  std::vector<Row> rows;
+  for (std::size_t set = 0; set < sets.size(); ++set) {
+    panels.push_back(Panels(sets[set].size(), width, num_groups, kernels, scratch));
+    for (int row = 0; row < int(sets[set].size()); ++row) rows.push_back({set, row});
+  }
+  for_each_task(rows.size(), std::size_t(width) * kPackingWork, pool, [&](std::size_t task) {
+    const auto [set, row] = rows[task];
+    panels[set].pack_row(row, sets[set][std::size_t(row)], kernels);
+  });
+  return panels;
+}
 
 void Panels::pack_row(int row, const float* x, const Kernels& kernels) {
   float scale = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <span>
+#include <vector>
 
 #include "backend/cpu/cpu_matrix.h"
 #include "backend/cpu/kernels.h"
@@ -22,6 +23,10 @@ class Panels {
   Panels(const float* x, int num_rows, int width, int num_groups, const Kernels& kernels, Scratch& scratch,
          ThreadPool& pool);
 
+  // Of each set of rows its panels, all packed in one loop.
+  static std::vector<Panels> of_each(std::span<const std::vector<const float*>> sets, int width, int num_groups,
+                                     const Kernels& kernels, Scratch& scratch, ThreadPool& pool);
+
   // Of scratch that so many rows take.
   static std::size_t size_bytes(std::size_t num_rows, int width, int num_groups, const Kernels& kernels);
 
@@ -36,6 +41,8 @@ class Panels {
   int num_rows() const { return num_rows_; }
 
  private:
+  // Not packed yet.
+  Panels(std::size_t num_rows, int width, int num_groups, const Kernels& kernels, Scratch& scratch);
   void pack_row(int row, const float* x, const Kernels& kernels);
 
   int num_rows_;
