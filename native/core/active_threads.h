@@ -12,9 +12,9 @@ namespace grok {
 // holds up the loop that it is in for a slice of the scheduler, milliseconds; then fewer threads finish sooner.
 //
 // While all threads get their processor time, nothing is tried. When they do not, smaller counts are, one after the other,
-// and the fastest is kept for a while: then all are tried again, if cores have been idle meanwhile, since the neighbour may be
-// gone. Fast is what finishes loops of the same kind in less time; processor time does not tell, since where memory is the
-// limit a thread can have plenty of it and help nothing.
+// and the fastest is kept for a while: then all are tried again, since the neighbour may be gone, if cores have been idle
+// meanwhile or some seconds have passed. Fast is what finishes loops of the same kind in less time; processor time does not
+// tell, since where memory is the limit a thread can have plenty of it and help nothing.
 class ActiveThreads {
  public:
   // idle_cores() tells how many were idle since it was last asked (idle_cores.h); where it tells nothing, threads are tried

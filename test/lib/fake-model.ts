@@ -30,11 +30,10 @@ export class FakeModel implements NativeModel {
   readonly released: number[] = [];
   /** Rejects the next step. */
   failNextStep: Error | undefined;
-  /** When set, steps wait for it, in the middle. */
-  gate: Promise<void> | undefined;
   closed = false;
 
   readonly #sequences = new Map<number, FakeSequence>();
+  #gate: Promise<void> | undefined;
   #runnable: number[] = [];
   #lastStep: Promise<unknown> = Promise.resolve();
   readonly #script: (index: number, request: NativeRequest) => number;
@@ -81,7 +80,7 @@ export class FakeModel implements NativeModel {
     const ids = this.#runnable;
     this.steps.push(ids);
     await turn();
-    await this.gate;
+    await this.#gate;
     this.#refuseWhenClosed();
     const failure = this.failNextStep;
     this.failNextStep = undefined;
@@ -92,6 +91,15 @@ export class FakeModel implements NativeModel {
       if (sequence && this.#holdsCache(sequence)) outputs.push(this.#advance(sequence));
     }
     return outputs;
+  }
+
+  /** Steps wait, in the middle, until what this returns is called. */
+  hold(): () => void {
+    let open!: () => void;
+    this.#gate = new Promise((resolve) => {
+      open = resolve;
+    });
+    return open;
   }
 
   async release(id: number): Promise<void> {

@@ -131,10 +131,7 @@ describe('StepLoop', () => {
   it('has a sequence in the very next step, though that was called for before', async () => {
     const model = new FakeModel();
     const loop = new StepLoop(model);
-    let open!: () => void;
-    model.gate = new Promise((resolve) => {
-      open = resolve;
-    });
+    const open = model.hold();
     const [first, second] = [new Listener(), new Listener()];
     const ids = [await loop.add(request(5), first)];
     await until(() => model.steps.length === 1);
@@ -147,10 +144,7 @@ describe('StepLoop', () => {
   it('fails one that was in a failed step, though it wants no tokens any more', async () => {
     const model = new FakeModel();
     const loop = new StepLoop(model);
-    let open!: () => void;
-    model.gate = new Promise((resolve) => {
-      open = resolve;
-    });
+    const open = model.hold();
     const [paused, other] = [new Listener(), new Listener()];
     await loop.add(request(5), paused);
     await until(() => model.steps.length === 1);
@@ -192,10 +186,7 @@ describe('StepLoop', () => {
     const loop = new StepLoop(model);
     const listener = new Listener();
     const sequence = await loop.add(request(50), listener);
-    let open!: () => void;
-    model.gate = new Promise((resolve) => {
-      open = resolve;
-    });
+    const open = model.hold();
     await turn();
     await turn();
     const before = listener.outputs.length;
