@@ -1,9 +1,15 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
+#include <istream>
 #include <optional>
 
 namespace grok {
+
+// Of the text of /proc/stat, the ticks for which the CPUs of `is_allowed` were idle, all together; none where nothing was
+// counted for them at all, as in some sandboxes.
+std::optional<double> idle_ticks(std::istream& stat, const std::function<bool(int cpu)>& is_allowed);
 
 // How many of the cores that this process may use had nothing to run, in the mean, whoever wanted them.
 class IdleCores {

@@ -44,7 +44,7 @@ bool likelier(const Candidate& a, const Candidate& b) {
 // The least probability that stays. Source: runners.py:top_p_filter. There: sort ascending, find the first value where the
 // running sum reaches 1 - top_p, keep what is not below it. Seen from the top: a token stays while the sum of those above it
 // is at most top_p, and ties with the last that stays do too.
-double least_of_top_p(std::vector<double> probabilities,
+double least_of_top_p(std::vector<double> probabilities,  // one or more, none above 1
                       double unlikely,  // what the tokens weigh that are not among them, all less likely
                       double top_p) {
   const double limit = top_p * std::accumulate(probabilities.begin(), probabilities.end(), unlikely);
