@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
+#include <cmath>
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/matmul.h"
@@ -9,37 +11,59 @@
 namespace grok {
 namespace {
 
-// Positions are summed up in spans, and the spans then in order: so a token's bits depend on its position alone, and
-// threads can share one sequence. A span of one of Grok-1's kv heads is some 20 microseconds' reading.
+// Positions are summed up in spans, in order, and the spans as a binary tree: pairs of them, then pairs of pairs. So a
+// token's bits depend on its position alone, and a task can be any branch of the tree.
 constexpr int kSpanPages = 4;
 constexpr int kSpan = kSpanPages * kPageSize;
 
 // Query rows that go through a page together: enough that reading it costs little beside the arithmetic, and few enough
 // that their sums stay in a core's second cache. 48 took 5 to 10 % longer, 192 the same.
-constexpr int kBlockRows = 96;
+constexpr int kTaskRows = 96;
 
-// Tasks for each thread, so that one that lost its core holds up little.
+// Tasks for each of several threads, so that one that lost its core holds up little.
 constexpr int kTasksPerThread = 4;
 
-// Consecutive tokens of one sequence.
+int enough_tasks(int num_threads) { return num_threads > 1 ? kTasksPerThread * num_threads : 1; }
+
+int tokens_per_block(int num_tokens, int num_q_heads, int num_kv_heads, int enough_tasks) {
+  const int most = std::max(1, kTaskRows / (num_q_heads / num_kv_heads));
+  return int(std::clamp<std::int64_t>(std::int64_t(num_tokens) * num_kv_heads / enough_tasks, 1, most));
+}
+
+// Those of a page lie side by side, and memory is read fastest from front to back.
+int most_heads_per_task(int num_kv_heads, int rows_per_head) {
+  return std::clamp(kTaskRows / rows_per_head, 1, num_kv_heads);
+}
+
+int divided_up(int a, int b) { return (a + b - 1) / b; }
+
+// Floats of a worker: sums of one span, of two, of four and so on, and the softmax weights of a page.
+std::size_t worker_floats(std::size_t rows_per_task, int head_dim, int num_spans) {
+  const int num_sums = 1 + std::bit_width(unsigned(num_spans - 1));
+  return rows_per_task * (num_sums * attention_sums(head_dim) + kPageSize);
+}
+
+// Consecutive tokens of one sequence, and how their work is divided.
 struct Block {
   int first_token = 0;
   int num_tokens = 0;
   int num_spans = 0;
-  float* parts = nullptr;  // [num_kv_heads, num_spans, num_tokens, num_heads, attention_sums]; null: spans share a task
+  int heads_per_task = 0;  // kv heads
+  int spans_per_task = 0;  // a power of two
+  float* parts = nullptr;  // [num_parts, num_kv_heads, num_tokens, num_heads, attention_sums]; null: there is one part
 
   double work() const { return double(num_tokens) * num_spans; }
+  int num_parts() const { return divided_up(num_spans, spans_per_task); }
+
+  // Into at least num_tasks, where there is so much to divide: by spans first, which leaves kv heads together.
+  void divide(int num_tasks, int num_kv_heads, int num_heads) {
+    const int most_heads = most_heads_per_task(num_kv_heads, num_tokens * num_heads);
+    const int parts_wanted = divided_up(num_tasks, divided_up(num_kv_heads, most_heads));
+    spans_per_task = int(parts_wanted == 1 ? std::bit_ceil(unsigned(num_spans))
+                                           : std::bit_floor(unsigned(std::max(1, num_spans / parts_wanted))));
+    heads_per_task = std::clamp(num_kv_heads * num_parts() / num_tasks, 1, most_heads);
+  }
 };
-
-int tokens_per_block(int num_tokens, int num_q_heads, int num_kv_heads, int enough_tasks) {
-  const int most = std::max(1, kBlockRows / (num_q_heads / num_kv_heads));
-  return int(std::clamp<std::int64_t>(std::int64_t(num_tokens) * num_kv_heads / enough_tasks, 1, most));
-}
-
-// Floats of a worker: sums of a task so far, sums of a span, softmax weights of a page.
-std::size_t worker_floats(std::size_t rows_per_block, int head_dim) {
-  return rows_per_block * (2 * attention_sums(head_dim) + kPageSize);
-}
 
 std::vector<Block> blocks_of(const Batch& batch, int tokens_per_block) {
   std::vector<Block> blocks;
@@ -54,156 +78,177 @@ std::vector<Block> blocks_of(const Batch& batch, int tokens_per_block) {
   return blocks;
 }
 
-// One kv head of a block, with the query heads that share it.
-class BlockHead {
+// Some spans of a block, in some of its kv heads, each with the query heads that share it.
+class Task {
  public:
-  BlockHead(const Attention& op, const Block& block, int kv_head)
-      : op_(op), block_(block), kv_head_(kv_head), num_heads_(op.num_q_heads / op.num_kv_heads) {}
-
-  // Floats of [num_tokens, num_heads, attention_sums].
-  std::size_t num_sums() const { return std::size_t(block_.num_tokens) * num_heads_ * attention_sums(op_.head_dim); }
-  float* part(int span) const { return block_.parts + (std::size_t(kv_head_) * block_.num_spans + span) * num_sums(); }
-
-  // sums = those of one span. weights is scratch [num_tokens, num_heads, kPageSize].
-  void attend(int span, float* sums, float* weights, const Kernels& kernels) const {
-    const Batch& batch = *op_.batch;
-    const std::int32_t* positions = batch.positions + block_.first_token;
-    const int num_positions = 1 + *std::max_element(positions, positions + block_.num_tokens);
-    const std::int32_t* pages = batch.page_tables + std::size_t(batch.sequences[block_.first_token]) * batch.max_pages;
-    const auto offset = [&](int position) {
-      const std::size_t page = pages[position / kPageSize];
-      return (page * op_.num_kv_heads + kv_head_) * kv_head_bytes(op_.kv.type, op_.head_dim);
-    };
-    std::fill_n(sums, num_sums(), 0.0f);
-    for (int first = span * kSpan; first < std::min(num_positions, (span + 1) * kSpan); first += kPageSize) {
-      const int next = first + kPageSize;
-      kernels.page_attention({.sums = sums,
-                              .weights = weights,
-                              .q = op_.q + first_row(0) * op_.head_dim,
-                              .positions = positions,
-                              .keys = op_.kv.keys + offset(first),
-                              .values = op_.kv.values + offset(first),
-                              .next_keys = next < num_positions ? op_.kv.keys + offset(next) : nullptr,
-                              .type = op_.kv.type,
-                              .q_stride = std::size_t(op_.num_q_heads) * op_.head_dim,
-                              .first_position = first,
-                              .num_tokens = block_.num_tokens,
-                              .num_heads = num_heads_,
-                              .head_dim = op_.head_dim,
-                              .scale = op_.scale,
-                              .cap = op_.cap});
-    }
+  Task(const Attention& op, const Block& block, int first_head, int first_span)
+      : op_(op),
+        block_(block),
+        first_head_(first_head),
+        num_heads_(std::min(block.heads_per_task, op.num_kv_heads - first_head)),
+        first_span_(first_span),
+        q_heads_each_(op.num_q_heads / op.num_kv_heads) {
+    const std::int32_t* positions = op.batch->positions + block.first_token;
+    const int num_positions = 1 + *std::max_element(positions, positions + block.num_tokens);
+    end_ = std::min(num_positions, (first_span + block.spans_per_task) * kSpan);
   }
 
-  void add(float* totals, const float* sums) const {
-    for (std::size_t i = 0; i < num_sums(); ++i) totals[i] += sums[i];
+  // Attends to them. workspace is of worker_floats.
+  void run(float* workspace, const Kernels& kernels) const {
+    float* const weights = workspace;
+    float* const sums = weights + std::size_t(block_.num_tokens) * q_heads_each_ * kPageSize;
+    if (block_.parts) return attend(first_span_, block_.spans_per_task, part(first_span_), sums, weights, kernels);
+    attend(first_span_, block_.spans_per_task, sums, sums + task_sums(), weights, kernels);
+    write_out(sums);
   }
 
-  void write_out(const float* totals) const {
-    for (int token = 0; token < block_.num_tokens; ++token)
-      for (int head = 0; head < num_heads_; ++head, totals += attention_sums(op_.head_dim)) {
-        const float* weight_sums = totals + kv_width(op_.head_dim);
-        float weight_sum = 0;
-        for (int lane = 0; lane < kWeightLanes; ++lane) weight_sum += weight_sums[lane];
-        float* out = op_.out + (first_row(token) + head) * op_.head_dim;
-        for (int i = 0; i < op_.head_dim; ++i) out[i] = totals[i] / weight_sum;
+  // Adds up the block's parts.
+  void join() const {
+    for (int distance = block_.spans_per_task; distance < block_.num_spans; distance *= 2)
+      for (int span = 0; span + distance < block_.num_spans; span += 2 * distance)
+        add(part(span), part(span + distance));
+    write_out(part(0));
+  }
+
+  std::size_t join_adds() const { return block_.num_parts() * task_sums(); }
+
+ private:
+  // Floats of one kv head: [num_tokens, q heads of each, attention_sums].
+  std::size_t head_sums() const {
+    return std::size_t(block_.num_tokens) * q_heads_each_ * attention_sums(op_.head_dim);
+  }
+  std::size_t task_sums() const { return num_heads_ * head_sums(); }
+  float* part(int span) const {
+    return block_.parts + (std::size_t(span / block_.spans_per_task) * op_.num_kv_heads + first_head_) * head_sums();
+  }
+  void add(float* to, const float* from) const {
+    for (std::size_t i = 0; i < task_sums(); ++i) to[i] += from[i];
+  }
+
+  // sums = those of some spans, a power of two, as far as there are any. more_sums is for half of them.
+  void attend(int first_span, int num_spans, float* sums, float* more_sums, float* weights,
+              const Kernels& kernels) const {
+    if (num_spans == 1) return attend_span(first_span, sums, weights, kernels);
+    const int half = num_spans / 2;
+    attend(first_span, half, sums, more_sums, weights, kernels);
+    if ((first_span + half) * kSpan >= end_) return;
+    attend(first_span + half, half, more_sums, more_sums + task_sums(), weights, kernels);
+    add(sums, more_sums);
+  }
+
+  void attend_span(int span, float* sums, float* weights, const Kernels& kernels) const {
+    std::fill_n(sums, task_sums(), 0.0f);
+    for (int position = span * kSpan; position < std::min(end_, (span + 1) * kSpan); position += kPageSize)
+      for (int head = 0; head < num_heads_; ++head) {
+        const bool is_last_head = head + 1 == num_heads_;
+        const int next_position = is_last_head ? position + kPageSize : position,
+                  next_head = is_last_head ? 0 : head + 1;
+        kernels.page_attention(
+            {.sums = sums + head * head_sums(),
+             .weights = weights,
+             .q = op_.q + first_row(0, head) * op_.head_dim,
+             .positions = op_.batch->positions + block_.first_token,
+             .keys = op_.kv.keys + offset(position, head),
+             .values = op_.kv.values + offset(position, head),
+             .next_keys = next_position < end_ ? op_.kv.keys + offset(next_position, next_head) : nullptr,
+             .type = op_.kv.type,
+             .q_stride = std::size_t(op_.num_q_heads) * op_.head_dim,
+             .first_position = position,
+             .num_tokens = block_.num_tokens,
+             .num_heads = q_heads_each_,
+             .head_dim = op_.head_dim,
+             .scale = op_.scale,
+             .cap = op_.cap});
       }
   }
 
- private:
+  // Where a head's share of the page of a position starts.
+  std::size_t offset(int position, int head) const {
+    const Batch& batch = *op_.batch;
+    const std::int32_t* pages = batch.page_tables + std::size_t(batch.sequences[block_.first_token]) * batch.max_pages;
+    return (std::size_t(pages[position / kPageSize]) * op_.num_kv_heads + first_head_ + head) *
+           kv_head_bytes(op_.kv.type, op_.head_dim);
+  }
+
   // Of [num_tokens, num_q_heads].
-  std::size_t first_row(int token) const {
-    return std::size_t(block_.first_token + token) * op_.num_q_heads + std::size_t(kv_head_) * num_heads_;
+  std::size_t first_row(int token, int head) const {
+    return std::size_t(block_.first_token + token) * op_.num_q_heads + std::size_t(first_head_ + head) * q_heads_each_;
+  }
+
+  void write_out(const float* sums) const {
+    for (int head = 0; head < num_heads_; ++head)
+      for (int token = 0; token < block_.num_tokens; ++token)
+        for (int i = 0; i < q_heads_each_; ++i, sums += attention_sums(op_.head_dim)) {
+          const float* weight_sums = sums + kv_width(op_.head_dim);
+          float weight_sum = 0;
+          for (int lane = 0; lane < kWeightLanes; ++lane) weight_sum += weight_sums[lane];
+          float* out = op_.out + (first_row(token, head) + i) * op_.head_dim;
+          for (int column = 0; column < op_.head_dim; ++column) out[column] = sums[column] / weight_sum;
+        }
   }
 
   const Attention& op_;
   const Block& block_;
-  const int kv_head_, num_heads_;
-};
-
-// All spans of a kv head, or the one of a block whose spans are tasks of their own.
-struct Task {
-  const Block* block = nullptr;
-  int kv_head = 0;
-  int span = 0;
+  const int first_head_, num_heads_;
+  const int first_span_;
+  const int q_heads_each_;
+  int end_ = 0;  // positions
 };
 
 }  // namespace
 
-// Blocks whose spans are tasks are those with more than 1 / enough_tasks of the work of all kv heads: fewer of them than
-// enough_tasks / num_kv_heads.
+// A block of some share of all work is divided where that is more than num_head_tasks / enough, into at most
+// 2 ceil(share * enough / num_head_tasks) parts for each of these: all blocks into fewer than 6 * enough.
 std::size_t attention_scratch_bytes(const StepSize& largest, int num_threads) {
-  const int enough_tasks = kTasksPerThread * num_threads;
-  const std::size_t block_tokens =
-      tokens_per_block(largest.num_tokens, largest.num_q_heads, largest.num_kv_heads, enough_tasks);
-  const std::size_t most_blocks = (enough_tasks - 1) / largest.num_kv_heads;
-  const std::size_t most_tokens = std::min<std::size_t>(largest.num_tokens, most_blocks * block_tokens);
-  const std::size_t num_spans = (largest.num_positions + kSpan - 1) / kSpan;
-  const std::size_t parts = most_tokens * largest.num_q_heads * num_spans * attention_sums(largest.head_dim);
-  const std::size_t rows = block_tokens * (largest.num_q_heads / largest.num_kv_heads);
-  return (parts + num_threads * worker_floats(rows, largest.head_dim)) * sizeof(float) +
-         (most_blocks + 1) * Scratch::kAlignment;
+  const int enough = enough_tasks(num_threads), num_heads = largest.num_q_heads / largest.num_kv_heads;
+  const int tokens = tokens_per_block(largest.num_tokens, largest.num_q_heads, largest.num_kv_heads, enough);
+  const std::size_t task_rows = std::max(tokens * num_heads, std::min(kTaskRows, tokens * largest.num_q_heads));
+  const int num_spans = divided_up(largest.num_positions, kSpan);
+  const std::size_t parts = num_threads > 1 ? 6 * enough * task_rows * attention_sums(largest.head_dim) : 0;
+  return (parts + num_threads * worker_floats(task_rows, largest.head_dim, num_spans)) * sizeof(float) +
+         (enough + 1) * Scratch::kAlignment;
 }
 
-// A task is one kv head of a block of tokens, which go through its pages together. Where such tasks are few, or one is
-// longer than a thread's share, each span is a task.
 void CpuBackend::attention(const Attention& op) {
   const Batch& batch = *op.batch;
-  const int num_heads = op.num_q_heads / op.num_kv_heads;
-  const int enough_tasks = kTasksPerThread * pool_.num_threads();
-  const int block_tokens = tokens_per_block(batch.num_tokens, op.num_q_heads, op.num_kv_heads, enough_tasks);
-  std::vector<Block> blocks = blocks_of(batch, block_tokens);
+  const int num_heads = op.num_q_heads / op.num_kv_heads, enough = enough_tasks(pool_.num_threads());
+  std::vector<Block> blocks =
+      blocks_of(batch, tokens_per_block(batch.num_tokens, op.num_q_heads, op.num_kv_heads, enough));
   double work = 0;
-  for (const Block& block : blocks) work += block.work() * op.num_kv_heads;
+  for (const Block& block : blocks) work += block.work();
 
   scratch_.clear();
-  std::vector<Task> tasks, sums_in_parts;
+  std::vector<Task> tasks, joins;
+  int most_spans = 1;
+  std::size_t most_rows = 0;
   for (Block& block : blocks) {
-    const bool in_parts = block.num_spans > 1 && block.work() * enough_tasks > work;
-    if (in_parts) block.parts = scratch_.floats(BlockHead(op, block, 0).num_sums() * op.num_kv_heads * block.num_spans);
-    for (int kv_head = 0; kv_head < op.num_kv_heads; ++kv_head) {
-      for (int span = 0; span < (in_parts ? block.num_spans : 1); ++span) tasks.push_back({&block, kv_head, span});
-      if (in_parts) sums_in_parts.push_back({&block, kv_head});
-    }
+    block.divide(int(std::ceil(enough * block.work() / work)), op.num_kv_heads, num_heads);
+    most_spans = std::max(most_spans, block.spans_per_task);
+    most_rows = std::max(most_rows, std::size_t(block.num_tokens) * num_heads * block.heads_per_task);
+    if (block.num_parts() > 1)
+      block.parts = scratch_.floats(std::size_t(block.num_parts()) * op.num_kv_heads * block.num_tokens * num_heads *
+                                    attention_sums(op.head_dim));
+    for (int span = 0; span < block.num_spans; span += block.spans_per_task)
+      for (int head = 0; head < op.num_kv_heads; head += block.heads_per_task)
+        tasks.emplace_back(op, block, head, span);
   }
 
   // Each worker has its own memory and takes one task after another.
   const std::size_t num_workers = std::min(tasks.size(), std::size_t(pool_.num_threads()));
-  const std::size_t most_rows = std::size_t(block_tokens) * num_heads;
-  const std::size_t most_sums = most_rows * attention_sums(op.head_dim);
-  const std::size_t floats_each = worker_floats(most_rows, op.head_dim);
+  const std::size_t floats_each = worker_floats(most_rows, op.head_dim, most_spans);
   float* const workspace = scratch_.floats(num_workers * floats_each);
   std::atomic<std::size_t> next_task{0};
-  const double multiply_adds = 2.0 * work * kSpan * num_heads * op.head_dim;
+  const double multiply_adds = 2.0 * work * kSpan * op.num_q_heads * op.head_dim;
   for_each_task(num_workers, std::size_t(multiply_adds / double(num_workers)), pool_, [&](std::size_t worker) {
-    float* const totals = workspace + worker * floats_each;
-    float* const sums = totals + most_sums;
-    float* const weights = sums + most_sums;
-    for (std::size_t index; (index = next_task.fetch_add(1, std::memory_order_relaxed)) < tasks.size();) {
-      const Task& task = tasks[index];
-      const BlockHead head(op, *task.block, task.kv_head);
-      if (task.block->parts) {
-        head.attend(task.span, head.part(task.span), weights, kernels_);
-        continue;
-      }
-      head.attend(0, totals, weights, kernels_);
-      for (int span = 1; span < task.block->num_spans; ++span) {
-        head.attend(span, sums, weights, kernels_);
-        head.add(totals, sums);
-      }
-      head.write_out(totals);
-    }
+    for (std::size_t index; (index = next_task.fetch_add(1, std::memory_order_relaxed)) < tasks.size();)
+      tasks[index].run(workspace + worker * floats_each, kernels_);
   });
 
-  if (sums_in_parts.empty()) return;
-  const std::size_t most_spans = std::size_t(sums_in_parts.front().block->num_spans);
-  for_each_task(sums_in_parts.size(), most_spans * most_sums, pool_, [&](std::size_t index) {
-    const Task& task = sums_in_parts[index];
-    const BlockHead head(op, *task.block, task.kv_head);
-    float* const totals = head.part(0);
-    for (int span = 1; span < task.block->num_spans; ++span) head.add(totals, head.part(span));
-    head.write_out(totals);
-  });
+  for (const Block& block : blocks)
+    for (int head = 0; block.parts && head < op.num_kv_heads; head += block.heads_per_task)
+      joins.emplace_back(op, block, head, 0);
+  if (joins.empty()) return;
+  for_each_task(joins.size(), joins.front().join_adds(), pool_, [&](std::size_t index) { joins[index].join(); });
 }
 
 }  // namespace grok

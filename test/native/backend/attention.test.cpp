@@ -303,22 +303,24 @@ TEST("gives a token the same bits in a prompt, in chunks of any size and alone")
 
 TEST("gives a token the same bits whatever sequences are beside it, and however many threads there are") {
   const Size size{6, 2, 24};
-  for (const Cache::Kind& kind : kinds()) {
-    const Part decode{.sequence = 0, .start = 1200, .num_tokens = 1};
-    std::vector<float> alone;
-    for (const int num_threads : {1, 2, 3, 16}) {
-      Cache cache(size, 3, 1300, kind, num_threads);
-      cache.run({{.sequence = 0, .num_tokens = 1200}, {.sequence = 1, .num_tokens = 300}});
-      const auto found = cache.run({decode});
-      if (alone.empty()) alone = found;
-      check(found == alone, concat(name_of(kind), "alone with ", num_threads, " threads"));
+  // As many spans as are not a power of two, and as are.
+  for (const int start : {1200, 2000, 2900})
+    for (const Cache::Kind& kind : kinds()) {
+      const Part decode{.sequence = 0, .start = start, .num_tokens = 1};
+      std::vector<float> alone;
+      for (const int num_threads : {1, 2, 3, 16}) {
+        Cache cache(size, 3, start + 1, kind, num_threads);
+        cache.run({{.sequence = 0, .num_tokens = start}, {.sequence = 1, .num_tokens = 300}});
+        const auto found = cache.run({decode});
+        if (alone.empty()) alone = found;
+        check(found == alone, concat(name_of(kind), "alone with ", num_threads, " threads"));
 
-      const auto together =
-          cache.run({{.sequence = 2, .num_tokens = 90}, decode, {.sequence = 1, .start = 300, .num_tokens = 7}});
-      const auto from = together.begin() + 90 * std::ptrdiff_t(alone.size());
-      check(std::equal(alone.begin(), alone.end(), from), concat(name_of(kind), "beside others with ", num_threads));
+        const auto together =
+            cache.run({{.sequence = 2, .num_tokens = 90}, decode, {.sequence = 1, .start = 300, .num_tokens = 7}});
+        const auto from = together.begin() + 90 * std::ptrdiff_t(alone.size());
+        check(std::equal(alone.begin(), alone.end(), from), concat(name_of(kind), "beside others with ", num_threads));
+      }
     }
-  }
 }
 
 TEST_MAIN()

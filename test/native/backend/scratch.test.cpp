@@ -1,4 +1,5 @@
 #include <fstream>
+#include <random>
 
 #include "backend/cpu/cpu.h"
 #include "support/one_layer.h"
@@ -47,6 +48,59 @@ TEST("steps take no more memory than was said and reserved") {
       loaded.run(sizes.num_tokens, sizes.num_outputs);
       if (const std::size_t after = address_space_bytes(); after >= reserved + kLittle)
         fail(__FILE__, __LINE__, concat(isa, ", d_model ", sizes.d_model, ": ", after - reserved, " bytes more"));
+    }
+}
+
+TEST("attention takes no more than was said, however a step and its threads divide it") {
+  constexpr int kNumQHeads = 24, kNumKvHeads = 4, kHeadDim = 128;
+  std::mt19937 random(1);
+  const auto up_to = [&](int most) { return std::uniform_int_distribution(1, most)(random); };
+  for (const int num_threads : {1, 2, 5, 16})
+    for (int repeat = 0; repeat < 12; ++repeat) {
+      const int num_positions = up_to(40 * kPageSize), max_pages = (num_positions + kPageSize - 1) / kPageSize;
+      std::vector<std::int32_t> positions, sequences;
+      int num_sequences = 0;
+      for (const int num_tokens = up_to(60); int(positions.size()) < num_tokens; ++num_sequences) {
+        const int most = std::min(up_to(40), std::min(num_tokens - int(positions.size()), num_positions));
+        const int first = up_to(num_positions - most + 1) - 1;
+        for (int i = 0; i < most; ++i) {
+          positions.push_back(first + i);
+          sequences.push_back(num_sequences);
+        }
+      }
+      const std::vector<std::int32_t> pages(std::size_t(num_sequences) * max_pages);  // all the same one
+      const int num_tokens = int(positions.size());
+      const Batch batch{.tokens = positions.data(),
+                        .positions = positions.data(),
+                        .sequences = sequences.data(),
+                        .page_tables = pages.data(),
+                        .num_tokens = num_tokens,
+                        .num_sequences = num_sequences,
+                        .max_pages = max_pages};
+      const auto backend = make_cpu_backend({.num_threads = num_threads});
+      const std::size_t page = backend->footprint().kv_page_bytes(KvCacheType::f32, kNumKvHeads, kHeadDim);
+      const BufferPtr keys = backend->allocate(page), values = backend->allocate(page);
+      std::vector<float> q(std::size_t(num_tokens) * kNumQHeads * kHeadDim), out(q.size());
+      backend->reserve_scratch({.num_tokens = num_tokens,
+                                .num_sequences = num_sequences,
+                                .num_positions = num_positions,
+                                .num_q_heads = kNumQHeads,
+                                .num_kv_heads = kNumKvHeads,
+                                .head_dim = kHeadDim});
+      const std::size_t reserved = address_space_bytes();
+      backend->attention({.out = out.data(),
+                          .q = q.data(),
+                          .kv = {keys->as<std::byte>(), values->as<std::byte>(), KvCacheType::f32},
+                          .batch = &batch,
+                          .num_q_heads = kNumQHeads,
+                          .num_kv_heads = kNumKvHeads,
+                          .head_dim = kHeadDim,
+                          .scale = 1,
+                          .cap = 30});
+      if (const std::size_t after = address_space_bytes(); after >= reserved + kLittle)
+        fail(__FILE__, __LINE__,
+             concat(num_tokens, " tokens of ", num_sequences, " sequences, ", num_positions, " positions, ",
+                    num_threads, " threads: ", after - reserved, " bytes more"));
     }
 }
 
