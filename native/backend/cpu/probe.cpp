@@ -74,11 +74,14 @@ Probe probe_cpu(const ProbeOptions& options) {
     if (!stopped()) std::memset(buffer.as<std::byte>() + chunk * kReadChunk, int(chunk % 251) + 1, kReadChunk);
   });
   std::atomic<std::uint64_t> folded{0};  // what was read, so that it has to be
-  probe.read = measure_rate(double(probe.buffer_bytes), options.stopped, [&] {
-    pool.parallel_for(num_chunks, [&](std::size_t chunk) {
-      if (!stopped()) folded ^= kernels.read(buffer.as<std::byte>() + chunk * kReadChunk, kReadChunk);
+  for (const ReadLoop read : kernels.reads) {
+    const ProbeRate rate = measure_rate(double(probe.buffer_bytes), options.stopped, [&] {
+      pool.parallel_for(num_chunks, [&](std::size_t chunk) {
+        if (!stopped()) folded ^= read(buffer.as<std::byte>() + chunk * kReadChunk, kReadChunk);
+      });
     });
-  });
+    if (rate.median > probe.read.median) probe.read = rate;
+  }
 
   const std::size_t num_pieces = std::size_t(pool.num_threads()) * kPiecesPerThread;
   for (const MultiplyAddLoop& loop : kernels.multiply_adds) {

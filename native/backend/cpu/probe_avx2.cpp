@@ -45,7 +45,7 @@ constexpr MultiplyAddLoop kLoops[] = {
 
 }  // namespace
 
-const ProbeKernels kAvx2Probe = {"avx2", read, kLoops};
+const ProbeKernels kAvx2Probe = {"avx2", kReads, kLoops};
 
 }  // namespace grok
 

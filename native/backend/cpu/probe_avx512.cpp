@@ -46,8 +46,8 @@ constexpr MultiplyAddLoop kLoopsAndTiles[] = {kLoops[0],
 
 }  // namespace
 
-const ProbeKernels kAvx512Probe = {"avx512", read, kLoops};
-const ProbeKernels kAmxProbe = {"amx", read, kLoopsAndTiles};
+const ProbeKernels kAvx512Probe = {"avx512", kReads, kLoops};
+const ProbeKernels kAmxProbe = {"amx", kReads, kLoopsAndTiles};
 
 }  // namespace grok
 

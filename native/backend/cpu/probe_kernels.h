@@ -15,10 +15,12 @@ struct MultiplyAddLoop {
   void (*run)(int num_rounds);
 };
 
+// Something that depends on every byte. size_bytes is a multiple of kReadStep.
+using ReadLoop = std::uint64_t (*)(const std::byte* from, std::size_t size_bytes);
+
 struct ProbeKernels {
   const char* isa;
-  // Something that depends on every byte. size_bytes is a multiple of kReadStep.
-  std::uint64_t (*read)(const std::byte* from, std::size_t size_bytes);
+  std::span<const ReadLoop> reads;  // the fastest counts: which one that is depends on the CPU
   std::span<const MultiplyAddLoop> multiply_adds;
 };
 

@@ -46,8 +46,8 @@ constexpr MultiplyAddLoop kDotprodLoops[] = {
 
 }  // namespace
 
-const ProbeKernels kNeonProbe = {"neon", read, kLoops};
-const ProbeKernels kNeonDotprodProbe = {"neon", read, kDotprodLoops};
+const ProbeKernels kNeonProbe = {"neon", kReads, kLoops};
+const ProbeKernels kNeonDotprodProbe = {"neon", kReads, kDotprodLoops};
 
 }  // namespace grok
 

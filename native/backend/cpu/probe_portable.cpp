@@ -26,6 +26,6 @@ constexpr MultiplyAddLoop kLoops[] = {{"f32", kNumSums * 4, 1, run<F32>}};
 
 }  // namespace
 
-const ProbeKernels kPortableProbe = {"portable", read, kLoops};
+const ProbeKernels kPortableProbe = {"portable", kReads, kLoops};
 
 }  // namespace grok

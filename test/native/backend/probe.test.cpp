@@ -41,7 +41,7 @@ TEST("a buffer of no size is one chunk") {
   CHECK_EQ(probe_cpu({.num_threads = 1, .isa = "portable"}).buffer_bytes, std::uint64_t(2) << 20);
 }
 
-TEST("the reading loop depends on every byte") {
+TEST("the reading loops depend on every byte") {
   std::vector<const ProbeKernels*> probes = {&kPortableProbe};
   const auto runs_here = [isas = cpu_isas()](const char* isa) {
     return std::find(isas.begin(), isas.end(), isa) != isas.end();
@@ -54,15 +54,16 @@ TEST("the reading loop depends on every byte") {
 #endif
   std::vector<std::byte> bytes(4 * kReadStep);
   for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = std::byte(i * 37 % 251);
-  for (const ProbeKernels* probe : probes) {
-    const std::uint64_t before = probe->read(bytes.data(), bytes.size());
-    CHECK_EQ(before, kPortableProbe.read(bytes.data(), bytes.size()));
-    for (std::size_t i = 0; i < bytes.size(); ++i) {
-      bytes[i] ^= std::byte(1);
-      if (probe->read(bytes.data(), bytes.size()) == before) testing::fail(__FILE__, __LINE__, concat("byte ", i));
-      bytes[i] ^= std::byte(1);
+  const std::uint64_t before = kPortableProbe.reads.front()(bytes.data(), bytes.size());
+  for (const ProbeKernels* probe : probes)
+    for (const ReadLoop read : probe->reads) {
+      CHECK_EQ(read(bytes.data(), bytes.size()), before);
+      for (std::size_t i = 0; i < bytes.size(); ++i) {
+        bytes[i] ^= std::byte(1);
+        if (read(bytes.data(), bytes.size()) == before) testing::fail(__FILE__, __LINE__, concat("byte ", i));
+        bytes[i] ^= std::byte(1);
+      }
     }
-  }
 }
 
 TEST("every instruction set of the kernels has a probe, with fp32 first and rates in order") {
