@@ -42,31 +42,35 @@ std::int64_t work_nanoseconds() {
 
 struct ThreadPool::Loop {
   const std::function<void(std::size_t)>& body;
-  const std::size_t count;
+  const std::span<Share> shares;      // one for each thread that takes part
   int seats = 0;                      // for workers; guarded by mutex_
   std::atomic<std::int64_t> work{0};  // nanoseconds in bodies, over all threads
-  std::atomic<std::size_t> next{0};
-  std::atomic<int> num_workers{0};  // that hold a pointer to this loop
+  std::atomic<int> num_workers{0};    // that hold a pointer to this loop
   std::mutex failure_mutex;
   std::exception_ptr failure;
 
-  void take_part() {
+  // Thread 0 is the caller.
+  void take_part(int thread) {
     const std::int64_t start = work_nanoseconds();
-    for (std::size_t index; (index = next.fetch_add(1, std::memory_order_relaxed)) < count;) {
-      try {
-        body(index);
-      } catch (...) {
-        const std::lock_guard lock(failure_mutex);
-        if (!failure) failure = std::current_exception();
-        next.store(count, std::memory_order_relaxed);
+    for (std::size_t i = 0; i < shares.size(); ++i) {
+      Share& share = shares[(std::size_t(thread) + i) % shares.size()];
+      for (std::size_t index; (index = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end;) {
+        try {
+          body(index);
+        } catch (...) {
+          const std::lock_guard lock(failure_mutex);
+          if (!failure) failure = std::current_exception();
+          for (Share& every : shares) every.next.store(every.end, std::memory_order_relaxed);
+        }
       }
     }
     work.fetch_add(work_nanoseconds() - start, std::memory_order_relaxed);
   }
 };
 
-ThreadPool::ThreadPool(int num_threads) : active_(num_threads, [this] { return idle_cores_.since_last(); }) {
-  for (int worker = 1; worker < num_threads; ++worker) workers_.emplace_back([this] { work(); });
+ThreadPool::ThreadPool(int num_threads)
+    : shares_(std::size_t(num_threads)), active_(num_threads, [this] { return idle_cores_.since_last(); }) {
+  for (int worker = 1; worker < num_threads; ++worker) workers_.emplace_back([this, worker] { work(worker); });
 }
 
 ThreadPool::~ThreadPool() {
@@ -79,7 +83,7 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : workers_) worker.join();
 }
 
-void ThreadPool::work() {
+void ThreadPool::work(int thread) {
   for (std::uint64_t seen = 0;;) {
     for (int spin = 0; spin < kSpins && generation_.load(std::memory_order_acquire) == seen; ++spin) pause_cpu();
 
@@ -96,7 +100,7 @@ void ThreadPool::work() {
       if (loop) loop->num_workers.fetch_add(1, std::memory_order_relaxed);
     }
     if (!loop) continue;
-    loop->take_part();
+    loop->take_part(thread);
     loop->num_workers.fetch_sub(1, std::memory_order_release);
   }
 }
@@ -107,7 +111,12 @@ void ThreadPool::parallel_for(std::size_t count, const std::function<void(std::s
     return;
   }
   const auto start = std::chrono::steady_clock::now();
-  Loop loop{.body = body, .count = count, .seats = active_.count() - 1, .failure_mutex = {}, .failure = nullptr};
+  const std::span shares(shares_.data(), std::size_t(active_.count()));
+  for (std::size_t i = 0; i < shares.size(); ++i) {
+    shares[i].next.store(count * i / shares.size(), std::memory_order_relaxed);
+    shares[i].end = count * (i + 1) / shares.size();
+  }
+  Loop loop{.body = body, .shares = shares, .seats = active_.count() - 1, .failure_mutex = {}, .failure = nullptr};
   bool any_sleeping = false;
   if (loop.seats > 0) {
     const std::lock_guard lock(mutex_);
@@ -116,7 +125,7 @@ void ThreadPool::parallel_for(std::size_t count, const std::function<void(std::s
     any_sleeping = num_sleeping_ > 0;
   }
   if (any_sleeping) wake_.notify_all();
-  loop.take_part();
+  loop.take_part(0);
   if (active_.count() > 1) {
     const std::lock_guard lock(mutex_);
     loop_ = nullptr;  // from here on no further worker can join

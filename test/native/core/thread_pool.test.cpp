@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <numeric>
+#include <thread>
 #include <vector>
 
 #include "core/thread_pool.h"
@@ -33,6 +34,27 @@ TEST("runs each index once, in thousands of loops of all lengths") {
     std::vector<int> visits(count % 70);
     pool.parallel_for(visits.size(), [&](std::size_t index) { ++visits[index]; });
     for (const int visited : visits) CHECK_EQ(visited, 1);
+  }
+}
+
+TEST("each of the threads begins with its own share, and the others finish that of one that is held up") {
+  constexpr std::size_t kCount = 40;
+  for (int repeat = 0; repeat < 3; ++repeat) {
+    ThreadPool pool(2);
+    std::vector<std::thread::id> threads(kCount);
+    std::atomic<int> num_begun{0}, num_done{0};
+    pool.parallel_for(kCount, [&](std::size_t index) {
+      threads[index] = std::this_thread::get_id();
+      if (index == 0 || index == kCount / 2) {
+        ++num_begun;
+        while (num_begun < 2) std::this_thread::yield();
+        // The worker stays at its first index until all others are done.
+        while (index > 0 && num_done < int(kCount) - 1) std::this_thread::yield();
+      }
+      ++num_done;
+    });
+    for (std::size_t index = 0; index < kCount; ++index)
+      CHECK((threads[index] == std::this_thread::get_id()) == (index != kCount / 2));
   }
 }
 
