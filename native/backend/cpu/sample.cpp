@@ -26,6 +26,7 @@ double log_sum_exp(std::span<const float> logits, const Kernels& kernels) {
 }
 
 std::vector<TokenLogprob> likeliest(std::span<const float> logits, int count, double log_total) {
+  if (count == 0) return {};
   std::vector<std::int32_t> tokens(logits.size());
   std::iota(tokens.begin(), tokens.end(), 0);
   count = std::min(count, int(tokens.size()));
