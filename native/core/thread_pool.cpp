@@ -54,7 +54,10 @@ struct ThreadPool::Loop {
     const std::int64_t start = work_nanoseconds();
     for (std::size_t i = 0; i < shares.size(); ++i) {
       Share& share = shares[(std::size_t(thread) + i) % shares.size()];
-      for (std::size_t index; (index = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end;) {
+      // Looked at first: of many threads, each comes by many shares in which nothing is left.
+      while (share.next.load(std::memory_order_relaxed) < share.end) {
+        const std::size_t index = share.next.fetch_add(1, std::memory_order_relaxed);
+        if (index >= share.end) break;
         try {
           body(index);
         } catch (...) {
