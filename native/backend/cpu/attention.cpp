@@ -209,6 +209,7 @@ std::size_t attention_scratch_bytes(const StepSize& largest, int num_threads) {
          (enough + 1) * Scratch::kAlignment;
 }
 
+// Blocks of tokens go through their pages together; where they are few, or one has more than a thread's share, it is divided.
 void CpuBackend::attention(const Attention& op) {
   const Batch& batch = *op.batch;
   const int num_heads = op.num_q_heads / op.num_kv_heads, enough = enough_tasks(pool_.num_threads());

@@ -28,7 +28,8 @@ struct Probe {
   std::string isa;
   int num_threads = 0;
   std::uint64_t buffer_bytes = 0;
-  ProbeRate read;  // GB/s, front to back from a buffer in 2 MiB pages where the system has them
+  // GB/s, front to back from a buffer in 2 MiB pages where the system has them: of the loops for it, the fastest.
+  ProbeRate read;
   std::vector<MultiplyAddRate> multiply_adds;
 };
 

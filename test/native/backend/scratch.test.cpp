@@ -61,9 +61,9 @@ TEST("attention takes no more than was said, however a step and its threads divi
       std::vector<std::int32_t> positions, sequences;
       int num_sequences = 0;
       for (const int num_tokens = up_to(60); int(positions.size()) < num_tokens; ++num_sequences) {
-        const int most = std::min(up_to(40), std::min(num_tokens - int(positions.size()), num_positions));
-        const int first = up_to(num_positions - most + 1) - 1;
-        for (int i = 0; i < most; ++i) {
+        const int count = std::min({up_to(40), num_tokens - int(positions.size()), num_positions});
+        const int first = up_to(num_positions - count + 1) - 1;
+        for (int i = 0; i < count; ++i) {
           positions.push_back(first + i);
           sequences.push_back(num_sequences);
         }
