@@ -1,4 +1,5 @@
 import os from 'node:os';
+import type { Abort } from './abort.js';
 import { callNative, GrokError } from './errors.js';
 import { loadWeights, sourcePath } from './grok.js';
 import {
@@ -166,7 +167,7 @@ async function measureModel(
     shape ? loadNative().openSynthetic(shape, native) : loadNative().open(sourcePath(options.source), native),
   );
   const stop = () => void model.close().catch(() => {}); // closed again below, which waits
-  signal?.addEventListener('abort', stop, { once: true });
+  const stopListening = signal?.listen(stop);
   try {
     const prefillSizes = sizesThatFit(options, model.contextLength);
     options.onProgress?.(`loading for ${model.device}`);
@@ -198,7 +199,7 @@ async function measureModel(
     signal?.throwIfAborted(); // rather than that the model was closed
     throw error;
   } finally {
-    signal?.removeEventListener('abort', stop);
+    stopListening?.();
     await model.close();
   }
 }
@@ -245,7 +246,7 @@ async function generate(
   loop: StepLoop,
   promptTokens: number,
   decodeTokens: number,
-  signal: AbortSignal | undefined,
+  signal: Abort | undefined,
 ): Promise<Times> {
   const startedAt = performance.now();
   const prompt = promptOf(promptTokens, model.inspection.config.vocabSize);

@@ -34,6 +34,7 @@ export class Generation implements AsyncIterable<Chunk> {
   #stopwatch = new Stopwatch();
   /** In the engine. */
   #sequence: number | undefined;
+  #stopListening: (() => void) | undefined;
   #promptIds: readonly number[] = [];
   readonly #promptLogprobs: TokenLogprob[] = [];
   readonly #chunks: Chunk[] = [];
@@ -78,12 +79,13 @@ export class Generation implements AsyncIterable<Chunk> {
   #start(): void {
     this.#state = 'running';
     this.#stopwatch = new Stopwatch();
-    const { signal } = this.#options;
-    if (signal?.aborted) {
-      this.#fail(signal.reason);
+    try {
+      this.#options.signal?.throwIfAborted();
+      this.#stopListening = this.#options.signal?.listen((reason) => this.#fail(reason));
+    } catch (error) {
+      this.#fail(error);
       return;
     }
-    signal?.addEventListener('abort', this.#onAbort, { once: true });
     this.#submit().catch((error) => this.#fail(error));
   }
 
@@ -142,8 +144,6 @@ export class Generation implements AsyncIterable<Chunk> {
     this.#stream.push(chunk);
   }
 
-  readonly #onAbort = () => this.#fail(this.#options.signal?.reason);
-
   #finish(reason: Completion['finishReason'], stopSequence?: string): void {
     const last = this.#builder.finish();
     if (last.chunk) this.#emit(last.chunk);
@@ -164,7 +164,7 @@ export class Generation implements AsyncIterable<Chunk> {
 
   #end(): void {
     this.#state = 'ended';
-    this.#options.signal?.removeEventListener('abort', this.#onAbort);
+    this.#stopListening?.();
     this.#leaveEngine();
   }
 

@@ -237,7 +237,7 @@ export async function loadWeights(
   { signal, onProgress }: Pick<ResolvedLoadOptions, 'signal' | 'onProgress'>,
 ): Promise<void> {
   const stop = () => void model.close().catch(() => {}); // load() closes it again, and waits
-  signal?.addEventListener('abort', stop, { once: true });
+  const stopListening = signal?.listen(stop);
   try {
     for (;;) {
       signal?.throwIfAborted();
@@ -250,6 +250,6 @@ export async function loadWeights(
     signal?.throwIfAborted();
     throw error;
   } finally {
-    signal?.removeEventListener('abort', stop);
+    stopListening?.();
   }
 }

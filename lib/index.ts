@@ -1,3 +1,4 @@
+export type { AbortSignalLike } from './abort.js';
 export {
   type BenchReport,
   type BenchRun,

@@ -1,3 +1,4 @@
+import type { Abort } from './abort.js';
 import { toLogprob, unscored } from './chunk-builder.js';
 import type { TokenLogprob } from './completion.js';
 import { GrokError } from './errors.js';
@@ -23,7 +24,7 @@ const mostLogitBytes = 2 ** 31;
 export async function judgeByLogits(
   ids: readonly number[],
   host: JudgingHost,
-  signal: AbortSignal | undefined,
+  signal: Abort | undefined,
 ): Promise<Logits> {
   roomFor(ids.length, { maxTokens: 0, otherwise: 0 }, host.contextLength);
   const sizeBytes = ids.length * host.vocabSize * Float32Array.BYTES_PER_ELEMENT;
@@ -50,7 +51,7 @@ export async function judgeByLogits(
 export async function judgeByLogprobs(
   ids: readonly number[],
   host: JudgingHost,
-  options: { logprobs: number; signal: AbortSignal | undefined },
+  options: { logprobs: number; signal: Abort | undefined },
 ): Promise<TokenLogprob[]> {
   roomFor(ids.length, { maxTokens: 0, otherwise: 0 }, host.contextLength);
   const scores = [unscored(ids[0] ?? 0, host.tokenizer)];

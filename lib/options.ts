@@ -1,3 +1,4 @@
+import { Abort, type AbortSignalLike } from './abort.js';
 import { GrokError, invalidArgument } from './errors.js';
 import type { KvCacheType, NativeLoadProgress, NativeOpenOptions, WeightStorage } from './native.js';
 import { nearestName } from './nearest-name.js';
@@ -41,7 +42,7 @@ export interface LoadOptions {
   /** Path of a tokenizer.model. Default: the one beside the checkpoint. */
   tokenizer?: string | undefined;
   /** Aborts loading; `load` then rejects with the signal's reason. */
-  signal?: AbortSignal | undefined;
+  signal?: AbortSignalLike | undefined;
   /** Called after each tensor. */
   onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
@@ -79,17 +80,17 @@ export interface GenerateOptions {
   /** Goes on after the [EOS] token. Default: false. */
   ignoreEos?: boolean | undefined;
   /** Aborts: iterator and `result` reject with the signal's reason. */
-  signal?: AbortSignal | undefined;
+  signal?: AbortSignalLike | undefined;
 }
 
 export interface ScoreOptions {
   /** Reports this many of the likeliest tokens at each place, 0 to 20. Default: 0. */
   logprobs?: number | undefined;
-  signal?: AbortSignal | undefined;
+  signal?: AbortSignalLike | undefined;
 }
 
 export interface LogitsOptions {
-  signal?: AbortSignal | undefined;
+  signal?: AbortSignalLike | undefined;
 }
 
 /** What {@link benchmark} measures. */
@@ -119,7 +120,7 @@ export interface BenchOptions {
   /** Counts repeats that other processes disturbed. Default: false, they are done again. */
   keepDisturbed?: boolean | undefined;
   /** Aborts; `benchmark` then rejects with the signal's reason. */
-  signal?: AbortSignal | undefined;
+  signal?: AbortSignalLike | undefined;
   /** Called with what is being measured now, for people. */
   onProgress?: ((what: string) => void) | undefined;
 }
@@ -146,7 +147,7 @@ export const defaults = {
 export interface ResolvedLoadOptions {
   native: NativeOpenOptions;
   tokenizer: string | undefined;
-  signal: AbortSignal | undefined;
+  signal: Abort | undefined;
   onProgress: ((progress: NativeLoadProgress) => void) | undefined;
 }
 
@@ -225,7 +226,7 @@ export interface ResolvedBenchOptions {
   decode: number;
   reps: number;
   keepDisturbed: boolean;
-  signal: AbortSignal | undefined;
+  signal: Abort | undefined;
   onProgress: ((what: string) => void) | undefined;
 }
 
@@ -302,7 +303,7 @@ export interface ResolvedGenerateOptions {
   logprobs: number | undefined;
   echo: boolean;
   ignoreEos: boolean;
-  signal: AbortSignal | undefined;
+  signal: Abort | undefined;
 }
 
 const generateNames = [
@@ -350,13 +351,13 @@ export function resolveGenerateOptions(
 
 export function resolveScoreOptions(options: ScoreOptions | undefined): {
   logprobs: number;
-  signal: AbortSignal | undefined;
+  signal: Abort | undefined;
 } {
   const given = rejectUnknownOptions(options, ['logprobs', 'signal']);
   return { logprobs: integer('logprobs', given.logprobs, 0, 20) ?? 0, signal: abortSignal(given.signal) };
 }
 
-export function resolveLogitsOptions(options: LogitsOptions | undefined): { signal: AbortSignal | undefined } {
+export function resolveLogitsOptions(options: LogitsOptions | undefined): { signal: Abort | undefined } {
   return { signal: abortSignal(rejectUnknownOptions(options, ['signal']).signal) };
 }
 
@@ -458,13 +459,18 @@ function logitBias(value: GenerateOptions['logitBias'], vocabSize: number): Read
   return biases;
 }
 
+const signalMembers = { aborted: 'boolean', addEventListener: 'function', removeEventListener: 'function' } as const;
+
 /** Any object that behaves like one: signals may come from another realm. */
-function abortSignal(value: unknown): AbortSignal | undefined {
+export function abortSignal(value: unknown): Abort | undefined {
   if (value === undefined) return undefined;
-  if (typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value) {
-    return value as AbortSignal;
+  if (typeof value !== 'object' || value === null) throw invalidArgument('signal', 'an AbortSignal', value);
+  for (const [name, type] of Object.entries(signalMembers)) {
+    const member = (value as Record<string, unknown>)[name];
+    if (typeof member !== type)
+      throw invalidArgument('signal', `an AbortSignal, whose \`${name}\` is a ${type}`, value);
   }
-  throw invalidArgument('signal', 'an AbortSignal', value);
+  return Abort.of(value as AbortSignalLike);
 }
 
 function randomSeed(): number {

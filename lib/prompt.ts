@@ -1,3 +1,4 @@
+import type { Abort } from './abort.js';
 import { GrokError } from './errors.js';
 import { emptyPrompt, tokenIds } from './options.js';
 import type { Tokenizer } from './tokenizer.js';
@@ -22,12 +23,12 @@ export function checkPrompt(prompt: unknown, host: PromptHost): Prompt {
 }
 
 /** The ids of a checked prompt. */
-export async function encodePrompt(prompt: Prompt, host: PromptHost, signal?: AbortSignal): Promise<readonly number[]> {
+export async function encodePrompt(prompt: Prompt, host: PromptHost, signal?: Abort): Promise<readonly number[]> {
   if (typeof prompt !== 'string') return prompt;
   const tokenizer = requireTokenizer(host.tokenizer, 'a prompt in words');
   const fewestTokens = Math.ceil(prompt.length / tokenizer.longestPiece);
   if (fewestTokens > host.contextLength) throw overflow(`at least ${fewestTokens}`, undefined, host.contextLength);
-  const ids = await tokenizer.encodeAsync(prompt, { signal });
+  const ids = await tokenizer.encodeAsync(prompt, { signal: signal?.signal });
   if (ids.length === 0) throw emptyPrompt('prompt');
   return tokenIds('prompt', ids, host.vocabSize);
 }

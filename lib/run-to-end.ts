@@ -1,3 +1,4 @@
+import type { Abort } from './abort.js';
 import type { NativeOutput, NativeRequest } from './native.js';
 import type { StepLoop } from './step-loop.js';
 
@@ -5,11 +6,11 @@ import type { StepLoop } from './step-loop.js';
 export async function runToEnd(
   loop: StepLoop,
   request: NativeRequest,
-  signal: AbortSignal | undefined,
+  signal: Abort | undefined,
   accept: (output: NativeOutput) => void,
 ): Promise<void> {
   signal?.throwIfAborted();
-  let onAbort: (() => void) | undefined;
+  let stopListening: (() => void) | undefined;
   try {
     await new Promise<void>((resolve, reject) => {
       const listener = {
@@ -22,13 +23,12 @@ export async function runToEnd(
       };
       const adding = loop.add(request, listener);
       adding.catch(reject);
-      onAbort = () => {
-        reject(signal?.reason);
+      stopListening = signal?.listen((reason) => {
+        reject(reason);
         adding.then((sequence) => loop.remove(sequence)).catch(() => {}); // a refused request has nothing to remove
-      };
-      signal?.addEventListener('abort', onAbort, { once: true });
+      });
     });
   } finally {
-    if (onAbort) signal?.removeEventListener('abort', onAbort);
+    stopListening?.();
   }
 }

@@ -1,7 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
 import { SentencePieceProcessor } from '@agnai/sentencepiece-js';
+import type { Abort, AbortSignalLike } from './abort.js';
 import { GrokError, invalidArgument } from './errors.js';
-import { rejectUnknownOptions } from './options.js';
+import { abortSignal, rejectUnknownOptions } from './options.js';
 import { encodeInWorker } from './sentencepiece/encode-in-worker.js';
 import { ExactCuts, partFrom, type TextPart } from './sentencepiece/exact-cuts.js';
 import { badTokenizer, readModelFile, type SentencePieceModel } from './sentencepiece/model-file.js';
@@ -90,9 +91,10 @@ export class Tokenizer {
   /** The same ids, without holding up the event loop: in parts where that is exact, else on another thread. */
   async encodeAsync(
     text: string,
-    options: EncodeOptions & { signal?: AbortSignal | undefined } = {},
+    options: EncodeOptions & { signal?: AbortSignalLike | undefined } = {},
   ): Promise<number[]> {
-    const { signal, ...encodeOptions } = options;
+    const { signal: given, ...encodeOptions } = options;
+    const signal = abortSignal(given);
     signal?.throwIfAborted();
     const ids = this.#start(text, encodeOptions);
     for (const part of this.#partsByControl(text, encodeOptions)) {
@@ -181,7 +183,7 @@ export class Tokenizer {
   }
 
   /** Hands out ids part by part; long texts without a place to cut go to another thread whole. */
-  async *#encodeSlowly(part: TextPart, signal: AbortSignal | undefined): AsyncGenerator<number[]> {
+  async *#encodeSlowly(part: TextPart, signal: Abort | undefined): AsyncGenerator<number[]> {
     let rest = part;
     while (rest.text.length > longestPartCharacters) {
       const cut = this.#cuts?.next(rest.text, partCharacters, longestPartCharacters) ?? -1;

@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import { Worker } from 'node:worker_threads';
+import type { Abort } from '../abort.js';
 
 // Text of its own, not a file: it must start from lib/ in tests, from dist/ once built and from inside a bundle.
 const program = `
@@ -15,17 +16,16 @@ const program = `
  * Encodes on a thread of its own that ends with the answer. Loading the model there costs some 0.2 s: meant for the rare
  * long text that has no place to cut.
  */
-export function encodeInWorker(path: string, text: string, signal?: AbortSignal): Promise<number[]> {
+export function encodeInWorker(path: string, text: string, signal?: Abort): Promise<number[]> {
   return new Promise((resolve, reject) => {
     const library = createRequire(import.meta.url).resolve('@agnai/sentencepiece-js');
     const worker = new Worker(program, { eval: true, workerData: { library, path, text } });
-    const abort = () => settle(() => reject(signal?.reason));
     const settle = (answer: () => void) => {
-      signal?.removeEventListener('abort', abort);
+      stopListening?.();
       answer();
       void worker.terminate();
     };
-    signal?.addEventListener('abort', abort, { once: true });
+    const stopListening = signal?.listen((reason) => settle(() => reject(reason)));
     worker.once('message', (ids: Int32Array) => settle(() => resolve(Array.from(ids))));
     worker.once('error', (error) => settle(() => reject(error)));
     worker.once('exit', (code) => settle(() => reject(new Error(`the encoding thread ended with code ${code}`))));
