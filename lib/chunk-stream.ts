@@ -55,15 +55,25 @@ export class ChunkStream implements AsyncIterableIterator<Chunk, undefined> {
   }
 
   /** `break` in a `for await`. */
-  return(): Promise<IteratorResult<Chunk, undefined>> {
-    this.#onReturn();
-    this.end();
-    this.#unread.length = 0;
-    return Promise.resolve({ done: true, value: undefined });
+  async return(value?: undefined | PromiseLike<undefined>): Promise<IteratorReturnResult<undefined>> {
+    this.#leave();
+    return { done: true, value: await value };
+  }
+
+  /** An error of the reader's: as `return`, and given back. */
+  async throw(error: unknown): Promise<never> {
+    this.#leave();
+    throw error;
   }
 
   [Symbol.asyncIterator](): this {
     return this;
+  }
+
+  #leave(): void {
+    this.#onReturn();
+    this.end();
+    this.#unread.length = 0;
   }
 }
 

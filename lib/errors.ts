@@ -15,6 +15,7 @@ export const grokErrorCodes = [
   'GROK_NO_BINARY',
   'GROK_NO_TOKENIZER',
   'GROK_BAD_TOKENIZER',
+  'GROK_ALREADY_READ',
 ] as const;
 
 export type GrokErrorCode = (typeof grokErrorCodes)[number];
@@ -70,6 +71,13 @@ export function closedError(): GrokError {
   return new GrokError('The model was closed', {
     code: 'GROK_CLOSED',
     hint: 'Load it again with Grok.load(), or close it only after the last generation has ended.',
+  });
+}
+
+export function alreadyRead(): GrokError {
+  return new GrokError('Expected one reader of a generation, found a second', {
+    code: 'GROK_ALREADY_READ',
+    hint: 'Read it with one `for await`, and take the whole text from `result`.',
   });
 }
 

@@ -1,6 +1,7 @@
 import { ChunkBuilder, toLogprob, unscored } from './chunk-builder.js';
 import { ChunkStream } from './chunk-stream.js';
 import type { Chunk, Completion, TokenLogprob } from './completion.js';
+import { alreadyRead } from './errors.js';
 import type { NativeOutput } from './native.js';
 import { generationRequest } from './native-request.js';
 import { defaults, type ResolvedGenerateOptions } from './options.js';
@@ -20,7 +21,7 @@ export interface GenerationHost extends PromptHost {
  * Read it with `for await`. A reader that falls far behind holds it up, and it keeps its place in the engine meanwhile,
  * unless {@link result} was asked for: then it runs to its end by itself. `break` and {@link cancel} end it quietly; an aborted signal rejects with the signal's reason.
  */
-export class Generation implements AsyncIterable<Chunk> {
+export class Generation implements AsyncIterable<Chunk>, AsyncDisposable {
   readonly #host: GenerationHost;
   readonly #prompt: Prompt;
   readonly #options: ResolvedGenerateOptions;
@@ -31,10 +32,11 @@ export class Generation implements AsyncIterable<Chunk> {
 
   #state: 'new' | 'running' | 'ended' = 'new';
   #resultWanted = false;
+  #hasReader = false;
   #stopwatch = new Stopwatch();
+  #stopListening: (() => void) | undefined;
   /** In the engine. */
   #sequence: number | undefined;
-  #stopListening: (() => void) | undefined;
   #promptIds: readonly number[] = [];
   readonly #promptLogprobs: TokenLogprob[] = [];
   readonly #chunks: Chunk[] = [];
@@ -61,14 +63,21 @@ export class Generation implements AsyncIterable<Chunk> {
     return this.#result;
   }
 
-  /** The chunks, for one reader. */
+  /** The chunks, for one reader. @throws {GrokError} GROK_ALREADY_READ the second time */
   [Symbol.asyncIterator](): AsyncIterator<Chunk, undefined> {
+    if (this.#hasReader) throw alreadyRead();
+    this.#hasReader = true;
     return this.#stream;
   }
 
   /** Ends it now. The reader gets what is there, and `result` resolves with it and finishReason `'abort'`. */
   cancel(): void {
     if (this.#state !== 'ended') this.#finish('abort');
+  }
+
+  /** As {@link cancel}, at the end of an `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.cancel();
   }
 
   #demand(): void {

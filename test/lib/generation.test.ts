@@ -120,22 +120,39 @@ describe('ending early', () => {
     expect(model.requests).toEqual([]);
   });
 
-  it('leaves no listener on the signal', async () => {
-    const { generate } = set();
+  it('asks a signal that 100 generations share for one listener, and leaves none', async () => {
+    const { generate } = set({ maxSequences: 100 });
     const { signal } = new AbortController();
+    const warnings: Error[] = [];
+    process.on('warning', (warning) => warnings.push(warning));
     let listeners = 0;
+    let most = 0;
     const add = signal.addEventListener.bind(signal);
     const remove = signal.removeEventListener.bind(signal);
     signal.addEventListener = (...args: Parameters<typeof add>) => {
-      listeners++;
+      most = Math.max(most, ++listeners);
       add(...args);
     };
     signal.removeEventListener = (...args: Parameters<typeof remove>) => {
       listeners--;
       remove(...args);
     };
-    await generate([300], { maxTokens: 3, signal }).result;
-    expect(listeners).toBe(0);
+    await Promise.all(Array.from({ length: 100 }, () => generate([300], { maxTokens: 2, signal }).result));
+    expect({ listeners, most, warnings }).toEqual({ listeners: 0, most: 1, warnings: [] });
+  });
+
+  it('fails a generation whose signal cannot be listened to, and no other', async () => {
+    const { generate } = set();
+    const signal = {
+      aborted: false,
+      addEventListener() {
+        throw new Error('deaf');
+      },
+      removeEventListener() {},
+    };
+    const other = generate([300], { maxTokens: 3 }).result;
+    await expect(generate([300], { signal }).result).rejects.toThrow('deaf');
+    expect((await other).tokenIds).toHaveLength(3);
   });
 
   it('ends quietly on break, and the result has what there is', async () => {
@@ -215,9 +232,77 @@ describe('a reader that falls behind', () => {
   it('does not hold up a generation whose result was asked for', async () => {
     const { generate } = set();
     const generation = generate([300], { maxTokens: 700 });
-    await generation[Symbol.asyncIterator]().next();
+    const iterator = generation[Symbol.asyncIterator]();
+    await iterator.next();
     expect((await generation.result).tokenIds.length).toBe(700);
-    expect(await readAll(generation)).toHaveLength(699);
+    let left = 0;
+    while (!(await iterator.next()).done) left++;
+    expect(left).toBe(699);
+  });
+});
+
+describe('the iterator', () => {
+  it('is for one reader: a second is refused, though the first has left', async () => {
+    const { generate } = set();
+    const generation = generate([300], { maxTokens: 500 });
+    for await (const _ of generation) break;
+    const refusal = { code: 'GROK_ALREADY_READ', hint: expect.stringContaining('`result`') };
+    await expect(readAll(generation)).rejects.toMatchObject(refusal);
+    expect(() => generation[Symbol.asyncIterator]()).toThrow(expect.objectContaining(refusal));
+    expect((await generation.result).finishReason).toBe('abort');
+  });
+
+  it('answers calls of next in their order, though none was awaited', async () => {
+    const { generate } = set();
+    const iterator = generate([300], { maxTokens: 3 })[Symbol.asyncIterator]();
+    const results = await Promise.all(Array.from({ length: 5 }, () => iterator.next()));
+    expect(results.map(({ value }) => value?.tokenIds)).toEqual([[300], [301], [302], undefined, undefined]);
+    expect(results.map(({ done }) => done)).toEqual([false, false, false, true, true]);
+  });
+
+  it('ends its generation by return and by throw, as a generator does', async () => {
+    const { model, generate } = set();
+    const returned = generate([300], { maxTokens: 500 });
+    const first = returned[Symbol.asyncIterator]();
+    await first.next();
+    expect(await first.return?.('last' as never)).toEqual({ done: true, value: 'last' });
+    expect(await first.next()).toEqual({ done: true, value: undefined });
+
+    const thrown = generate([300], { maxTokens: 500 });
+    const second = thrown[Symbol.asyncIterator]();
+    const pending = second.next();
+    const mine = new Error('mine');
+    await expect(second.throw?.(mine)).rejects.toBe(mine);
+    expect(await pending).toEqual({ done: true, value: undefined });
+    for (const generation of [returned, thrown]) expect((await generation.result).finishReason).toBe('abort');
+    await until(() => model.numSequences === 0);
+  });
+
+  it('may be read as a ReadableStream, whose cancel ends the generation', async () => {
+    const { generate } = set();
+    const whole = ReadableStream.from(generate([300], { maxTokens: 3 }));
+    expect(await readAll(whole as never)).toHaveLength(3);
+    const generation = generate([300], { maxTokens: 500 });
+    const reader = ReadableStream.from(generation).getReader();
+    await reader.read();
+    await reader.cancel('enough');
+    expect((await generation.result).finishReason).toBe('abort');
+  });
+
+  it('leaves the engine at the end of an `await using`, failed or not', async () => {
+    const { model, generate } = set();
+    let left: Generation | undefined;
+    {
+      await using generation = generate([300], { maxTokens: 500 });
+      left = generation;
+      await generation[Symbol.asyncIterator]().next();
+    }
+    expect((await left.result).finishReason).toBe('abort');
+    {
+      await using failed = generate([300], { signal: AbortSignal.abort('no') });
+      await expect(failed.result).rejects.toBe('no');
+    }
+    await until(() => model.numSequences === 0);
   });
 });
 
