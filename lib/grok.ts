@@ -5,6 +5,7 @@ import { Generation, type GenerationHost } from './generation.js';
 import { judgeByLogits, judgeByLogprobs, type Logits } from './judging.js';
 import type { KvCacheType, NativeConfig, NativeInspection, NativeModel, WeightStorage } from './native.js';
 import { loadNative } from './native.js';
+import { tokenIds } from './option-checks.js';
 import {
   type GenerateOptions,
   type InspectOptions,
@@ -18,7 +19,6 @@ import {
   resolveScoreOptions,
   type ScoreOptions,
   type TokenIds,
-  tokenIds,
 } from './options.js';
 import { packageRoot } from './package-root.js';
 import { checkPrompt, encodePrompt, requireTokenizer } from './prompt.js';

@@ -1,6 +1,6 @@
 import type { Abort } from './abort.js';
 import { GrokError } from './errors.js';
-import { emptyPrompt, tokenIds } from './options.js';
+import { emptyPrompt, tokenIds } from './option-checks.js';
 import type { Tokenizer } from './tokenizer.js';
 
 export type Prompt = string | readonly number[];

@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { SentencePieceProcessor } from '@agnai/sentencepiece-js';
 import type { Abort, AbortSignalLike } from './abort.js';
 import { GrokError, invalidArgument } from './errors.js';
-import { abortSignal, rejectUnknownOptions } from './options.js';
+import { abortSignal, rejectUnknownOptions } from './option-checks.js';
 import { encodeInWorker } from './sentencepiece/encode-in-worker.js';
 import { ExactCuts, partFrom, type TextPart } from './sentencepiece/exact-cuts.js';
 import { badTokenizer, readModelFile, type SentencePieceModel } from './sentencepiece/model-file.js';

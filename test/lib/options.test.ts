@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { nearestName } from '../../lib/nearest-name.js';
+import { tokenIds } from '../../lib/option-checks.js';
 import {
   defaults,
   type GenerateOptions,
@@ -9,7 +10,6 @@ import {
   resolveLoadOptions,
   resolveLogitsOptions,
   resolveScoreOptions,
-  tokenIds,
 } from '../../lib/options.js';
 
 const model = { vocabSize: 4096 };
