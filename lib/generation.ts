@@ -4,8 +4,8 @@ import type { Chunk, Completion, TokenLogprob } from './completion.js';
 import { alreadyRead } from './errors.js';
 import type { NativeOutput } from './native.js';
 import { generationRequest } from './native-request.js';
-import { defaults, type ResolvedGenerateOptions } from './options.js';
-import { encodePrompt, type Prompt, type PromptHost, roomFor } from './prompt.js';
+import type { ResolvedGenerateOptions } from './options.js';
+import { fitPrompt, type Prompt, type PromptHost } from './prompt.js';
 import type { StepLoop } from './step-loop.js';
 import { Stopwatch } from './stopwatch.js';
 
@@ -99,10 +99,8 @@ export class Generation implements AsyncIterable<Chunk>, AsyncDisposable {
   }
 
   async #submit(): Promise<void> {
-    const { echo, logprobs, maxTokens: wanted, signal } = this.#options;
-    const promptIds = await encodePrompt(this.#prompt, this.#host, signal);
-    const otherwise = defaults.generate.maxTokens;
-    const maxTokens = roomFor(promptIds.length, { maxTokens: wanted, otherwise }, this.#host.contextLength);
+    const { echo, logprobs } = this.#options;
+    const { ids: promptIds, maxTokens } = await fitPrompt(this.#prompt, this.#host, this.#options);
     if (this.#hasEnded()) return;
 
     this.#promptIds = promptIds;

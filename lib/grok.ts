@@ -11,6 +11,7 @@ import {
   type InspectOptions,
   type LoadOptions,
   type LogitsOptions,
+  type ResolvedGenerateOptions,
   type ResolvedLoadOptions,
   resolveGenerateOptions,
   resolveInspectOptions,
@@ -21,7 +22,7 @@ import {
   type TokenIds,
 } from './options.js';
 import { packageRoot } from './package-root.js';
-import { checkPrompt, encodePrompt, requireTokenizer } from './prompt.js';
+import { checkPrompt, encodePrompt, fitPrompt, type Prompt, requireTokenizer } from './prompt.js';
 import { StepLoop } from './step-loop.js';
 import { Tokenizer } from './tokenizer.js';
 
@@ -107,7 +108,8 @@ export class Grok implements AsyncDisposable {
    * Loads a checkpoint: xAI's ckpt-0 directory, the one above it, or safetensors. Without `source`, the small model that
    * comes with the package.
    *
-   * Without a tokenizer beside it a checkpoint loads all the same; only text in or out then asks for one.
+   * Headers and tokenizer are checked before a weight is read. Without a tokenizer beside it a checkpoint loads all the
+   * same; only text in or out then asks for one.
    *
    * @throws {GrokError} GROK_NO_BINARY, GROK_NOT_FOUND, GROK_IO, GROK_BAD_CHECKPOINT, GROK_BAD_TOKENIZER,
    *   GROK_UNSUPPORTED, GROK_OUT_OF_MEMORY, GROK_CUDA_UNAVAILABLE; the signal's reason when it aborts
@@ -123,9 +125,10 @@ export class Grok implements AsyncDisposable {
     const model = await callNative(async () => loadNative().open(path, resolved.native));
     try {
       const file = resolved.tokenizer ?? (model.inspection.tokenizer || undefined);
-      // The weights load on the engine's thread meanwhile.
-      const [tokenizer] = await Promise.all([loadTokenizer(file, model), loadWeights(model, resolved)]);
-      return new Grok(model, tokenizer);
+      const grok = new Grok(model, await loadTokenizer(file, model));
+      await resolved.onOpened?.(grok);
+      await loadWeights(model, resolved);
+      return grok;
     } catch (error) {
       await model.close();
       throw error;
@@ -153,10 +156,20 @@ export class Grok implements AsyncDisposable {
    * for await (const { text } of grok.generate('The answer to life', { maxTokens: 64 })) process.stdout.write(text);
    */
   generate(prompt: string | TokenIds, options?: GenerateOptions): Generation {
-    this.#refuseWhenClosed();
-    const resolved = resolveGenerateOptions(options, this.#host);
-    if (resolved.stop.length > 0) requireTokenizer(this.#host.tokenizer, '`stop`');
-    return new Generation(this.#host, checkPrompt(prompt, this.#host), resolved);
+    return new Generation(this.#host, ...this.#checkRequest(prompt, options));
+  }
+
+  /**
+   * Throws what {@link generate} and its `result` would throw of a request: options, tokenizer, prompt and context. Needs no
+   * weights: `onOpened` of {@link LoadOptions} can call it.
+   *
+   * @example
+   * const onOpened = (opened) => opened.check(prompt, { maxTokens: 64 });
+   * await using grok = await Grok.load('./checkpoints', { onOpened });
+   */
+  async check(prompt: string | TokenIds, options?: GenerateOptions): Promise<void> {
+    const [checked, resolved] = this.#checkRequest(prompt, options);
+    await fitPrompt(checked, this.#host, resolved);
   }
 
   /** Continues a prompt and gives all of it at the end. Takes and throws what {@link generate} does. */
@@ -196,6 +209,16 @@ export class Grok implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #checkRequest(
+    prompt: string | TokenIds,
+    options: GenerateOptions | undefined,
+  ): [prompt: Prompt, options: ResolvedGenerateOptions] {
+    this.#refuseWhenClosed();
+    const resolved = resolveGenerateOptions(options, this.#host);
+    if (resolved.stop.length > 0) requireTokenizer(this.#host.tokenizer, '`stop`');
+    return [checkPrompt(prompt, this.#host), resolved];
   }
 
   #refuseWhenClosed(): void {

@@ -22,6 +22,7 @@ export {
   type LoadOptions,
   type LoadProgress,
   type LogitsOptions,
+  type OpenedModel,
   type ScoreOptions,
   type TokenIds,
 } from './options.js';

@@ -1,5 +1,6 @@
 import type { Abort, AbortSignalLike } from './abort.js';
 import { invalidArgument } from './errors.js';
+import type { Grok } from './grok.js';
 import type { KvCacheType, NativeLoadProgress, NativeOpenOptions, WeightStorage } from './native.js';
 import {
   abortSignal,
@@ -56,12 +57,20 @@ export interface LoadOptions {
   tokenizer?: string | undefined;
   /** Aborts loading; `load` then rejects with the signal's reason. */
   signal?: AbortSignalLike | undefined;
+  /**
+   * Called once headers and tokenizer are read, before any weight is. What it throws ends the load: a bad request costs no
+   * reading when {@link Grok.check} is called here.
+   */
+  onOpened?: ((opened: OpenedModel) => void | Promise<void>) | undefined;
   /** Called after each tensor. */
   onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
 
+/** A model whose weights are not there yet. */
+export type OpenedModel = Pick<Grok, 'info' | 'tokenizer' | 'check'>;
+
 /** What {@link inspect} takes: as for loading, since memory depends on it. */
-export type InspectOptions = Omit<LoadOptions, 'signal' | 'onProgress'>;
+export type InspectOptions = Omit<LoadOptions, 'signal' | 'onOpened' | 'onProgress'>;
 
 export interface GenerateOptions {
   /** Tokens to generate at most, from 0. Default: 256, or fewer when the context has no room for them. */
@@ -161,6 +170,7 @@ export interface ResolvedLoadOptions {
   native: NativeOpenOptions;
   tokenizer: string | undefined;
   signal: Abort | undefined;
+  onOpened: LoadOptions['onOpened'];
   onProgress: ((progress: NativeLoadProgress) => void) | undefined;
 }
 
@@ -175,17 +185,18 @@ const openNames = [
   'memoryLimit',
   'tokenizer',
 ] as const satisfies readonly (keyof InspectOptions)[];
-const loadNames = [...openNames, 'signal', 'onProgress'] as const satisfies readonly (keyof LoadOptions)[];
+const loadNames = [...openNames, 'signal', 'onOpened', 'onProgress'] as const satisfies readonly (keyof LoadOptions)[];
 
 export function resolveLoadOptions(options: LoadOptions | undefined): ResolvedLoadOptions {
   const given = rejectUnknownOptions(options, loadNames);
-  const onProgress = given.onProgress;
-  if (onProgress !== undefined && typeof onProgress !== 'function') {
-    throw invalidArgument('onProgress', 'a function', onProgress);
+  const { onOpened, onProgress } = given;
+  for (const [name, callback] of Object.entries({ onOpened, onProgress })) {
+    if (callback !== undefined && typeof callback !== 'function') throw invalidArgument(name, 'a function', callback);
   }
   return {
     ...resolveOpenOptions(given),
     signal: abortSignal(given.signal),
+    onOpened,
     onProgress:
       onProgress && (({ loadedBytes, totalBytes, tensor }) => onProgress({ loadedBytes, totalBytes, tensor })),
   };

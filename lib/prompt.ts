@@ -1,6 +1,7 @@
 import type { Abort } from './abort.js';
 import { GrokError } from './errors.js';
 import { emptyPrompt, tokenIds } from './option-checks.js';
+import { defaults, type ResolvedGenerateOptions } from './options.js';
 import type { Tokenizer } from './tokenizer.js';
 
 export type Prompt = string | readonly number[];
@@ -31,6 +32,17 @@ export async function encodePrompt(prompt: Prompt, host: PromptHost, signal?: Ab
   const ids = await tokenizer.encodeAsync(prompt, { signal: signal?.signal });
   if (ids.length === 0) throw emptyPrompt('prompt');
   return tokenIds('prompt', ids, host.vocabSize);
+}
+
+/** The ids of a checked prompt, and how many tokens to generate after it. */
+export async function fitPrompt(
+  prompt: Prompt,
+  host: PromptHost,
+  { maxTokens, signal }: Pick<ResolvedGenerateOptions, 'maxTokens' | 'signal'>,
+): Promise<{ ids: readonly number[]; maxTokens: number }> {
+  const ids = await encodePrompt(prompt, host, signal);
+  const wanted = { maxTokens, otherwise: defaults.generate.maxTokens };
+  return { ids, maxTokens: roomFor(ids.length, wanted, host.contextLength) };
 }
 
 /** Tokens to generate: what was asked for, or the default as far as there is room. */

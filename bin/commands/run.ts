@@ -72,14 +72,15 @@ async function run(host: Host, words: readonly string[], flags: RunFlags): Promi
     throw new UsageError('Expected --json or --jsonl beside --logprobs, found neither', 'add --json');
   }
   const prompt = await readInput(host, words, flags.file, 'a prompt');
-  const startedAt = performance.now();
-  await using grok = await loadModel(host, flags);
-  const loadMs = performance.now() - startedAt;
-
-  const generation = grok.generate(prompt, {
+  const options = {
     ...generateOptionsOf(flags),
     echo: flags.echo ?? (!asJson && host.stdout.isTTY === true),
-  });
+  };
+  const startedAt = performance.now();
+  await using grok = await loadModel(host, flags, (opened) => opened.check(prompt, options));
+  const loadMs = performance.now() - startedAt;
+
+  const generation = grok.generate(prompt, options);
   const printer = new Printer(host, flags);
   await print(printer, generation, flags, () => introduceToy(printer, grok, flags));
   describe(printer, grok, loadMs, await generation.result);

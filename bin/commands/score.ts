@@ -25,7 +25,7 @@ export function makeScoreCommand(host: Host): Command {
   return command.action(async (words: string[]) => {
     const flags = flagsOf<ScoreFlags>(command);
     const text = await readInput(host, words, flags.file, 'a text');
-    await using grok = await loadModel(host, flags);
+    await using grok = await loadModel(host, flags, (opened) => opened.check(text, { maxTokens: 0 }));
     const tokens = await grok.score(text);
 
     const scored = tokens.map(({ logprob }) => logprob).filter((logprob) => logprob !== null);

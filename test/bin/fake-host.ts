@@ -124,6 +124,9 @@ function fakeLibrary(calls: Call[]): Record<keyof Library, unknown> {
   const pieces = [' there', ' was a fox.'];
   const grok = {
     info: { device: 'cpu (fake)', whyCpu: 'no driver', parameters: { total: 11_700_000, active: 4_600_000 } },
+    async check(...args: unknown[]) {
+      called('check', ...args);
+    },
     generate(prompt: string, options: { echo?: boolean }) {
       called('generate', prompt, options);
       const start = options.echo ? [prompt] : [];
@@ -162,8 +165,9 @@ function fakeLibrary(calls: Call[]): Record<keyof Library, unknown> {
       bench: { prefill: [19, 20], decode: 21, reps: 22 },
     },
     Grok: {
-      async load(...args: unknown[]) {
-        called('load', ...args);
+      async load(source: unknown, { onOpened, ...options }: { onOpened?: (opened: object) => Promise<void> }) {
+        called('load', source, options);
+        await onOpened?.(grok);
         return grok;
       },
     },

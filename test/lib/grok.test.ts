@@ -3,7 +3,15 @@ import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { grokErrorCodes } from '../../lib/errors.js';
-import { Grok, GrokError, inspect, Tokenizer } from '../../lib/index.js';
+import {
+  type GenerateOptions,
+  Grok,
+  GrokError,
+  inspect,
+  type LoadOptions,
+  type OpenedModel,
+  Tokenizer,
+} from '../../lib/index.js';
 import { diagnose, loadNative } from '../../lib/native.js';
 import { addonIsBuilt, findTrainedModel, withoutTokenizer } from './checkpoints.js';
 import { smallModel } from './tokenizer-cases.js';
@@ -45,6 +53,37 @@ describe.skipIf(!canRun)('Grok.load', () => {
       code: 'GROK_BAD_TOKENIZER',
       message: expect.stringContaining('at most 512 pieces'),
     });
+  });
+
+  it('reads no weight for a tokenizer or a request that is refused', async () => {
+    const tensors: string[] = [];
+    const load = (source: string | undefined, options: LoadOptions) =>
+      Grok.load(source, { ...options, onProgress: ({ tensor }) => tensors.push(tensor) });
+    const requests: [code: string, prompt: string | number[], options?: GenerateOptions][] = [
+      ['GROK_INVALID_ARGUMENT', 'a', { temperature: -1 }],
+      ['GROK_INVALID_ARGUMENT', 'a', { topP: 2 }],
+      ['GROK_INVALID_ARGUMENT', 'a', { logitBias: { 1000000: 1 } }],
+      ['GROK_INVALID_ARGUMENT', 'a', { stop: '' }],
+      ['GROK_INVALID_ARGUMENT', ''],
+      ['GROK_INVALID_ARGUMENT', [1_000_000]],
+      ['GROK_CONTEXT_OVERFLOW', 'a', { maxTokens: 1_000_000 }],
+      ['GROK_CONTEXT_OVERFLOW', 'many words '.repeat(5000)],
+    ];
+    for (const [code, ...request] of requests) {
+      const loading = load(trained, { onOpened: (opened) => opened.check(...request) });
+      await expect(loading, code).rejects.toMatchObject({ code });
+    }
+    const missing = { code: 'GROK_NO_TOKENIZER' };
+    const onOpened = (opened: OpenedModel) => opened.check('text');
+    await expect(load(withoutTokenizer, { onOpened })).rejects.toMatchObject(missing);
+    const junk = { tokenizer: join(trained as string, 'config.json') };
+    await expect(load(trained, junk)).rejects.toMatchObject({ code: 'GROK_BAD_TOKENIZER' });
+    expect(tensors).toEqual([]);
+  });
+
+  it('refuses an onOpened that is not a function', async () => {
+    const onOpened = 5 as unknown as () => void;
+    await expect(Grok.load(trained, { onOpened })).rejects.toThrow('Expected `onOpened` to be a function');
   });
 
   it('refuses before it reads when the memory limit is too low', async () => {

@@ -33,6 +33,15 @@ describe('grok-run', () => {
     expect(JSON.parse(stderr)).toEqual({ error: { code: 'GROK_CONTEXT_OVERFLOW', message: '9 tokens do not fit 8' } });
   });
 
+  it('hands the request to the check that precedes the weights', async () => {
+    const { calls } = await invoke(['-m', './x', '-t', '-1', '--stop', 'x', 'hello']);
+    const request = ['hello', { temperature: -1, stop: ['x'], echo: false }];
+    expect(calls.slice(1, 3)).toEqual([
+      { name: 'check', args: request },
+      { name: 'generate', args: request },
+    ]);
+  });
+
   it('keeps what was printed when the model fails half-way', async () => {
     const failure = grokError('GROK_IO', 'the file shrank');
     const generate = () => ({
@@ -53,7 +62,7 @@ describe('grok-run', () => {
 
   it('closes the model, also after a failure', async () => {
     const { calls } = await invoke(['hello']);
-    expect(calls.map(({ name }) => name)).toEqual(['load', 'generate', 'close']);
+    expect(calls.map(({ name }) => name)).toEqual(['load', 'check', 'generate', 'close']);
   });
 
   it('prints the continuation alone into a pipe', async () => {

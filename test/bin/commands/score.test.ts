@@ -40,6 +40,7 @@ describe('grok-run score', () => {
     const { calls } = await invoke(['score', '-m', './x', '-c', '64', 'a b']);
     expect(calls).toEqual([
       { name: 'load', args: ['./x', { contextSize: 64, maxSequences: 1 }] },
+      { name: 'check', args: ['a b', { maxTokens: 0 }] },
       { name: 'score', args: ['a b'] },
       { name: 'close', args: [] },
     ]);
