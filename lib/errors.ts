@@ -93,7 +93,8 @@ export async function callNative<T>(call: () => Promise<T>): Promise<T> {
   }
 }
 
-function fromNative(error: unknown): unknown {
+/** The error of a call of the addon, as a GrokError where it has a code. */
+export function fromNative(error: unknown): unknown {
   if (error instanceof GrokError || typeof error !== 'object' || error === null || !('code' in error)) return error;
   const { code } = error;
   if (!grokErrorCodes.includes(code as GrokErrorCode)) return error;

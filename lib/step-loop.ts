@@ -1,13 +1,13 @@
-import { callNative, closedError, type GrokError } from './errors.js';
+import { callNative, closedError, fromNative, type GrokError } from './errors.js';
 import type { NativeModel, NativeOutput, NativeRequest } from './native.js';
 
 /** Someone a sequence runs for. */
 export interface StepListener {
   /** false: leave the sequence out of the next steps, until {@link StepLoop.wake}. */
   wantsTokens(): boolean;
-  /** What a step brought. Must not throw. */
+  /** What a step brought. One that throws fails with what it threw. */
   accept(output: NativeOutput, stepStartedAt: number): void;
-  /** The sequence is gone. Must not throw. */
+  /** The sequence is gone. */
   fail(error: unknown): void;
 }
 
@@ -16,8 +16,6 @@ interface StepInFlight {
   readonly calledAt: number;
   /** How often something had changed by then. */
   readonly numChanges: number;
-  /** What was runnable then and since: it is for one of these. */
-  readonly runnable: (readonly number[])[];
 }
 
 /**
@@ -59,8 +57,13 @@ export class StepLoop {
   /** A listener wants tokens again. */
   wake(): void {
     this.#numChanges++;
-    if (this.#running) this.#tellRunnable();
-    else void this.#run();
+    if (!this.#running) void this.#run();
+    else
+      try {
+        this.#tellRunnable();
+      } catch {
+        // The loop tells the model before the next step, and answers for what fails then.
+      }
   }
 
   /** Ends every sequence with GROK_CLOSED, and refuses new ones. The model is the caller's to close. */
@@ -74,20 +77,21 @@ export class StepLoop {
     let isStuck = false;
     let lastEndedAt = 0;
     while (!this.#closed) {
-      this.#tellRunnable();
-      while (this.#runnable.length > 0 && !isStuck && this.#inFlight.length < StepLoop.#mostInFlight)
-        this.#callForStep();
-      const [step] = this.#inFlight;
-      if (!step) break;
       try {
+        this.#tellRunnable();
+        while (this.#runnable.length > 0 && !isStuck && this.#inFlight.length < StepLoop.#mostInFlight)
+          this.#callForStep();
+        const [step] = this.#inFlight;
+        if (!step) break;
         const outputs = await step.outputs.finally(() => this.#inFlight.shift());
         const startedAt = Math.max(step.calledAt, lastEndedAt);
         lastEndedAt = performance.now();
         for (const output of outputs) this.#deliver(output, startedAt);
         // All that want tokens wait for cache which others hold: only a change can help.
         isStuck = outputs.length === 0 && step.numChanges === this.#numChanges;
-      } catch (error) {
-        for (const sequence of step.runnable.flat()) this.#fail(sequence, error);
+      } catch (thrown) {
+        const error = fromNative(thrown);
+        for (const sequence of this.#endedBy(error)) this.#fail(sequence, error);
       }
     }
     this.#running = false;
@@ -97,7 +101,7 @@ export class StepLoop {
     const outputs = callNative(() => this.#model.step());
     outputs.catch(() => {}); // met when its turn comes, unless the loop is closed by then
     const calledAt = performance.now();
-    this.#inFlight.push({ outputs, calledAt, numChanges: this.#numChanges, runnable: [this.#runnable] });
+    this.#inFlight.push({ outputs, calledAt, numChanges: this.#numChanges });
   }
 
   #tellRunnable(): void {
@@ -108,27 +112,43 @@ export class StepLoop {
     const isKnown =
       runnable.length === this.#runnable.length && runnable.every((id, index) => id === this.#runnable[index]);
     if (isKnown) return;
-    this.#runnable = runnable;
-    for (const step of this.#inFlight) step.runnable.push(runnable);
+    this.#runnable = []; // if the model cannot be told
     this.#model.setRunnable(Int32Array.from(runnable));
+    this.#runnable = runnable;
   }
 
   #deliver(output: NativeOutput, stepStartedAt: number): void {
     const listener = this.#listeners.get(output.sequence);
     if (output.finish !== 'no') this.#listeners.delete(output.sequence); // the engine has released it
-    listener?.accept(output, stepStartedAt);
+    try {
+      listener?.accept(output, stepStartedAt);
+    } catch (error) {
+      this.#fail(output.sequence, error, listener);
+    }
   }
 
-  #fail(sequence: number, error: unknown): void {
-    const listener = this.#listeners.get(sequence);
+  /** The sequences that a failed step ends: those that were in it, which the addon names. */
+  #endedBy(error: unknown): Iterable<number> {
+    const { sequences } = ((error as Error).cause ?? {}) as { sequences?: Int32Array };
+    const all = [...this.#listeners.keys()];
+    if (!sequences) return all;
+    // A step that never began costs the oldest, or the loop could call for it for ever.
+    return sequences.length > 0 ? sequences : all.slice(0, 1);
+  }
+
+  #fail(sequence: number, error: unknown, listener = this.#listeners.get(sequence)): void {
     if (!listener) return;
     this.#listeners.delete(sequence);
     this.#release(sequence);
-    listener.fail(error);
+    try {
+      listener.fail(error);
+    } catch {
+      // The others must hear of theirs.
+    }
   }
 
   #release(sequence: number): void {
     // Rejects only on a closed model, which has nothing left to release.
-    if (!this.#closed) this.#model.release(sequence).catch(() => {});
+    if (!this.#closed) callNative(() => this.#model.release(sequence)).catch(() => {});
   }
 }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <exception>
+#include <new>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -49,6 +51,21 @@ struct Error : std::runtime_error {
   ErrorCode code;
   std::string hint;
 };
+
+// The exception being handled, as an Error. For use in a catch block.
+inline Error current_error() {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return error;
+  } catch (const std::bad_alloc&) {
+    return {ErrorCode::out_of_memory, "the system gave no more memory"};
+  } catch (const std::exception& unexpected) {
+    return {ErrorCode::internal, unexpected.what()};
+  } catch (...) {
+    return {ErrorCode::internal, "an exception that is no std::exception"};
+  }
+}
 
 // concat("layer ", 12, ": expected ", 8) == "layer 12: expected 8". (g++ 12 has no <format>.)
 template <typename... Parts>

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <limits>
 #include <memory>
-#include <new>
 #include <utility>
 
 #include "core/error.h"
@@ -173,7 +172,7 @@ Napi::Object to_js(Napi::Env env, SequenceOutput output) {
   return object;
 }
 
-Napi::Value error_object(Napi::Env env, ErrorCode code, const std::string& message, const std::string& hint) {
+Napi::Object error_object(Napi::Env env, ErrorCode code, const std::string& message, const std::string& hint) {
   Napi::Object object = Napi::Error::New(env, message).Value();
   object.Set("code", code_name(code));
   object.Set("hint", hint);
@@ -317,12 +316,15 @@ Napi::Array to_js(Napi::Env env, const std::vector<std::string>& strings) {
 Napi::Value to_js_error(Napi::Env env, const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
-  } catch (const Error& known) {
+  } catch (const StepError& failed) {
+    Napi::Object object = error_object(env, failed.code, failed.what(), failed.hint);
+    Napi::Int32Array sequences = Napi::Int32Array::New(env, failed.sequences.size());
+    std::copy(failed.sequences.begin(), failed.sequences.end(), sequences.Data());
+    object.Set("sequences", sequences);
+    return object;
+  } catch (...) {
+    const Error known = current_error();
     return error_object(env, known.code, known.what(), known.hint);
-  } catch (const std::bad_alloc&) {
-    return error_object(env, ErrorCode::out_of_memory, "the system gave no more memory", "");
-  } catch (const std::exception& unexpected) {
-    return error_object(env, ErrorCode::internal, unexpected.what(), "");
   }
 }
 

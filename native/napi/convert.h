@@ -33,7 +33,7 @@ Napi::Object to_js(Napi::Env env, const LoadProgress& progress);
 Napi::Array to_js(Napi::Env env, std::vector<SequenceOutput> outputs);  // takes the logits' memory over
 Napi::Array to_js(Napi::Env env, const std::vector<std::string>& strings);
 
-// An Error with `code` and `hint`.
+// An Error with `code` and `hint`, and with `sequences` when it is a StepError.
 Napi::Value to_js_error(Napi::Env env, const std::exception_ptr& error);
 
 }  // namespace grok

@@ -9,16 +9,6 @@
 #include "runtime/scheduler.h"
 
 namespace grok {
-namespace {
-
-std::string ids_of(std::span<const StepPart> parts) {
-  std::string ids;
-  for (const StepPart& part : parts) ids += (ids.empty() ? "" : ", ") + std::to_string(part.id);
-  return ids;
-}
-
-}  // namespace
-
 DeviceEngine::DeviceEngine(std::unique_ptr<Backend> backend, std::unique_ptr<TensorSource> source,
                            Inspection inspection, const Limits& limits)
     : backend_(std::move(backend)), source_(std::move(source)), inspection_(std::move(inspection)), limits_(limits) {
@@ -72,35 +62,36 @@ std::vector<SequenceOutput> DeviceEngine::step(std::span<const SequenceId> runna
   throw_if_stopped();
   if (!progress_.done)
     throw Error(ErrorCode::invalid_argument, "expected all weights to be loaded before the first step");
-  const std::vector<StepPart> parts = begin_step(runnable);
-  if (parts.empty()) return {};
-
-  std::vector<SequenceOutput> outputs(parts.size());
+  std::vector<StepPart> parts;
+  std::vector<SequenceOutput> outputs;
   try {
+    begin_step(runnable, parts);
+    if (parts.empty()) return {};
+    outputs.resize(parts.size());
     run(parts, outputs);
-  } catch (const Error& error) {
-    drop(parts);
-    if (error.code == ErrorCode::cancelled && !stopped_) return {};  // all were released: nobody waits for an answer
-    throw Error(error.code, concat(error.what(), " (released with their cache: sequences ", ids_of(parts), ")"),
-                error.hint);
+    end_step(parts, outputs);
+    return outputs;
   } catch (...) {
     drop(parts);
-    throw;
+    Error error = current_error();
+    if (error.code == ErrorCode::cancelled && !stopped_) return {};  // all were released: nobody waits for an answer
+    std::vector<SequenceId> ids;
+    for (const StepPart& part : parts) ids.push_back(part.id);
+    throw StepError(std::move(error), std::move(ids));
   }
-  end_step(parts, outputs);
-  return outputs;
 }
 
-// Picks the sequences of the next step and gives cache to those that have none yet.
-std::vector<StepPart> DeviceEngine::begin_step(std::span<const SequenceId> runnable) {
+// Picks the sequences of the next step and gives cache to those that have none yet. `parts` is filled before a sequence
+// is changed.
+void DeviceEngine::begin_step(std::span<const SequenceId> runnable, std::vector<StepPart>& parts) {
   const std::lock_guard lock(mutex_);
   int num_holding = 0;
-  std::vector<StepPart> parts;
+  std::vector<StepPart> wanted;
   std::vector<Candidate> candidates;
   for (auto& [id, sequence] : sequences_) {
     num_holding += !sequence.pages.empty();
     if (std::find(runnable.begin(), runnable.end(), id) == runnable.end()) continue;
-    parts.push_back({.id = id, .sequence = &sequence});
+    wanted.push_back({.id = id, .sequence = &sequence});
     candidates.push_back({.holds_cache = !sequence.pages.empty(),
                           .pages_needed = pages_for(sequence.prompt_size() + sequence.request.max_tokens),
                           .prompt_left = sequence.prompt_left(),
@@ -111,15 +102,15 @@ std::vector<StepPart> DeviceEngine::begin_step(std::span<const SequenceId> runna
                                                             .outputs = limits_.max_outputs,
                                                             .free_pages = cache_->pool().num_free(),
                                                             .free_slots = limits_.max_sequences - num_holding});
-  for (std::size_t index = 0; index < parts.size(); ++index) {
-    Sequence& sequence = *parts[index].sequence;
-    parts[index].num_tokens = num_tokens[index];
-    if (num_tokens[index] == 0) continue;
-    if (sequence.pages.empty()) sequence.pages = cache_->pool().lease(candidates[index].pages_needed);
+  for (std::size_t index = 0; index < wanted.size(); ++index) wanted[index].num_tokens = num_tokens[index];
+  std::erase_if(wanted, [](const StepPart& part) { return part.num_tokens == 0; });
+  parts = std::move(wanted);
+  for (const StepPart& part : parts) {
+    Sequence& sequence = *part.sequence;
     sequence.in_step = true;
+    if (sequence.pages.empty())
+      sequence.pages = cache_->pool().lease(pages_for(sequence.prompt_size() + sequence.request.max_tokens));
   }
-  std::erase_if(parts, [](const StepPart& part) { return part.num_tokens == 0; });
-  return parts;
 }
 
 void DeviceEngine::run(std::span<const StepPart> parts, std::vector<SequenceOutput>& outputs) {

@@ -41,7 +41,7 @@ class DeviceEngine final : public Engine {
   int num_free_pages();  // for tests
 
  private:
-  std::vector<StepPart> begin_step(std::span<const SequenceId> runnable);
+  void begin_step(std::span<const SequenceId> runnable, std::vector<StepPart>& parts);
   void run(std::span<const StepPart> parts, std::vector<SequenceOutput>& outputs);
   void sample(const StepBatch& batch, std::span<const StepPart> parts, std::vector<SequenceOutput>& outputs);
   void read_kept_logits(const StepBatch& batch, std::span<const StepPart> parts, std::vector<SequenceOutput>& outputs);

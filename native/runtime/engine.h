@@ -5,9 +5,11 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "backend/backend.h"
+#include "core/error.h"
 #include "model/config.h"
 
 namespace grok {
@@ -87,6 +89,14 @@ struct SequenceOutput {
   Finish finish = Finish::no;
 };
 
+// A step that failed, and the sequences that were part of it. None: it failed before it changed anything.
+struct StepError : Error {
+  StepError(Error error, std::vector<SequenceId> sequences)
+      : Error(std::move(error)), sequences(std::move(sequences)) {}
+
+  std::vector<SequenceId> sequences;
+};
+
 struct LoadProgress {
   std::string tensor;              // just loaded
   std::uint64_t loaded_bytes = 0;  // of the files
@@ -127,8 +137,8 @@ class Engine {
   virtual SequenceId submit(SequenceRequest request) = 0;
 
   // One forward pass for those of `runnable` that hold cache: each advances by one token, or by one chunk of its prompt.
-  // Sequences that finished are released. Throws cancelled when stop() was called. A step that throws releases the
-  // sequences it was for, since their cache may be half-written; the message names them.
+  // Sequences that finished are released. Throws cancelled when stop() was called. A step that fails on its way throws a
+  // StepError and releases the sequences that it names, since their cache may be half-written.
   virtual std::vector<SequenceOutput> step(std::span<const SequenceId> runnable) = 0;
 
   // Forgets a sequence and gives its cache back: at once, or at the end of the step that it is part of. A step ends before

@@ -1,5 +1,8 @@
 #include "runtime/kv_cache.h"
 
+#include <algorithm>
+#include <functional>
+#include <numeric>
 #include <utility>
 
 #include "core/checked.h"
@@ -15,8 +18,8 @@ std::uint64_t half_page_bytes(const Footprint& footprint, const GrokConfig& conf
 
 }  // namespace
 
-PagePool::PagePool(int num_pages) {
-  for (std::int32_t page = 0; page < num_pages; ++page) free_.insert(free_.end(), page);
+PagePool::PagePool(int num_pages) : free_(std::size_t(num_pages)) {
+  std::iota(free_.begin(), free_.end(), 0);  // in order, and so a heap
 }
 
 PageLease PagePool::lease(int num_pages) {
@@ -25,7 +28,11 @@ PageLease PagePool::lease(int num_pages) {
   PageLease lease;
   lease.pool_ = this;
   lease.pages_.reserve(std::size_t(num_pages));
-  while (int(lease.pages_.size()) < num_pages) lease.pages_.push_back(free_.extract(free_.begin()).value());
+  while (int(lease.pages_.size()) < num_pages) {
+    std::pop_heap(free_.begin(), free_.end(), std::greater());
+    lease.pages_.push_back(free_.back());
+    free_.pop_back();
+  }
   return lease;
 }
 
@@ -36,7 +43,10 @@ PageLease& PageLease::operator=(PageLease&& other) noexcept {
 }
 
 PageLease::~PageLease() {
-  for (const std::int32_t page : pages_) pool_->free_.insert(page);
+  for (const std::int32_t page : pages_) {
+    pool_->free_.push_back(page);
+    std::push_heap(pool_->free_.begin(), pool_->free_.end(), std::greater());
+  }
 }
 
 std::uint64_t page_bytes(const Footprint& footprint, const GrokConfig& config, KvCacheType type) {

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <set>
 #include <span>
 #include <vector>
 
@@ -12,7 +11,8 @@ namespace grok {
 
 class PageLease;
 
-// Which pages are free. Lowest first, so that memory is touched only as it is needed, and then again.
+// Which pages are free. Lowest first, so that memory is touched only as it is needed, and then again. Giving pages back
+// allocates nothing.
 class PagePool {
  public:
   explicit PagePool(int num_pages);
@@ -24,7 +24,7 @@ class PagePool {
 
  private:
   friend class PageLease;
-  std::set<std::int32_t> free_;
+  std::vector<std::int32_t> free_;  // a heap, lowest first
 };
 
 // Pages that a sequence owns, given back on destruction.

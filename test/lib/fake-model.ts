@@ -84,13 +84,23 @@ export class FakeModel implements NativeModel {
     this.#refuseWhenClosed();
     const failure = this.failNextStep;
     this.failNextStep = undefined;
-    if (failure) throw failure;
+    if (failure) throw Object.assign(failure, { sequences: this.#drop(ids) });
     const outputs: NativeOutput[] = [];
     for (const id of ids) {
       const sequence = this.#sequences.get(id);
       if (sequence && this.#holdsCache(sequence)) outputs.push(this.#advance(sequence));
     }
     return outputs;
+  }
+
+  /** Those of `ids` that hold cache, and no longer do. */
+  #drop(ids: readonly number[]): Int32Array {
+    const inStep = ids.filter((id) => {
+      const sequence = this.#sequences.get(id);
+      return sequence !== undefined && this.#holdsCache(sequence);
+    });
+    for (const id of inStep) this.#sequences.delete(id);
+    return Int32Array.from(inStep);
   }
 
   /** Steps wait, in the middle, until what this returns is called. */

@@ -44,17 +44,77 @@ describe('StepLoop', () => {
     await expect(new StepLoop(model).add(request(1), new Listener())).rejects.toBe(refusal);
   });
 
-  it('fails those that were in a failed step, and goes on with the next', async () => {
-    const model = new FakeModel();
+  it('fails those that were in a failed step, and no other', async () => {
+    const model = new FakeModel({ maxSequences: 1 });
     const loop = new StepLoop(model);
     model.failNextStep = Object.assign(new Error('disk'), { code: 'GROK_IO' });
-    const first = new Listener();
-    await loop.add(request(5), first);
-    await until(() => first.error !== undefined);
-    expect(first.error).toMatchObject({ code: 'GROK_IO', message: 'disk' });
-    const second = new Listener();
-    await loop.add(request(5), second);
-    await until(() => second.ended);
+    const listeners = Array.from({ length: 6 }, () => new Listener());
+    await Promise.all(listeners.map((listener) => loop.add(request(5), listener)));
+    await until(() => listeners.every(({ ended, error }) => ended || error !== undefined));
+    expect(listeners.map(({ error }) => error)).toEqual([
+      expect.objectContaining({ code: 'GROK_IO', message: 'disk' }),
+      ...new Array<undefined>(5).fill(undefined),
+    ]);
+    expect(model.numSequences).toBe(0);
+  });
+
+  it('fails the oldest when steps cannot even begin, until they can', async () => {
+    const model = new FakeModel();
+    const loop = new StepLoop(model);
+    const step = model.step.bind(model);
+    let failures = 3;
+    model.step = () => {
+      if (failures-- <= 0) return step();
+      throw Object.assign(new Error('no memory'), { code: 'GROK_OUT_OF_MEMORY', sequences: new Int32Array() });
+    };
+    const listeners = Array.from({ length: 4 }, () => new Listener());
+    await Promise.all(listeners.map((listener) => loop.add(request(2), listener)));
+    await until(() => listeners.every(({ ended, error }) => ended || error !== undefined));
+    const ended = listeners.map((listener) => listener.ended);
+    expect(ended).toEqual(ended.toSorted()); // the oldest failed
+    expect(ended[0]).toBe(false);
+    expect(ended[3]).toBe(true);
+  });
+
+  it.each(['setRunnable', 'step'] as const)(
+    'fails all when %s fails for ever, and goes on when it works again',
+    async (method) => {
+      const model = new FakeModel();
+      const loop = new StepLoop(model);
+      const works = model[method];
+      model[method] = () => {
+        throw Object.assign(new Error('no memory'), { code: 'GROK_OUT_OF_MEMORY' });
+      };
+      const listeners = [new Listener(), new Listener()];
+      await Promise.all(listeners.map((listener) => loop.add(request(2), listener)));
+      await until(() => listeners.every(({ error }) => error !== undefined));
+      model[method] = works as never;
+      const next = new Listener();
+      await loop.add(request(2), next);
+      await until(() => next.ended);
+      expect(model.numSequences).toBe(0);
+    },
+  );
+
+  it.each(['accept', 'fail'] as const)('fails only the listener whose %s throws', async (method) => {
+    const model = new FakeModel();
+    const loop = new StepLoop(model);
+    const hostile = new Listener();
+    const mistake = new TypeError('not a function');
+    hostile[method] = () => {
+      throw mistake;
+    };
+    const other = new Listener();
+    const hostileId = await loop.add(request(5), hostile);
+    await loop.add(request(5), other);
+    if (method === 'fail')
+      hostile.accept = () => {
+        throw mistake;
+      };
+    await until(() => other.ended);
+    expect(other.error).toBeUndefined();
+    expect(hostile.error).toBe(method === 'accept' ? mistake : undefined);
+    expect(model.released).toContain(hostileId);
     expect(model.numSequences).toBe(0);
   });
 
@@ -154,7 +214,8 @@ describe('StepLoop', () => {
     open();
     await until(() => paused.error !== undefined);
     expect(paused.error).toMatchObject({ code: 'GROK_IO' });
-    await until(() => other.error !== undefined); // it may have been in the step
+    await until(() => other.ended); // it was not in the step
+    expect(other.error).toBeUndefined();
     expect(model.numSequences).toBe(0);
   });
 

@@ -105,8 +105,16 @@ TEST("a step that fails keeps its code, names its sequences, and gives their cac
   const SequenceId bystander = rig.engine->submit({.prompt = {2}, .max_tokens = 3});
   rig.backend->on_qkv = [] { throw Error(ErrorCode::io, "the device is on fire", "pour water"); };
   const std::vector<SequenceId> first = {unlucky}, both = {unlucky, bystander};
-  CHECK_ERROR(rig.engine->step(first), ErrorCode::io,
-              concat("the device is on fire (released with their cache: sequences ", unlucky, ")"));
+  std::vector<SequenceId> failed;
+  try {
+    rig.engine->step(first);
+  } catch (const StepError& error) {
+    CHECK(error.code == ErrorCode::io);
+    CHECK_EQ(std::string(error.what()), "the device is on fire");
+    CHECK_EQ(error.hint, "pour water");
+    failed = error.sequences;
+  }
+  check_tokens(failed, first);
   CHECK_EQ(rig.engine->num_free_pages(), free_pages);
   rig.backend->on_qkv = nullptr;
   check_tokens(rig.run({bystander})[bystander], testing::greedy_after({2}, 3));
