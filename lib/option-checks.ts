@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import { Abort, type AbortSignalLike } from './abort.js';
 import { GrokError, invalidArgument } from './errors.js';
 import { nearestName } from './nearest-name.js';
@@ -5,12 +6,10 @@ import type { GenerateOptions } from './options.js';
 
 /** One check for each kind of value. Each gives the value back, or refuses it by the name of its option. */
 
-/** A misspelt option would otherwise be one that silently does nothing. */
+/** A misspelt option would otherwise be one that silently does nothing; so would all that a Map holds. */
 export function rejectUnknownOptions<T extends object>(options: T | undefined, known: readonly string[]): T {
   if (options === undefined) return {} as T;
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    throw invalidArgument('options', 'an object', options);
-  }
+  if (!isPlainObject(options)) throw invalidArgument('options', 'a plain object, which inherits nothing', options);
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue;
     const meant = nearestName(name, known);
@@ -21,6 +20,13 @@ export function rejectUnknownOptions<T extends object>(options: T | undefined, k
     });
   }
   return options;
+}
+
+/** An object literal of any realm, or an object without a prototype. Proxies count as what they stand for. */
+function isPlainObject(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || Object.hasOwn(prototype as object, 'isPrototypeOf');
 }
 
 /** Ids of a prompt, checked. */
@@ -38,22 +44,28 @@ export function tokenIds(name: string, ids: unknown, vocabSize: number): number[
 }
 
 export function emptyPrompt(name: string): GrokError {
-  return invalidArgument(name, 'at least one token', 'none', 'To start from nothing, pass [grok.info.config.bosId].');
+  return new GrokError(`Expected \`${name}\` to have at least one token, found none`, {
+    code: 'GROK_INVALID_ARGUMENT',
+    hint: 'To start from nothing, pass [grok.info.config.bosId].',
+    details: { name },
+  });
 }
 
-export function number(name: string, value: unknown, lowest: number, highest?: number): number | undefined {
+// The engine computes in float32: beyond these, numbers become 0 or infinity.
+const leastFloat = 1e-38;
+const mostFloat = 3.4e38;
+
+export function number(name: string, value: unknown, lowest: number, highest = mostFloat): number | undefined {
   if (value === undefined) return undefined;
-  const inRange =
-    typeof value === 'number' && Number.isFinite(value) && value >= lowest && value <= (highest ?? Infinity);
-  if (inRange) return value;
-  const range = highest === undefined ? `≥ ${lowest}` : `from ${lowest} to ${highest}`;
+  if (typeof value === 'number' && value >= lowest && value <= highest) return value;
+  const range = highest === mostFloat ? `≥ ${lowest}, at most ${mostFloat}` : `from ${lowest} to ${highest}`;
   throw invalidArgument(name, `a number ${range}`, value);
 }
 
 export function positive(name: string, value: unknown): number | undefined {
   if (value === undefined) return undefined;
-  if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value;
-  throw invalidArgument(name, 'a number > 0', value);
+  if (typeof value === 'number' && value >= leastFloat && value <= mostFloat) return value;
+  throw invalidArgument(name, `a number > 0, from ${leastFloat} to ${mostFloat}`, value);
 }
 
 export function integer(name: string, value: unknown, lowest: number, highest: number): number | undefined {
@@ -88,19 +100,27 @@ export function stopTexts(value: GenerateOptions['stop']): readonly string[] {
   return [...texts];
 }
 
+/** Keys are token ids: numbers, or numbers written as texts, as JSON has them. */
 export function logitBias(value: GenerateOptions['logitBias'], vocabSize: number): ReadonlyMap<number, number> {
   const biases = new Map<number, number>();
   if (value === undefined) return biases;
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw invalidArgument('logitBias', 'an object of token ids and numbers', value);
+  if (!types.isMap(value) && !isPlainObject(value)) {
+    throw invalidArgument('logitBias', 'an object or a Map of token ids and numbers', value);
   }
-  for (const [key, bias] of Object.entries(value)) {
-    const id = /^\d+$/.test(key) ? Number(key) : -1;
-    if (id < 0 || id >= vocabSize) {
-      throw invalidArgument('logitBias', `an object with token ids from 0 to ${vocabSize - 1}`, key);
+  const entries: Iterable<[string | number, number]> = types.isMap(value) ? value : Object.entries(value);
+  for (const [key, bias] of entries) {
+    const id = typeof key !== 'string' ? key : /^(0|[1-9]\d*)$/.test(key) ? Number(key) : -1;
+    if (!Number.isInteger(id) || id < 0 || id >= vocabSize) {
+      throw invalidArgument('logitBias', `keyed by token ids from 0 to ${vocabSize - 1}`, key);
     }
-    if (typeof bias !== 'number' || !Number.isFinite(bias)) throw invalidArgument(`logitBias[${id}]`, 'a number', bias);
+    if (biases.has(id)) throw invalidArgument('logitBias', 'keyed by each token id once', key);
+    if (bias !== -Infinity && !(typeof bias === 'number' && Math.abs(bias) <= mostFloat)) {
+      throw invalidArgument(`logitBias[${id}]`, `a number from ${-mostFloat} to ${mostFloat}, or -Infinity`, bias);
+    }
     biases.set(id, bias);
+  }
+  if (biases.size === vocabSize && [...biases.values()].every((bias) => bias === -Infinity)) {
+    throw invalidArgument('logitBias', 'above -Infinity for one token at least', value);
   }
   return biases;
 }

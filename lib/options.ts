@@ -89,8 +89,8 @@ export interface GenerateOptions {
   presencePenalty?: number | undefined;
   /** Subtracted from a token's logit for each time it was generated, -2 to 2. Default: 0. */
   frequencyPenalty?: number | undefined;
-  /** Added to the logits of these token ids. Default: none. */
-  logitBias?: Readonly<Record<number, number>> | undefined;
+  /** Added to the logits of these token ids; -Infinity bans a token. Default: none. */
+  logitBias?: Readonly<Record<number, number>> | ReadonlyMap<number, number> | undefined;
   /** Same seed, prompt, options, device and build: same tokens. An integer, 0 to 2^53 - 1. Default: random. */
   seed?: number | undefined;
   /** Ends before the first of these texts. Default: none. */

@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { SentencePieceProcessor } from '@agnai/sentencepiece-js';
 import type { Abort, AbortSignalLike } from './abort.js';
 import { GrokError, invalidArgument } from './errors.js';
-import { abortSignal, rejectUnknownOptions } from './option-checks.js';
+import { abortSignal, boolean, rejectUnknownOptions } from './option-checks.js';
 import { encodeInWorker } from './sentencepiece/encode-in-worker.js';
 import { ExactCuts, partFrom, type TextPart } from './sentencepiece/exact-cuts.js';
 import { badTokenizer, readModelFile, type SentencePieceModel } from './sentencepiece/model-file.js';
@@ -17,6 +17,8 @@ export interface EncodeOptions {
    */
   allowControl?: boolean | undefined;
 }
+
+const encodeNames = ['bos', 'allowControl'] as const satisfies readonly (keyof EncodeOptions)[];
 
 /** Turns ids into text one at a time. */
 export interface IncrementalDecoder {
@@ -93,7 +95,7 @@ export class Tokenizer {
     text: string,
     options: EncodeOptions & { signal?: AbortSignalLike | undefined } = {},
   ): Promise<number[]> {
-    const { signal: given, ...encodeOptions } = options;
+    const { signal: given, ...encodeOptions } = rejectUnknownOptions(options, [...encodeNames, 'signal']);
     const signal = abortSignal(given);
     signal?.throwIfAborted();
     const ids = this.#start(text, encodeOptions);
@@ -146,7 +148,9 @@ export class Tokenizer {
 
   #start(text: string, options: EncodeOptions): number[] {
     if (typeof text !== 'string') throw invalidArgument('text', 'a string', text);
-    rejectUnknownOptions(options, ['bos', 'allowControl']);
+    rejectUnknownOptions(options, encodeNames);
+    boolean('bos', options.bos);
+    boolean('allowControl', options.allowControl);
     const lone = /\p{Surrogate}/u.exec(text);
     if (lone) {
       throw invalidArgument(

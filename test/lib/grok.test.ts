@@ -290,6 +290,29 @@ describe.skipIf(!canRun)('a loaded model', () => {
     expect(tokenIds).toEqual([300, 300, 300, 300]);
   });
 
+  it.each([{ temperature: 0 }, { temperature: 1.5, topP: 1 }, { topK: 3, repetitionPenalty: 1.5, presencePenalty: 2 }])(
+    'never gives a banned token: %j',
+    async (options) => {
+      const { tokenIds } = await grok.complete(prompt, { maxTokens: 8, temperature: 0 });
+      const logitBias = new Map(tokenIds.map((id) => [id, -Infinity]));
+      const banned = await grok.complete(prompt, {
+        ...options,
+        maxTokens: 40,
+        ignoreEos: true,
+        logprobs: 0,
+        logitBias,
+      });
+      expect(banned.tokenIds.filter((id) => tokenIds.includes(id))).toEqual([]);
+      expect(banned.logprobs?.every(({ logprob }) => Number.isFinite(logprob))).toBe(true);
+    },
+  );
+
+  it('gives the only token that is not banned', async () => {
+    const { vocabSize } = grok.info.config;
+    const logitBias = new Map(Array.from({ length: vocabSize }, (_, id) => [id, id === 777 ? 0 : -Infinity]));
+    expect((await grok.complete(prompt, { maxTokens: 3, logitBias })).tokenIds).toEqual([777, 777, 777]);
+  });
+
   it('stops within a step when aborted, and goes on with the next generation', async () => {
     const controller = new AbortController();
     const generation = grok.generate(prompt, { maxTokens: 200, ignoreEos: true, signal: controller.signal });

@@ -1,10 +1,12 @@
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { nearestName } from '../../lib/nearest-name.js';
-import { tokenIds } from '../../lib/option-checks.js';
+import { rejectUnknownOptions, tokenIds } from '../../lib/option-checks.js';
 import {
   defaults,
   type GenerateOptions,
   type LoadOptions,
+  resolveBenchOptions,
   resolveGenerateOptions,
   resolveInspectOptions,
   resolveLoadOptions,
@@ -17,10 +19,36 @@ const generate = (options: unknown) => resolveGenerateOptions(options as Generat
 const load = (options: unknown) => resolveLoadOptions(options as LoadOptions);
 
 describe('options of any kind', () => {
-  it.each([null, 7, 'fast', [], true])('must be an object, not %j', (options) => {
-    for (const resolve of [generate, load, resolveInspectOptions, resolveScoreOptions, resolveLogitsOptions]) {
-      expect(() => resolve(options as never)).toThrow(expect.objectContaining({ code: 'GROK_INVALID_ARGUMENT' }));
+  const resolvers = [
+    ...[generate, load, resolveInspectOptions, resolveScoreOptions, resolveLogitsOptions, resolveBenchOptions],
+    (options: unknown) => rejectUnknownOptions(options as object, ['seed']),
+  ];
+
+  it.each([
+    ...[null, 7, 'fast', [], true, new Map([['seed', 7]]), new Set(['seed']), Promise.resolve({ seed: 7 }), () => ({})],
+    ...[
+      new (class Mine {
+        seed = 7;
+      })(),
+      Object.create({ seed: 7 }),
+      new Date(),
+      new URLSearchParams('seed=7'),
+    ],
+  ])('must be a plain object, not %s', (options) => {
+    for (const resolve of resolvers) {
+      expect(() => resolve(options as never)).toThrow(
+        expect.objectContaining({ code: 'GROK_INVALID_ARGUMENT', message: expect.stringContaining('a plain object') }),
+      );
     }
+  });
+
+  it.each([
+    ['without a prototype', Object.assign(Object.create(null), { seed: 7 })],
+    ['of another realm', runInNewContext('({ seed: 7 })')],
+    ['behind a proxy', new Proxy({ seed: 7 }, {})],
+    ['frozen', Object.freeze({ seed: 7 })],
+  ])('may be an object %s', (_, options) => {
+    expect(generate(options).seed).toBe(7);
   });
 
   it('refuse a name they do not know, and say which was meant', () => {
@@ -62,7 +90,7 @@ describe('options of generate', () => {
     ['echo', [1, 'yes', null], 'true or false'],
     ['ignoreEos', [1, 'yes', null], 'true or false'],
     ['signal', [{}, true, new AbortController()], 'an AbortSignal'],
-    ['logitBias', [[], 5, null], 'an object of token ids and numbers'],
+    ['logitBias', [[], 5, null, new Set([5]), Int32Array.of(5), new URLSearchParams('5=1')], 'an object or a Map of'],
     ['stop', [5, {}, null], 'a text or an array of texts'],
   ])('refuse a bad `%s`', (name, values, expectation) => {
     for (const value of values) {
@@ -78,9 +106,37 @@ describe('options of generate', () => {
   it('refuse empty stop texts and biases of tokens that are not there', () => {
     expect(() => generate({ stop: '' })).toThrow('`stop[0]` to be a text that is not empty');
     expect(() => generate({ stop: ['a', 5] })).toThrow('`stop[1]`');
-    expect(() => generate({ logitBias: { 4096: 1 } })).toThrow('token ids from 0 to 4095');
-    expect(() => generate({ logitBias: { the: 1 } })).toThrow('token ids from 0 to 4095');
-    expect(() => generate({ logitBias: { 5: Infinity } })).toThrow('`logitBias[5]` to be a number');
+    for (const key of [4096, -1, 1.5, 'the', '05', '', Symbol('5'), 5n]) {
+      expect(() => generate({ logitBias: new Map([[key, 1]]) })).toThrow('keyed by token ids from 0 to 4095');
+    }
+    expect(() => generate({ logitBias: { the: 1 } })).toThrow('keyed by token ids from 0 to 4095');
+    expect(() =>
+      generate({
+        logitBias: new Map<unknown, number>([
+          [5, 1],
+          ['5', 2],
+        ]),
+      }),
+    ).toThrow('each token id once');
+  });
+
+  it('refuse numbers that float32 does not hold, and never with words that allow them', () => {
+    for (const bias of [Infinity, Number.NaN, 1e300, -1e300, '1', null]) {
+      expect(() => generate({ logitBias: { 5: bias } })).toThrow(
+        '`logitBias[5]` to be a number from -3.4e+38 to 3.4e+38, or -Infinity, got',
+      );
+    }
+    for (const name of ['temperature', 'repetitionPenalty']) {
+      for (const value of [Infinity, 1e300]) expect(() => generate({ [name]: value })).toThrow('3.4e+38, got');
+    }
+    expect(() => generate({ repetitionPenalty: 1e-60 })).toThrow('from 1e-38 to 3.4e+38, got 1e-60');
+  });
+
+  it('refuse to ban every token, and no fewer', () => {
+    const ban = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, id) => [id, -Infinity]));
+    expect(() => generate({ logitBias: ban(4096) })).toThrow('above -Infinity for one token at least');
+    expect(generate({ logitBias: ban(4095) }).logitBias.size).toBe(4095);
+    expect(generate({ logitBias: { ...ban(4095), 4095: -100 } }).logitBias.size).toBe(4096);
   });
 
   it('take the ends of every range', () => {
@@ -127,6 +183,17 @@ describe('options of generate', () => {
       [7, -5],
       [9, 0.5],
     ]);
+    const asMap = new Map<unknown, number>([
+      [7, -Infinity],
+      ['9', 0.5],
+    ]);
+    const otherRealm = runInNewContext('new Map([[7, -Infinity], ["9", 0.5]])');
+    for (const logitBias of [asMap, otherRealm, { 7: -Infinity, 9: 0.5 }]) {
+      expect([...generate({ logitBias }).logitBias]).toEqual([
+        [7, -Infinity],
+        [9, 0.5],
+      ]);
+    }
   });
 });
 

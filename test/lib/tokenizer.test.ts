@@ -136,6 +136,18 @@ describe('encode', () => {
     );
   });
 
+  it('ignores no option silently, whatever holds it', async () => {
+    for (const options of [null, [], new Map([['bos', true]]), { bos: 'false' }, { allowControl: 0 }]) {
+      const refusal = expect.objectContaining({ code: 'GROK_INVALID_ARGUMENT' });
+      expect(() => tokenizer.encode('a', options as object)).toThrow(refusal);
+      await expect(tokenizer.encodeAsync('a', options as object)).rejects.toEqual(refusal);
+    }
+    await expect(tokenizer.encodeAsync('a', { signal: {} as never })).rejects.toThrow('`signal` to be an AbortSignal');
+    await expect(tokenizer.encodeAsync('a', { sgnal: 1 } as object)).rejects.toMatchObject({
+      hint: 'Did you mean `signal`?',
+    });
+  });
+
   it('gives no ids for no text, and [BOS] alone when asked', () => {
     expect(tokenizer.encode('')).toEqual([]);
     expect(tokenizer.encode('', { bos: true })).toEqual([tokenizer.bosId]);

@@ -56,7 +56,8 @@ TEST("numbers that no sampler can use are refused by name") {
   refused("frequency_penalty", [](SequenceRequest& request) { request.sampling.frequency_penalty = kNan; });
   refused("num_logprobs to be an integer from 0 to 100",
           [](SequenceRequest& request) { request.sampling.num_logprobs = 101; });
-  refused("bias to be finite", [](SequenceRequest& request) { request.bias = {{1, kNan}}; });
+  refused("bias to be numbers", [](SequenceRequest& request) { request.bias = {{1, kNan}}; });
+  refused("bias to be numbers", [](SequenceRequest& request) { request.bias = {{1, kInfinity}}; });
 }
 
 TEST("a request longer than the context is refused with all the numbers") {
@@ -84,7 +85,7 @@ TEST("the ends of all ranges are accepted") {
     request.sampling.min_p = 1;
     request.sampling.num_logprobs = 100;
     request.prompt = {0, 99};
-    request.bias = {{99, -100.0f}};
+    request.bias = {{99, -100.0f}, {98, -kInfinity}};
   });
 }
 
