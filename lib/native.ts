@@ -220,6 +220,7 @@ interface AddonLoader {
 }
 
 function addonLoader(): AddonLoader {
+  if (packageRoot === '') throw new Error('a bundler has moved its code away from its files');
   return createRequire(import.meta.url)('node-gyp-build') as AddonLoader;
 }
 

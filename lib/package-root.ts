@@ -7,17 +7,23 @@ interface Manifest {
   version?: string;
 }
 
-/** The package's own directory: this file runs from lib/ in tests and from dist/lib/ once built. */
-export const packageRoot = findPackageRoot();
+const found = findPackage();
+
+/** The package's own directory; '' in a bundle for CommonJS, whose code has no URL. */
+export const packageRoot = found.directory;
 
 /** The version of this package. */
-export const version: string = readManifest(packageRoot)?.version ?? 'unknown';
+export const version: string = found.version ?? 'unknown';
 
-function findPackageRoot(): string {
-  const start = dirname(fileURLToPath(import.meta.url));
+/** This file runs from lib/ in tests and from dist/lib/ once built; in a bundle, no directory above is ours. */
+function findPackage(): { directory: string; version?: string | undefined } {
+  const url: string | undefined = import.meta.url; // bundlers replace this very term
+  if (!url?.startsWith('file:')) return { directory: '' };
+  const start = dirname(fileURLToPath(url));
   for (let directory = start; ; directory = dirname(directory)) {
-    if (readManifest(directory)?.name === 'grok-run') return directory;
-    if (dirname(directory) === directory) return start;
+    const manifest = readManifest(directory);
+    if (manifest?.name === 'grok-run') return { directory, version: manifest.version };
+    if (dirname(directory) === directory) return { directory: start };
   }
 }
 

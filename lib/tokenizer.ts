@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import { SentencePieceProcessor } from '@agnai/sentencepiece-js';
+import type { SentencePieceProcessor } from '@agnai/sentencepiece-js';
 import type { Abort, AbortSignalLike } from './abort.js';
 import { GrokError, invalidArgument } from './errors.js';
 import { abortSignal, boolean, rejectUnknownOptions } from './option-checks.js';
@@ -69,7 +69,7 @@ export class Tokenizer {
   static async load(file: string): Promise<Tokenizer> {
     if (typeof file !== 'string' || file === '') throw invalidArgument('file', 'the path of a tokenizer.model', file);
     const model = await readModelFile(file);
-    const processor = new SentencePieceProcessor();
+    const processor = await newProcessor();
     try {
       await processor.load(file);
     } catch (error) {
@@ -247,6 +247,20 @@ export class Tokenizer {
         );
       }
     }
+  }
+}
+
+/** Loads the library at the first call: in a bundle it may not load, and importing ours must work there. */
+async function newProcessor(): Promise<SentencePieceProcessor> {
+  try {
+    const { SentencePieceProcessor } = await import('@agnai/sentencepiece-js');
+    return new SentencePieceProcessor();
+  } catch (error) {
+    throw new GrokError(`The SentencePiece library cannot be loaded: ${(error as Error).message}`, {
+      code: 'GROK_NO_BINARY',
+      hint: 'In a bundled application, mark grok-run as external.',
+      cause: error,
+    });
   }
 }
 
