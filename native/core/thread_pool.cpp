@@ -1,17 +1,10 @@
 #include "core/thread_pool.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <chrono>
 #include <ctime>
 #include <exception>
-#include <fstream>
-#include <set>
-#include <string>
 #include <typeinfo>
-
-#include "core/error.h"
 
 namespace grok {
 namespace {
@@ -140,43 +133,6 @@ void ThreadPool::parallel_for(std::size_t count, const std::function<void(std::s
   active_.report(body.target_type().hash_code() + count, elapsed.count(),
                  double(loop.work.load(std::memory_order_relaxed)) * 1e-9);
   if (loop.failure) std::rethrow_exception(loop.failure);
-}
-
-namespace {
-
-// "max 100000" or "150000 100000": quota and period in microseconds. 0 when there is no limit.
-int cgroup_quota_cores() {
-  std::ifstream v2("/sys/fs/cgroup/cpu.max");
-  std::string quota_text;
-  double quota = -1, period = 0;
-  if (v2 >> quota_text >> period) {
-    if (quota_text != "max") quota = std::atof(quota_text.c_str());
-  } else {
-    std::ifstream("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") >> quota;
-    std::ifstream("/sys/fs/cgroup/cpu/cpu.cfs_period_us") >> period;
-  }
-  return quota > 0 && period > 0 ? std::max(1, int(quota / period)) : 0;
-}
-
-}  // namespace
-
-int default_num_threads() {
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  int num_cores = 0;
-  if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
-    std::set<std::string> cores;  // by the list of their hyper-threads
-    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-      if (!CPU_ISSET(cpu, &allowed)) continue;
-      std::string siblings;
-      std::ifstream(concat("/sys/devices/system/cpu/cpu", cpu, "/topology/thread_siblings_list")) >> siblings;
-      cores.insert(siblings.empty() ? concat("cpu", cpu) : siblings);
-    }
-    num_cores = int(cores.size());
-  }
-  if (num_cores == 0) num_cores = int(std::thread::hardware_concurrency());
-  if (const int quota = cgroup_quota_cores()) num_cores = std::min(num_cores, quota);
-  return std::max(1, num_cores);
 }
 
 }  // namespace grok

@@ -55,7 +55,4 @@ class ThreadPool {
   bool stopping_ = false;                     // guarded by mutex_
 };
 
-// Cores this process may use: CPU affinity and the cgroup's quota respected, hyper-threads counted once. At least 1.
-int default_num_threads();
-
 }  // namespace grok

@@ -1,26 +1,34 @@
 #include "runtime/available_memory.h"
 
+#include <sys/resource.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <fstream>
-#include <limits>
-#include <optional>
 #include <sstream>
+
+#include "core/cgroups.h"
 
 namespace grok {
 namespace {
 
-constexpr std::uint64_t kUnlimited = std::numeric_limits<std::uint64_t>::max();
+using Bytes = std::optional<std::uint64_t>;  // none: not known, or no limit
+
+Bytes smaller(Bytes a, Bytes b) { return a && b ? std::min(*a, *b) : a ? a : b; }
+
+std::uint64_t left_of(std::uint64_t limit, std::uint64_t usage) { return limit - std::min(limit, usage); }
 
 // The number that a file consists of; none where it says "max", or cannot be read.
-std::optional<std::uint64_t> number_in(const std::string& path) {
+Bytes number_in(const std::string& path) {
   std::ifstream file(path);
   std::uint64_t number;
   if (file >> number) return number;
-  return std::nullopt;
+  return {};
 }
 
 // The number after a name at the start of a line.
-std::optional<std::uint64_t> number_after(const std::string& path, const std::string& name) {
+Bytes number_after(const std::string& path, const std::string& name) {
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
     std::istringstream words(line);
@@ -28,58 +36,54 @@ std::optional<std::uint64_t> number_after(const std::string& path, const std::st
     std::uint64_t number;
     if (words >> word && word == name && words >> number) return number;
   }
-  return std::nullopt;
+  return {};
 }
 
-// The names of the same three numbers in the two kinds of cgroup.
-struct CgroupFiles {
-  const char* mount;
-  const char* limit;
-  const char* usage;
-  const char* reclaimable;  // in memory.stat: pages of files, given up on demand
-};
-constexpr CgroupFiles kVersion1{"sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
-                                "total_inactive_file"};
-constexpr CgroupFiles kVersion2{"sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"};
-
-std::uint64_t room_in(const std::string& folder, const CgroupFiles& files) {
-  const auto limit = number_in(folder + "/" + files.limit);
-  if (!limit) return kUnlimited;
-  const std::uint64_t usage = number_in(folder + "/" + files.usage).value_or(0);
-  const std::uint64_t reclaimable = number_after(folder + "/memory.stat", files.reclaimable).value_or(0);
-  const std::uint64_t kept = usage - std::min(usage, reclaimable);
-  return *limit - std::min(*limit, kept);
+Bytes room_in_machine(const std::string& root) {
+  if (const Bytes kib = number_after(root + "/proc/meminfo", "MemAvailable:")) return *kib * 1024;
+  struct sysinfo machine;  // without /proc; it does not know what of the page cache could be given up
+  if (sysinfo(&machine) != 0) return {};
+  return (std::uint64_t(machine.freeram) + machine.bufferram) * machine.mem_unit;
 }
 
-// A limit holds for all groups below it, so each folder from the process's own up to the mount counts. In a container the
-// path may name folders that only the host sees; the mount itself is then the container's group.
-std::uint64_t room_in_cgroups(const std::string& root) {
-  std::uint64_t room = kUnlimited;
-  std::ifstream file(root + "/proc/self/cgroup");
-  for (std::string line; std::getline(file, line);) {  // "0::/path" or "4:memory,cpu:/path"
-    const std::size_t first = line.find(':'), second = line.find(':', first + 1);
-    if (second == std::string::npos) continue;
-    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
-    const bool is_version_2 = controllers == ",,";
-    if (!is_version_2 && controllers.find(",memory,") == std::string::npos) continue;
+// Above memory.high the kernel slows the group down until it hardly moves: as good as a limit.
+Bytes room_in(const Cgroup& group) {
+  const auto file = [&](const char* name) { return group.folder + "/" + name; };
+  const bool is_v2 = group.version == 2;
+  // In version 1 the groups above may be out of sight; memory.stat has the tightest of their limits.
+  const Bytes limit = is_v2 ? smaller(number_in(file("memory.max")), number_in(file("memory.high")))
+                            : smaller(number_in(file("memory.limit_in_bytes")),
+                                      number_after(file("memory.stat"), "hierarchical_memory_limit"));
+  if (!limit) return {};
+  const std::uint64_t usage = number_in(file(is_v2 ? "memory.current" : "memory.usage_in_bytes")).value_or(0);
+  // Pages of files are given up on demand.
+  const char* const reclaimable = is_v2 ? "inactive_file" : "total_inactive_file";
+  return left_of(*limit, left_of(usage, number_after(file("memory.stat"), reclaimable).value_or(0)));
+}
 
-    const CgroupFiles& files = is_version_2 ? kVersion2 : kVersion1;
-    const std::string mount = root + "/" + files.mount;
-    std::string group = line.substr(second + 1);
-    for (;;) {
-      room = std::min(room, room_in(mount + group, files));
-      if (group.empty() || group == "/") break;
-      group.resize(group.rfind('/') == std::string::npos ? 0 : group.rfind('/'));
-    }
-  }
+Bytes room_in_cgroups(const std::string& root) {
+  Bytes room;
+  for (const Cgroup& group : cgroups_of("memory", root)) room = smaller(room, room_in(group));
   return room;
+}
+
+Bytes room_under(__rlimit_resource resource, std::uint64_t used_pages) {
+  rlimit limit;
+  if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return {};
+  return left_of(limit.rlim_cur, used_pages * std::uint64_t(sysconf(_SC_PAGESIZE)));
+}
+
+// Source: man 5 proc_pid_statm, whose columns are size resident shared text lib data dt, in pages.
+Bytes room_in_limits(const std::string& root) {
+  std::uint64_t size = 0, resident, shared, text, lib, data = 0;
+  std::ifstream(root + "/proc/self/statm") >> size >> resident >> shared >> text >> lib >> data;
+  return smaller(room_under(RLIMIT_AS, size), room_under(RLIMIT_DATA, data));
 }
 
 }  // namespace
 
-std::uint64_t available_memory(const std::string& root) {
-  const auto machine_kib = number_after(root + "/proc/meminfo", "MemAvailable:");
-  return std::min(machine_kib ? *machine_kib * 1024 : kUnlimited, room_in_cgroups(root));
+std::optional<std::uint64_t> available_memory(const std::string& root) {
+  return smaller(room_in_machine(root), smaller(room_in_cgroups(root), room_in_limits(root)));
 }
 
 }  // namespace grok

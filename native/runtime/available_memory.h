@@ -1,12 +1,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace grok {
 
-// Bytes this process can still take before the kernel kills something: what /proc/meminfo calls available, or less where a
-// memory cgroup (a container) says so; the largest number where neither can be read. `root` is "/" but in tests.
-std::uint64_t available_memory(const std::string& root = "/");
+// Bytes this process can still take: the least that the system, the memory cgroups of the process (a container) and its
+// limits on address space and data (ulimit -v, ulimit -d) leave. None: the system tells nothing. `root` is "/" except in
+// tests.
+std::optional<std::uint64_t> available_memory(const std::string& root = "/");
 
 }  // namespace grok

@@ -9,6 +9,7 @@
 #include "backend/cpu/mapped_matrix.h"
 #include "backend/cpu/packed_matrix.h"
 #include "backend/cpu/packed_table.h"
+#include "core/usable_cores.h"
 #if defined(__x86_64__)
 #include "backend/cpu/amx.h"
 #endif
@@ -73,7 +74,7 @@ Kernels kernels_for(const CpuOptions& options) {
 }
 
 int num_threads_for(const CpuOptions& options) {
-  return options.num_threads > 0 ? options.num_threads : default_num_threads();
+  return options.num_threads > 0 ? options.num_threads : usable_cores();
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "backend/cpu/probe_kernels.h"
 #include "core/error.h"
 #include "core/thread_pool.h"
+#include "core/usable_cores.h"
 #if defined(__x86_64__)
 #include "backend/cpu/amx.h"
 #endif
@@ -60,7 +61,7 @@ class Stopped {
 
 Probe probe_cpu(const ProbeOptions& options) {
   const ProbeKernels& kernels = probe_for(options.isa);
-  ThreadPool pool(options.num_threads > 0 ? options.num_threads : default_num_threads());
+  ThreadPool pool(options.num_threads > 0 ? options.num_threads : usable_cores());
   const Stopped stopped(options.stopped);
   const std::size_t num_chunks = std::max<std::size_t>(options.buffer_bytes / kReadChunk, 1);
   Probe probe{.isa = kernels.isa,

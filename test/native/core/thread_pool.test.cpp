@@ -58,6 +58,4 @@ TEST("each of the threads begins with its own share, and the others finish that 
   }
 }
 
-TEST("counts at least one core") { CHECK(default_num_threads() >= 1); }
-
 TEST_MAIN()

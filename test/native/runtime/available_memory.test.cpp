@@ -1,10 +1,11 @@
 #include "runtime/available_memory.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
-#include <limits>
+#include <utility>
 
 #include "testing.h"
 
@@ -12,6 +13,8 @@ namespace grok {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::uint64_t kImpossible = std::uint64_t(1) << 50;  // bytes
 
 // A machine made of files.
 class Machine {
@@ -27,14 +30,20 @@ class Machine {
   Machine& with_kib_available(int kib) {
     return file("proc/meminfo", concat("MemTotal:  99999 kB\nMemFree: 1 kB\nMemAvailable:  ", kib, " kB\n"));
   }
-  std::uint64_t available() const { return available_memory(root_.string()); }
+  std::uint64_t available() const { return available_memory(root_.string()).value(); }
 
  private:
   fs::path root_;
 };
 
-TEST("a machine that says nothing has no limit that we know of") {
-  CHECK_EQ(Machine().available(), std::numeric_limits<std::uint64_t>::max());
+TEST("without /proc the system call tells what is free") {
+  CHECK(Machine().available() > 0);
+  CHECK(Machine().available() < kImpossible);
+}
+
+TEST("without /proc the limit at the mount counts") {
+  CHECK_EQ(Machine().file("sys/fs/cgroup/memory.max", "5000\n").available(), 5000u);
+  CHECK_EQ(Machine().file("sys/fs/cgroup/memory/memory.limit_in_bytes", "6000\n").available(), 6000u);
 }
 
 TEST("files that are not what they should be say nothing") {
@@ -94,9 +103,51 @@ TEST("version 1 groups count where they govern memory") {
   CHECK_EQ(machine.available(), 5500u);
 }
 
+TEST("a version 1 group counts the tightest limit above it, though that group is out of sight") {
+  Machine machine;
+  machine.with_kib_available(100).file("proc/self/cgroup", "4:memory:/pod/a\n");
+  machine.file("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+  machine.file("sys/fs/cgroup/memory/memory.stat", "cache 1\nhierarchical_memory_limit 8000\n");
+  CHECK_EQ(machine.available(), 8000u);
+}
+
+TEST("a group that is slowed down above some usage has no more than that") {
+  Machine machine;
+  machine.with_kib_available(100).file("proc/self/cgroup", "0::/a\n");
+  machine.file("sys/fs/cgroup/a/memory.max", "9000\n").file("sys/fs/cgroup/a/memory.high", "7000\n");
+  CHECK_EQ(machine.available(), 7000u);
+}
+
+// Sets a soft limit of this process until the end of the scope.
+class ProcessLimit {
+ public:
+  ProcessLimit(__rlimit_resource resource, std::uint64_t bytes) : resource_(resource) {
+    getrlimit(resource, &before_);
+    const rlimit lower{bytes, before_.rlim_max};
+    CHECK_EQ(setrlimit(resource, &lower), 0);
+  }
+  ~ProcessLimit() { setrlimit(resource_, &before_); }
+
+ private:
+  const __rlimit_resource resource_;
+  rlimit before_;
+};
+
+TEST("a limit on address space or data leaves what the process does not use yet") {
+  const auto page = std::uint64_t(sysconf(_SC_PAGESIZE));
+  Machine machine;
+  machine.with_kib_available(2'000'000'000).file("proc/self/statm", "4000 100 50 10 0 3000 0\n");
+  for (const auto& [resource, used_pages] : {std::pair{RLIMIT_AS, 4000u}, {RLIMIT_DATA, 3000u}}) {
+    // Far above what a sanitizer reserves, so that this test itself still runs.
+    const std::uint64_t limit = std::uint64_t(1) << 40;
+    const ProcessLimit lowered(resource, limit);
+    CHECK_EQ(machine.available(), limit - used_pages * page);
+  }
+}
+
 TEST("this machine has some memory") {
-  CHECK(available_memory() > 0);
-  CHECK(available_memory() < std::uint64_t(1) << 50);
+  CHECK(available_memory().value() > 0);
+  CHECK(available_memory().value() < kImpossible);
 }
 
 }  // namespace
