@@ -52,10 +52,11 @@ std::size_t utf8_length(std::string_view text) {
 JsonReader::JsonReader(std::string_view text, std::string name) : text_(text), name_(std::move(name)) {}
 
 void JsonReader::fail(const std::string& expected) const {
-  const std::string found =
-      position_ < text_.size() ? printable(text_.substr(position_, 12)) : std::string("the end of the text");
+  const bool at_end = position_ >= text_.size();
+  const std::string found = at_end ? std::string("the end of the text") : printable(text_.substr(position_, 12));
   throw Error(ErrorCode::bad_checkpoint,
-              concat(name_, ": byte ", position_, ": expected ", expected, ", found ", found));
+              concat(name_, ": byte ", position_, ": expected ", expected, ", found ", found),
+              at_end ? "The text is cut short. Download the file again." : "");
 }
 
 void JsonReader::skip_space() {

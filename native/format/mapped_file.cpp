@@ -1,6 +1,5 @@
 #include "format/mapped_file.h"
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -19,11 +18,11 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/file_error.h"
+#include "core/input_file.h"
 
 namespace grok {
 namespace {
-
-// ---------------------------------------------------------------- faults
 
 // What a thread is copying from a mapping just now.
 struct GuardedCopy {
@@ -82,15 +81,20 @@ void on_sigbus(int signal, siginfo_t* info, void* context) {
   pass_on(signal, info, context);
 }
 
-void install_handler() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    struct sigaction action = {};
-    action.sa_sigaction = on_sigbus;
-    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGBUS, &action, &previous_action);
-  });
+// Called at each opening: process.on('SIGBUS') replaces the handler, and process.off('SIGBUS') resets it. The handler
+// found in its place gets the signals that are not for this one.
+void guard_against_faults() {
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  struct sigaction present;
+  sigaction(SIGBUS, nullptr, &present);
+  if ((present.sa_flags & SA_SIGINFO) && present.sa_sigaction == on_sigbus) return;
+  previous_action = present;
+  struct sigaction action = {};
+  action.sa_sigaction = on_sigbus;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGBUS, &action, nullptr);
 }
 
 // Rows that lie `stride` apart, one after another to `to`. All under one guard, since setting it up is a system call.
@@ -120,59 +124,16 @@ bool copy_guarded(std::byte* to, const std::byte* from, std::uint64_t stride, st
   return is_whole;
 }
 
-// ---------------------------------------------------------------- opening
-
-std::string reason(int error_number) { return std::generic_category().message(error_number); }
-
-[[noreturn]] void throw_open_error(const std::string& path, int error_number) {
-  switch (error_number) {
-    case ENOENT:
-    case ENOTDIR: throw Error(ErrorCode::not_found, concat(path, ": no such file"));
-    case EACCES:
-    case EPERM:
-      throw Error(ErrorCode::io, concat(path, ": not readable: ", reason(error_number)),
-                  "Give this user permission to read the file and to enter its directory.");
-    case EMFILE:
-    case ENFILE:
-      throw Error(ErrorCode::io, concat(path, ": cannot be opened: ", reason(error_number)),
-                  "Raise the limit on open files (ulimit -n), or look for a leak of descriptors in this process.");
-    default: throw Error(ErrorCode::io, concat(path, ": cannot be opened: ", reason(error_number)));
-  }
-}
-
-// Closes on scope exit.
-struct Descriptor {
-  int number;
-  ~Descriptor() {
-    if (number >= 0) ::close(number);
-  }
-};
-
 }  // namespace
 
 MappedFile::MappedFile(std::string path) : path_(std::move(path)) {
-  install_handler();
-  // NONBLOCK: a named pipe must not make us wait for its writer.
-  const Descriptor file{::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
-  if (file.number < 0) throw_open_error(path_, errno);
-
-  struct stat status;
-  if (::fstat(file.number, &status) != 0)
-    throw Error(ErrorCode::io, concat(path_, ": cannot be examined: ", reason(errno)));
-  if (!S_ISREG(status.st_mode))
-    throw Error(ErrorCode::io,
-                concat(path_, ": expected a file, found ",
-                       S_ISDIR(status.st_mode) ? "a directory" : "something that is not a regular file"));
-  if (status.st_size == 0)
+  guard_against_faults();
+  const InputFile file(path_);
+  size_bytes_ = file.size_bytes();
+  if (size_bytes_ == 0)
     throw Error(ErrorCode::bad_checkpoint, concat(path_, ": the file is empty"), "Download it again.");
-
-  size_bytes_ = std::uint64_t(status.st_size);
-  void* const mapping = ::mmap(nullptr, size_bytes_, PROT_READ, MAP_PRIVATE, file.number, 0);
-  if (mapping == MAP_FAILED) {
-    const int error_number = errno;
-    throw Error(ErrorCode::io, concat(path_, ": ", size_bytes_, " bytes cannot be mapped: ", reason(error_number)),
-                error_number == ENOMEM ? "Raise the limit on address space (ulimit -v) or vm.max_map_count." : "");
-  }
+  void* const mapping = ::mmap(nullptr, size_bytes_, PROT_READ, MAP_PRIVATE, file.descriptor(), 0);
+  if (mapping == MAP_FAILED) throw file_error(path_, concat(size_bytes_, " bytes cannot be mapped"), errno);
   begin_ = static_cast<const std::byte*>(mapping);
 }
 
@@ -200,8 +161,9 @@ void MappedFile::read_rows(std::uint64_t offset, std::uint64_t stride, std::size
 
 void MappedFile::throw_lost(std::uint64_t offset, std::uint64_t size_bytes) const {
   struct stat status;
-  const std::string now =
-      ::stat(path_.c_str(), &status) == 0 ? concat(status.st_size) : concat("none (", reason(errno), ")");
+  const std::string now = ::stat(path_.c_str(), &status) == 0
+                              ? concat(status.st_size)
+                              : concat("none (", std::generic_category().message(errno), ")");
   throw Error(ErrorCode::io,
               concat(path_, ": could not read ", size_bytes, " bytes at ", offset, ": expected a file of ", size_bytes_,
                      " bytes, found ", now, " now"),
@@ -226,6 +188,14 @@ void MappedFile::drop(std::uint64_t offset, std::uint64_t size_bytes) const {
   const std::uint64_t last = end == size_bytes_ ? end : end / page * page;
   // A refusal costs memory, not correctness.
   if (first < last) ::madvise(const_cast<std::byte*>(begin_ + first), last - first, MADV_DONTNEED);
+}
+
+void refuse_other_kind(const MappedFile& file, Expected expected, const std::string& place, const char* expected_name) {
+  std::string head(std::min<std::uint64_t>(kFileHeadBytes, file.size_bytes()), '\0');
+  file.read(0, std::as_writable_bytes(std::span(head)));
+  if (const auto kind = recognize(head, expected))
+    throw Error(ErrorCode::bad_checkpoint, concat(place, ": expected ", expected_name, ", found ", kind->name),
+                kind->fix);
 }
 
 }  // namespace grok

@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 
+#include "core/file_kind.h"
 #include "core/tensor.h"
 
 namespace grok {
@@ -37,5 +38,9 @@ class MappedFile final : public ByteSource {
   std::uint64_t size_bytes_ = 0;
   const std::byte* begin_ = nullptr;
 };
+
+// Throws bad_checkpoint if the file is of a known other kind than expected. `place` and `expected_name` stand in the
+// message.
+void refuse_other_kind(const MappedFile& file, Expected expected, const std::string& place, const char* expected_name);
 
 }  // namespace grok

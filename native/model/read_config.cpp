@@ -3,14 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <limits>
 #include <map>
-#include <system_error>
 
 #include "core/error.h"
+#include "core/input_file.h"
 #include "core/json.h"
 #include "core/problem_list.h"
 
@@ -106,24 +104,9 @@ struct Found {
   std::string theirs;
 };
 
-std::string read_text(const std::string& path) {
-  std::error_code ignored;
-  if (std::filesystem::status(path, ignored).type() == std::filesystem::file_type::not_found)
-    throw Error(ErrorCode::not_found, path + ": no such file");
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw Error(ErrorCode::io, path + ": cannot be opened", "Give this user permission to read the file.");
-  std::string text(kMaxBytes + 1, '\0');
-  file.read(text.data(), std::streamsize(text.size()));
-  if (file.bad() || (file.fail() && !file.eof())) throw Error(ErrorCode::io, path + ": cannot be read");
-  text.resize(std::size_t(file.gcount()));
-  if (text.size() > kMaxBytes)
-    throw Error(ErrorCode::bad_checkpoint, concat(path, ": expected at most ", kMaxBytes, " bytes, found more"));
-  return text;
-}
-
 class ConfigReader {
  public:
-  explicit ConfigReader(const std::string& path) : path_(path), text_(read_text(path)), json_(text_, path) {}
+  explicit ConfigReader(const std::string& path) : path_(path), text_(read_text(path, kMaxBytes)), json_(text_, path) {}
 
   GrokConfig read() {
     read_fields(true);

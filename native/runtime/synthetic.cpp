@@ -4,15 +4,14 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <filesystem>
 #include <optional>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "core/checked.h"
 #include "core/error.h"
+#include "core/input_file.h"
 #include "model/read_config.h"
 #include "model/weights.h"
 
@@ -62,8 +61,7 @@ GrokConfig named_or_read(const std::string& name_or_path) {
     if (name_or_path == shape.name) return shape.config;
     names += std::string(shape.name) + ", ";
   }
-  std::error_code ignored;
-  if (!std::filesystem::exists(name_or_path, ignored))
+  if (examine(name_or_path) == PathKind::missing)
     throw Error(ErrorCode::invalid_argument,
                 concat("expected a shape to be ", names, "or the path of a config.json, found \"", name_or_path, "\""));
   return read_config(name_or_path);

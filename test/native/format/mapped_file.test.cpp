@@ -59,7 +59,7 @@ TEST("says which file is missing, is a directory, a pipe, or empty") {
   CHECK_ERROR(MappedFile(directory / "none/none"), ErrorCode::not_found, "no such file");
   CHECK_ERROR(MappedFile(directory.path()), ErrorCode::io, "expected a file, found a directory");
   ::mkfifo((directory / "pipe").c_str(), 0600);
-  CHECK_ERROR(MappedFile(directory / "pipe"), ErrorCode::io, "not a regular file");
+  CHECK_ERROR(MappedFile(directory / "pipe"), ErrorCode::io, "a pipe or device");
   write_file(directory / "empty", "");
   CHECK_ERROR(MappedFile(directory / "empty"), ErrorCode::bad_checkpoint, "empty: the file is empty");
 }
@@ -78,8 +78,9 @@ TEST("says that a file is not readable") {
         MappedFile file(directory / "secret");
         ::_exit(1);
       } catch (const Error& error) {
-        ::_exit(error.code == ErrorCode::io && std::string(error.what()).find("not readable") != std::string::npos ? 0
-                                                                                                                   : 1);
+        ::_exit(error.code == ErrorCode::io && std::string(error.what()).find("Permission denied") != std::string::npos
+                    ? 0
+                    : 1);
       }
     }
     int status = 0;
@@ -87,7 +88,7 @@ TEST("says that a file is not readable") {
     CHECK(WIFEXITED(status));
     CHECK_EQ(WEXITSTATUS(status), 0);
   } else {
-    CHECK_ERROR(MappedFile(directory / "secret"), ErrorCode::io, "not readable");
+    CHECK_ERROR(MappedFile(directory / "secret"), ErrorCode::io, "cannot be opened: Permission denied");
   }
 }
 
@@ -195,6 +196,23 @@ TEST("passes a fault that is not its own on to the earlier handler") {
   if (sigsetjmp(earlier_handler_jump, 1) == 0) touch_page_that_is_gone(other);
   CHECK_EQ(int(earlier_handler_calls), before + 1);
   CHECK_EQ(read_text(file, 0, 1), "x");
+}
+
+TEST("guards again after another handler took its place, or the default did") {
+  TempDirectory directory;
+  write_file(directory / "a", std::string(100'000, 'x'));
+  for (const auto handler : {earlier_handler, SIG_DFL}) {
+    std::signal(SIGBUS, handler);
+    const MappedFile file(directory / "a");
+    ::truncate((directory / "a").c_str(), 5000);
+    CHECK_ERROR(read_text(file, 90'000, 8), ErrorCode::io, "found 5000 now");
+    ::truncate((directory / "a").c_str(), 100'000);
+  }
+  std::signal(SIGBUS, earlier_handler);
+  const MappedFile file(directory / "a");
+  const int before = earlier_handler_calls;
+  if (sigsetjmp(earlier_handler_jump, 1) == 0) touch_page_that_is_gone(directory / "other");
+  CHECK_EQ(int(earlier_handler_calls), before + 1);
 }
 
 TEST("holds no descriptor: a thousand files can be mapped where eighty may be open") {

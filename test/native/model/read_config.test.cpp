@@ -54,7 +54,7 @@ void check_equal(const GrokConfig& found, const GrokConfig& expected) {
 
 TEST("says that the file is missing, too long or not JSON") {
   CHECK_ERROR(read_config("/nowhere/config.json"), ErrorCode::not_found, "/nowhere/config.json");
-  CHECK_ERROR(read_config(TempDirectory().path()), ErrorCode::io, "cannot be read");
+  CHECK_ERROR(read_config(TempDirectory().path()), ErrorCode::io, "found a directory");
   CHECK_ERROR(read(std::string(2'000'000, ' ')), ErrorCode::bad_checkpoint, "at most 1048576 bytes");
   CHECK_ERROR(read("model: grok"), ErrorCode::bad_checkpoint, "config.json: byte 0: expected an object");
 }

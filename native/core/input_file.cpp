@@ -1,0 +1,149 @@
+#include "core/input_file.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include "core/error.h"
+#include "core/file_error.h"
+#include "core/file_kind.h"
+#include "core/printable.h"
+
+namespace grok {
+namespace {
+
+constexpr const char* kNotOpened = "cannot be opened";
+
+// The system would cut the path at a NUL and open another file.
+const char* system_path(const std::string& path) {
+  if (path.find('\0') != std::string::npos)
+    throw Error(ErrorCode::invalid_argument, concat("Expected a path without NUL characters, found ", printable(path)));
+  return path.c_str();
+}
+
+// The target of the last link in a chain of symbolic links; none for another file.
+std::optional<std::string> link_target(std::string path) {
+  std::optional<std::string> target;
+  for (int links = 0; links < 40; ++links) {
+    std::array<char, 4096> next;
+    const auto size = retry_interrupted([&] { return ::readlink(path.c_str(), next.data(), next.size()); });
+    if (size < 0) break;
+    target.emplace(next.data(), std::size_t(size));
+    path = target->starts_with('/') ? *target : path.substr(0, path.rfind('/') + 1) + *target;
+  }
+  return target;
+}
+
+// Says which file is missing at the end of a link.
+Error error_at(const std::string& path, const char* failure, int error_number) {
+  const auto target = error_number == ENOENT ? link_target(path) : std::nullopt;
+  if (!target) return file_error(path, failure, error_number);
+  return {ErrorCode::not_found, concat(path, ": a link to ", *target, ", which is missing"),
+          "Restore the file that the link leads to, or remove the link."};
+}
+
+struct CloseDirectory {
+  void operator()(DIR* directory) const { ::closedir(directory); }
+};
+
+}  // namespace
+
+InputFile::InputFile(std::string path) : path_(std::move(path)) {
+  const char* const name = system_path(path_);
+  // NONBLOCK: opening a named pipe must not wait for its writer.
+  descriptor_ = retry_interrupted([&] { return ::open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); });
+  if (descriptor_ < 0) throw error_at(path_, kNotOpened, errno);
+
+  struct stat status;
+  const int error_number = retry_interrupted([&] { return ::fstat(descriptor_, &status); }) < 0 ? errno : 0;
+  if (error_number == 0 && S_ISREG(status.st_mode)) {
+    size_bytes_ = std::uint64_t(status.st_size);
+    return;
+  }
+  ::close(descriptor_);  // the destructor of an object that is not made does not run
+  if (error_number != 0) throw file_error(path_, "cannot be examined", error_number);
+  throw Error(ErrorCode::io,
+              concat(path_, ": expected a file, found ",
+                     S_ISDIR(status.st_mode) ? "a directory" : "a pipe or device, which is not a regular file"));
+}
+
+InputFile::~InputFile() { ::close(descriptor_); }
+
+std::string InputFile::read(std::size_t max_bytes) const {
+  std::string bytes;
+  std::size_t size = 0;
+  while (size < max_bytes) {
+    // One byte more than the file has: the read after the last one says that it has ended.
+    if (size == bytes.size()) bytes.resize(std::min<std::uint64_t>(max_bytes, std::max(size_bytes_, 2 * size) + 1));
+    const auto count = retry_interrupted([&] { return ::read(descriptor_, bytes.data() + size, bytes.size() - size); });
+    if (count < 0) throw file_error(path_, "cannot be read", errno);
+    if (count == 0) break;
+    size += std::size_t(count);
+  }
+  bytes.resize(size);
+  return bytes;
+}
+
+std::string InputFile::read_all(std::size_t max_bytes) const {
+  std::string bytes;
+  if (size_bytes_ <= max_bytes) bytes = read(max_bytes + 1);
+  const std::uint64_t found = std::max<std::uint64_t>(size_bytes_, bytes.size());
+  if (found > max_bytes)
+    throw Error(ErrorCode::bad_checkpoint, concat(path_, ": expected at most ", max_bytes, " bytes, found ", found));
+  return bytes;
+}
+
+std::string read_text(const std::string& path, std::size_t max_bytes) {
+  std::string text = InputFile(path).read_all(max_bytes);
+  if (const auto kind = recognize(text, Expected::json))
+    throw Error(ErrorCode::bad_checkpoint, concat(path, ": expected JSON, found ", kind->name), kind->fix);
+  constexpr std::string_view kUtf8Mark = "\xef\xbb\xbf";
+  if (text.starts_with(kUtf8Mark)) text.erase(0, kUtf8Mark.size());
+  return text;
+}
+
+PathKind examine(const std::string& path) {
+  struct stat status;
+  const char* const name = system_path(path);
+  if (retry_interrupted([&] { return ::stat(name, &status); }) < 0) {
+    const int error_number = errno;
+    if (error_number == ENOENT && !link_target(path)) return PathKind::missing;
+    throw error_at(path, "cannot be examined", error_number);
+  }
+  if (S_ISREG(status.st_mode)) return PathKind::file;
+  return S_ISDIR(status.st_mode) ? PathKind::directory : PathKind::other;
+}
+
+std::vector<std::string> list_directory(const std::string& path) {
+  const char* const name = system_path(path);
+  DIR* opened = nullptr;
+  if (retry_interrupted([&] { return (opened = ::opendir(name)) ? 0 : -1; }) < 0)
+    throw error_at(path, kNotOpened, errno);
+  const std::unique_ptr<DIR, CloseDirectory> directory(opened);
+  std::vector<std::string> names;
+  for (;;) {
+    const dirent* entry = nullptr;
+    const int status = retry_interrupted([&] {
+      errno = 0;
+      entry = ::readdir(directory.get());
+      return entry || errno == 0 ? 0 : -1;
+    });
+    if (status < 0) throw file_error(path, "cannot be listed", errno);
+    if (!entry) break;
+    const std::string_view found = entry->d_name;
+    if (found != "." && found != "..") names.emplace_back(found);
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+}  // namespace grok

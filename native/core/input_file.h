@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace grok {
+
+// A regular file, open for reading. Opening never waits: a named pipe or a device is refused.
+class InputFile {
+ public:
+  // Throws not_found, io, invalid_argument (a NUL in the path).
+  explicit InputFile(std::string path);
+  ~InputFile();
+  InputFile(const InputFile&) = delete;
+  InputFile& operator=(const InputFile&) = delete;
+
+  std::uint64_t size_bytes() const { return size_bytes_; }  // when it was opened
+  int descriptor() const { return descriptor_; }
+
+  // The next `max_bytes`, or as many as there are.
+  std::string read(std::size_t max_bytes) const;
+  // All of the file, which may grow meanwhile. Throws bad_checkpoint for more than `max_bytes`.
+  std::string read_all(std::size_t max_bytes) const;
+
+ private:
+  std::string path_;
+  int descriptor_ = -1;
+  std::uint64_t size_bytes_ = 0;
+};
+
+// The text of a file that programs on other systems may have written: without the byte order mark of UTF-8. Throws
+// bad_checkpoint for a file of another kind, such as a web page saved under its name.
+std::string read_text(const std::string& path, std::size_t max_bytes);
+
+enum class PathKind { missing, file, directory, other };
+
+// The kind of the file that `path` leads to. Throws not_found for a link to a missing file, and an error for every answer
+// of the system but "no such file".
+PathKind examine(const std::string& path);
+
+// Names in a directory, sorted, without "." and "..".
+std::vector<std::string> list_directory(const std::string& path);
+
+}  // namespace grok
