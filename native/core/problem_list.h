@@ -10,7 +10,9 @@ namespace grok {
 // Collects what is wrong with a checkpoint or a config, so that one error says it all instead of one error a try.
 class ProblemList {
  public:
-  void add(ErrorCode code, const std::string& line) {
+  void add(ErrorCode code, std::string line) {
+    // A name with a line break in it must not look like a line of ours.
+    for (std::size_t at; (at = line.find('\n')) != std::string::npos;) line.replace(at, 1, "\\x0a");
     if (count_++ == 0) code_ = code;
     if (code != code_) code_ = ErrorCode::bad_checkpoint;
     if (lines_.size() < kMaxLines) lines_.push_back(line);

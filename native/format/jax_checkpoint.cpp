@@ -6,13 +6,14 @@
 #include <optional>
 #include <set>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include "core/error.h"
+#include "core/input_file.h"
 #include "core/problem_list.h"
 #include "format/mapped_file.h"
 #include "format/pickle.h"
+#include "format/unfinished_download.h"
 
 namespace grok {
 namespace {
@@ -25,8 +26,9 @@ struct TensorFileName {
   std::size_t host;
 };
 
+constexpr std::string_view kPattern = "tensorDDDDD_DDD";
+
 std::optional<TensorFileName> parse_file_name(std::string_view name) {
-  constexpr std::string_view kPattern = "tensorDDDDD_DDD";
   if (name.size() != kPattern.size()) return std::nullopt;
   TensorFileName parsed{0, 0};
   for (std::size_t index = 0; index < name.size(); ++index) {
@@ -49,31 +51,16 @@ std::string file_name(std::size_t number) {
 }
 
 // tensor00012_000.part, tensor00012_000.aria2, tensor00012_000.incomplete ...
-bool is_unfinished_download(std::string_view name) {
-  constexpr std::size_t kWholeName = sizeof "tensor00000_000" - 1;
-  return name.size() > kWholeName && name[kWholeName] == '.' && parse_file_name(name.substr(0, kWholeName));
-}
-
-std::vector<std::string> sorted_file_names(const std::string& directory) {
-  std::error_code error;
-  std::vector<std::string> names;
-  fs::directory_iterator entry(directory, error);
-  for (; !error && entry != fs::directory_iterator(); entry.increment(error))
-    names.push_back(entry->path().filename().string());
-  if (error == std::errc::no_such_file_or_directory)
-    throw Error(ErrorCode::not_found, concat(directory, ": no such directory"));
-  if (error)
-    throw Error(ErrorCode::io, concat(directory, ": cannot be listed: ", error.message()),
-                "Give this user permission to read and enter the directory.");
-  std::sort(names.begin(), names.end());
-  return names;
+bool is_unfinished_tensor(std::string_view name) {
+  const std::string_view whole = name.substr(0, kPattern.size());
+  return parse_file_name(whole) && is_unfinished_download(name, whole);
 }
 
 // Numbers of the tensor files of host 0. All else that looks like part of a checkpoint goes to `problems`.
 std::set<std::size_t> survey(const std::string& directory, const std::string& label, std::size_t num_expected,
                              ProblemList& problems) {
   std::set<std::size_t> numbers;
-  for (const std::string& name : sorted_file_names(directory)) {
+  for (const std::string& name : list_directory(directory)) {
     const std::string place = label + "/" + name;
     if (const auto parsed = parse_file_name(name)) {
       if (parsed->host != 0) {
@@ -84,7 +71,7 @@ std::set<std::size_t> survey(const std::string& directory, const std::string& la
       } else {
         numbers.insert(parsed->number);
       }
-    } else if (is_unfinished_download(name)) {
+    } else if (is_unfinished_tensor(name)) {
       problems.add(place + ": a download that has not finished");
     }
   }
@@ -120,6 +107,7 @@ class JaxCheckpoint final : public TensorSource {
  private:
   void open_file(const std::string& path, const std::string& place, const std::string& name) {
     auto file = std::make_unique<MappedFile>(path);
+    refuse_other_kind(*file, Expected::pickle, place, "a tensor's pickle");
     PickledTensor tensor = read_pickle(*file, file->size_bytes(), place);
     parameters_.push_back({name, place, std::move(tensor.weight), std::move(tensor.scales)});
     size_bytes_ = checked_add(size_bytes_, file->size_bytes());
@@ -133,14 +121,9 @@ class JaxCheckpoint final : public TensorSource {
 
 }  // namespace
 
-bool has_jax_tensors(const std::string& directory) {
-  std::error_code error;
-  fs::directory_iterator entry(directory, error);
-  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
-    if (parse_file_name(name) || is_unfinished_download(name)) return true;
-  }
-  return false;
+bool has_jax_tensors(const std::vector<std::string>& names) {
+  return std::any_of(names.begin(), names.end(),
+                     [](const std::string& name) { return parse_file_name(name) || is_unfinished_tensor(name); });
 }
 
 std::unique_ptr<TensorSource> open_jax_checkpoint(const std::string& directory, const std::vector<std::string>& names) {

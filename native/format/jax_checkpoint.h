@@ -8,8 +8,8 @@
 
 namespace grok {
 
-// Whether the directory holds a file of a ckpt-0 checkpoint, whole or not. False for what is no directory.
-bool has_jax_tensors(const std::string& directory);
+// Whether a directory with these file names is a ckpt-0 checkpoint, whole or not.
+bool has_jax_tensors(const std::vector<std::string>& names);
 
 // Opens xAI's checkpoint as released: file tensor<i>_000 is the pickle of the leaf names[i]. One error lists every file
 // that is missing, foreign, unfinished or unsound.

@@ -7,16 +7,17 @@
 #include <optional>
 #include <span>
 #include <string_view>
-#include <system_error>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "core/error.h"
+#include "core/input_file.h"
 #include "core/json.h"
 #include "core/printable.h"
 #include "core/problem_list.h"
 #include "format/mapped_file.h"
+#include "format/unfinished_download.h"
 
 namespace grok {
 namespace {
@@ -27,6 +28,7 @@ constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
 constexpr std::size_t kMaxTensors = 1 << 16;  // Grok-1 has 1,218
 constexpr std::size_t kMaxRank = 8;
 constexpr const char* kFile = "model.safetensors";
+constexpr const char* kCutShort = "The file is cut short or damaged. Download it again.";
 constexpr const char* kIndex = "model.safetensors.index.json";
 
 // One entry of a header.
@@ -37,14 +39,15 @@ struct Entry {
   std::uint64_t end = 0;
 };
 
-std::string read_text(const MappedFile& file, std::uint64_t offset, std::uint64_t size_bytes) {
+std::string read_bytes(const MappedFile& file, std::uint64_t offset, std::uint64_t size_bytes) {
   std::string text(size_bytes, '\0');
   file.read(offset, std::as_writable_bytes(std::span(text)));
   return text;
 }
 
-[[noreturn]] void fail(const std::string& place, const std::string& expected, const std::string& found) {
-  throw Error(ErrorCode::bad_checkpoint, place + ": expected " + expected + ", found " + found);
+[[noreturn]] void fail(const std::string& place, const std::string& expected, const std::string& found,
+                       const char* hint = "") {
+  throw Error(ErrorCode::bad_checkpoint, place + ": expected " + expected + ", found " + found, hint);
 }
 
 // ---------------------------------------------------------------- one file
@@ -113,7 +116,7 @@ void check_layout(std::vector<Entry>& entries, const std::string& label, std::ui
     const std::string place = label + ": " + printable(entry.name);
     if (entry.begin != covered) fail(place, concat("data from byte ", covered), concat("from ", entry.begin));
     if (entry.end < entry.begin || entry.end > data_bytes)
-      fail(place, concat("data that ends within the ", data_bytes, " bytes there are"), concat(entry.end));
+      fail(place, concat("data that ends within the ", data_bytes, " bytes there are"), concat(entry.end), kCutShort);
     const std::uint64_t expected_bytes = entry.view.size_bytes();
     if (entry.end - entry.begin != expected_bytes)
       fail(place, concat(expected_bytes, " bytes for ", name_of(entry.view.dtype), " ", to_string(entry.view.shape)),
@@ -126,15 +129,16 @@ void check_layout(std::vector<Entry>& entries, const std::string& label, std::ui
 std::vector<Entry> read_entries(const MappedFile& file, const std::string& label) {
   constexpr std::uint64_t kPrefixBytes = 8;  // the header's size, little-endian
   if (file.size_bytes() < kPrefixBytes) fail(label, "at least 8 bytes", concat(file.size_bytes()));
-  const std::string prefix = read_text(file, 0, kPrefixBytes);
+  const std::string prefix = read_bytes(file, 0, kPrefixBytes);
   std::uint64_t header_bytes = 0;
   for (std::size_t index = kPrefixBytes; index-- > 0;)
     header_bytes = header_bytes << 8 | static_cast<unsigned char>(prefix[index]);
   const std::uint64_t left = file.size_bytes() - kPrefixBytes;
   if (header_bytes > kMaxHeaderBytes || header_bytes > left)
-    fail(label, concat("a header of at most ", std::min(kMaxHeaderBytes, left), " bytes"), concat(header_bytes));
+    fail(label, concat("a header of at most ", std::min(kMaxHeaderBytes, left), " bytes"), concat(header_bytes),
+         kCutShort);
 
-  std::vector<Entry> entries = read_header(read_text(file, kPrefixBytes, header_bytes), label);
+  std::vector<Entry> entries = read_header(read_bytes(file, kPrefixBytes, header_bytes), label);
   check_layout(entries, label, left - header_bytes);
   for (Entry& entry : entries) {
     entry.view.source = &file;
@@ -147,10 +151,7 @@ std::vector<Entry> read_entries(const MappedFile& file, const std::string& label
 
 // Shard of every tensor.
 std::unordered_map<std::string, std::string> read_index(const std::string& path) {
-  const MappedFile file(path);
-  if (file.size_bytes() > kMaxHeaderBytes)
-    fail(path, concat("an index of at most ", kMaxHeaderBytes, " bytes"), concat(file.size_bytes()));
-  const std::string text = read_text(file, 0, file.size_bytes());
+  const std::string text = read_text(path, kMaxHeaderBytes);
   JsonReader json(text, path);
   std::unordered_map<std::string, std::string> shards;
   bool has_map = false;
@@ -188,14 +189,8 @@ std::optional<std::string> base_of_scales(const std::string& name) {
 class Safetensors final : public TensorSource {
  public:
   explicit Safetensors(const std::string& path) {
-    std::error_code ignored;
-    if (fs::is_directory(path, ignored)) {
-      const fs::path directory(path);
-      if (fs::exists(directory / kFile, ignored)) {
-        add_file(directory / kFile);
-      } else {
-        add_shards(directory);
-      }
+    if (examine(path) == PathKind::directory) {
+      add_directory(path);
     } else {
       add_file(path);
     }
@@ -214,10 +209,22 @@ class Safetensors final : public TensorSource {
     TensorView view;
   };
 
+  void add_directory(const fs::path& directory) {
+    beside_ = list_directory(directory.string());
+    refuse_unfinished(kFile);
+    if (examine((directory / kFile).string()) != PathKind::missing) {
+      add_file(directory / kFile);
+    } else {
+      add_shards(directory);
+    }
+  }
+
   // Returns the names of the file's tensors.
   std::vector<std::string> add_file(const fs::path& path) {
-    files_.push_back(std::make_unique<MappedFile>(path.string()));
     const std::string label = path.filename().string();
+    refuse_unfinished(label);
+    files_.push_back(std::make_unique<MappedFile>(path.string()));
+    refuse_other_kind(*files_.back(), Expected::safetensors, label, "safetensors");
     std::vector<std::string> names;
     for (Entry& entry : read_entries(*files_.back(), label)) {
       const auto [place, is_new] = tensors_.try_emplace(entry.name, Place{label, std::move(entry.view)});
@@ -226,6 +233,14 @@ class Safetensors final : public TensorSource {
     }
     size_bytes_ = checked_add(size_bytes_, files_.back()->size_bytes());
     return names;
+  }
+
+  // A download program may write to the file itself, and keep its own state beside it.
+  void refuse_unfinished(const std::string& wanted) const {
+    for (const std::string& name : beside_)
+      if (is_unfinished_download(name, wanted))
+        throw Error(ErrorCode::bad_checkpoint, name + ": a download that has not finished",
+                    "Let the download finish. If it did, remove this file.");
   }
 
   void add_shards(const fs::path& directory) {
@@ -283,6 +298,7 @@ class Safetensors final : public TensorSource {
     tensors_.clear();
   }
 
+  std::vector<std::string> beside_;  // names in the directory; none for a file that was named itself
   std::vector<std::unique_ptr<MappedFile>> files_;
   std::map<std::string, Place> tensors_;  // until they are paired
   std::vector<StoredParameter> parameters_;
@@ -291,10 +307,13 @@ class Safetensors final : public TensorSource {
 
 }  // namespace
 
-bool is_safetensors(const std::string& path) {
-  std::error_code ignored;
-  if (!fs::is_directory(path, ignored)) return path.ends_with(".safetensors");
-  return fs::exists(fs::path(path) / kFile, ignored) || fs::exists(fs::path(path) / kIndex, ignored);
+bool is_safetensors_name(std::string_view name) { return name.ends_with(".safetensors"); }
+
+bool has_safetensors(const std::vector<std::string>& names) {
+  return std::any_of(names.begin(), names.end(), [](const std::string& name) {
+    return name == kFile || name == kIndex || is_unfinished_download(name, kFile) ||
+           is_unfinished_download(name, kIndex);
+  });
 }
 
 std::unique_ptr<TensorSource> open_safetensors(const std::string& path) { return std::make_unique<Safetensors>(path); }

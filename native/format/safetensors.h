@@ -2,6 +2,8 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "format/tensor_source.h"
 
@@ -17,7 +19,10 @@ namespace grok {
 // Source: huggingface/safetensors, safetensors/src/tensor.rs
 std::unique_ptr<TensorSource> open_safetensors(const std::string& path);
 
-// Whether open_safetensors would look into it: a file of that name, or a directory that holds one of the two files.
-bool is_safetensors(const std::string& path);
+// Whether a file of that name is taken for safetensors.
+bool is_safetensors_name(std::string_view name);
+
+// Whether a directory with these file names is a safetensors checkpoint, whole or not.
+bool has_safetensors(const std::vector<std::string>& names);
 
 }  // namespace grok

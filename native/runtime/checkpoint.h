@@ -16,10 +16,9 @@ struct Checkpoint {
   std::string tokenizer;    // path of the tokenizer.model beside it, or empty
 };
 
-// Opens a checkpoint and checks its config against its shapes; reads no weight. `path` is a ckpt-0 directory, the
-// directory that holds one under that name, a .safetensors file, or a directory with model.safetensors or its index.
-// config.json and tokenizer.model lie beside the tensors, or beside the ckpt-0 directory.
-// Throws not_found, io, bad_checkpoint, unsupported.
+// Opens a checkpoint and checks its config against its shapes; reads no weight. `path` is a ckpt-0 directory, a
+// .safetensors file, a directory with model.safetensors or its index, or a directory above one of these.
+// Throws not_found, io, bad_checkpoint, unsupported, invalid_argument.
 Checkpoint open_checkpoint(const std::string& path);
 
 }  // namespace grok

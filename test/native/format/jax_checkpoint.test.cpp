@@ -30,7 +30,6 @@ struct TinyCheckpoint {
 
 TEST("says that a directory is missing") {
   CHECK_ERROR(open_jax_checkpoint("/nowhere/ckpt-0", parameter_names(1)), ErrorCode::not_found, "/nowhere/ckpt-0");
-  CHECK(!has_jax_tensors("/nowhere/ckpt-0"));
 }
 
 TEST("lists everything that is wrong in one error: missing, foreign, unfinished, empty, damaged, too many") {
@@ -79,13 +78,50 @@ TEST("keeps the code that all problems share") {
 }
 
 TEST("says that a directory is no ckpt-0 when it holds other files") {
-  const TempDirectory directory;
-  for (const char* name :
-       {"tensor0000_000", "tensor000000_000", "tensor00000-000", "xtensor00000_000", "tensor00000_000x"})
-    write_file(directory / name, "x");
-  CHECK(!has_jax_tensors(directory.path()));
-  write_file(directory / "tensor00000_000.part", "x");
-  CHECK(has_jax_tensors(directory.path()));
+  CHECK(!has_jax_tensors({}));
+  CHECK(!has_jax_tensors({"tensor0000_000", "tensor000000_000", "tensor00000-000", "xtensor00000_000",
+                          "tensor00000_000x", "tensor00000_000.sha256"}));
+  CHECK(has_jax_tensors({"tensor00000_000"}));
+  CHECK(has_jax_tensors({"README.md", "tensor00000_000.part"}));
+}
+
+TEST("takes known marks of a download for unfinished, and no other file beside the tensors") {
+  const TinyCheckpoint checkpoint;
+  for (const char* name : {"tensor00000_000.sha256", "tensor00000_000.md5", "tensor00000_000.torrent",
+                           "tensor00000_000.asc", ".DS_Store", "._tensor00000_000", "Thumbs.db", "README.md",
+                           ".gitattributes", "tensor00000_000 (1)", "sha256sums.txt", "tensor00000_000.lock"})
+    write_file(checkpoint.file(name), "x");
+  fs::create_directories(checkpoint.file(".cache/huggingface"));
+  CHECK_EQ(checkpoint.open()->parameters().size(), 26u);
+  for (const char* mark :
+       {".part", ".aria2", ".incomplete", ".crdownload", ".tmp", ".download", ".1f3e9a.partial", ".PART", ".!qB"}) {
+    const std::string path = checkpoint.file("tensor00003_000") + mark;
+    write_file(path, "x");
+    CHECK_ERROR(checkpoint.open(), ErrorCode::bad_checkpoint, concat("3_000", mark, ": a download that has not"));
+    fs::remove(path);
+  }
+}
+
+TEST("names the kind of a file that stands under a tensor's name, with what to do") {
+  const TinyCheckpoint checkpoint;
+  struct Mistake {
+    const char* content;
+    const char* kind;
+    const char* hint;
+  };
+  for (const Mistake& mistake :
+       {Mistake{"version https://git-lfs.github.com/spec/v1\n", "a git-lfs pointer", "git lfs pull"},
+        {"<!doctype html>", "a web page (HTML)", "Download again"},
+        {"PK\x03\x04 archive/data.pkl", "a PyTorch file", "safetensors"}}) {
+    write_file(checkpoint.file("tensor00005_000"), mistake.content);
+    CHECK_ERROR(checkpoint.open(), ErrorCode::bad_checkpoint,
+                concat("ckpt-0/tensor00005_000: expected a tensor's pickle, found ", mistake.kind));
+    try {
+      checkpoint.open();
+    } catch (const Error& error) {
+      CHECK(error.hint.find(mistake.hint) != std::string::npos);
+    }
+  }
 }
 
 TEST("gives every golden file its name, in the string order of the layers") {

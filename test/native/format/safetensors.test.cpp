@@ -78,7 +78,7 @@ TEST("says that a file is missing or that a directory holds no checkpoint") {
 }
 
 TEST("refuses headers that are cut short, too long, or no object") {
-  CHECK_ERROR(open_bytes("1234567"), ErrorCode::bad_checkpoint, "at least 8 bytes");
+  CHECK_ERROR(open_bytes(std::string(7, '\1')), ErrorCode::bad_checkpoint, "at least 8 bytes");
   CHECK_ERROR(open_bytes(std::string(8, '\xff')), ErrorCode::bad_checkpoint, "a header of at most 0 bytes");
   CHECK_ERROR(open_bytes(with_header("{}").substr(0, 9)), ErrorCode::bad_checkpoint,
               "a header of at most 1 bytes, found 2");

@@ -1,0 +1,154 @@
+#include "runtime/locate.h"
+
+#include <algorithm>
+#include <optional>
+#include <system_error>
+
+#include "core/error.h"
+#include "core/file_kind.h"
+#include "core/input_file.h"
+#include "format/jax_checkpoint.h"
+#include "format/safetensors.h"
+
+namespace grok {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kJaxDirectory = "ckpt-0";
+constexpr const char* kGiveDirectory = "Give the directory that holds ckpt-0, as xAI released it.";
+
+// A search ends here, whatever directory it was given. xAI's repository and Hugging Face's cache need three levels.
+constexpr int kMaxLevels = 4;
+constexpr std::size_t kMaxFolders = 256;
+
+fs::path without_trailing_slash(const std::string& path) {
+  const fs::path normal = fs::path(path).lexically_normal();
+  return normal.has_filename() ? normal : normal.parent_path();
+}
+
+std::optional<Format> format_of(const std::vector<std::string>& names) {
+  if (has_jax_tensors(names)) return Format::jax;
+  if (has_safetensors(names)) return Format::safetensors;
+  return std::nullopt;
+}
+
+struct Found {
+  fs::path tensors;
+  Format format;
+  bool is_file = false;
+};
+
+// The checkpoints on the first level below `root` that has any. Folders that cannot be read, and hidden ones, are passed
+// over.
+std::vector<Found> search_below(const fs::path& root) {
+  std::vector<fs::path> level = {root};
+  std::vector<Found> found;
+  for (int depth = 0; depth < kMaxLevels && found.empty(); ++depth) {
+    std::vector<fs::path> folders;
+    for (const fs::path& parent : level) {
+      try {
+        for (const std::string& name : list_directory(parent.string())) {
+          std::error_code ignored;
+          if (!name.starts_with('.') && folders.size() < kMaxFolders && fs::is_directory(parent / name, ignored))
+            folders.push_back(parent / name);
+        }
+      } catch (const Error&) {
+      }
+    }
+    for (const fs::path& folder : folders) {
+      try {
+        if (const auto format = format_of(list_directory(folder.string()))) found.push_back({folder, *format});
+      } catch (const Error&) {
+      }
+    }
+    level = std::move(folders);
+  }
+  return found;
+}
+
+[[noreturn]] void refuse_file(const fs::path& path) {
+  const auto kind = recognize(InputFile(path.string()).read(kFileHeadBytes), Expected::pickle);
+  throw Error(ErrorCode::unsupported,
+              concat(path.string(), ": expected a ckpt-0 directory or a .safetensors file, found ",
+                     kind ? kind->name : "another file"),
+              kind ? kind->fix : "Give the directory that the tensors lie in.");
+}
+
+Found find_tensors(const fs::path& path) {
+  switch (examine(path.string())) {
+    case PathKind::missing:
+      throw Error(ErrorCode::not_found, concat(path.string(), ": no such file or directory"), kGiveDirectory);
+    case PathKind::directory: break;
+    default:
+      if (is_safetensors_name(path.string())) return {path, Format::safetensors, true};
+      refuse_file(path);
+  }
+  const std::vector<std::string> names = list_directory(path.string());
+  if (has_jax_tensors(names)) return {path, Format::jax};
+  const bool has_directory = examine((path / kJaxDirectory).string()) == PathKind::directory;
+  if (has_directory && has_jax_tensors(list_directory((path / kJaxDirectory).string())))
+    return {path / kJaxDirectory, Format::jax};
+  if (has_safetensors(names)) return {path, Format::safetensors};
+
+  const std::vector<Found> found = search_below(path);
+  if (found.size() == 1) return found.front();
+  if (found.size() > 1)
+    throw Error(ErrorCode::invalid_argument,
+                concat(path.string(), ": expected one checkpoint, found ", found.size(), " below it, such as ",
+                       found[0].tensors.string(), " and ", found[1].tensors.string()),
+                "Give the path of one of them.");
+  if (has_directory) return {path / kJaxDirectory, Format::jax};
+  throw Error(ErrorCode::not_found,
+              concat(path.string(), ": expected files tensor00000_000 .., a directory ckpt-0, model.safetensors or ",
+                     "model.safetensors.index.json, found none of them"),
+              kGiveDirectory);
+}
+
+// The folders above one that may belong to its checkpoint: those below `root`, and the parent of a folder ckpt-0. The
+// parent of a folder of any other name is none of our business.
+void add_parents(fs::path folder, const fs::path& root, Location& location) {
+  bool is_below_root = folder != root;
+  while (folder.has_relative_path() && (is_below_root || folder.filename() == kJaxDirectory)) {
+    const bool is_jax_directory = folder.filename() == kJaxDirectory;
+    folder = folder.parent_path();
+    location.folders.push_back(folder);
+    if (is_jax_directory) location.above = {folder.parent_path()};
+    if (folder == root) is_below_root = false;
+  }
+}
+
+fs::path find_in(const std::vector<fs::path>& folders, const char* name) {
+  for (const fs::path& folder : folders)
+    if (examine((folder / name).string()) != PathKind::missing) return folder / name;
+  return {};
+}
+
+}  // namespace
+
+fs::path Location::find(const char* name) const { return find_in(folders, name); }
+
+fs::path Location::find_tokenizer() const {
+  const fs::path found = find("tokenizer.model");
+  // xAI's repository has it one level above the folder that holds ckpt-0.
+  return found.empty() ? find_in(above, "tokenizer.model") : found;
+}
+
+Location locate(const std::string& path) {
+  const fs::path root = without_trailing_slash(path);
+  const Found found = find_tensors(root);
+  const fs::path folder = found.is_file ? found.tensors.parent_path() : found.tensors;
+  Location location{found.tensors, found.format, {folder}, {}};
+  if (found.is_file) return location;
+  std::error_code ignored;
+  const auto absolute = [&](const fs::path& relative) {
+    return without_trailing_slash(fs::absolute(relative, ignored).string());
+  };
+  add_parents(absolute(folder), absolute(root), location);
+  // A link to a folder ckpt-0 may have any name.
+  const fs::path real = fs::canonical(folder, ignored);
+  add_parents(real, real, location);
+  return location;
+}
+
+}  // namespace grok
