@@ -5,6 +5,9 @@ import { formatBytes, formatDuration } from './units.js';
 /** A load that is over sooner gets no bar: it would only flicker. */
 const PATIENCE_MS = 400;
 
+/** These end the process without an exit event. Ctrl+C has one: see grok-run.ts. */
+const ENDING_SIGNALS = ['SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
+
 interface LoadProgress {
   readonly loadedBytes: number;
   readonly totalBytes: number;
@@ -18,6 +21,11 @@ export class LoadBar {
   private state: 'waiting' | 'drawing' | 'stopped' = 'waiting';
   private latest: LoadProgress = { loadedBytes: 0, totalBytes: 0, tensor: '' };
   private readonly stopAtExit = () => this.stop();
+  /** Takes the bar away, then lets the signal do what it does. */
+  private readonly stopAtSignal = (signal: NodeJS.Signals) => {
+    this.stop();
+    process.kill(process.pid, signal);
+  };
 
   constructor(private readonly host: Host) {}
 
@@ -36,6 +44,7 @@ export class LoadBar {
     this.bar?.stop();
     this.bar = undefined;
     process.off('exit', this.stopAtExit);
+    for (const signal of ENDING_SIGNALS) process.off(signal, this.stopAtSignal);
   }
 
   private async draw(): Promise<void> {
@@ -49,12 +58,13 @@ export class LoadBar {
         hideCursor: true,
         linewrap: false,
         barsize: 24,
-        // Ctrl+C is handled in grok-run.ts, which leaves through process.exit.
+        // Signals are ours.
         gracefulExit: false,
       },
       Presets.shades_classic,
     );
     process.once('exit', this.stopAtExit);
+    for (const signal of ENDING_SIGNALS) process.once(signal, this.stopAtSignal);
     this.bar.start(this.latest.totalBytes, this.latest.loadedBytes, this.words());
   }
 

@@ -5,6 +5,7 @@ import { readInput } from '../input.js';
 import { addCheckpointOptions, addOutputOptions, flagsOf, type ModelFlags, type OutputFlags } from '../options.js';
 import { Printer } from '../printer.js';
 import { loadTokenizer } from '../tokenizer.js';
+import { inTurns } from '../turns.js';
 
 interface DetokenizeFlags extends ModelFlags, OutputFlags {
   readonly file?: string;
@@ -22,24 +23,28 @@ export function makeDetokenizeCommand(host: Host): Command {
   addOutputOptions(command);
   return command.action(async (words: string[]) => {
     const flags = flagsOf<DetokenizeFlags>(command);
-    const ids = parseIds(await readInput(host, words, flags.file, 'token ids'));
+    const ids = await parseIds(await readInput(host, words, flags.file, 'token ids'));
     const tokenizer = await loadTokenizer(host, flags);
-    const text = tokenizer.decode(ids);
+    const decoder = tokenizer.decoder();
+    let text = '';
+    for await (const some of inTurns(ids)) for (const id of some) text += decoder.push(id);
+    text += decoder.flush();
     const printer = new Printer(host, flags);
     await (flags.json ? printer.json({ text }) : printer.line(text));
   });
 }
 
 /** `1 2 3`, `1,2,3` and `[1, 2, 3]`. */
-function parseIds(text: string): number[] {
-  const words = text.split(/[\s,[\]]+/).filter((word) => word !== '');
-  return words.map((word, index) => {
-    const id = Number(word);
-    if (!/^\d+$/.test(word) || !Number.isSafeInteger(id)) {
-      throw new UsageError(
-        `Expected token ids, found ${JSON.stringify(word)} as number ${index + 1} of ${words.length}`,
-      );
+async function parseIds(text: string): Promise<number[]> {
+  const ids: number[] = [];
+  for await (const words of inTurns(text.matchAll(/[^\s,[\]]+/g))) {
+    for (const [word] of words) {
+      const id = Number(word);
+      if (!/^\d+$/.test(word) || !Number.isSafeInteger(id)) {
+        throw new UsageError(`Expected token ids, found ${JSON.stringify(word)} as number ${ids.length + 1}`);
+      }
+      ids.push(id);
     }
-    return id;
-  });
+  }
+  return ids;
 }

@@ -23,7 +23,7 @@ export function makeTokenizeCommand(host: Host): Command {
     const flags = flagsOf<TokenizeFlags>(command);
     const text = await readInput(host, words, flags.file, 'a text');
     const tokenizer = await loadTokenizer(host, flags);
-    const ids = tokenizer.encode(text);
+    const ids = await tokenizer.encodeAsync(text);
     const printer = new Printer(host, flags);
     if (flags.json) await printer.json({ ids, pieces: ids.map((id) => tokenizer.piece(id)) });
     else await printer.line(ids.join(' '));

@@ -175,9 +175,9 @@ function fakeLibrary(calls: Call[]): Record<keyof Library, unknown> {
       async load(...args: unknown[]) {
         called('loadTokenizer', ...args);
         return {
-          encode: (text: string) => [...text].map((letter) => letter.codePointAt(0)),
+          encodeAsync: async (text: string) => [...text].map((letter) => letter.codePointAt(0)),
           piece: (id: number) => String.fromCodePoint(id),
-          decode: (ids: number[]) => String.fromCodePoint(...ids),
+          decoder: () => ({ push: (id: number) => String.fromCodePoint(id), flush: () => '' }),
         };
       },
     },

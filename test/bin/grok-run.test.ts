@@ -176,6 +176,17 @@ describe('grok-run, stopped', () => {
     expect(performance.now() - interruptedAt).toBeLessThan(1000);
   });
 
+  it.each(['tokenize', 'detokenize'])('ends at once with 130 on Ctrl+C during %s of megabytes', async (command) => {
+    const file = join(folder, `${command}.txt`);
+    writeFileSync(file, command === 'tokenize' ? 'Once upon a time. '.repeat(250_000) : '300 '.repeat(2_000_000));
+    const { child, ended } = start([command, '--file', file]);
+    await new Promise((resolve) => setTimeout(resolve, 1500)); // in the midst of it: nothing is printed before the end
+    const interruptedAt = performance.now();
+    child.kill('SIGINT');
+    expect(await ended).toMatchObject({ code: 130, stdout: '' });
+    expect(performance.now() - interruptedAt).toBeLessThan(1500);
+  });
+
   it('ends with 130 on Ctrl+C while it waits for stdin', async () => {
     const { child, ended } = start(['-']);
     // Nothing is printed that would show that it waits; a process that starts takes less than this.
