@@ -7,6 +7,7 @@ import { encodeInWorker } from './sentencepiece/encode-in-worker.js';
 import { ExactCuts, partFrom, type TextPart } from './sentencepiece/exact-cuts.js';
 import { badTokenizer, readModelFile, type SentencePieceModel } from './sentencepiece/model-file.js';
 import { PieceDecoder } from './sentencepiece/piece-decoder.js';
+import { requireWasmMemory } from './sentencepiece/wasm-memory.js';
 
 export interface EncodeOptions {
   /** Puts the [BOS] token first. Default: false, as xAI's own code does. */
@@ -69,6 +70,7 @@ export class Tokenizer {
   static async load(file: string): Promise<Tokenizer> {
     if (typeof file !== 'string' || file === '') throw invalidArgument('file', 'the path of a tokenizer.model', file);
     const model = await readModelFile(file);
+    requireWasmMemory();
     const processor = await newProcessor();
     try {
       await processor.load(file);
