@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import { checkAddonFile, fixFor } from './addon-fix.js';
 import { GrokError } from './errors.js';
 import { packageRoot } from './package-root.js';
 
@@ -215,7 +216,6 @@ export function diagnose(): Diagnosis {
 }
 
 interface AddonLoader {
-  (directory: string): NativeAddon;
   resolve(directory: string): string;
 }
 
@@ -234,8 +234,11 @@ export function loadNative(): NativeAddon {
 
 /** Exported for its test. `directory` is searched as node-gyp-build does: build/Release first, then prebuilds/. */
 export function loadFrom(directory: string): NativeAddon {
+  let file: string | undefined;
   try {
-    return addonLoader()(directory);
+    file = addonLoader().resolve(directory);
+    checkAddonFile(file);
+    return createRequire(import.meta.url)(file) as NativeAddon;
   } catch (error) {
     const loaderSays = error instanceof Error ? error.message.trim() : String(error);
     const details = {
@@ -249,21 +252,11 @@ export function loadFrom(directory: string): NativeAddon {
     const machine = `${details.platform}-${details.arch}, ${details.libc}, Node ${details.node}`;
     throw new GrokError(`The native part of grok-run cannot be loaded on ${machine}: ${loaderSays}`, {
       code: 'GROK_NO_BINARY',
-      hint: hintFor(details.libc),
+      hint: fixFor({ error, directory, file, libc: details.libc }),
       details,
       cause: error,
     });
   }
-}
-
-function hintFor(libc: string): string {
-  const supported =
-    process.platform === 'linux' && (process.arch === 'x64' || process.arch === 'arm64') && libc !== 'musl';
-  if (!supported) return 'grok-run runs on Linux with glibc, x64 or arm64: use such a machine or container.';
-  return (
-    'Possible solutions: in a clone, build it with `npm run build` (Debian packages: cmake, g++); in a bundled ' +
-    'application, mark grok-run as external; with an older glibc than the message asks for, build from source.'
-  );
 }
 
 /** "glibc 2.36", "musl", or "no glibc" off Linux. */

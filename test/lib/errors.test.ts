@@ -1,9 +1,5 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { callNative, describeValue, GrokError, invalidArgument } from '../../lib/errors.js';
-import { loadFrom } from '../../lib/native.js';
 
 describe('callNative', () => {
   it('keeps code, message and hint of a native error, and shows who called', async () => {
@@ -70,27 +66,5 @@ describe('invalidArgument', () => {
     [Symbol('s'), 'Symbol(s) (symbol)'],
   ])('describes %s in one short line', (value, description) => {
     expect(describeValue(value)).toBe(description);
-  });
-});
-
-describe('loading the addon', () => {
-  it('says where it looked, on what machine, and what to do when there is none', async () => {
-    const empty = await mkdtemp(join(tmpdir(), 'grok-no-binary-'));
-    try {
-      expect(() => loadFrom(empty)).toThrow(
-        expect.objectContaining({
-          code: 'GROK_NO_BINARY',
-          message: expect.stringContaining(`${process.platform}-${process.arch}`),
-          hint: expect.stringContaining('npm run build'),
-          details: expect.objectContaining({
-            node: process.version,
-            directory: empty,
-            loader: expect.stringContaining('No native build'),
-          }),
-        }),
-      );
-    } finally {
-      await rm(empty, { recursive: true });
-    }
   });
 });
