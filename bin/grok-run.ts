@@ -5,6 +5,10 @@ import { report, runProgram } from './program.js';
 const EXIT_INTERRUPTED = 130;
 
 const { env, stdin, stdout, stderr } = process;
+
+// An empty variable is an unset one, whichever of us reads it.
+for (const [name, value] of Object.entries(env)) if (name.startsWith('GROK_') && value === '') delete env[name];
+
 const host = { library, stdin, stdout, stderr, env };
 const args = process.argv.slice(2);
 

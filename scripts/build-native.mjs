@@ -49,7 +49,7 @@ if (missing.length > 0)
   fail(`${missing.join(' and ')} not found, and needed to build the native part: apt install ${missing.join(' ')}`);
 
 const config = process.argv.includes('--debug') || process.argv.includes('-d') ? 'Debug' : 'Release';
-const cuda = process.env.GROK_CUDA ?? 'AUTO';
+const cuda = process.env.GROK_CUDA || 'AUTO';
 if (!['AUTO', 'ON', 'OFF'].includes(cuda)) fail(`expected GROK_CUDA to be AUTO, ON or OFF, got "${cuda}".`);
 
 const driver = cmakeJs();
