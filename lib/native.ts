@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import { checkAddonFile, fixFor } from './addon-fix.js';
-import { GrokError } from './errors.js';
+import { fromNative, GrokError } from './errors.js';
 import { packageRoot } from './package-root.js';
 
 /** The addon's surface as types, and its loader. Nothing else in lib/ touches the .node file. */
@@ -240,6 +240,8 @@ export function loadFrom(directory: string): NativeAddon {
     checkAddonFile(file);
     return createRequire(import.meta.url)(file) as NativeAddon;
   } catch (error) {
+    const known = fromNative(error);
+    if (known instanceof GrokError) throw known; // the addon is there, and its start failed
     const loaderSays = error instanceof Error ? error.message.trim() : String(error);
     const details = {
       platform: process.platform,

@@ -52,6 +52,9 @@ struct Error : std::runtime_error {
   std::string hint;
 };
 
+inline constexpr const char* kNoMoreMemory = "the system gave no more memory";
+inline constexpr const char* kUnknownException = "an exception that is no std::exception";
+
 // The exception being handled, as an Error. For use in a catch block.
 inline Error current_error() {
   try {
@@ -59,11 +62,11 @@ inline Error current_error() {
   } catch (const Error& error) {
     return error;
   } catch (const std::bad_alloc&) {
-    return {ErrorCode::out_of_memory, "the system gave no more memory"};
+    return {ErrorCode::out_of_memory, kNoMoreMemory};
   } catch (const std::exception& unexpected) {
     return {ErrorCode::internal, unexpected.what()};
   } catch (...) {
-    return {ErrorCode::internal, "an exception that is no std::exception"};
+    return {ErrorCode::internal, kUnknownException};
   }
 }
 
@@ -71,6 +74,7 @@ inline Error current_error() {
 template <typename... Parts>
 std::string concat(const Parts&... parts) {
   std::ostringstream out;
+  out.exceptions(std::ios::badbit);  // else an allocation that fails would cut the text
   (out << ... << parts);
   return out.str();
 }

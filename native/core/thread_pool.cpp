@@ -4,6 +4,7 @@
 #include <chrono>
 #include <ctime>
 #include <exception>
+#include <system_error>
 #include <typeinfo>
 
 namespace grok {
@@ -64,19 +65,32 @@ struct ThreadPool::Loop {
   }
 };
 
-ThreadPool::ThreadPool(int num_threads)
-    : shares_(std::size_t(num_threads)), active_(num_threads, [this] { return idle_cores_.since_last(); }) {
-  for (int worker = 1; worker < num_threads; ++worker) workers_.emplace_back([this, worker] { work(worker); });
+// The members are there before the body, so the destructor ends the workers if it throws.
+ThreadPool::ThreadPool(int num_threads) : ThreadPool() {
+  shares_ = std::vector<Share>(std::size_t(num_threads));
+  workers_.reserve(shares_.size() - 1);
+  num_kept_ = num_threads;
+  try {
+    for (int worker = 1; worker < num_threads; ++worker) workers_.emplace_back([this, worker] { work(worker); });
+  } catch (const std::system_error&) {
+    // Node needs threads after this one, and ends the process where it gets none: 4 for files, 1 for each worker.
+    constexpr int kLeftToOthers = 8;
+    keep(std::max(1, this->num_threads() - kLeftToOthers));
+  }
+  active_.emplace(this->num_threads(), [this] { return idle_cores_.since_last(); });
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { keep(1); }
+
+// Ends the workers from this number on. The caller counts as the first thread.
+void ThreadPool::keep(int num_threads) {
   {
     const std::lock_guard lock(mutex_);
-    stopping_ = true;
+    num_kept_ = num_threads;
     generation_.fetch_add(1, std::memory_order_release);
   }
   wake_.notify_all();
-  for (std::thread& worker : workers_) worker.join();
+  for (; this->num_threads() > num_threads; workers_.pop_back()) workers_.back().join();
 }
 
 void ThreadPool::work(int thread) {
@@ -90,7 +104,7 @@ void ThreadPool::work(int thread) {
       wake_.wait(lock, [&] { return generation_.load(std::memory_order_relaxed) != seen; });
       --num_sleeping_;
       seen = generation_.load(std::memory_order_relaxed);
-      if (stopping_) return;
+      if (thread >= num_kept_) return;
       loop = loop_;  // null when the others have finished it already
       if (loop && loop->seats-- <= 0) loop = nullptr;
       if (loop) loop->num_workers.fetch_add(1, std::memory_order_relaxed);
@@ -107,12 +121,12 @@ void ThreadPool::parallel_for(std::size_t count, const std::function<void(std::s
     return;
   }
   const auto start = std::chrono::steady_clock::now();
-  const std::span shares(shares_.data(), std::size_t(active_.count()));
+  const std::span shares(shares_.data(), std::size_t(active_->count()));
   for (std::size_t i = 0; i < shares.size(); ++i) {
     shares[i].next.store(count * i / shares.size(), std::memory_order_relaxed);
     shares[i].end = count * (i + 1) / shares.size();
   }
-  Loop loop{.body = body, .shares = shares, .seats = active_.count() - 1, .failure_mutex = {}, .failure = nullptr};
+  Loop loop{.body = body, .shares = shares, .seats = active_->count() - 1, .failure_mutex = {}, .failure = nullptr};
   bool any_sleeping = false;
   if (loop.seats > 0) {
     const std::lock_guard lock(mutex_);
@@ -122,7 +136,7 @@ void ThreadPool::parallel_for(std::size_t count, const std::function<void(std::s
   }
   if (any_sleeping) wake_.notify_all();
   loop.take_part(0);
-  if (active_.count() > 1) {
+  if (active_->count() > 1) {
     const std::lock_guard lock(mutex_);
     loop_ = nullptr;  // from here on no further worker can join
   }
@@ -130,8 +144,8 @@ void ThreadPool::parallel_for(std::size_t count, const std::function<void(std::s
     spin < kSpins ? pause_cpu() : std::this_thread::sleep_for(kNap);
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   // One body over as many indices has about as much to do.
-  active_.report(body.target_type().hash_code() + count, elapsed.count(),
-                 double(loop.work.load(std::memory_order_relaxed)) * 1e-9);
+  active_->report(body.target_type().hash_code() + count, elapsed.count(),
+                  double(loop.work.load(std::memory_order_relaxed)) * 1e-9);
   if (loop.failure) std::rethrow_exception(loop.failure);
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <thread>
 #include <vector>
@@ -18,7 +19,7 @@ namespace grok {
 // A fixed set of threads for data-parallel loops. The caller is one of them.
 class ThreadPool {
  public:
-  // num_threads counts the caller; 1 starts none.
+  // num_threads counts the caller; 1 starts none. There are fewer where the system refuses more.
   explicit ThreadPool(int num_threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -41,18 +42,20 @@ class ThreadPool {
     std::size_t end = 0;
   };
   struct Loop;
+  ThreadPool() = default;
   void work(int thread);
+  void keep(int num_threads);
 
   std::vector<std::thread> workers_;
   std::vector<Share> shares_;
   IdleCores idle_cores_;
-  ActiveThreads active_;
+  std::optional<ActiveThreads> active_;
   std::mutex mutex_;
   std::condition_variable wake_;
   Loop* loop_ = nullptr;                      // guarded by mutex_
-  std::atomic<std::uint64_t> generation_{0};  // moves on when a loop starts or the pool stops
+  std::atomic<std::uint64_t> generation_{0};  // moves on when a loop starts or workers must end
   int num_sleeping_ = 0;                      // guarded by mutex_
-  bool stopping_ = false;                     // guarded by mutex_
+  int num_kept_ = 0;                          // threads from this number on end; guarded by mutex_
 };
 
 }  // namespace grok

@@ -1,5 +1,7 @@
 #include <atomic>
+#include <exception>
 #include <memory>
+#include <new>
 #include <string>
 #include <utility>
 #include <vector>
@@ -76,19 +78,28 @@ Napi::Value error_codes(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
-  exports.Set("open", Napi::Function::New(env, open, "open"));
-  exports.Set("openSynthetic", Napi::Function::New(env, open_synthetic, "openSynthetic"));
-  exports.Set("probe", Napi::Function::New(env, probe, "probe"));
-  exports.Set("probeCuda", Napi::Function::New(env, probe_cuda_device, "probeCuda"));
-  exports.Set("inspect", Napi::Function::New(env, inspect_checkpoint, "inspect"));
-  exports.Set("cpuIsas", Napi::Function::New(env, cpu_isa_names, "cpuIsas"));
-  exports.Set("cudaUnavailable", Napi::Function::New(env, cuda_unavailable, "cudaUnavailable"));
-  exports.Set("errorCodes", Napi::Function::New(env, error_codes, "errorCodes"));
+  const auto add = [&](const char* name, Napi::Value (*body)(const Napi::CallbackInfo&)) {
+    exports.Set(name, function_of(env, name, body));
+  };
+  add("open", open);
+  add("openSynthetic", open_synthetic);
+  add("probe", probe);
+  add("probeCuda", probe_cuda_device);
+  add("inspect", inspect_checkpoint);
+  add("cpuIsas", cpu_isa_names);
+  add("cudaUnavailable", cuda_unavailable);
+  add("errorCodes", error_codes);
   return exports;
 }
 
 }  // namespace
 }  // namespace grok
 
-static Napi::Object initialise_addon(Napi::Env env, Napi::Object exports) { return grok::initialise(env, exports); }
+static Napi::Object initialise_addon(Napi::Env env, Napi::Object exports) {
+  try {
+    return grok::initialise(env, exports);
+  } catch (const std::bad_alloc&) {
+    throw Napi::Error(env, grok::to_js_error(env, std::current_exception()));
+  }
+}
 NODE_API_MODULE(grok_run, initialise_addon)

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -35,5 +36,9 @@ Napi::Array to_js(Napi::Env env, const std::vector<std::string>& strings);
 
 // An Error with `code` and `hint`, and with `sequences` when it is a StepError.
 Napi::Value to_js_error(Napi::Env env, const std::exception_ptr& error);
+
+// A function for JavaScript to call. An exception of `body` reaches the caller as a JavaScript error.
+using FunctionBody = std::function<Napi::Value(const Napi::CallbackInfo&)>;
+Napi::Function function_of(Napi::Env env, const char* name, FunctionBody body);
 
 }  // namespace grok

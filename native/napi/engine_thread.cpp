@@ -1,5 +1,8 @@
 #include "napi/engine_thread.h"
 
+#include <new>
+
+#include "core/error.h"
 #include "napi/convert.h"
 
 namespace grok {
@@ -13,48 +16,64 @@ EngineThread::EngineThread(Napi::Env env) : env_(env) {
   doorbell_.Unref(env);
   // Hooks run in reverse order: ours comes before the doorbell's own, so the thread never rings a doorbell that is gone.
   napi_add_env_cleanup_hook(env, on_environment_end, this);
-  thread_ = std::thread([this] { do_jobs(); });
+  try {
+    thread_ = std::thread([this] { do_jobs(); });
+  } catch (const std::exception& refusal) {
+    end();
+    throw Error(ErrorCode::out_of_memory, concat("the system refused a thread for the engine: ", refusal.what()),
+                "Raise the limit on threads (`ulimit -u`, or pids.max of the container), or ask for fewer `threads`.");
+  }
 }
 
-void EngineThread::post(std::unique_ptr<Job> job) {
+EngineThread::Jobs EngineThread::list_of(std::unique_ptr<Job> job) {
+  Jobs jobs;
+  jobs.push_back(std::move(job));
+  return jobs;
+}
+
+EngineThread::Jobs EngineThread::take_first(Jobs& jobs) {
+  Jobs first;
+  if (!jobs.empty()) first.splice(first.begin(), jobs, jobs.begin());
+  return first;
+}
+
+void EngineThread::post(Jobs job) noexcept {
   if (has_ended_) return;
-  if (job->deferred && num_waited_for_++ == 0) doorbell_.Ref(env_);
+  if (job.front()->deferred && num_waited_for_++ == 0) doorbell_.Ref(env_);
   {
     const std::lock_guard lock(mutex_);
-    waiting_.push_back(std::move(job));
+    waiting_.splice(waiting_.end(), job);
   }
   changed_.notify_one();
 }
 
-void EngineThread::discard(std::shared_ptr<void> resource) {
+void EngineThread::discard(std::shared_ptr<void> resource) noexcept try {
   auto work = [resource = std::move(resource)]() mutable {
     resource.reset();
     return true;
   };
   auto to_js = [](Napi::Env env, bool) { return env.Undefined(); };
-  post(std::make_unique<JobOf<decltype(work), decltype(to_js)>>(std::move(work), std::move(to_js)));
+  post(list_of(std::make_unique<JobOf<decltype(work), decltype(to_js)>>(std::move(work), std::move(to_js))));
+} catch (const std::bad_alloc&) {
 }
 
 void EngineThread::do_jobs() {
   for (;;) {
-    std::unique_ptr<Job> job;
+    Jobs job;
     {
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [this] { return finishing_ || !waiting_.empty(); });
-      if (!waiting_.empty()) {
-        job = std::move(waiting_.front());
-        waiting_.pop_front();
-      }
+      job = take_first(waiting_);
     }
-    if (!job) break;
+    if (job.empty()) break;
     try {
-      job->execute();
+      job.front()->execute();
     } catch (...) {
-      job->error = std::current_exception();
+      job.front()->error = std::current_exception();
     }
     {
       const std::lock_guard lock(mutex_);
-      done_.push_back(std::move(job));
+      done_.splice(done_.end(), job);
     }
     doorbell_.NonBlockingCall();
   }
@@ -62,30 +81,28 @@ void EngineThread::do_jobs() {
 }
 
 void EngineThread::answer_one(Napi::Env env, Napi::Function, EngineThread* thread, void*) {
-  if (env == nullptr) return;  // the environment has ended, and with it `thread`
-  std::unique_ptr<Job> job;
+  if (env == nullptr) return;      // the environment has ended, and with it `thread`
+  if (thread->has_ended_) return;  // Bun rings once more after the environment has ended
+  Jobs answered;
   {
     const std::lock_guard lock(thread->mutex_);
-    if (!thread->done_.empty()) {
-      job = std::move(thread->done_.front());
-      thread->done_.pop_front();
-    }
+    answered = take_first(thread->done_);
   }
-  if (!job) {
+  if (answered.empty()) {
     thread->end();
     delete thread;
     return;
   }
-  if (!job->deferred) return;
+  Job& job = *answered.front();
+  if (!job.deferred) return;
   if (--thread->num_waited_for_ == 0) thread->doorbell_.Unref(env);
-  if (job->error) {
-    job->deferred->Reject(to_js_error(env, job->error));
-    return;
-  }
   try {
-    job->deferred->Resolve(job->answer(env));
+    if (job.error) std::rethrow_exception(job.error);
+    job.deferred->Resolve(job.answer(env));
   } catch (const Napi::Error& error) {
-    job->deferred->Reject(error.Value());
+    job.deferred->Reject(error.Value());
+  } catch (...) {
+    job.deferred->Reject(to_js_error(env, std::current_exception()));
   }
 }
 
@@ -104,7 +121,7 @@ void EngineThread::finish() {
 void EngineThread::on_environment_end(void* data) {
   auto* thread = static_cast<EngineThread*>(data);
   if (thread->interrupt_) thread->interrupt_();
-  std::deque<std::unique_ptr<Job>> unanswered, undone;
+  Jobs unanswered, undone;
   bool has_handles;
   {
     const std::lock_guard lock(thread->mutex_);
@@ -119,7 +136,7 @@ void EngineThread::on_environment_end(void* data) {
 }
 
 void EngineThread::end() {
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
   has_ended_ = true;
   napi_remove_env_cleanup_hook(env_, on_environment_end, this);
   doorbell_.Release();

@@ -1,9 +1,9 @@
 #pragma once
 
 #include <condition_variable>
-#include <deque>
 #include <exception>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -47,7 +47,8 @@ class JobOf final : public Job {
 class EngineThread {
  public:
   // The thread ends, without being waited for, after the last job once the last handle is gone. If the environment (the
-  // process, or a worker) ends first, a running job is interrupted and the thread is joined.
+  // process, or a worker) ends first, a running job is interrupted and the thread is joined. Throws out_of_memory where
+  // the system refuses a thread.
   static std::shared_ptr<EngineThread> start(Napi::Env env);
 
   // Called when the environment ends while a job may be running. It must make that job return soon.
@@ -56,23 +57,27 @@ class EngineThread {
   // Resolves with to_js(env, work()). A handle to this thread must be among what the two hold.
   template <typename Work, typename ToJs>
   Napi::Promise run(Napi::Env env, Work work, ToJs to_js) {
-    auto job = std::make_unique<JobOf<Work, ToJs>>(std::move(work), std::move(to_js));
-    job->deferred.emplace(env);
-    const Napi::Promise promise = job->deferred->Promise();
+    Jobs job = list_of(std::make_unique<JobOf<Work, ToJs>>(std::move(work), std::move(to_js)));
+    const Napi::Promise promise = job.front()->deferred.emplace(env).Promise();
     post(std::move(job));
     return promise;
   }
 
-  // Gives up something that takes long to free.
-  void discard(std::shared_ptr<void> resource);
+  // Frees something on this thread, since that takes long. Where memory is short, it is freed at once.
+  void discard(std::shared_ptr<void> resource) noexcept;
 
  private:
   static void answer_one(Napi::Env env, Napi::Function, EngineThread* thread, void*);
   using Doorbell = Napi::TypedThreadSafeFunction<EngineThread, void, answer_one>;
 
+  // Lists, so that a job moves from one to the next without an allocation, which could fail.
+  using Jobs = std::list<std::unique_ptr<Job>>;
+  static Jobs list_of(std::unique_ptr<Job> job);
+  static Jobs take_first(Jobs& jobs);
+
   explicit EngineThread(Napi::Env env);
   static void on_environment_end(void* thread);
-  void post(std::unique_ptr<Job> job);
+  void post(Jobs job) noexcept;
   void do_jobs();
   void finish();
   void end();
@@ -85,8 +90,8 @@ class EngineThread {
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<std::unique_ptr<Job>> waiting_;  // under mutex_, like the next two
-  std::deque<std::unique_ptr<Job>> done_;
+  Jobs waiting_;  // under mutex_, like the next two
+  Jobs done_;
   bool finishing_ = false;
 
   std::thread thread_;  // last: it uses the rest

@@ -2,6 +2,7 @@
 
 #include <exception>
 #include <mutex>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -78,23 +79,40 @@ Napi::Value submit(const ModelPtr& model, const Napi::CallbackInfo& info) {
                 [&](Engine& engine) { return Napi::Number::New(info.Env(), engine.submit(std::move(request))); });
 }
 
-Napi::Value set_runnable(const ModelPtr& model, const Napi::CallbackInfo& info) {
+// The reason why a step could not begin. No sequence was part of it.
+StepError not_begun() { return {current_error(), {}}; }
+
+Napi::Value set_runnable(const ModelPtr& model, const Napi::CallbackInfo& info) try {
   std::vector<SequenceId> runnable = int32s_from(info[0], "sequences");
   const std::lock_guard lock(model->mutex);
   model->runnable.swap(runnable);
   return info.Env().Undefined();
+} catch (const std::bad_alloc&) {
+  throw not_begun();
 }
 
-Napi::Value step(const ModelPtr& model, const Napi::CallbackInfo& info) {
+std::vector<SequenceId> runnable_now(Model& model) try {
+  const std::lock_guard lock(model.mutex);
+  return model.runnable;
+} catch (const std::bad_alloc&) {
+  throw not_begun();
+}
+
+Napi::Value outputs_to_js(Napi::Env env, std::vector<SequenceOutput> outputs) {
+  std::vector<SequenceId> sequences;
+  for (const SequenceOutput& output : outputs) sequences.push_back(output.sequence);
+  try {
+    return to_js(env, std::move(outputs));
+  } catch (const std::bad_alloc&) {
+    throw StepError(current_error(), std::move(sequences));  // the outputs are lost
+  }
+}
+
+Napi::Value step(const ModelPtr& model, const Napi::CallbackInfo& info) try {
   return run(
-      model, info.Env(),
-      [model](Engine& engine) {
-        std::unique_lock lock(model->mutex);
-        const std::vector<SequenceId> runnable = model->runnable;
-        lock.unlock();
-        return engine.step(runnable);
-      },
-      [](Napi::Env env, std::vector<SequenceOutput> outputs) { return to_js(env, std::move(outputs)); });
+      model, info.Env(), [model](Engine& engine) { return engine.step(runnable_now(*model)); }, outputs_to_js);
+} catch (const std::bad_alloc&) {
+  throw not_begun();
 }
 
 Napi::Value release(const ModelPtr& model, const Napi::CallbackInfo& info) {
@@ -113,9 +131,9 @@ Napi::Value close(const ModelPtr& model, const Napi::CallbackInfo& info) {
       return true;
     };
     // The last handle goes with the job, and the thread with the handle, however long JavaScript keeps the closed model.
-    EngineThread& thread = *model->thread;
-    const auto to_js = [last_handle = std::move(model->thread)](Napi::Env env, bool) { return env.Undefined(); };
-    model->closing = Napi::Reference<Napi::Promise>::New(thread.run(info.Env(), free_engine, to_js), 1);
+    const auto to_js = [last_handle = model->thread](Napi::Env env, bool) { return env.Undefined(); };
+    model->closing = Napi::Reference<Napi::Promise>::New(model->thread->run(info.Env(), free_engine, to_js), 1);
+    model->thread.reset();
   }
   return model->closing.Value();
 }
@@ -138,8 +156,7 @@ Napi::Object wrap_model(Napi::Env env, std::shared_ptr<Engine> engine, std::shar
   model->thread = std::move(thread);
   // Closures rather than a class: a method called on a foreign `this` cannot go wrong, and there is no constructor to call.
   const auto method = [&](const char* name, Napi::Value (*body)(const ModelPtr&, const Napi::CallbackInfo&)) {
-    const auto call = [model, body](const Napi::CallbackInfo& info) { return body(model, info); };
-    object.Set(name, Napi::Function::New(env, call, name));
+    object.Set(name, function_of(env, name, [model, body](const auto& info) { return body(model, info); }));
   };
   method("loadNext", load_next);
   method("submit", submit);
