@@ -1,4 +1,5 @@
 import { CommanderError } from 'commander';
+import { printableLines } from './printable.js';
 
 /** The command line asks for something that makes no sense. */
 export class UsageError extends Error {
@@ -45,7 +46,7 @@ export function settle(
   const exitCode = USAGE_CODES.has(failure.code) ? EXIT_USAGE : EXIT_FAILED;
   if (options.asJson) return { exitCode, report: `${JSON.stringify({ error: failure })}\n` };
   const stack = options.verbose && error instanceof Error ? `${error.stack}\n` : '';
-  return { exitCode, report: `${inWords(failure)}\n${stack}` };
+  return { exitCode, report: printableLines(`${inWords(failure)}\n${stack}`) };
 }
 
 /** Code, message and fix of anything that was thrown. */

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { styleText } from 'node:util';
 import type { Host } from './host.js';
+import { printable } from './printable.js';
 
 export interface PrinterFlags {
   readonly quiet?: boolean;
@@ -38,12 +39,12 @@ export class Printer {
 
   /** A remark beside the result. */
   note(message: string): void {
-    if (!this.flags.quiet) this.host.stderr.write(`grok-run: ${message}\n`);
+    if (!this.flags.quiet) this.host.stderr.write(`grok-run: ${printable(message)}\n`);
   }
 
   /** A remark for those who asked for more. */
   detail(message: string): void {
-    if (this.flags.verbose) this.host.stderr.write(`${message}\n`);
+    if (this.flags.verbose) this.host.stderr.write(`${printable(message)}\n`);
   }
 
   /** `text` in a style on stdout, where a person sees it. */
@@ -59,7 +60,8 @@ export class Printer {
 }
 
 /** Rows under each other: the first column to the left, numbers (columns named in `right`) to the right. */
-export function table(rows: readonly (readonly string[])[], right: ReadonlySet<number> = new Set()): string[] {
+export function table(cells: readonly (readonly string[])[], right: ReadonlySet<number> = new Set()): string[] {
+  const rows = cells.map((row) => row.map(printable));
   const widths: number[] = [];
   for (const row of rows) {
     for (const [column, cell] of row.entries()) widths[column] = Math.max(widths[column] ?? 0, cell.length);

@@ -11,6 +11,7 @@ import {
   modelOf,
   type OutputFlags,
 } from '../options.js';
+import { printable, printableLines } from '../printable.js';
 import { Printer } from '../printer.js';
 import { formatBytes } from '../units.js';
 
@@ -54,8 +55,8 @@ function describe({ name, status, found, fix }: Check, printer: Printer): string
   const color = { ok: 'green', note: 'yellow', problem: 'red' } as const;
   const head = `${printer.styled(color[status], status.padEnd(7))}  ${name.padEnd(14)}  `;
   const margin = ' '.repeat(25); // as wide as head
-  const lines = [head + found.replaceAll('\n', `\n${margin}`)];
-  if (fix) lines.push(`${' '.repeat(9)}${'fix:'.padEnd(14)}  ${fix}`);
+  const lines = [head + printableLines(found).replaceAll('\n', `\n${margin}`)];
+  if (fix) lines.push(`${' '.repeat(9)}${'fix:'.padEnd(14)}  ${printable(fix)}`);
   return lines.join('\n');
 }
 

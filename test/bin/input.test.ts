@@ -1,4 +1,6 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, constants, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -55,6 +57,33 @@ describe('a prompt', () => {
     const { exitCode, stderr } = await invoke(['-f', file(Uint8Array.of(0x61, 0xff))]);
     expect(exitCode).toBe(2);
     expect(stderr).toContain('Expected UTF-8 text');
+    const utf16 = await invoke(['-f', file(Uint8Array.of(0xff, 0xfe, 0x61, 0))]);
+    expect(utf16.stderr).toContain('found UTF-16');
+  });
+
+  it('is refused when its file is a directory, or has no end', async () => {
+    expect((await invoke(['-f', folder])).stderr).toContain('(fix: name a file in that directory)');
+    expect((await invoke(['-f', '/dev/zero'])).stderr).toContain('Expected at most 67108864 bytes of text');
+    expect((await invoke(['-f', '/dev/null'])).stderr).toContain('found an empty text');
+  });
+
+  it('does not wait for somebody to write to a named pipe', async () => {
+    const pipe = join(folder, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    expect((await invoke(['-f', pipe])).stderr).toContain('found an empty text');
+  });
+
+  it('comes from a pipe that is slower than its reader, as <(...) makes one', async () => {
+    const pipe = join(folder, 'slow');
+    execFileSync('mkfifo', [pipe]);
+    const bothEnds = openSync(pipe, constants.O_RDWR);
+    const writer = spawn('sh', ['-c', 'printf "Once "; sleep 0.2; printf "upon"'], {
+      stdio: ['ignore', bothEnds, 'ignore'],
+    });
+    const prompt = promptOf(['-f', pipe]);
+    await once(writer, 'spawn');
+    closeSync(bothEnds);
+    expect(await prompt).toBe('Once upon');
   });
 
   it('is its words joined by a space', async () => {
@@ -65,8 +94,11 @@ describe('a prompt', () => {
     expect(await promptOf([], { stdin: 'from a pipe' })).toBe('from a pipe');
   });
 
-  it('comes from stdin for a dash, even at a terminal', async () => {
+  it('comes from stdin for a dash, even at a terminal, and for a file that is stdin', async () => {
     expect(await promptOf(['-'], { stdin: 'typed', terminals: ['stdin'] })).toBe('typed');
+    for (const name of ['-', '/dev/stdin', '/dev/fd/0']) {
+      expect(await promptOf(['-f', name], { stdin: 'piped' })).toBe('piped');
+    }
   });
 
   it('loses one line break at its end, and only one', async () => {
