@@ -1,3 +1,6 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+// For programs that compile without this library: it has Symbol.asyncDispose.
+
 import { ChunkBuilder, toLogprob, unscored } from './chunk-builder.js';
 import { ChunkStream } from './chunk-stream.js';
 import type { Chunk, Completion, TokenLogprob } from './completion.js';

@@ -1,3 +1,6 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+// For programs that compile without this library: it has Symbol.asyncDispose.
+
 import { join } from 'node:path';
 import type { Completion, TokenLogprob } from './completion.js';
 import { callNative, closedError, GrokError, invalidArgument } from './errors.js';
