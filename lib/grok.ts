@@ -230,7 +230,8 @@ export class Grok implements AsyncDisposable {
 }
 
 /**
- * Reads the headers of a checkpoint and says what is in it and what memory it needs. No weight is read.
+ * Reads the headers of a checkpoint and says what is in it and what memory it needs. No weight is read. `'grok-1'`, with
+ * nothing of that name in the current directory, is Grok-1 by its known shapes.
  * @throws {GrokError} GROK_NO_BINARY, GROK_NOT_FOUND, GROK_IO, GROK_BAD_CHECKPOINT, GROK_UNSUPPORTED
  */
 export async function inspect(source?: string, options?: InspectOptions): Promise<Inspection> {

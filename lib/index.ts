@@ -27,4 +27,5 @@ export {
   type TokenIds,
 } from './options.js';
 export { version } from './package-root.js';
+export { type Plan, type PlannedSetting, plan } from './plan.js';
 export { type EncodeOptions, type IncrementalDecoder, Tokenizer } from './tokenizer.js';

@@ -79,11 +79,15 @@ export interface NativeInspection {
     /** What must stay free beside all that is allocated. */
     reserve: number;
     total: number;
-    /** What the limit or the device allows; null: there is no such device. */
+    /** What the limit or the device allows; null: there is no such device, or the system does not tell. */
     available: number | null;
   };
+  /** Where it would run. */
+  device: 'cpu' | 'cuda';
   /** Why device 'auto' is the CPU; '': a device was asked for by name. */
   whyCpu: string;
+  /** The known shapes of Grok-1: no file was read. */
+  isPlan: boolean;
 }
 
 export interface NativeLoadProgress {
@@ -186,6 +190,8 @@ export interface NativeAddon {
   probe(threads: number, isa: string): Promise<NativeProbe>;
   /** The same of the memory of the CUDA device. */
   probeCuda(): Promise<NativeCudaProbe>;
+  /** Reading from the disk of a folder past the page cache, in GB/s; null: it cannot be measured. */
+  probeDisk(folder: string): Promise<number | null>;
   inspect(path: string, options: NativeOpenOptions): Promise<NativeInspection>;
   /** Instruction sets with kernels in this binary that this CPU runs, best first. */
   cpuIsas(): string[];

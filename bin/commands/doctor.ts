@@ -125,11 +125,12 @@ async function checkModel(host: Host, name: string, path: string | undefined, fl
     const { format, memory, tokenizer, ...inspection } = await host.library.inspect(path, loadOptionsOf(flags));
     const isMapped = memory.weightStorage === 'mapped';
     const { total, available } = memory;
-    const of = available === null ? 'GPU memory, and there is no GPU' : `${formatBytes(available)} available`;
-    const needed = `needs ${formatBytes(total)} of ${of}`;
+    const lacksGpu = available === null && inspection.device === 'cuda';
+    const room = available === null ? 'an unknown amount' : `${formatBytes(available)} available`;
+    const needed = `needs ${formatBytes(total)} of ${lacksGpu ? 'GPU memory, and there is no GPU' : room}`;
     const found = `${inspection.path}: ${format}, ${needed}${isMapped ? '; weights stay in the files' : ''}`;
-    if (available === null) return { name, status: 'problem', found, fix: 'use --device cpu' };
-    if (total > available) {
+    if (lacksGpu) return { name, status: 'problem', found, fix: 'use --device cpu' };
+    if (available !== null && total > available) {
       const waysOut = ['free memory', 'use a larger machine', 'a smaller --context-size'];
       if (!isMapped) waysOut.push('--weights mapped, which is slower');
       return { name, status: 'problem', found, fix: `${waysOut.slice(0, -1).join(', ')}, or ${waysOut.at(-1)}` };

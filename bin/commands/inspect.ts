@@ -11,6 +11,7 @@ import {
   modelOf,
   type OutputFlags,
 } from '../options.js';
+import { describePlan } from '../plan.js';
 import { Printer, table } from '../printer.js';
 import { formatBytes, formatCount } from '../units.js';
 
@@ -22,8 +23,11 @@ interface InspectFlags extends ModelFlags, OutputFlags {
 export function makeInspectCommand(host: Host): Command {
   const command = new Command('inspect')
     .summary('what is in a checkpoint, and whether it fits this machine')
-    .description('Reads headers only: configuration, tensors, parameters, and the memory a run needs.')
-    .argument('[path]', 'checkpoint directory or file (default: --model, or the embedded toy)')
+    .description(
+      'Reads headers only: configuration, tensors, parameters, and the memory a run needs. `grok-run inspect grok-1` ' +
+        'plans for Grok-1 before its files are there, unless something has that name here: memory, speed, loading.',
+    )
+    .argument('[path]', 'checkpoint directory or file, or grok-1 (default: --model, or the embedded toy)')
     .option('--tensors', 'list every tensor')
     .option('--json', 'everything as one JSON object');
   addModelOptions(command);
@@ -33,10 +37,16 @@ export function makeInspectCommand(host: Host): Command {
     if (path !== undefined && command.getOptionValueSource('model') === 'cli') {
       throw new UsageError('Expected a path or --model, found both', 'leave one out');
     }
-    const inspection = await host.library.inspect(path ?? modelOf(flags), loadOptionsOf(flags));
+    const asked = [path ?? modelOf(flags), loadOptionsOf(flags)] as const;
+    const inspection = await host.library.inspect(...asked);
+    const plan = inspection.isPlan ? await host.library.plan(...asked) : undefined;
     const printer = new Printer(host, flags);
-    if (flags.json) await printer.json(inspection);
-    else await printer.line(describe(inspection, printer, flags.tensors === true).join('\n'));
+    if (flags.json) {
+      await printer.json({ ...inspection, ...(plan && { plan }) });
+      return;
+    }
+    await printer.line(describe(inspection, printer, flags.tensors === true).join('\n'));
+    if (plan) await printer.line(`\n${titled(printer, 'Plan', describePlan(plan, inspection)).join('\n')}`);
   });
 }
 
@@ -47,7 +57,9 @@ function describe(inspection: Inspection, printer: Printer, allTensors: boolean)
       ['path', inspection.path],
       ['format', inspection.format],
       ['configuration', inspection.configFrom],
-      ['tokenizer', inspection.tokenizer || 'none beside it: name one with --tokenizer'],
+      ...(inspection.isPlan
+        ? []
+        : [['tokenizer', inspection.tokenizer || 'none beside it: name one with --tokenizer']]),
       ['parameters', `${formatCount(numParameters)}, ${formatCount(numActiveParameters)} used per token`],
       ['files', formatBytes(inspection.fileBytes)],
     ]),
@@ -56,21 +68,30 @@ function describe(inspection: Inspection, printer: Printer, allTensors: boolean)
     '',
     ...section(printer, 'Tensors', tensorRows(inspection.tensors, allTensors), new Set([0, 4])),
     '',
-    ...section(printer, memory.available === null ? 'Memory to run it on a GPU' : 'Memory to run it here', [
+    ...section(printer, lacksGpu(inspection) ? 'Memory to run it on a GPU' : 'Memory to run it here', [
       [`weights, ${memory.weightStorage}`, formatBytes(memory.weights)],
       [`key-value cache, ${memory.kvCacheType}`, formatBytes(memory.kvCache)],
       ['workspace', formatBytes(memory.workspace)],
       ...(memory.reserve > 0 ? [['to stay free', formatBytes(memory.reserve)]] : []),
       ['needed', formatBytes(memory.total)],
-      ['available', memory.available === null ? 'no GPU here' : formatBytes(memory.available)],
+      ['available', memory.available === null ? absent(inspection) : formatBytes(memory.available)],
     ]),
-    `  ${verdictOn(memory, printer)}`,
+    `  ${verdictOn(inspection, printer)}`,
     ...(memory.weightStorage === 'mapped' ? [`  ${mappedNote(inspection)}`] : []),
   ];
 }
 
-function verdictOn({ total, available }: Inspection['memory'], printer: Printer): string {
-  if (available === null) return `it needs a GPU with ${formatBytes(total)} free`;
+function lacksGpu({ memory, device }: Inspection): boolean {
+  return memory.available === null && device === 'cuda';
+}
+
+function absent(inspection: Inspection): string {
+  return lacksGpu(inspection) ? 'no GPU here' : 'unknown';
+}
+
+function verdictOn(inspection: Inspection, printer: Printer): string {
+  const { total, available } = inspection.memory;
+  if (available === null) return `it needs ${lacksGpu(inspection) ? 'a GPU with ' : ''}${formatBytes(total)} free`;
   return total <= available
     ? printer.styled('green', 'it fits')
     : printer.styled('red', `it does not fit: ${formatBytes(total - available)} are missing`);
@@ -86,7 +107,11 @@ function mappedNote({ fileBytes, memory }: Inspection): string {
 type Rows = readonly (readonly string[])[];
 
 function section(printer: Printer, title: string, rows: Rows, right?: ReadonlySet<number>): string[] {
-  return [printer.styled('bold', title), ...table(rows, right).map((row) => `  ${row}`)];
+  return titled(printer, title, table(rows, right));
+}
+
+function titled(printer: Printer, title: string, lines: readonly string[]): string[] {
+  return [printer.styled('bold', title), ...lines.map((line) => `  ${line}`)];
 }
 
 /** In the words of the glossary: `numKvHeads` is `num_kv_heads`. */

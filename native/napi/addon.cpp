@@ -2,6 +2,7 @@
 #include <exception>
 #include <memory>
 #include <new>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "napi/engine_thread.h"
 #include "napi/model_wrap.h"
 #include "napi/napi_setup.h"
+#include "runtime/disk_probe.h"
 #include "runtime/engine.h"
 #include "runtime/probe.h"
 #include "runtime/synthetic.h"
@@ -59,6 +61,17 @@ Napi::Value probe_cuda_device(const Napi::CallbackInfo& info) {
       [thread](Napi::Env env, const CudaProbe& probe) { return to_js(env, probe); });
 }
 
+Napi::Value probe_disk_of(const Napi::CallbackInfo& info) {
+  const auto thread = EngineThread::start(info.Env());
+  const auto stopped = std::make_shared<std::atomic<bool>>(false);
+  thread->on_interrupt([stopped] { *stopped = true; });
+  return thread->run(
+      info.Env(), [folder = string_from(info[0], "folder"), stopped] { return probe_disk(folder, *stopped); },
+      [thread](Napi::Env env, std::optional<double> rate) -> Napi::Value {
+        return rate ? Napi::Value(Napi::Number::New(env, *rate)) : env.Null();
+      });
+}
+
 Napi::Value inspect_checkpoint(const Napi::CallbackInfo& info) {
   const auto thread = EngineThread::start(info.Env());
   return thread->run(
@@ -85,6 +98,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add("openSynthetic", open_synthetic);
   add("probe", probe);
   add("probeCuda", probe_cuda_device);
+  add("probeDisk", probe_disk_of);
   add("inspect", inspect_checkpoint);
   add("cpuIsas", cpu_isa_names);
   add("cudaUnavailable", cuda_unavailable);

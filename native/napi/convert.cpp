@@ -261,7 +261,9 @@ Napi::Object to_js(Napi::Env env, const Inspection& inspection) {
   object.Set("numActiveParameters", to_js(env, inspection.num_active_parameters));
   object.Set("weightBytesPerToken", to_js(env, inspection.weight_bytes_per_token));
   object.Set("memory", to_js(env, inspection.memory));
+  object.Set("device", inspection.device);
   object.Set("whyCpu", inspection.why_cpu);
+  object.Set("isPlan", inspection.is_plan);
   return object;
 }
 

@@ -1,5 +1,7 @@
 #include "runtime/engine.h"
 
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "backend/cpu/cpu.h"
@@ -128,7 +130,7 @@ Choice choose(const Checkpoint& checkpoint, const EngineOptions& options) {
 }
 
 Inspection inspection_of(const Checkpoint& checkpoint, const Planned& planned, const Limits& limits,
-                         const std::string& why_cpu) {
+                         const Choice& choice) {
   const GrokConfig& config = checkpoint.config;
   Inspection inspection{.path = checkpoint.path,
                         .format = checkpoint.source->description(),
@@ -138,7 +140,8 @@ Inspection inspection_of(const Checkpoint& checkpoint, const Planned& planned, c
                         .tensors = {},
                         .file_bytes = checkpoint.source->size_bytes(),
                         .memory = plan_memory(planned, limits),
-                        .why_cpu = why_cpu};
+                        .device = choice.options.device,
+                        .why_cpu = choice.why_cpu};
   const std::vector<StoredParameter>& parameters = checkpoint.source->parameters();  // in the order of the weights
   for (std::size_t index = 0; index < parameters.size(); ++index) {
     const StoredParameter& parameter = parameters[index];
@@ -155,6 +158,24 @@ Inspection inspection_of(const Checkpoint& checkpoint, const Planned& planned, c
   return inspection;
 }
 
+// One seed: two runs of a benchmark are of the same network.
+constexpr std::uint64_t kSyntheticSeed = 1;
+
+Checkpoint synthetic_checkpoint(const GrokConfig& config) {
+  check_ranges(config, kSynthetic);  // before anything is sized by it
+  return {.source = make_synthetic_source(config, kSyntheticSeed),
+          .config = config,
+          .path = kSynthetic,
+          .config_from = kSynthetic,
+          .tokenizer = ""};
+}
+
+bool is_plan(const std::string& path) {
+  std::error_code ignored;
+  return path == kPlannedPath &&
+         std::filesystem::symlink_status(path, ignored).type() == std::filesystem::file_type::not_found;
+}
+
 }  // namespace
 
 std::vector<std::string> usable_isas() { return cpu_isas(); }
@@ -168,13 +189,22 @@ std::string why_no_cuda() {
 }
 
 Inspection inspect(const std::string& path, const EngineOptions& options) {
-  const Checkpoint checkpoint = open_checkpoint(path);
+  const bool from_shapes = is_plan(path);
+  const Checkpoint checkpoint = from_shapes ? synthetic_checkpoint(GrokConfig()) : open_checkpoint(path);
   const Choice choice = choose(checkpoint, options);
   const Limits limits = limits_for(checkpoint.config, choice.options);
   const std::unique_ptr<Footprint> footprint = make_footprint(choice.options, limits);
   Weights unloaded;
-  return inspection_of(checkpoint, plan_of(checkpoint, *footprint, memory_for(choice.options, limits), unloaded),
-                       limits, choice.why_cpu);
+  Inspection inspection = inspection_of(
+      checkpoint, plan_of(checkpoint, *footprint, memory_for(choice.options, limits), unloaded), limits, choice);
+  if (from_shapes) {
+    inspection.is_plan = true;
+    inspection.path = kPlannedPath;
+    inspection.format = "known shapes, no file was read";
+    inspection.config_from = "built in (Grok-1)";
+    for (TensorInfo& tensor : inspection.tensors) tensor.file.clear();
+  }
+  return inspection;
 }
 
 namespace {
@@ -186,13 +216,10 @@ std::unique_ptr<Engine> open_engine(Checkpoint checkpoint, const EngineOptions& 
   Weights unloaded;
   const Planned planned = plan_of(checkpoint, backend->footprint(), memory_for(choice.options, limits), unloaded);
   require_fit(planned, limits);
-  Inspection inspection = inspection_of(checkpoint, planned, limits, choice.why_cpu);
+  Inspection inspection = inspection_of(checkpoint, planned, limits, choice);
   return std::make_unique<DeviceEngine>(std::move(backend), std::move(checkpoint.source), std::move(inspection),
                                         limits);
 }
-
-// One seed: two runs of a benchmark are of the same network.
-constexpr std::uint64_t kSyntheticSeed = 1;
 
 }  // namespace
 
@@ -203,13 +230,7 @@ std::unique_ptr<Engine> Engine::open(const std::string& path, const EngineOption
 std::unique_ptr<Engine> Engine::open_synthetic(const GrokConfig& config, const EngineOptions& options) {
   if (options.weights == name_of(WeightStorage::mapped))
     throw Error(ErrorCode::invalid_argument, "expected weights to be \"packed\": made-up ones have no file to map");
-  check_ranges(config, kSynthetic);  // before anything is sized by it
-  Checkpoint checkpoint{.source = make_synthetic_source(config, kSyntheticSeed),
-                        .config = config,
-                        .path = kSynthetic,
-                        .config_from = kSynthetic,
-                        .tokenizer = ""};
-  return open_engine(std::move(checkpoint), options);
+  return open_engine(synthetic_checkpoint(config), options);
 }
 
 }  // namespace grok

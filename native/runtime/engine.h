@@ -59,8 +59,13 @@ struct Inspection {
   std::uint64_t num_active_parameters = 0;   // used for one token
   std::uint64_t weight_bytes_per_token = 0;  // as the backend has them; read to decode one token by itself
   MemoryPlan memory;
-  std::string why_cpu;  // that device "auto" came to; empty: a device was asked for by name
+  std::string device;    // "cpu" or "cuda": where it would run
+  std::string why_cpu;   // that device "auto" came to; empty: a device was asked for by name
+  bool is_plan = false;  // the known shapes of Grok-1: no file was read
 };
+
+// The path that stands for Grok-1 before its files are there.
+inline constexpr const char* kPlannedPath = "grok-1";
 
 using SequenceId = std::int32_t;
 
@@ -104,7 +109,8 @@ struct LoadProgress {
   bool done = false;
 };
 
-// Reads headers only, and needs no device: without one, the plan says what one would have to have. Throws not_found, io,
+// Reads headers only, and needs no device: without one, the plan says what one would have to have. kPlannedPath, with
+// nothing of that name there, is Grok-1 by its known shapes. Throws not_found, io,
 // bad_checkpoint, unsupported, invalid_argument, and cuda_unavailable where the build has no CUDA backend.
 Inspection inspect(const std::string& path, const EngineOptions& options);
 

@@ -59,7 +59,18 @@ export const INSPECTION = {
     total: 18 * 2 ** 20,
     available: 2 ** 30,
   },
+  device: 'cpu',
   whyCpu: 'no driver',
+  isPlan: false,
+};
+
+export const PLAN = {
+  settings: [
+    { weights: 'packed', kvCacheType: 'f32', memoryBytes: 18 * 2 ** 20, tokensPerSecond: undefined },
+    { weights: 'mapped', kvCacheType: 'int8', memoryBytes: 3 * 2 ** 20, tokensPerSecond: 0.1234 },
+  ],
+  memory: { availableBytes: 8 * 2 ** 20, gigabytesPerSecond: 10, tokensPerSecond: 23.4 },
+  disk: { directory: '/data', freeBytes: 2 ** 20, gigabytesPerSecond: 1.5, loadSeconds: 90 },
 };
 
 const SERIES = { min: 90, median: 100, max: 110.5, values: [90, 100, 110.5], disturbed: 0, discarded: 0 };
@@ -184,6 +195,10 @@ function fakeLibrary(calls: Call[]): Record<keyof Library, unknown> {
     async inspect(...args: unknown[]) {
       called('inspect', ...args);
       return INSPECTION;
+    },
+    async plan(...args: unknown[]) {
+      called('plan', ...args);
+      return PLAN;
     },
     async benchmark(options: { onProgress?: (what: string) => void }) {
       called('benchmark', options);

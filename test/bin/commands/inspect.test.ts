@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { grokError, INSPECTION, invoke } from '../fake-host.js';
+import { grokError, INSPECTION, invoke, PLAN } from '../fake-host.js';
 
 describe('grok-run inspect', () => {
   it('refuses two paths', async () => {
@@ -27,12 +27,37 @@ describe('grok-run inspect', () => {
   it('says what a GPU would have to have where there is none', async () => {
     const memory = { ...INSPECTION.memory, reserve: 2 ** 29, total: 530 * 2 ** 20, available: null };
     const { exitCode, stdout } = await invoke(['inspect', '-d', 'cuda'], {
-      library: { inspect: async () => ({ ...INSPECTION, memory }) },
+      library: { inspect: async () => ({ ...INSPECTION, memory, device: 'cuda' }) },
     });
     expect(exitCode).toBe(0);
     expect(stdout).toContain('Memory to run it on a GPU');
     expect(stdout).toMatch(/to stay free +512\.0 MiB/);
     expect(stdout).toMatch(/available +no GPU here\n +it needs a GPU with 530\.0 MiB free/);
+  });
+
+  it('says that it does not know where the system does not tell', async () => {
+    const memory = { ...INSPECTION.memory, available: null };
+    const { stdout } = await invoke(['inspect'], { library: { inspect: async () => ({ ...INSPECTION, memory }) } });
+    expect(stdout).toContain('Memory to run it here');
+    expect(stdout).toMatch(/available +unknown\n +it needs 18\.0 MiB free/);
+  });
+
+  it('plans for a model that is not there yet', async () => {
+    const library = { inspect: async () => ({ ...INSPECTION, isPlan: true }) };
+    const { stdout, calls } = await invoke(['inspect', 'grok-1', '-c', '64'], { library });
+    expect(calls).toEqual([{ name: 'plan', args: ['grok-1', { contextSize: 64, maxSequences: 1 }] }]);
+    expect(stdout).not.toContain('tokenizer');
+    const plan = stdout.slice(stdout.indexOf('\nPlan\n')).split('\n').slice(2, -1);
+    expect(plan.map((line) => line.trim())).toEqual([
+      'weights  cache     needs  here              tokens/s at most',
+      'packed   f32    18.0 MiB  10.0 MiB missing                 -',
+      'mapped   int8    3.0 MiB  fits                          0.12',
+      'memory: reads 10 GB/s, measured now; with enough of it, at most 23 tokens/s',
+      'disk of /data: 1.0 MiB free, 14.0 MiB too little for the files',
+      'loading: at least 1 min 30 s at 1.5 GB/s, measured now with a temporary file',
+    ]);
+    const json = await invoke(['inspect', 'grok-1', '--json'], { library });
+    expect(JSON.parse(json.stdout)).toMatchObject({ isPlan: true, plan: { disk: PLAN.disk } });
   });
 
   it('asks for the memory that the flags mean', async () => {

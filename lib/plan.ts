@@ -1,0 +1,98 @@
+import { statfs } from 'node:fs/promises';
+import { callNative } from './errors.js';
+import { type Inspection, inspect } from './grok.js';
+import { type KvCacheType, loadNative, type WeightStorage } from './native.js';
+import type { InspectOptions } from './options.js';
+
+/** One way to hold weights, keys and values on this machine. */
+export interface PlannedSetting {
+  readonly weights: WeightStorage;
+  readonly kvCacheType: KvCacheType;
+  readonly memoryBytes: number;
+  /** Generated for one text, at most: each weight that a token needs is read once. undefined: it does not run, or unknown. */
+  readonly tokensPerSecond: number | undefined;
+}
+
+/** What this machine would make of a checkpoint; rates in 1e9 bytes a second. */
+export interface Plan {
+  readonly settings: readonly PlannedSetting[];
+  readonly memory: {
+    /** undefined: unknown, or no GPU. */
+    readonly availableBytes: number | undefined;
+    /** Reading, measured now; undefined: no GPU. */
+    readonly gigabytesPerSecond: number | undefined;
+    /** With enough memory of this speed, and packed weights. */
+    readonly tokensPerSecond: number | undefined;
+  };
+  /** Of the current directory. */
+  readonly disk: {
+    readonly directory: string;
+    readonly freeBytes: number;
+    /** Reading, measured now with a temporary file; undefined: it cannot be. */
+    readonly gigabytesPerSecond: number | undefined;
+    /** To read all files, at least. */
+    readonly loadSeconds: number | undefined;
+  };
+}
+
+const KV_CACHE_TYPES = ['f32', 'bf16', 'int8'] as const;
+
+/**
+ * Says what memory each setting takes, and how fast this machine loads and generates at most. Measures memory and disk for
+ * some seconds.
+ * @throws {GrokError} what {@link inspect} throws
+ */
+export async function plan(source?: string, options?: InspectOptions): Promise<Plan> {
+  const inspection = await inspect(source, options);
+  const { fileBytes, weightBytesPerToken, device } = inspection;
+  const directory = process.cwd();
+  const { bavail, bsize } = await statfs(directory);
+  const diskRate = (await callNative(() => loadNative().probeDisk(directory))) ?? undefined;
+  const memoryRate = await rateOfMemory(device, options?.threads);
+
+  const settings: PlannedSetting[] = [];
+  for (const weights of device === 'cuda' ? (['packed'] as const) : (['packed', 'mapped'] as const)) {
+    for (const kvCacheType of KV_CACHE_TYPES) {
+      const { memory } = await inspect(source, { ...options, device, weights, kvCacheType });
+      const tokensPerSecond = speedAtMost({ ...inspection, memory }, memoryRate, diskRate);
+      settings.push({ weights, kvCacheType, memoryBytes: memory.total, tokensPerSecond });
+    }
+  }
+  return {
+    settings,
+    memory: {
+      availableBytes: inspection.memory.available ?? undefined,
+      gigabytesPerSecond: memoryRate,
+      tokensPerSecond: memoryRate && (memoryRate * 1e9) / weightBytesPerToken,
+    },
+    disk: {
+      directory,
+      freeBytes: bavail * bsize,
+      gigabytesPerSecond: diskRate,
+      loadSeconds: diskRate && fileBytes / (diskRate * 1e9),
+    },
+  };
+}
+
+async function rateOfMemory(device: Inspection['device'], threads = 0): Promise<number | undefined> {
+  const native = loadNative();
+  if (device === 'cuda' && native.cudaUnavailable() !== '') return undefined;
+  const { read } = await callNative<{ read: { median: number } }>(() =>
+    device === 'cuda' ? native.probeCuda() : native.probe(threads, ''),
+  );
+  return read.median;
+}
+
+/** Mapped weights come from the disk as far as memory has no room for their files. Exported for its test. */
+export function speedAtMost(
+  { memory, fileBytes, weightBytesPerToken }: Pick<Inspection, 'memory' | 'fileBytes' | 'weightBytesPerToken'>,
+  memoryRate: number | undefined,
+  diskRate: number | undefined,
+): number | undefined {
+  const { available, total, weightStorage } = memory;
+  if (available === null || memoryRate === undefined || total > available) return undefined;
+  const fromDisk = weightStorage === 'packed' ? 0 : Math.max(0, 1 - (available - total) / fileBytes);
+  if (fromDisk > 0 && diskRate === undefined) return undefined;
+  const secondsPerGigabyte = (1 - fromDisk) / memoryRate + (fromDisk > 0 ? fromDisk / (diskRate ?? 0) : 0);
+  return 1e9 / (weightBytesPerToken * secondsPerGigabyte);
+}
