@@ -61,6 +61,7 @@ export interface SamplingFlags {
   readonly frequencyPenalty?: number;
   readonly seed?: number;
   readonly stop?: readonly string[];
+  readonly stopTokenIds?: readonly number[];
   readonly logitBias?: Readonly<Record<number, number>>;
   readonly ignoreEos?: boolean;
   readonly echo?: boolean;
@@ -144,6 +145,7 @@ export function addSamplingOptions(command: Command, { generate }: Library['defa
     .option('--frequency-penalty <x>', `0 is off (default: ${generate.frequencyPenalty})`, parseNumber)
     .option('--seed <n>', 'same seed, same text (default: random; --verbose shows it)', parseWhole)
     .option('--stop <text>', 'stop before this text; may be given again', collect)
+    .option('--stop-token-ids <id,...>', 'stop at any of these tokens, too', parseWholes)
     .option('--logit-bias <id=x>', 'add x to the logit of a token; may be given again', collectBias)
     .option('--ignore-eos', 'go on after the model says it is done')
     .option(
@@ -201,6 +203,7 @@ export function generateOptionsOf(flags: SamplingFlags): GenerateOptions {
     frequencyPenalty: flags.frequencyPenalty,
     seed: flags.seed,
     stop: flags.stop,
+    stopTokenIds: flags.stopTokenIds,
     logitBias: flags.logitBias,
     ignoreEos: flags.ignoreEos,
     echo: flags.echo,

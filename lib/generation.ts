@@ -137,7 +137,7 @@ export class Generation implements AsyncIterable<Chunk>, AsyncDisposable {
 
   #accept({ token, finish }: NativeOutput): void {
     if (token) this.#stopwatch.token();
-    if (token && (this.#options.ignoreEos || token.token !== this.#host.eosId)) {
+    if (token && finish !== 'stop') {
       this.#numGenerated++;
       const { chunk, found } = this.#builder.push(token);
       if (chunk) this.#emit(chunk);

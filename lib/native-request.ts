@@ -24,7 +24,7 @@ export function generationRequest(
     numLogprobs: options.logprobs ?? 0,
     biasTokens: Int32Array.from(options.logitBias.keys()),
     biasValues: Float32Array.from(options.logitBias.values()),
-    stopTokens: Int32Array.from(options.ignoreEos ? [] : [eosId]),
+    stopTokens: Int32Array.from([...(options.ignoreEos ? [] : [eosId]), ...options.stopTokenIds]),
   };
 }
 

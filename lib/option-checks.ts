@@ -29,12 +29,18 @@ function isPlainObject(value: unknown): value is object {
   return prototype === null || Object.hasOwn(prototype as object, 'isPrototypeOf');
 }
 
-/** Ids of a prompt, checked. */
+/** Ids of a prompt: one or more. */
 export function tokenIds(name: string, ids: unknown, vocabSize: number): number[] {
+  const checked = idsIn(name, ids, vocabSize);
+  if (checked.length === 0) throw emptyPrompt(name);
+  return checked;
+}
+
+/** Ids of a vocabulary, or none. */
+export function idsIn(name: string, ids: unknown, vocabSize: number): number[] {
   if (!Array.isArray(ids) && !(ids instanceof Int32Array) && !(ids instanceof Uint32Array)) {
     throw invalidArgument(name, name === 'prompt' ? 'a text or an array of token ids' : 'an array of token ids', ids);
   }
-  if (ids.length === 0) throw emptyPrompt(name);
   return Array.from<number, number>(ids, (id, index) => {
     if (!Number.isInteger(id) || id < 0 || id >= vocabSize) {
       throw invalidArgument(`${name}[${index}]`, `an integer from 0 to ${vocabSize - 1}, the vocabulary`, id);

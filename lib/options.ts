@@ -5,6 +5,7 @@ import type { KvCacheType, NativeLoadProgress, NativeOpenOptions, WeightStorage 
 import {
   abortSignal,
   boolean,
+  idsIn,
   integer,
   integers,
   logitBias,
@@ -95,11 +96,13 @@ export interface GenerateOptions {
   seed?: number | undefined;
   /** Ends before the first of these texts. Default: none. */
   stop?: string | readonly string[] | undefined;
+  /** Ends at the first of these tokens, which is neither in the text nor in tokenIds. Default: [EOS] alone. */
+  stopTokenIds?: TokenIds | undefined;
   /** Reports the log-probability of each token and of this many of the likeliest, 0 to 20. Default: not at all. */
   logprobs?: number | undefined;
   /** Gives the prompt first, as the beginning of text, tokenIds and logprobs. Default: false. */
   echo?: boolean | undefined;
-  /** Goes on after the [EOS] token. Default: false. */
+  /** Goes on after the [EOS] token, unless `stopTokenIds` has it. Default: false. */
   ignoreEos?: boolean | undefined;
   /** Aborts: iterator and `result` reject with the signal's reason. */
   signal?: AbortSignalLike | undefined;
@@ -324,6 +327,7 @@ export interface ResolvedGenerateOptions {
   logitBias: ReadonlyMap<number, number>;
   seed: number;
   stop: readonly string[];
+  stopTokenIds: readonly number[];
   logprobs: number | undefined;
   echo: boolean;
   ignoreEos: boolean;
@@ -342,6 +346,7 @@ const generateNames = [
   'logitBias',
   'seed',
   'stop',
+  'stopTokenIds',
   'logprobs',
   'echo',
   'ignoreEos',
@@ -366,6 +371,7 @@ export function resolveGenerateOptions(
     logitBias: logitBias(given.logitBias, vocabSize),
     seed: integer('seed', given.seed, 0, Number.MAX_SAFE_INTEGER) ?? randomSeed(),
     stop: stopTexts(given.stop),
+    stopTokenIds: given.stopTokenIds === undefined ? [] : idsIn('stopTokenIds', given.stopTokenIds, vocabSize),
     logprobs: integer('logprobs', given.logprobs, 0, 20),
     echo: boolean('echo', given.echo) ?? generate.echo,
     ignoreEos: boolean('ignoreEos', given.ignoreEos) ?? generate.ignoreEos,

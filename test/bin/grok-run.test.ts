@@ -252,6 +252,13 @@ describe('grok-run', () => {
     }
   });
 
+  it('stops at any of the stop tokens', async () => {
+    const greedy = ['-q', '-t', '0', '-n', '12', '--ignore-eos', '--json', 'The little dog'];
+    const { tokenIds } = JSON.parse((await run(greedy)).stdout);
+    const stopped = JSON.parse((await run([...greedy, '--stop-token-ids', `${tokenIds[3]},5`])).stdout);
+    expect(stopped).toMatchObject({ finishReason: 'stop', tokenIds: tokenIds.slice(0, tokenIds.indexOf(tokenIds[3])) });
+  });
+
   it('stops before any of the stop texts', async () => {
     const { stdout } = await run(['-q', '-t', '0', '-n', '60', '--stop', 'e', '--stop', 'a', 'The little dog']);
     expect(stdout).not.toMatch(/[ea]/);

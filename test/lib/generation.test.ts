@@ -368,6 +368,19 @@ describe('text', () => {
     expect([...(model.requests[1]?.stopTokens ?? [])]).toEqual([]);
   });
 
+  it('ends at each stop token as at [EOS], which ignoreEos leaves out and stopTokenIds can name', async () => {
+    const { model, generate } = set();
+    expect(await generate([5], { stopTokenIds: [302, 310] }).result).toMatchObject({
+      ...{ tokenIds: [300, 301], finishReason: 'stop' },
+      usage: { completionTokens: 2 },
+    });
+    const { generate: write } = writing('fox');
+    const named = await write('A', { ignoreEos: true, stopTokenIds: [eosId], maxTokens: 9 }).result;
+    expect(named).toMatchObject({ text: ' fox', finishReason: 'stop' });
+    await generate([5], { ignoreEos: true, stopTokenIds: [302] }).result;
+    expect(model.requests.map(({ stopTokens }) => [...stopTokens])).toEqual([[eosId, 302, 310], [302]]);
+  });
+
   it('is empty without a tokenizer, one chunk a token', async () => {
     const { generate } = set({}, false);
     const generation = generate([300], { maxTokens: 4, logprobs: 1 });

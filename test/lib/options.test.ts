@@ -92,6 +92,7 @@ describe('options of generate', () => {
     ['signal', [{}, true, new AbortController()], 'an AbortSignal'],
     ['logitBias', [[], 5, null, new Set([5]), Int32Array.of(5), new URLSearchParams('5=1')], 'an object or a Map of'],
     ['stop', [5, {}, null], 'a text or an array of texts'],
+    ['stopTokenIds', [5, '5', {}, null, new Set([5])], 'an array of token ids'],
   ])('refuse a bad `%s`', (name, values, expectation) => {
     for (const value of values) {
       expect(() => generate({ [name]: value })).toThrow(
@@ -174,6 +175,12 @@ describe('options of generate', () => {
     expect(new Set(seeds).size).toBe(200);
     expect(seeds.every((seed) => Number.isSafeInteger(seed) && seed >= 0)).toBe(true);
     expect(Math.max(...seeds)).toBeGreaterThan(2 ** 52);
+  });
+
+  it('refuse stop tokens that are not in the vocabulary, and take none', () => {
+    expect(() => generate({ stopTokenIds: [1, 4096] })).toThrow('`stopTokenIds[1]` to be an integer from 0 to 4095');
+    expect(generate({ stopTokenIds: [] }).stopTokenIds).toEqual([]);
+    expect(generate({ stopTokenIds: Int32Array.of(7) }).stopTokenIds).toEqual([7]);
   });
 
   it('read stop texts and biases', () => {
