@@ -10,6 +10,9 @@ import torch.nn.functional as F
 from torch import nn
 
 
+PADDED_ROWS = 64  # padded_experts() pads to a multiple of this, so that there are few shapes
+
+
 @dataclass
 class ModelConfig:
     vocab_size: int = 4096
@@ -50,6 +53,42 @@ def rotation(num_positions, head_dim, base):
 def rotate(x, cosines, sines):
     first, second = x.chunk(2, -1)
     return x * cosines.to(x.dtype) + torch.cat([-second, first], -1) * sines.to(x.dtype)
+
+
+def gated(gate, up):
+    return F.gelu(gate, approximate="tanh") * up
+
+
+class TakeRows(torch.autograd.Function):
+    """x[source]. Row `i` of x becomes the rows `taken_by[i]` of the result.
+
+    With `taken_by` at hand, backward() reads the gradients of a row and adds them. PyTorch's own gradient of x[source]
+    scatters them into memory, which is slower.
+    """
+
+    @staticmethod
+    def forward(context, x, source, taken_by):
+        context.save_for_backward(taken_by)
+        return x.index_select(0, source)
+
+    @staticmethod
+    def backward(context, gradient):
+        (taken_by,) = context.saved_tensors
+        rows = gradient.index_select(0, taken_by.reshape(-1))
+        return rows.view(*taken_by.shape, -1).sum(1), None, None
+
+
+def text_loss(model, h, targets):
+    return F.cross_entropy(model.head(h).flatten(0, 1), targets.flatten())
+
+
+def compile_elementwise() -> None:
+    """Fuses element-wise operations by torch.compile. Matrix products stay calls of the library."""
+    global rms_norm, gated, text_loss
+    DecoderLayer.attention = torch.compile(DecoderLayer.attention, dynamic=False)
+    text_loss = torch.compile(text_loss, dynamic=False)
+    rms_norm = torch.compile(rms_norm, dynamic=True)
+    gated = torch.compile(gated, dynamic=True)
 
 
 def matrix(*shape, fan_in):
@@ -108,6 +147,26 @@ class DecoderLayer(nn.Module):
         mixed = torch.softmax(logits, -1).to(v.dtype) @ v
         return mixed.transpose(1, 2).reshape(num_rows, num_tokens, -1) @ self.linear
 
+    def experts_in_turn(self, rows, counts):
+        """rows [N * experts_per_token, d_model], sorted by expert."""
+        outputs = []
+        for expert, of_expert in enumerate(rows.split(counts.tolist())):
+            hidden = gated(of_expert @ self.moe_linear[expert], of_expert @ self.moe_linear_v[expert])
+            outputs.append(hidden @ self.moe_linear_1[expert])
+        return torch.cat(outputs)
+
+    def padded_experts(self, rows, counts):
+        """Same result as experts_in_turn(), by one batched product with each expert's rows padded to one length."""
+        longest = -(-int(counts.max()) // PADDED_ROWS) * PADDED_ROWS
+        experts = torch.repeat_interleave(counts, output_size=len(rows))
+        firsts = counts.cumsum(0) - counts
+        places = experts * longest + torch.arange(len(rows), device=rows.device) - firsts[experts]
+        num_experts, d_model = len(counts), rows.shape[-1]
+        padded = rows.new_zeros(num_experts * longest, d_model).index_copy(0, places, rows)
+        padded = padded.view(num_experts, longest, d_model)
+        hidden = gated(torch.bmm(padded, self.moe_linear), torch.bmm(padded, self.moe_linear_v))
+        return torch.bmm(hidden, self.moe_linear_1).flatten(0, 1).index_select(0, places)
+
     def experts(self, x):
         """x [N, d_model]. Returns the output, the two losses of the router and the share of tokens of each expert."""
         config = self.config
@@ -115,20 +174,20 @@ class DecoderLayer(nn.Module):
         probabilities = torch.softmax(router_logits, -1)
         gates, chosen = probabilities.topk(config.experts_per_token, -1)  # not renormalised, as in the reference
 
-        # Tokens sorted by expert, so that each expert is one product.
+        # Rows sorted by expert. place[token] holds the positions of the token's rows in that order.
         slots = chosen.reshape(-1).argsort()
+        place = torch.empty_like(slots)
+        place[slots] = torch.arange(slots.numel(), device=x.device)
+        place = place.view(chosen.shape)
         counts = torch.bincount(chosen.reshape(-1), minlength=config.num_experts)
-        tokens = slots // config.experts_per_token
-        gathered = x[tokens]
-        outputs = []
-        first = 0
-        for expert, count in enumerate(counts.tolist()):
-            of_expert = gathered[first : first + count]
-            first += count
-            gate = F.gelu(of_expert @ self.moe_linear[expert], approximate="tanh")
-            outputs.append((gate * (of_expert @ self.moe_linear_v[expert])) @ self.moe_linear_1[expert])
-        weighted = torch.cat(outputs).float() * gates.reshape(-1)[slots][:, None]
-        y = torch.zeros(x.shape, dtype=torch.float32).index_add(0, tokens, weighted)
+        gathered = TakeRows.apply(x, slots // config.experts_per_token, place)
+        # The batched product needs fewer launches, which a GPU likes. On a CPU it is no faster, and padding costs time.
+        if x.is_cuda:
+            rows = self.padded_experts(gathered, counts)
+        else:
+            rows = self.experts_in_turn(gathered, counts)
+        taken = TakeRows.apply(rows, place.reshape(-1), slots[:, None]).view(*chosen.shape, -1)
+        y = (taken.float() * gates[..., None]).sum(1)
 
         loads = counts.float() / (x.shape[0] * config.experts_per_token)
         # 1 when the load is even. Source: Fedus et al., "Switch Transformers" (arXiv 2101.03961), equation 4
@@ -170,9 +229,9 @@ class Grok(nn.Module):
         num_past = cache[0]["keys"].shape[2] if cache and cache[0] else 0
         num_tokens = ids.shape[1]
         places = slice(num_past, num_past + num_tokens)
-        mask = torch.full((num_tokens, num_past + num_tokens), -1e30).triu(1 + num_past)
+        mask = torch.full((num_tokens, num_past + num_tokens), -1e30, device=ids.device).triu(1 + num_past)
 
-        h = self.embeddings[ids] * self.config.embedding_scale
+        h = F.embedding(ids, self.embeddings) * self.config.embedding_scale
         balance, router_z, loads = 0.0, 0.0, []
         for index, layer in enumerate(self.layers):
             h, layer_balance, layer_z, layer_loads = layer(
@@ -189,8 +248,7 @@ class Grok(nn.Module):
 
     def losses(self, ids, targets) -> Losses:
         h, balance, router_z, loads = self.hidden(ids)
-        text = F.cross_entropy(self.head(h).reshape(-1, self.config.vocab_size), targets.reshape(-1))
-        return Losses(text, balance, router_z, loads)
+        return Losses(text_loss(self, h, targets), balance, router_z, loads)
 
     def next_logits(self, ids, cache):
         """Logits after the last of `ids`, [B, vocab_size]."""

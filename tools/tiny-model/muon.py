@@ -10,11 +10,13 @@ MOMENTUM = 0.95
 
 
 def orthogonalise(matrices: torch.Tensor) -> torch.Tensor:
-    """The nearest matrices with singular values of about 1, by a quintic Newton-Schulz iteration in bf16.
+    """The nearest matrices with singular values of about 1, by a quintic Newton-Schulz iteration.
 
     A stack [experts, d_in, d_out] is taken matrix by matrix.
     """
-    x = (matrices / (matrices.norm(dim=(-2, -1), keepdim=True) + 1e-7)).bfloat16()
+    x = matrices / (matrices.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    if x.is_cuda:  # precise enough, and many times as fast as float32 there
+        x = x.bfloat16()
     is_tall = x.shape[-2] > x.shape[-1]
     if is_tall:
         x = x.transpose(-1, -2)
@@ -32,11 +34,15 @@ class Muon:
         self.weight_decay = weight_decay
         self.momenta = [torch.zeros_like(parameter) for parameter in parameters]
 
-    @torch.no_grad()
-    def step(self, learning_rate: float) -> None:
-        for parameter, momentum in zip(self.parameters, self.momenta, strict=True):
+    def step(self, learning_rate: float, map_over=map) -> None:
+        """`map_over` is map(), or one like it that spreads the matrices over threads."""
+
+        @torch.no_grad()
+        def update(parameter, momentum):
             momentum.mul_(MOMENTUM).add_(parameter.grad)
             direction = orthogonalise(parameter.grad + MOMENTUM * momentum)  # Nesterov
             d_in, d_out = parameter.shape[-2:]
             parameter.mul_(1 - learning_rate * self.weight_decay)
             parameter.add_(direction, alpha=-learning_rate * max(1.0, d_in / d_out) ** 0.5)
+
+        list(map_over(update, self.parameters, self.momenta))
