@@ -19,21 +19,22 @@ def percent(share: float) -> str:
 
 
 def command_of(arguments: dict) -> str:
-    resume = f"--resume {arguments['resume']} " if arguments["resume"] else ""
+    flags = "".join(f" --{name}" for name in ("compile", "resume") if arguments[name])
     return (
-        f"    train.py --data {arguments['data']} --out {arguments['out']} {resume}--minutes {arguments['minutes']:g} "
-        f"--threads {arguments['threads']} --batch {arguments['batch']} --micro {arguments['micro']} \\\n"
-        f"      --every {arguments['every']} --mix {arguments['mix']} --seed {arguments['seed']}"
+        f"    train.py --tokens {arguments['tokens']:g} --decay {arguments['decay']:g} --mix {arguments['mix']} \\\n"
+        f"      --batch {arguments['batch']} --micro {arguments['micro']} --every {arguments['every']} "
+        f"--device {arguments['device']} --workers {arguments['workers']} --seed {arguments['seed']}{flags}"
     )
 
 
 def training_lines(log: list[dict]) -> list[str]:
-    """A run that was stopped and resumed has a line of settings for each of its parts."""
+    """A run that was resumed with other options has a command for each."""
     last = log[-1]
+    commands = [command_of(line["arguments"]) for line in log if "arguments" in line]
     return [
-        f"{last['tokens']:,} tokens in {last['step']:,} steps and {last['minutes']:.0f} minutes:",
+        f"{last['tokens']:,} tokens in {last['step']:,} steps and {last['core_minutes'] / 60:.1f} hours of a core:",
         "",
-        *(command_of(line["arguments"]) for line in log if "arguments" in line),
+        *dict.fromkeys(commands),
     ]
 
 

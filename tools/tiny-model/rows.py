@@ -29,11 +29,20 @@ class TrainingRows:
         weights = np.array([float(weight) for _, weight in pairs])
         self._shares = weights / weights.sum()
 
+    def state(self) -> dict:
+        return self._rng.bit_generator.state
+
+    def set_state(self, state: dict) -> None:
+        self._rng.bit_generator.state = state
+
     def draw(self, num_rows: int, length: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Inputs and targets, both [num_rows, length]."""
+        # Sorted by text: rows that go through the network together are then mostly of one text, and the experts are
+        # balanced on each text, not only on all of them together.
+        choices = np.sort(self._rng.choice(len(self._texts), num_rows, p=self._shares))
         rows = []
-        for _ in range(num_rows):
-            text = self._texts[self._rng.choice(len(self._texts), p=self._shares)]
+        for choice in choices:
+            text = self._texts[choice]
             if self._rng.random() < SHARE_AT_STORY_START:
                 start = int(text.starts[self._rng.integers(len(text.starts))])
             else:

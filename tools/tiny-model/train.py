@@ -1,73 +1,95 @@
 """Trains the embedded model; README.md has the command line of the one that is shipped.
 
-Hidden matrices by Muon, everything else by AdamW. The learning rate warms up, stays, and falls linearly; the last part
-of the run sees the whole context. The run file is written at each evaluation, so that a run that was stopped loses
-little and --resume goes on with it. The log, one JSON object a line, goes to stdout: first the settings, then training
-losses, and validation losses (gb_va, ts_va: nats per token) with each evaluation.
+Hidden matrices by Muon, everything else by AdamW. The learning rate warms up, stays, and falls linearly over the last
+--decay tokens, which see the whole context. All of this goes by tokens, so a paused or a slow run trains the same model.
+--tokens can be changed on --resume, to stay at the full rate for longer or to begin the fall at once.
+
+The run file holds everything that the next step depends on. It is written every --save-minutes, at each evaluation and
+on SIGTERM. A run resumed from it computes the same weights as one that never stopped. The log has one JSON object a
+line: settings, training losses, and at each evaluation nats per token and bits per character of the held-out texts
+(gb_va, ts_va); "averaged" marks the losses of the averaged weights.
 """
 
 import argparse
+import ctypes
 import json
+import math
 import os
+import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
+import model as network
 from model import Grok, ModelConfig
 from muon import Muon
 from rows import TokenArray, TrainingRows, validation_batches
 
-SHORT_CONTEXT = 256  # tokens, for most of the run: twice the rows for the same time
-SHARE_AT_SHORT_CONTEXT = 0.85
+SHORT_CONTEXT = 256  # tokens, until the rate falls: twice the rows for the same time
 MUON_RATE = 0.02
 # The matrix before a post-norm has no scale of its own: without decay it would grow, and its steps would come to
 # nothing.
 MUON_DECAY = 0.05
 ADAM_RATE = 3e-3
 WARM_UP_STEPS = 40
-SHARE_AT_FULL_RATE = 0.5
 LOWEST_RATE = 0.02  # of the full one
-BALANCE_WEIGHT = 0.01
+BALANCE_WEIGHT = 0.02
 ROUTER_Z_WEIGHT = 1e-4
+# Per step; the average spans about 4 M tokens at the default batch. Its loss shows, in the middle of a run, roughly
+# the loss after the fall of the rate.
+AVERAGING = 0.998
 STEPS_PER_LOG_LINE = 20
+HELD_OUT = ("gb_va", "ts_va")
+HELD_OUT_TOKENS = 2**15  # of each text, at each evaluation
 # Small enough to run in a minute, in every other way the same.
 SMOKE_CONFIG = ModelConfig(num_layers=2, d_model=64, head_dim=16, d_ff=64, embedding_scale=8.0)
+SMOKE_TOKENS = 30 * 32 * SHORT_CONTEXT
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that prep.py wrote")
     parser.add_argument("--out", type=Path, default=Path("run.pt"), help="the run file")
-    parser.add_argument("--minutes", type=float, default=60.0, help="length of the run")
-    parser.add_argument("--steps", type=int, default=10**9, help="end after so many, if that is sooner")
-    parser.add_argument("--mix", default="gb:0.60,ts:0.30,cc:0.10", help="texts and how often they are drawn from")
+    parser.add_argument("--log", type=Path, default=Path("training-log.jsonl"))
+    parser.add_argument("--tokens", type=float, default=60e6, help="length of the run")
+    parser.add_argument("--decay", type=float, default=12e6, help="the last tokens, over which the rate falls")
+    parser.add_argument("--steps", type=int, default=10**9, help="stop after this step; --resume goes on")
+    parser.add_argument("--mix", default="ts:0.60,gb:0.34,cc:0.06", help="texts and how often they are drawn from")
     parser.add_argument("--batch", type=int, default=32, help="rows of 256 tokens in a step")
-    parser.add_argument("--micro", type=int, default=16, help="rows of 256 tokens that are in memory at once")
-    parser.add_argument("--every", type=int, default=100, help="steps between evaluations")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--micro", type=int, default=8, help="rows of 256 tokens that a worker takes at once")
+    parser.add_argument("--every", type=int, default=200, help="steps between evaluations")
+    parser.add_argument("--save-minutes", type=float, default=5.0)
+    parser.add_argument("--workers", type=int, default=1, help="threads, each with rows of its own")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--compile", action="store_true", help="fuse element-wise work by torch.compile")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--resume", type=Path, help="go on with this run file")
+    parser.add_argument("--resume", action="store_true", help="go on with the run file")
     parser.add_argument("--smoke", action="store_true", help="30 steps of a small model; fails unless the loss falls")
     return parser.parse_args()
 
 
-@torch.no_grad()
-def validation_loss(model: Grok, text: TokenArray) -> float:
-    num_rows, batch_size = 128, 16
-    total = 0.0
-    for ids, targets in validation_batches(text, num_rows, SHORT_CONTEXT, batch_size):
-        total += model.losses(ids, targets).text.item() * batch_size / num_rows
-    return round(total, 4)
+def give_back_memory() -> None:
+    """Returns the free memory of jemalloc, if it is preloaded, to the system.
+
+    README.md tells jemalloc to keep freed memory, because otherwise each step faults in gigabytes anew. Without this
+    call a long run grew to 13 GB.
+    """
+    mallctl = getattr(ctypes.CDLL(None), "mallctl", None)
+    if mallctl:
+        mallctl(b"arena.4096.purge", None, None, None, ctypes.c_size_t(0))  # 4096: all arenas
 
 
 class Trainer:
     def __init__(self, arguments: argparse.Namespace):
         self.arguments = arguments
+        self.device = torch.device(arguments.device)
         torch.manual_seed(arguments.seed)
-        self.model = Grok(SMOKE_CONFIG if arguments.smoke else ModelConfig())
+        self.model = Grok(SMOKE_CONFIG if arguments.smoke else ModelConfig()).to(self.device)
+        self.parameters = list(self.model.parameters())
         hidden, other = [], []
         for name, parameter in self.model.named_parameters():
             is_hidden = name.startswith("layers") and parameter.ndim >= 2 and "router" not in name
@@ -75,124 +97,236 @@ class Trainer:
         self.muon = Muon(hidden, MUON_DECAY)
         self.adam_parameters = other
         self.adam = torch.optim.AdamW(other, lr=ADAM_RATE, betas=(0.9, 0.95), weight_decay=0.0)
+        self.averaged = [parameter.detach().clone() for parameter in self.parameters]
+        self.rows = TrainingRows(arguments.data, arguments.mix, arguments.seed)
+        self.held_out = {name: TokenArray(arguments.data, name) for name in HELD_OUT}
+        self.characters_per_token = {
+            name: counts["characters"] / counts["tokens"]
+            for name, counts in json.loads((arguments.data / "counts.json").read_text()).items()
+        }
         self.step = 0
         self.num_tokens = 0
-        self.minutes_before = 0.0
-        self.validation = []
-        if arguments.resume:
-            self.resume(arguments.resume)
-        self.rows = TrainingRows(arguments.data, arguments.mix, arguments.seed + self.step)
-        self.held_out = {name: TokenArray(arguments.data, name) for name in ("gb_va", "ts_va")}
-        self.started = time.monotonic()
+        self.core_seconds_before = 0.0
+        self.validation: list[dict] = []
+        self.stop_requested = False
+        self.compiled_for = 0  # tokens of context
+        self.saved_at = time.monotonic()
 
-    def minutes(self) -> float:
-        return self.minutes_before + (time.monotonic() - self.started) / 60
+        if arguments.resume:
+            self.log_file = open(arguments.log, "r+")
+            self.resume(arguments.out)
+        elif arguments.out.exists():
+            raise SystemExit(f"{arguments.out} is there already; go on with --resume, or move it away")
+        else:
+            self.log_file = open(arguments.log, "w")
+        # One thread per operation. Threads that share an operation wait for each other many times a step, so one
+        # busy core slows all of them. Workers wait for each other once a step.
+        self.workers = ThreadPoolExecutor(arguments.workers, initializer=torch.set_num_threads, initargs=(1,))
+
+    def core_seconds(self) -> float:
+        return self.core_seconds_before + time.process_time()
 
     def save(self) -> None:
+        self.log_file.flush()
+        os.fsync(self.log_file.fileno())
         unfinished = self.arguments.out.with_suffix(".tmp")
-        torch.save(
-            {
-                "config": asdict(self.model.config),
-                "parameters": self.model.state_dict(),
-                "adam": self.adam.state_dict(),
-                "momenta": self.muon.momenta,
-                "step": self.step,
-                "tokens": self.num_tokens,
-                "minutes": self.minutes(),
-                "validation": self.validation,
-                "torch": str(torch.__version__),
-            },
-            unfinished,
-        )
+        with open(unfinished, "wb") as file:
+            torch.save(
+                {
+                    "config": asdict(self.model.config),
+                    "parameters": self.model.state_dict(),
+                    "averaged": self.averaged,
+                    "adam": self.adam.state_dict(),
+                    "momenta": self.muon.momenta,
+                    "rows": self.rows.state(),
+                    "torch_rng": torch.get_rng_state(),
+                    "step": self.step,
+                    "tokens": self.num_tokens,
+                    "core_seconds": self.core_seconds(),
+                    "validation": self.validation,
+                    "log_bytes": self.log_file.tell(),
+                    "torch": str(torch.__version__),
+                },
+                file,
+            )
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(unfinished, self.arguments.out)
+        self.saved_at = time.monotonic()
+        give_back_memory()
 
+    @torch.no_grad()
     def resume(self, path: Path) -> None:
         run = torch.load(path, map_location="cpu")
         self.model.load_state_dict(run["parameters"])
         self.adam.load_state_dict(run["adam"])
-        for momentum, saved in zip(self.muon.momenta, run["momenta"], strict=True):
-            momentum.copy_(saved)
-        self.step, self.num_tokens, self.minutes_before = run["step"], run["tokens"], run["minutes"]
+        for ours, saved in ((self.averaged, run["averaged"]), (self.muon.momenta, run["momenta"])):
+            for tensor, saved_tensor in zip(ours, saved, strict=True):
+                tensor.copy_(saved_tensor)
+        self.rows.set_state(run["rows"])
+        torch.set_rng_state(run["torch_rng"])
+        self.step, self.num_tokens, self.core_seconds_before = run["step"], run["tokens"], run["core_seconds"]
         self.validation = run["validation"]
+        # A killed run may have logged steps after its last save. They are done again.
+        self.log_file.seek(run["log_bytes"])
+        self.log_file.truncate()
 
-    def evaluate(self, minutes: float) -> None:
-        losses = {name: validation_loss(self.model, text) for name, text in self.held_out.items()}
-        self.validation.append({"step": self.step, "minutes": round(minutes, 2), "tokens": self.num_tokens, **losses})
-        print(json.dumps(self.validation[-1]), flush=True)
+    def log(self, line: dict) -> None:
+        self.log_file.write(json.dumps(line) + "\n")
+        self.log_file.flush()
 
-    def rate(self, progress: float) -> float:
-        """Share of the full learning rate."""
-        warm = min(1, (self.step + 1) / WARM_UP_STEPS)
-        if progress < SHARE_AT_FULL_RATE:
-            return warm
-        return warm * max(LOWEST_RATE, (1 - progress) / (1 - SHARE_AT_FULL_RATE))
+    @property
+    def tokens_left(self) -> float:
+        return self.arguments.tokens - self.num_tokens
 
-    def train_step(self, progress: float) -> None:
-        context = SHORT_CONTEXT if progress <= SHARE_AT_SHORT_CONTEXT else self.model.config.context_length
-        num_rows = max(1, self.arguments.batch * SHORT_CONTEXT // context)
-        num_rows_at_once = max(1, self.arguments.micro * SHORT_CONTEXT // context)
-        rate = self.rate(progress)
+    @property
+    def rate(self) -> float:
+        """Of the full learning rate."""
+        falling = max(LOWEST_RATE, self.tokens_left / self.arguments.decay)
+        return min(1.0, (self.step + 1) / WARM_UP_STEPS, falling)
 
-        for parameter in self.model.parameters():
-            parameter.grad = None
-        for _ in range(num_rows // num_rows_at_once):
-            ids, targets = self.rows.draw(num_rows_at_once, context)
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                losses = self.model.losses(ids, targets)
-            total = losses.text + BALANCE_WEIGHT * losses.balance + ROUTER_Z_WEIGHT * losses.router_z
-            (total * num_rows_at_once / num_rows).backward()
+    @property
+    def context(self) -> int:
+        return self.model.config.context_length if self.tokens_left < self.arguments.decay else SHORT_CONTEXT
 
-        self.muon.step(MUON_RATE * rate)
+    def losses(self, ids, targets):
+        # A CPU without bf16 instructions multiplies bf16 30 times slower than float32.
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
+            return self.model.losses(ids.to(self.device), targets.to(self.device))
+
+    def gradients(self, rows):
+        losses = self.losses(*rows)
+        total = losses.text + BALANCE_WEIGHT * losses.balance + ROUTER_Z_WEIGHT * losses.router_z
+        return losses, torch.autograd.grad(total, self.parameters)
+
+    def compile_for(self, context: int) -> None:
+        """Compiles for this context in one thread, before several workers would compile at the same time."""
+        num_rows = max(1, self.arguments.micro * SHORT_CONTEXT // context)
+        ids = torch.zeros(num_rows, context, dtype=torch.int64)
+        self.gradients((ids, ids))
+        with torch.no_grad():
+            self.losses(ids, ids)
+        self.compiled_for = context
+
+    def train_step(self) -> None:
+        context, rate = self.context, self.rate
+        if self.arguments.compile and context != self.compiled_for:
+            self.compile_for(context)
+        num_rows = self.arguments.batch * SHORT_CONTEXT // context
+        rows_of_worker = max(1, self.arguments.micro * SHORT_CONTEXT // context)
+        ids, targets = self.rows.draw(num_rows, context)
+        micro_batches = list(zip(ids.split(rows_of_worker), targets.split(rows_of_worker)))
+
+        # Gradients are added in the order of the rows, so the sum does not depend on which worker was faster.
+        for parameter in self.parameters:
+            parameter.grad = torch.zeros_like(parameter)
+        text_loss, loads = 0.0, 0.0
+        for (losses, gradients), (ids, _) in zip(self.workers.map(self.gradients, micro_batches), micro_batches):
+            share = len(ids) / num_rows
+            for parameter, gradient in zip(self.parameters, gradients):
+                parameter.grad.add_(gradient, alpha=share)
+            text_loss += losses.text.item() * share
+            loads = loads + losses.loads * share
+
+        self.muon.step(MUON_RATE * rate, self.workers.map)
         torch.nn.utils.clip_grad_norm_(self.adam_parameters, 1.0)
         for group in self.adam.param_groups:
             group["lr"] = ADAM_RATE * rate
         self.adam.step()
-        self.num_tokens += num_rows * context
         self.step += 1
+        self.num_tokens += num_rows * context
+        # The first weights leave a short average soon.
+        keep = min(AVERAGING, self.step / (self.step + 10))
+        with torch.no_grad():
+            torch._foreach_lerp_(self.averaged, self.parameters, 1 - keep)
         if self.step % STEPS_PER_LOG_LINE == 0:
-            self.log(losses)
+            self.log(
+                {
+                    "step": self.step,
+                    "core_minutes": round(self.core_seconds() / 60, 2),
+                    "tokens": self.num_tokens,
+                    "rate": round(rate, 3),
+                    "loss": round(text_loss, 3),
+                    "load": [round(loads.min().item(), 3), round(loads.max().item(), 3)],
+                }
+            )
 
-    def log(self, losses) -> None:
-        line = {
+    @torch.no_grad()
+    def held_out_loss(self, name: str) -> tuple[float, torch.Tensor]:
+        """Nats per token, and the loads [num_layers, num_experts]."""
+        context = self.context
+        rows_of_worker = max(1, self.arguments.micro * SHORT_CONTEXT // context)
+        num_rows = HELD_OUT_TOKENS // context // rows_of_worker * rows_of_worker
+        batches = list(validation_batches(self.held_out[name], num_rows, context, rows_of_worker))
+
+        def losses(rows):
+            with torch.no_grad():
+                return self.losses(*rows)
+
+        results = list(self.workers.map(losses, batches))
+        loss = sum(result.text.item() for result in results) / len(results)
+        return loss, sum(result.loads for result in results) / len(results)
+
+    def swap_averaged(self) -> None:
+        for parameter, averaged in zip(self.parameters, self.averaged):
+            parameter.data, averaged.data = averaged.data, parameter.data
+
+    def evaluate(self) -> None:
+        line: dict = {
             "step": self.step,
-            "minutes": round(self.minutes(), 2),
+            "core_minutes": round(self.core_seconds() / 60, 2),
             "tokens": self.num_tokens,
-            "loss": round(losses.text.item(), 3),
-            "balance": round(losses.balance.item(), 3),
-            "load": [round(losses.loads.min().item(), 3), round(losses.loads.max().item(), 3)],
+            "context": self.context,
         }
-        print(json.dumps(line), flush=True)
+        for name in HELD_OUT:
+            loss, loads = self.held_out_loss(name)
+            line[name] = round(loss, 4)
+            line[f"{name}_bits"] = round(loss / math.log(2) / self.characters_per_token[name], 4)
+            line[f"{name}_load"] = [round(loads.min().item(), 3), round(loads.max().item(), 3)]
+        self.swap_averaged()
+        for name in HELD_OUT:
+            loss, _ = self.held_out_loss(name)
+            line[f"{name}_bits_averaged"] = round(loss / math.log(2) / self.characters_per_token[name], 4)
+        self.swap_averaged()
+        self.validation.append(line)
+        self.log(line)
 
     def run(self) -> None:
         settings = {
             name: str(value) if isinstance(value, Path) else value for name, value in vars(self.arguments).items()
         }
-        num_parameters = sum(parameter.numel() for parameter in self.model.parameters())
-        print(
-            json.dumps({"parameters": num_parameters, "config": asdict(self.model.config), "arguments": settings}),
-            flush=True,
-        )
-        while True:
-            minutes = self.minutes()
-            progress = max(minutes / self.arguments.minutes, self.step / self.arguments.steps)
-            if self.step % self.arguments.every == 0 or progress >= 1:
-                self.evaluate(minutes)
+        num_parameters = sum(parameter.numel() for parameter in self.parameters)
+        self.log({"parameters": num_parameters, "config": asdict(self.model.config), "arguments": settings})
+        if self.arguments.smoke and not self.validation:
+            self.evaluate()
+        while self.tokens_left > 0 and self.step < self.arguments.steps and not self.stop_requested:
+            self.train_step()
+            if self.step % self.arguments.every == 0 or self.tokens_left <= 0:
+                self.evaluate()
                 self.save()
-            if progress >= 1:
-                return
-            self.train_step(progress)
+            elif time.monotonic() - self.saved_at > 60 * self.arguments.save_minutes:
+                self.save()
+        self.save()
+
+    def request_stop(self, *_) -> None:
+        self.stop_requested = True
 
 
 def main() -> None:
     arguments = parse_arguments()
     if arguments.smoke:
-        arguments.steps = 30
-    torch.set_num_threads(arguments.threads)
+        arguments.tokens, arguments.decay = SMOKE_TOKENS, SMOKE_TOKENS / 2
+    torch.set_num_threads(1)
+    if arguments.compile:
+        network.compile_elementwise()
     trainer = Trainer(arguments)
+    signal.signal(signal.SIGTERM, trainer.request_stop)
+    signal.signal(signal.SIGINT, trainer.request_stop)
     trainer.run()
-    first, last = trainer.validation[0]["gb_va"], trainer.validation[-1]["gb_va"]
-    if arguments.smoke and not last < first - 0.4:
-        sys.exit(f"smoke: expected the validation loss to fall by more than 0.4 from {first}, found {last}")
+    if arguments.smoke and trainer.tokens_left <= 0:
+        first, last = trainer.validation[0]["gb_va"], trainer.validation[-1]["gb_va"]
+        if not last < first - 0.4:
+            sys.exit(f"smoke: expected the validation loss to fall by more than 0.4 from {first}, found {last}")
 
 
 if __name__ == "__main__":
