@@ -1,3 +1,6 @@
+import type { Abort } from './abort.js';
+import type { NativeCall } from './native.js';
+
 /** Every code a {@link GrokError} can carry. The addon's own (native/core/error.h) come first; a test compares the lists. */
 export const grokErrorCodes = [
   'GROK_INVALID_ARGUMENT',
@@ -90,6 +93,30 @@ export async function callNative<T>(call: () => Promise<T>): Promise<T> {
     return await call();
   } catch (error) {
     throw fromNative(error);
+  }
+}
+
+/**
+ * The same for a call that reads files. An abort rejects at once, and abandons the call: a file on a mount that does not
+ * answer is waited for without end.
+ */
+export async function callReading<T>(call: () => NativeCall<T>, abort: Abort | undefined): Promise<T> {
+  abort?.throwIfAborted();
+  let ignore = () => {};
+  try {
+    return await new Promise<T>((resolve, reject) => {
+      const reading = call();
+      ignore =
+        abort?.listen((reason) => {
+          reading.abandon();
+          reject(reason);
+        }) ?? ignore;
+      reading.then(resolve, reject);
+    });
+  } catch (error) {
+    throw abort?.aborted ? error : fromNative(error);
+  } finally {
+    ignore();
   }
 }
 

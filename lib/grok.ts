@@ -2,8 +2,10 @@
 // For programs that compile without this library: it has Symbol.asyncDispose.
 
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import type { Abort } from './abort.js';
 import type { Completion, TokenLogprob } from './completion.js';
-import { callNative, closedError, GrokError, invalidArgument } from './errors.js';
+import { callNative, callReading, closedError, GrokError, invalidArgument } from './errors.js';
 import { Generation, type GenerationHost } from './generation.js';
 import { judgeByLogits, judgeByLogprobs, type Logits } from './judging.js';
 import type { KvCacheType, NativeConfig, NativeInspection, NativeModel, WeightStorage } from './native.js';
@@ -28,6 +30,9 @@ import { packageRoot } from './package-root.js';
 import { checkPrompt, encodePrompt, fitPrompt, type Prompt, requireTokenizer } from './prompt.js';
 import { StepLoop } from './step-loop.js';
 import { Tokenizer } from './tokenizer.js';
+
+/** How long an aborted load waits until its memory is free again. */
+const closingPatienceMs = 20;
 
 /** The model's hyperparameters. */
 export type ModelConfig = NativeConfig;
@@ -124,16 +129,18 @@ export class Grok implements AsyncDisposable {
   static async load(source?: string, options?: LoadOptions): Promise<Grok> {
     const path = sourcePath(source);
     const resolved = resolveLoadOptions(options);
-    resolved.signal?.throwIfAborted();
-    const model = await callNative(async () => loadNative().open(path, resolved.native));
+    const { signal } = resolved;
+    const model = await callReading(() => loadNative().open(path, resolved.native), signal);
     try {
       const file = resolved.tokenizer ?? (model.inspection.tokenizer || undefined);
-      const grok = new Grok(model, await loadTokenizer(file, model));
+      const grok = new Grok(model, await loadTokenizer(file, model, signal));
       await resolved.onOpened?.(grok);
       await loadWeights(model, resolved);
       return grok;
     } catch (error) {
-      await model.close();
+      const closing = model.close();
+      // After an abort the engine may wait for a file that never answers.
+      await (signal?.aborted ? Promise.race([closing, setTimeout(closingPatienceMs)]) : closing);
       throw error;
     }
   }
@@ -237,7 +244,7 @@ export class Grok implements AsyncDisposable {
 export async function inspect(source?: string, options?: InspectOptions): Promise<Inspection> {
   const path = sourcePath(source);
   const native = resolveInspectOptions(options);
-  return await callNative(async () => loadNative().inspect(path, native));
+  return await callReading(() => loadNative().inspect(path, native), undefined);
 }
 
 /** Of the embedded model where there is no source. */
@@ -247,9 +254,13 @@ export function sourcePath(source: unknown): string {
   throw invalidArgument('source', 'the path of a checkpoint', source);
 }
 
-async function loadTokenizer(file: string | undefined, model: NativeModel): Promise<Tokenizer | undefined> {
+async function loadTokenizer(
+  file: string | undefined,
+  model: NativeModel,
+  signal: Abort | undefined,
+): Promise<Tokenizer | undefined> {
   if (file === undefined) return undefined;
-  const tokenizer = await Tokenizer.load(file);
+  const tokenizer = await Tokenizer.load(file, { signal: signal?.signal });
   const { vocabSize } = model.inspection.config;
   if (tokenizer.vocabSize <= vocabSize) return tokenizer;
   throw new GrokError(
@@ -263,20 +274,10 @@ export async function loadWeights(
   model: NativeModel,
   { signal, onProgress }: Pick<ResolvedLoadOptions, 'signal' | 'onProgress'>,
 ): Promise<void> {
-  const stop = () => void model.close().catch(() => {}); // load() closes it again, and waits
-  const stopListening = signal?.listen(stop);
-  try {
-    for (;;) {
-      signal?.throwIfAborted();
-      const progress = await callNative(() => model.loadNext());
-      signal?.throwIfAborted();
-      onProgress?.(progress);
-      if (progress.done) return;
-    }
-  } catch (error) {
+  for (;;) {
+    const progress = await callReading(() => model.loadNext(), signal);
     signal?.throwIfAborted();
-    throw error;
-  } finally {
-    stopListening?.();
+    onProgress?.(progress);
+    if (progress.done) return;
   }
 }

@@ -136,13 +136,29 @@ export interface NativeOutput {
   finish: 'no' | 'stop' | 'length';
 }
 
+/** What a call that reads files gives. */
+export type NativeCall<T> = Promise<T> & {
+  /** Interrupts the call, and lets the process end before it answers: for a caller who stops waiting. */
+  abandon(): void;
+};
+
+/** The bytes of a tokenizer.model. */
+export interface NativeTokenizerFile {
+  /** None when the file has more than asked for. */
+  bytes: Uint8Array;
+  sizeBytes: number;
+  /** The kind of another file under its name, such as `a web page (HTML)`, and what to do; else ''. */
+  mistake: string;
+  fix: string;
+}
+
 /** One engine. Calls run one after another on its own thread; promises reject with `{ code, message, hint }`. */
 export interface NativeModel {
   readonly inspection: NativeInspection;
   readonly device: string;
   readonly contextLength: number;
   readonly maxSequences: number;
-  loadNext(): Promise<NativeLoadProgress>;
+  loadNext(): NativeCall<NativeLoadProgress>;
   /** Throws at once when the request cannot be run. */
   submit(request: NativeRequest): Promise<number>;
   /** The sequences that steps are for, from the next one to begin on. */
@@ -183,7 +199,7 @@ export interface NativeCudaProbe {
 }
 
 export interface NativeAddon {
-  open(path: string, options: NativeOpenOptions): Promise<NativeModel>;
+  open(path: string, options: NativeOpenOptions): NativeCall<NativeModel>;
   /** A model with made-up weights. `name` is a known shape or the path of a config.json; 0 layers are the shape's own. */
   openSynthetic(shape: { name: string; layers: number }, options: NativeOpenOptions): Promise<NativeModel>;
   /** Measures what the machine can do at most, for a few seconds. 0 threads are as many as an engine takes. */
@@ -192,7 +208,8 @@ export interface NativeAddon {
   probeCuda(): Promise<NativeCudaProbe>;
   /** Reading from the disk of a folder past the page cache, in GB/s; null: it cannot be measured. */
   probeDisk(folder: string): Promise<number | null>;
-  inspect(path: string, options: NativeOpenOptions): Promise<NativeInspection>;
+  inspect(path: string, options: NativeOpenOptions): NativeCall<NativeInspection>;
+  readTokenizer(path: string, maxBytes: number): NativeCall<NativeTokenizerFile>;
   /** Instruction sets with kernels in this binary that this CPU runs, best first. */
   cpuIsas(): string[];
   /** Why CUDA cannot be used, or '' when it can. */

@@ -5,8 +5,9 @@ import { GrokError, invalidArgument } from './errors.js';
 import { abortSignal, boolean, rejectUnknownOptions } from './option-checks.js';
 import { encodeInWorker } from './sentencepiece/encode-in-worker.js';
 import { ExactCuts, partFrom, type TextPart } from './sentencepiece/exact-cuts.js';
-import { badTokenizer, readModelFile, type SentencePieceModel } from './sentencepiece/model-file.js';
+import { badTokenizer, type ModelFile, readModelFile, type SentencePieceModel } from './sentencepiece/model-file.js';
 import { PieceDecoder } from './sentencepiece/piece-decoder.js';
+import { loadProcessor } from './sentencepiece/processor.js';
 import { requireWasmMemory } from './sentencepiece/wasm-memory.js';
 
 export interface EncodeOptions {
@@ -44,13 +45,15 @@ export class Tokenizer {
   /** Characters of the longest token. */
   readonly longestPiece: number;
 
+  readonly #bytes: Uint8Array<SharedArrayBuffer>;
   readonly #model: SentencePieceModel;
   readonly #processor: SentencePieceProcessor;
   readonly #controlPieces: readonly string[];
   #knownCuts: ExactCuts | undefined;
 
-  private constructor(path: string, model: SentencePieceModel, processor: SentencePieceProcessor) {
+  private constructor(path: string, { bytes, model }: ModelFile, processor: SentencePieceProcessor) {
     this.path = path;
+    this.#bytes = bytes;
     this.#model = model;
     this.#processor = processor;
     this.vocabSize = model.pieces.length;
@@ -64,20 +67,22 @@ export class Tokenizer {
   }
 
   /**
-   * Reads a SentencePiece model.
-   * @throws {GrokError} GROK_NOT_FOUND, GROK_IO, GROK_BAD_TOKENIZER
+   * Reads a SentencePiece model. Changes of the file are not noticed later.
+   * @throws {GrokError} GROK_NO_BINARY, GROK_NOT_FOUND, GROK_IO, GROK_BAD_TOKENIZER; the signal's reason when it aborts
    */
-  static async load(file: string): Promise<Tokenizer> {
+  static async load(file: string, options: { signal?: AbortSignalLike | undefined } = {}): Promise<Tokenizer> {
     if (typeof file !== 'string' || file === '') throw invalidArgument('file', 'the path of a tokenizer.model', file);
-    const model = await readModelFile(file);
+    rejectUnknownOptions(options, ['signal']);
+    const found = await readModelFile(file, abortSignal(options.signal));
     requireWasmMemory();
-    const processor = await newProcessor();
+    let processor: SentencePieceProcessor;
     try {
-      await processor.load(file);
+      processor = await loadProcessor(found.bytes);
     } catch (error) {
+      if (error instanceof GrokError) throw error;
       throw badTokenizer(file, `the SentencePiece library refused it: ${(error as Error).message}`, error);
     }
-    const tokenizer = new Tokenizer(file, model, processor);
+    const tokenizer = new Tokenizer(file, found, processor);
     tokenizer.#proveThatItEncodes();
     return tokenizer;
   }
@@ -195,7 +200,7 @@ export class Tokenizer {
       const cut = this.#cuts?.next(rest.text, partCharacters, longestPartCharacters) ?? -1;
       if (cut < 0) {
         const { text, extraTokens } = this.#standalone(rest);
-        yield (await encodeInWorker(this.path, text, signal)).slice(extraTokens);
+        yield (await encodeInWorker(this.#bytes, text, signal)).slice(extraTokens);
         return;
       }
       yield this.#encodePart({ text: rest.text.slice(0, cut), lead: rest.lead });
@@ -249,20 +254,6 @@ export class Tokenizer {
         );
       }
     }
-  }
-}
-
-/** Loads the library at the first call: in a bundle it may not load, and importing ours must work there. */
-async function newProcessor(): Promise<SentencePieceProcessor> {
-  try {
-    const { SentencePieceProcessor } = await import('@agnai/sentencepiece-js');
-    return new SentencePieceProcessor();
-  } catch (error) {
-    throw new GrokError(`The SentencePiece library cannot be loaded: ${(error as Error).message}`, {
-      code: 'GROK_NO_BINARY',
-      hint: 'In a bundled application, mark grok-run as external.',
-      cause: error,
-    });
   }
 }
 

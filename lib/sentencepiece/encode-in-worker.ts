@@ -7,7 +7,11 @@ const program = `
   const { parentPort, workerData } = require('node:worker_threads');
   const { SentencePieceProcessor } = require(workerData.library);
   const processor = new SentencePieceProcessor();
-  processor.load(workerData.path).then(() => {
+  // As in processor.ts.
+  processor.load('/dev/null').then(() => {
+    const { FS, StringView } = processor.sentencepiece;
+    FS.writeFile('sentencepiece.model', workerData.bytes);
+    processor.processor.Load(new StringView('sentencepiece.model').getView());
     parentPort.postMessage(Int32Array.from(processor.encodeIds(workerData.text)));
   });
 `;
@@ -16,10 +20,10 @@ const program = `
  * Encodes on a thread of its own that ends with the answer. Loading the model there costs some 0.2 s: meant for the rare
  * long text that has no place to cut.
  */
-export function encodeInWorker(path: string, text: string, signal?: Abort): Promise<number[]> {
+export function encodeInWorker(bytes: Uint8Array<SharedArrayBuffer>, text: string, signal?: Abort): Promise<number[]> {
   return new Promise((resolve, reject) => {
     const library = createRequire(import.meta.url).resolve('@agnai/sentencepiece-js');
-    const worker = new Worker(program, { eval: true, workerData: { library, path, text } });
+    const worker = new Worker(program, { eval: true, workerData: { library, bytes, text } });
     const settle = (answer: () => void) => {
       stopListening?.();
       answer();

@@ -1,5 +1,6 @@
-import { readFile, stat } from 'node:fs/promises';
-import { GrokError } from '../errors.js';
+import type { Abort } from '../abort.js';
+import { callReading, GrokError } from '../errors.js';
+import { loadNative, type NativeTokenizerFile } from '../native.js';
 import { fields, ProtobufError } from './protobuf.js';
 
 export type PieceType = 'normal' | 'unknown' | 'control' | 'user-defined' | 'unused' | 'byte';
@@ -43,34 +44,47 @@ const bytePairModel = 2; // TrainerSpec.ModelType.BPE
 // xAI's has 2.2 MB. A file far beyond that is not a tokenizer: say so before reading it.
 const maxFileBytes = 256 * 1024 * 1024;
 
+/** A tokenizer.model as it was read. */
+export interface ModelFile {
+  /** Shared, so that other threads can load the same bytes. */
+  readonly bytes: Uint8Array<SharedArrayBuffer>;
+  readonly model: SentencePieceModel;
+}
+
 /** Reads a tokenizer.model. @throws {GrokError} GROK_NOT_FOUND, GROK_IO, GROK_BAD_TOKENIZER */
-export async function readModelFile(path: string): Promise<SentencePieceModel> {
-  let bytes: Uint8Array;
+export async function readModelFile(path: string, abort?: Abort): Promise<ModelFile> {
+  const { bytes, sizeBytes, mistake, fix } = await readBytes(path, abort);
+  if (sizeBytes > maxFileBytes) throw badTokenizer(path, `expected at most ${maxFileBytes} bytes, found ${sizeBytes}`);
+  if (mistake !== '') throw badTokenizer(path, `found ${mistake}`, undefined, fix);
   try {
-    const { size } = await stat(path);
-    if (size > maxFileBytes) throw badTokenizer(path, `expected at most ${maxFileBytes} bytes, found ${size}`);
-    bytes = await readFile(path);
-  } catch (error) {
-    if (error instanceof GrokError) throw error;
-    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    throw new GrokError(`The tokenizer ${path} cannot be read: ${(error as Error).message}`, {
-      code: missing ? 'GROK_NOT_FOUND' : 'GROK_IO',
-      hint: 'Give the path of a SentencePiece model, usually named tokenizer.model.',
-      cause: error,
-    });
-  }
-  try {
-    return parseModel(bytes);
+    const model = parseModel(bytes);
+    const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
+    shared.set(bytes);
+    return { bytes: shared, model };
   } catch (error) {
     if (error instanceof ProtobufError || error instanceof BadModel) throw badTokenizer(path, error.message, error);
     throw error;
   }
 }
 
-export function badTokenizer(path: string, reason: string, cause?: unknown): GrokError {
+async function readBytes(path: string, abort: Abort | undefined): Promise<NativeTokenizerFile> {
+  try {
+    return await callReading(() => loadNative().readTokenizer(path, maxFileBytes), abort);
+  } catch (error) {
+    if (!(error instanceof GrokError) || error.code === 'GROK_NO_BINARY') throw error;
+    throw new GrokError(`The tokenizer cannot be read: ${error.message}`, {
+      code: error.code,
+      hint: error.hint ?? 'Give the path of a SentencePiece model, usually named tokenizer.model.',
+      cause: error,
+    });
+  }
+}
+
+export function badTokenizer(path: string, reason: string, cause?: unknown, fix?: string): GrokError {
   return new GrokError(`${path} is not a usable SentencePiece model: ${reason}`, {
     code: 'GROK_BAD_TOKENIZER',
-    hint: "Grok-1's tokenizer.model has 2229219 bytes and comes with github.com/xai-org/grok-1; download it again.",
+    hint:
+      fix ?? "Grok-1's tokenizer.model has 2229219 bytes and comes with github.com/xai-org/grok-1; download it again.",
     cause,
   });
 }

@@ -16,18 +16,46 @@
 #include "runtime/engine.h"
 #include "runtime/probe.h"
 #include "runtime/synthetic.h"
+#include "runtime/tokenizer_file.h"
 
 namespace grok {
 namespace {
 
-Napi::Value open(const Napi::CallbackInfo& info) {
+using ThreadPtr = std::shared_ptr<EngineThread>;
+using TurnPtr = std::shared_ptr<FileTurn>;
+
+// Runs read(path) on a thread of its own, which may wait for files.
+template <typename Read, typename ToJs>
+Napi::Value run_reading(const Napi::CallbackInfo& info, Read read, ToJs to_js) {
+  const std::string path = string_from(info[0], "path");
   const auto thread = EngineThread::start(info.Env());
-  return thread->run(
-      info.Env(),
-      [path = string_from(info[0], "path"), options = engine_options_from(info[1])] {
+  const auto turn = std::make_shared<FileTurn>(path);
+  thread->on_interrupt([turn] { return !turn->give_up(); });
+  const Napi::Promise promise = thread->run(
+      info.Env(), [turn, path, read = std::move(read)] { return turn->take([&] { return read(path); }); },
+      [thread, turn, to_js = std::move(to_js)](Napi::Env env, auto result) {
+        turn->throw_if_given_up();
+        return to_js(env, std::move(result), thread, turn);
+      });
+  return abandonable(promise, thread);
+}
+
+Napi::Value open(const Napi::CallbackInfo& info) {
+  return run_reading(
+      info,
+      [options = engine_options_from(info[1])](const std::string& path) {
         return std::shared_ptr<Engine>(Engine::open(path, options));
       },
-      [thread](Napi::Env env, std::shared_ptr<Engine> engine) { return wrap_model(env, std::move(engine), thread); });
+      wrap_model);
+}
+
+Napi::Value read_tokenizer(const Napi::CallbackInfo& info) {
+  return run_reading(
+      info,
+      [max_bytes = std::size_t(int32_from(info[1], "maxBytes"))](const std::string& path) {
+        return read_tokenizer_file(path, max_bytes);
+      },
+      [](Napi::Env env, const TokenizerFile& file, const ThreadPtr&, const TurnPtr&) { return to_js(env, file); });
 }
 
 Napi::Value open_synthetic(const Napi::CallbackInfo& info) {
@@ -37,13 +65,15 @@ Napi::Value open_synthetic(const Napi::CallbackInfo& info) {
       [shape = shape_from(info[0]), options = engine_options_from(info[1])] {
         return std::shared_ptr<Engine>(Engine::open_synthetic(synthetic_shape(shape.name, shape.num_layers), options));
       },
-      [thread](Napi::Env env, std::shared_ptr<Engine> engine) { return wrap_model(env, std::move(engine), thread); });
+      [thread](Napi::Env env, std::shared_ptr<Engine> engine) {
+        return wrap_model(env, std::move(engine), thread, std::make_shared<FileTurn>("made-up weights"));
+      });
 }
 
 Napi::Value probe(const Napi::CallbackInfo& info) {
   const auto thread = EngineThread::start(info.Env());
   const auto stopped = std::make_shared<std::atomic<bool>>(false);
-  thread->on_interrupt([stopped] { *stopped = true; });
+  thread->on_interrupt([stopped] { return *stopped = true; });
   return thread->run(
       info.Env(),
       [threads = int32_from(info[0], "threads"), isa = string_from(info[1], "isa"), stopped] {
@@ -55,7 +85,7 @@ Napi::Value probe(const Napi::CallbackInfo& info) {
 Napi::Value probe_cuda_device(const Napi::CallbackInfo& info) {
   const auto thread = EngineThread::start(info.Env());
   const auto stopped = std::make_shared<std::atomic<bool>>(false);
-  thread->on_interrupt([stopped] { *stopped = true; });
+  thread->on_interrupt([stopped] { return *stopped = true; });
   return thread->run(
       info.Env(), [stopped] { return probe_device(*stopped); },
       [thread](Napi::Env env, const CudaProbe& probe) { return to_js(env, probe); });
@@ -64,7 +94,10 @@ Napi::Value probe_cuda_device(const Napi::CallbackInfo& info) {
 Napi::Value probe_disk_of(const Napi::CallbackInfo& info) {
   const auto thread = EngineThread::start(info.Env());
   const auto stopped = std::make_shared<std::atomic<bool>>(false);
-  thread->on_interrupt([stopped] { *stopped = true; });
+  thread->on_interrupt([stopped] {
+    *stopped = true;
+    return false;  // the disk may not answer
+  });
   return thread->run(
       info.Env(), [folder = string_from(info[0], "folder"), stopped] { return probe_disk(folder, *stopped); },
       [thread](Napi::Env env, std::optional<double> rate) -> Napi::Value {
@@ -73,11 +106,11 @@ Napi::Value probe_disk_of(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value inspect_checkpoint(const Napi::CallbackInfo& info) {
-  const auto thread = EngineThread::start(info.Env());
-  return thread->run(
-      info.Env(),
-      [path = string_from(info[0], "path"), options = engine_options_from(info[1])] { return inspect(path, options); },
-      [thread](Napi::Env env, const Inspection& inspection) { return to_js(env, inspection); });
+  return run_reading(
+      info, [options = engine_options_from(info[1])](const std::string& path) { return inspect(path, options); },
+      [](Napi::Env env, const Inspection& inspection, const ThreadPtr&, const TurnPtr&) {
+        return to_js(env, inspection);
+      });
 }
 
 Napi::Value cpu_isa_names(const Napi::CallbackInfo& info) { return to_js(info.Env(), usable_isas()); }
@@ -100,6 +133,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add("probeCuda", probe_cuda_device);
   add("probeDisk", probe_disk_of);
   add("inspect", inspect_checkpoint);
+  add("readTokenizer", read_tokenizer);
   add("cpuIsas", cpu_isa_names);
   add("cudaUnavailable", cuda_unavailable);
   add("errorCodes", error_codes);

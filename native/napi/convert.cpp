@@ -303,6 +303,17 @@ Napi::Object to_js(Napi::Env env, const LoadProgress& progress) {
   return object;
 }
 
+Napi::Object to_js(Napi::Env env, const TokenizerFile& file) {
+  Napi::Uint8Array bytes = Napi::Uint8Array::New(env, file.bytes.size());
+  std::copy(file.bytes.begin(), file.bytes.end(), bytes.Data());
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("bytes", bytes);
+  object.Set("sizeBytes", to_js(env, file.size_bytes));
+  object.Set("mistake", file.mistake ? file.mistake->name : "");
+  object.Set("fix", file.mistake ? file.mistake->fix : "");
+  return object;
+}
+
 Napi::Array to_js(Napi::Env env, std::vector<SequenceOutput> outputs) {
   Napi::Array array = Napi::Array::New(env, outputs.size());
   for (std::uint32_t index = 0; index < outputs.size(); ++index)

@@ -9,6 +9,7 @@
 #include "napi/napi_setup.h"
 #include "runtime/engine.h"
 #include "runtime/probe.h"
+#include "runtime/tokenizer_file.h"
 
 // JavaScript values to plain C++ ones and back. A value of the wrong type is a TypeError that names it.
 namespace grok {
@@ -31,6 +32,7 @@ Napi::Object to_js(Napi::Env env, const Inspection& inspection);
 Napi::Object to_js(Napi::Env env, const Probe& probe);
 Napi::Object to_js(Napi::Env env, const CudaProbe& probe);
 Napi::Object to_js(Napi::Env env, const LoadProgress& progress);
+Napi::Object to_js(Napi::Env env, const TokenizerFile& file);
 Napi::Array to_js(Napi::Env env, std::vector<SequenceOutput> outputs);  // takes the logits' memory over
 Napi::Array to_js(Napi::Env env, const std::vector<std::string>& strings);
 

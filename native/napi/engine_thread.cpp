@@ -1,5 +1,6 @@
 #include "napi/engine_thread.h"
 
+#include <chrono>
 #include <new>
 
 #include "core/error.h"
@@ -39,7 +40,7 @@ EngineThread::Jobs EngineThread::take_first(Jobs& jobs) {
 
 void EngineThread::post(Jobs job) noexcept {
   if (has_ended_) return;
-  if (job.front()->deferred && num_waited_for_++ == 0) doorbell_.Ref(env_);
+  if (job.front()->deferred && num_waited_for_++ == 0 && !is_abandoned_) doorbell_.Ref(env_);
   {
     const std::lock_guard lock(mutex_);
     waiting_.splice(waiting_.end(), job);
@@ -71,13 +72,19 @@ void EngineThread::do_jobs() {
     } catch (...) {
       job.front()->error = std::current_exception();
     }
-    {
-      const std::lock_guard lock(mutex_);
-      done_.splice(done_.end(), job);
+    const std::lock_guard lock(mutex_);
+    if (is_left_) {
+      job.front().release();  // it belongs to the environment that has ended
+      return;
     }
+    done_.splice(done_.end(), job);
     doorbell_.NonBlockingCall();
   }
+  const std::lock_guard lock(mutex_);
+  if (is_left_) return;
   doorbell_.NonBlockingCall();
+  has_returned_ = true;
+  changed_.notify_all();
 }
 
 void EngineThread::answer_one(Napi::Env env, Napi::Function, EngineThread* thread, void*) {
@@ -106,7 +113,15 @@ void EngineThread::answer_one(Napi::Env env, Napi::Function, EngineThread* threa
   }
 }
 
+void EngineThread::abandon() {
+  if (has_ended_ || is_abandoned_) return;
+  is_abandoned_ = true;
+  if (num_waited_for_ > 0) doorbell_.Unref(env_);
+  if (interrupt_) interrupt_();
+}
+
 void EngineThread::finish() {
+  if (is_left_) return;
   if (has_ended_) {
     delete this;
     return;
@@ -120,7 +135,7 @@ void EngineThread::finish() {
 
 void EngineThread::on_environment_end(void* data) {
   auto* thread = static_cast<EngineThread*>(data);
-  if (thread->interrupt_) thread->interrupt_();
+  const bool must_return = !thread->interrupt_ || thread->interrupt_();
   Jobs unanswered, undone;
   bool has_handles;
   {
@@ -130,9 +145,22 @@ void EngineThread::on_environment_end(void* data) {
     thread->finishing_ = true;
   }
   thread->changed_.notify_one();
+  if (!must_return && !thread->returns_soon()) {
+    thread->thread_.detach();
+    thread->has_ended_ = true;
+    return;
+  }
   thread->end();
   unanswered.swap(thread->done_);
   if (!has_handles) delete thread;  // else the last handle does it, which one of these jobs may hold
+}
+
+// Leaves the thread to itself otherwise.
+bool EngineThread::returns_soon() {
+  const auto patience = std::chrono::milliseconds(is_abandoned_ ? 100 : 1000);
+  std::unique_lock lock(mutex_);
+  is_left_ = !changed_.wait_for(lock, patience, [this] { return has_returned_; });
+  return !is_left_;
 }
 
 void EngineThread::end() {
@@ -140,6 +168,15 @@ void EngineThread::end() {
   has_ended_ = true;
   napi_remove_env_cleanup_hook(env_, on_environment_end, this);
   doorbell_.Release();
+}
+
+Napi::Promise abandonable(Napi::Promise promise, const std::shared_ptr<EngineThread>& thread) {
+  const auto abandon = [weak = std::weak_ptr(thread)](const Napi::CallbackInfo& info) {
+    if (const auto running = weak.lock()) running->abandon();
+    return info.Env().Undefined();
+  };
+  promise.Set("abandon", function_of(promise.Env(), "abandon", abandon));
+  return promise;
 }
 
 }  // namespace grok

@@ -47,12 +47,17 @@ class JobOf final : public Job {
 class EngineThread {
  public:
   // The thread ends, without being waited for, after the last job once the last handle is gone. If the environment (the
-  // process, or a worker) ends first, a running job is interrupted and the thread is joined. Throws out_of_memory where
-  // the system refuses a thread.
+  // process, or a worker) ends first, a running job is interrupted and the thread is joined. A thread that waits for a file
+  // for too long is left to itself instead, and what it uses is never freed. Throws out_of_memory where the system refuses
+  // a thread.
   static std::shared_ptr<EngineThread> start(Napi::Env env);
 
-  // Called when the environment ends while a job may be running. It must make that job return soon.
-  void on_interrupt(std::function<void()> interrupt) { interrupt_ = std::move(interrupt); }
+  // Called when the environment ends, or abandon() is called, while a job may be running. It must make that job return
+  // soon, or return false: the job waits for a file, which may never answer.
+  void on_interrupt(std::function<bool()> interrupt) { interrupt_ = std::move(interrupt); }
+
+  // Nobody waits for the promises any more: interrupts the running job, and lets the process end before it returns.
+  void abandon();
 
   // Resolves with to_js(env, work()). A handle to this thread must be among what the two hold.
   template <typename Work, typename ToJs>
@@ -81,20 +86,27 @@ class EngineThread {
   void do_jobs();
   void finish();
   void end();
+  bool returns_soon();
 
   const napi_env env_;
   Doorbell doorbell_;  // rung once for each job done, and once more when the thread is about to end
-  std::function<void()> interrupt_;
+  std::function<bool()> interrupt_;
   int num_waited_for_ = 0;  // promises not settled
+  bool is_abandoned_ = false;
   bool has_ended_ = false;
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  Jobs waiting_;  // under mutex_, like the next two
+  Jobs waiting_;  // under mutex_, like the next four
   Jobs done_;
   bool finishing_ = false;
+  bool has_returned_ = false;  // from do_jobs()
+  bool is_left_ = false;       // the environment ended without it
 
   std::thread thread_;  // last: it uses the rest
 };
+
+// A promise of the thread, with a method abandon() for a caller who stops waiting.
+Napi::Promise abandonable(Napi::Promise promise, const std::shared_ptr<EngineThread>& thread);
 
 }  // namespace grok

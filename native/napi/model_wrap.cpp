@@ -16,6 +16,7 @@ namespace {
 struct Model {
   std::shared_ptr<Engine> engine;
   std::shared_ptr<EngineThread> thread;
+  std::shared_ptr<FileTurn> turn;
   Napi::Reference<Napi::Promise> closing;  // empty until close()
   std::mutex mutex;
   std::vector<SequenceId> runnable;  // under mutex
@@ -68,9 +69,11 @@ Napi::Promise answer(const ModelPtr& model, Napi::Env env, Work work) {
 }
 
 Napi::Value load_next(const ModelPtr& model, const Napi::CallbackInfo& info) {
-  return run(
-      model, info.Env(), [](Engine& engine) { return engine.load_next(); },
+  const Napi::Promise loaded = run(
+      model, info.Env(),
+      [turn = model->turn](Engine& engine) { return turn->take([&] { return engine.load_next(); }); },
       [](Napi::Env env, const LoadProgress& progress) { return to_js(env, progress); });
+  return abandonable(loaded, model->thread);
 }
 
 Napi::Value submit(const ModelPtr& model, const Napi::CallbackInfo& info) {
@@ -140,9 +143,11 @@ Napi::Value close(const ModelPtr& model, const Napi::CallbackInfo& info) {
 
 }  // namespace
 
-Napi::Object wrap_model(Napi::Env env, std::shared_ptr<Engine> engine, std::shared_ptr<EngineThread> thread) {
-  thread->on_interrupt([weak = std::weak_ptr(engine)] {
+Napi::Object wrap_model(Napi::Env env, std::shared_ptr<Engine> engine, std::shared_ptr<EngineThread> thread,
+                        std::shared_ptr<FileTurn> turn) {
+  thread->on_interrupt([weak = std::weak_ptr(engine), turn] {
     if (const auto running = weak.lock()) running->stop();
+    return !turn->give_up();
   });
 
   Napi::Object object = Napi::Object::New(env);
@@ -154,6 +159,7 @@ Napi::Object wrap_model(Napi::Env env, std::shared_ptr<Engine> engine, std::shar
   const auto model = std::make_shared<Model>();
   model->engine = std::move(engine);
   model->thread = std::move(thread);
+  model->turn = std::move(turn);
   // Closures rather than a class: a method called on a foreign `this` cannot go wrong, and there is no constructor to call.
   const auto method = [&](const char* name, Napi::Value (*body)(const ModelPtr&, const Napi::CallbackInfo&)) {
     object.Set(name, function_of(env, name, [model, body](const auto& info) { return body(model, info); }));

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "napi/engine_thread.h"
+#include "napi/file_turn.h"
 #include "napi/napi_setup.h"
 #include "runtime/engine.h"
 
@@ -10,6 +11,7 @@ namespace grok {
 
 // The object that lib/native.ts calls NativeModel. When it and all its methods are garbage, the engine is freed on its
 // own thread.
-Napi::Object wrap_model(Napi::Env env, std::shared_ptr<Engine> engine, std::shared_ptr<EngineThread> thread);
+Napi::Object wrap_model(Napi::Env env, std::shared_ptr<Engine> engine, std::shared_ptr<EngineThread> thread,
+                        std::shared_ptr<FileTurn> turn);
 
 }  // namespace grok

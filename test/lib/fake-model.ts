@@ -53,8 +53,9 @@ export class FakeModel implements NativeModel {
     return this.#sequences.size;
   }
 
-  async loadNext() {
-    return { tensor: 'all', loadedBytes: 1, totalBytes: 1, done: true };
+  loadNext() {
+    const progress = { tensor: 'all', loadedBytes: 1, totalBytes: 1, done: true };
+    return Object.assign(Promise.resolve(progress), { abandon: () => {} });
   }
 
   async submit(request: NativeRequest): Promise<number> {

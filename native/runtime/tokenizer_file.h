@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "core/file_kind.h"
+
+namespace grok {
+
+// The bytes of a tokenizer.model, which JavaScript parses.
+struct TokenizerFile {
+  std::string bytes;  // empty if the file is too large
+  std::uint64_t size_bytes = 0;
+  std::optional<FileKind> mistake;  // the kind of another file under its name
+};
+
+// Throws not_found, io, invalid_argument.
+TokenizerFile read_tokenizer_file(const std::string& path, std::size_t max_bytes);
+
+}  // namespace grok
