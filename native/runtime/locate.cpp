@@ -68,7 +68,9 @@ std::vector<Found> search_below(const fs::path& root) {
 }
 
 [[noreturn]] void refuse_file(const fs::path& path) {
-  const auto kind = recognize(InputFile(path.string()).read(kFileHeadBytes), Expected::pickle);
+  const std::string head = InputFile(path.string()).read(kFileHeadBytes);
+  // A tensor or a config by itself is of a right kind, in a wrong place.
+  const auto kind = recognize(head, Expected::json) ? recognize(head, Expected::pickle) : std::nullopt;
   throw Error(ErrorCode::unsupported,
               concat(path.string(), ": expected a ckpt-0 directory or a .safetensors file, found ",
                      kind ? kind->name : "another file"),

@@ -94,6 +94,10 @@ TEST("says of which kind a file is that holds no tensors") {
   CHECK_ERROR(locate(root / "grok-1.gguf"), ErrorCode::unsupported, "found a GGUF model");
   make_file(root / "grok-1.torrent", "d8:announce3:udp");
   CHECK_ERROR(locate(root / "grok-1.torrent"), ErrorCode::unsupported, "found a torrent file");
+  make_file(root / "config.json", "{}");
+  make_file(root / "tensor00000_000", "\x80\x04.");
+  for (const char* name : {"config.json", "tensor00000_000"})
+    CHECK_ERROR(locate(root / name), ErrorCode::unsupported, "found another file");
 }
 
 TEST_MAIN()
