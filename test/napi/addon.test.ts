@@ -289,6 +289,7 @@ describe('the addon', () => {
       'openSynthetic',
       'probe',
       'probeCuda',
+      'probeDisk',
       'readTokenizer',
     ]);
   });
