@@ -15,6 +15,9 @@ namespace {
 
 using Bytes = std::optional<std::uint64_t>;  // none: not known, or no limit
 
+// Version 1 writes "no limit" as 2^63 less a page.
+constexpr std::uint64_t kNoLimit = std::uint64_t(1) << 62;
+
 Bytes smaller(Bytes a, Bytes b) { return a && b ? std::min(*a, *b) : a ? a : b; }
 
 std::uint64_t left_of(std::uint64_t limit, std::uint64_t usage) { return limit - std::min(limit, usage); }
@@ -54,7 +57,7 @@ Bytes room_in(const Cgroup& group) {
   const Bytes limit = is_v2 ? smaller(number_in(file("memory.max")), number_in(file("memory.high")))
                             : smaller(number_in(file("memory.limit_in_bytes")),
                                       number_after(file("memory.stat"), "hierarchical_memory_limit"));
-  if (!limit) return {};
+  if (limit.value_or(kNoLimit) >= kNoLimit) return {};
   const std::uint64_t usage = number_in(file(is_v2 ? "memory.current" : "memory.usage_in_bytes")).value_or(0);
   // Pages of files are given up on demand.
   const char* const reclaimable = is_v2 ? "inactive_file" : "total_inactive_file";

@@ -111,6 +111,13 @@ TEST("a version 1 group counts the tightest limit above it, though that group is
   CHECK_EQ(machine.available(), 8000u);
 }
 
+TEST("the number that version 1 writes for no limit is none") {
+  Machine machine;
+  machine.file("proc/self/cgroup", "4:memory:/\n");
+  machine.file("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+  CHECK(machine.available() < kImpossible);
+}
+
 TEST("a group that is slowed down above some usage has no more than that") {
   Machine machine;
   machine.with_kib_available(100).file("proc/self/cgroup", "0::/a\n");
