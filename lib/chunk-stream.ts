@@ -4,7 +4,7 @@ import type { Chunk } from './completion.js';
 const unreadLimit = 256;
 
 /** Chunks on their way to the one who reads them. */
-export class ChunkStream implements AsyncIterableIterator<Chunk, undefined> {
+export class ChunkStream {
   readonly #unread: Chunk[] = [];
   readonly #readers: Reader[] = [];
   #state: 'open' | 'ended' | 'failed' = 'open';
@@ -45,11 +45,13 @@ export class ChunkStream implements AsyncIterableIterator<Chunk, undefined> {
     for (const reader of this.#readers.splice(0)) reader.reject(error);
   }
 
-  next(): Promise<IteratorResult<Chunk, undefined>> {
+  /** `holder` cannot become garbage while this read waits. */
+  next(holder: object): Promise<IteratorResult<Chunk, undefined>> {
     const value = this.#unread.shift();
     this.#onRead();
     if (value) return Promise.resolve({ done: false, value });
-    if (this.#state === 'open') return new Promise((resolve, reject) => this.#readers.push({ resolve, reject }));
+    if (this.#state === 'open')
+      return new Promise((resolve, reject) => this.#readers.push({ holder, resolve, reject }));
     if (this.#state === 'failed') return Promise.reject(this.#error);
     return Promise.resolve({ done: true, value: undefined });
   }
@@ -66,10 +68,6 @@ export class ChunkStream implements AsyncIterableIterator<Chunk, undefined> {
     throw error;
   }
 
-  [Symbol.asyncIterator](): this {
-    return this;
-  }
-
   #leave(): void {
     this.#onReturn();
     this.end();
@@ -78,6 +76,7 @@ export class ChunkStream implements AsyncIterableIterator<Chunk, undefined> {
 }
 
 interface Reader {
+  readonly holder: object;
   resolve(result: IteratorResult<Chunk, undefined>): void;
   reject(error: unknown): void;
 }

@@ -19,6 +19,8 @@ export const grokErrorCodes = [
   'GROK_NO_TOKENIZER',
   'GROK_BAD_TOKENIZER',
   'GROK_ALREADY_READ',
+  'GROK_BUSY',
+  'GROK_READ_TIMEOUT',
 ] as const;
 
 export type GrokErrorCode = (typeof grokErrorCodes)[number];

@@ -6,7 +6,8 @@ import { setTimeout } from 'node:timers/promises';
 import type { Abort } from './abort.js';
 import type { Completion, TokenLogprob } from './completion.js';
 import { callNative, callReading, closedError, GrokError, invalidArgument } from './errors.js';
-import { Generation, type GenerationHost } from './generation.js';
+import { Generation } from './generation.js';
+import type { GenerationHost } from './generation-run.js';
 import { judgeByLogits, judgeByLogprobs, type Logits } from './judging.js';
 import type { KvCacheType, NativeConfig, NativeInspection, NativeModel, WeightStorage } from './native.js';
 import { loadNative } from './native.js';
@@ -28,7 +29,7 @@ import {
 } from './options.js';
 import { packageRoot } from './package-root.js';
 import { checkPrompt, encodePrompt, fitPrompt, type Prompt, requireTokenizer } from './prompt.js';
-import { StepLoop } from './step-loop.js';
+import { type QueueLimits, StepLoop } from './step-loop.js';
 import { Tokenizer } from './tokenizer.js';
 
 /** How long an aborted load waits until its memory is free again. */
@@ -73,6 +74,20 @@ export interface ModelInfo {
   readonly tokenizer: string | undefined;
 }
 
+/** What a model does now, and what it has done since it was loaded. */
+export interface Stats {
+  /** Requests that steps work on. */
+  readonly running: number;
+  /** Requests whose first step is to come. */
+  readonly waiting: number;
+  /** Pages of the cache for keys and values, and how many tokens a page has room for. */
+  readonly pages: { readonly used: number; readonly free: number; readonly tokens: number };
+  /** Tokens of prompts that were read, and tokens that were generated. */
+  readonly tokens: { readonly prompt: number; readonly generated: number };
+  /** Forward passes. */
+  readonly steps: number;
+}
+
 /**
  * A loaded model.
  *
@@ -86,12 +101,12 @@ export class Grok implements AsyncDisposable {
   readonly #host: GenerationHost;
   #closing: Promise<void> | undefined;
 
-  private constructor(model: NativeModel, tokenizer: Tokenizer | undefined) {
+  private constructor(model: NativeModel, tokenizer: Tokenizer | undefined, limits: QueueLimits) {
     const { inspection } = model;
     const { weights, kvCache, workspace, reserve, total } = inspection.memory;
     this.#model = model;
     this.#host = {
-      loop: new StepLoop(model),
+      loop: new StepLoop(model, limits),
       tokenizer,
       vocabSize: inspection.config.vocabSize,
       contextLength: model.contextLength,
@@ -133,7 +148,7 @@ export class Grok implements AsyncDisposable {
     const model = await callReading(() => loadNative().open(path, resolved.native), signal);
     try {
       const file = resolved.tokenizer ?? (model.inspection.tokenizer || undefined);
-      const grok = new Grok(model, await loadTokenizer(file, model, signal));
+      const grok = new Grok(model, await loadTokenizer(file, model, signal), resolved);
       await resolved.onOpened?.(grok);
       await loadWeights(model, resolved);
       return grok;
@@ -194,7 +209,7 @@ export class Grok implements AsyncDisposable {
   async logits(ids: TokenIds, options?: LogitsOptions): Promise<Logits> {
     this.#refuseWhenClosed();
     const { signal } = resolveLogitsOptions(options);
-    return await judgeByLogits(tokenIds('ids', ids, this.#host.vocabSize), this.#host, signal);
+    return await judgeByLogits(tokenIds('ids', ids, this.#host), this.#host, signal);
   }
 
   /**
@@ -206,6 +221,18 @@ export class Grok implements AsyncDisposable {
     const resolved = resolveScoreOptions(options);
     const ids = await encodePrompt(checkPrompt(prompt, this.#host), this.#host, resolved.signal);
     return await judgeByLogprobs(ids, this.#host, resolved);
+  }
+
+  /** What the model does now. @throws {GrokError} GROK_CLOSED */
+  stats(): Stats {
+    this.#refuseWhenClosed();
+    const { steps, promptTokens, generatedTokens, cachePages, freeCachePages, pageTokens } = this.#model.stats();
+    return {
+      ...this.#host.loop.numRequests,
+      pages: { used: cachePages - freeCachePages, free: freeCachePages, tokens: pageTokens },
+      tokens: { prompt: promptTokens, generated: generatedTokens },
+      steps,
+    };
   }
 
   /** Ends what is running with GROK_CLOSED and frees everything. May be called again. */

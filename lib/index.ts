@@ -11,7 +11,7 @@ export {
 export type { Chunk, Completion, Timings, TokenLogprob, Usage } from './completion.js';
 export { GrokError, type GrokErrorCode } from './errors.js';
 export type { Generation } from './generation.js';
-export { Grok, type Inspection, inspect, type ModelConfig, type ModelInfo } from './grok.js';
+export { Grok, type Inspection, inspect, type ModelConfig, type ModelInfo, type Stats } from './grok.js';
 export type { Logits } from './judging.js';
 export { type Diagnosis, diagnose, type KvCacheType, type WeightStorage } from './native.js';
 export {

@@ -1,17 +1,13 @@
 import type { NativeRequest } from './native.js';
 import type { ResolvedGenerateOptions } from './options.js';
 
-/** A request to continue a prompt. */
+/** A request to continue a prompt that is still to come. Smaller than the options: each request that waits holds one. */
 export function generationRequest(
-  prompt: readonly number[],
-  maxTokens: number,
   eosId: number,
   options: ResolvedGenerateOptions,
-): NativeRequest {
+): Omit<NativeRequest, 'prompt' | 'maxTokens'> {
   const { temperature, topK, topP, minP, repetitionPenalty, presencePenalty, frequencyPenalty, seed } = options;
   return {
-    prompt: Int32Array.from(prompt),
-    maxTokens,
     promptOutputs: options.echo && options.logprobs !== undefined ? 'logprobs' : 'none',
     temperature,
     topK,

@@ -152,6 +152,17 @@ export interface NativeTokenizerFile {
   fix: string;
 }
 
+/** Mirrors `EngineStats`. */
+export interface NativeStats {
+  steps: number;
+  promptTokens: number;
+  generatedTokens: number;
+  cachePages: number;
+  freeCachePages: number;
+  /** Positions of a page. */
+  pageTokens: number;
+}
+
 /** One engine. Calls run one after another on its own thread; promises reject with `{ code, message, hint }`. */
 export interface NativeModel {
   readonly inspection: NativeInspection;
@@ -162,10 +173,11 @@ export interface NativeModel {
   /** Throws at once when the request cannot be run. */
   submit(request: NativeRequest): Promise<number>;
   /** The sequences that steps are for, from the next one to begin on. */
-  setRunnable(sequences: Int32Array): void;
+  setRunnable(sequences: Float64Array): void;
   /** One forward pass. One that is called for while another runs begins as soon as that has ended. */
   step(): Promise<NativeOutput[]>;
   release(sequence: number): Promise<void>;
+  stats(): NativeStats;
   /** Stops the step in progress, then frees everything. Idempotent; pending and later calls reject with GROK_CLOSED. */
   close(): Promise<void>;
 }

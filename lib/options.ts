@@ -39,6 +39,16 @@ export interface LoadOptions {
   contextSize?: number | undefined;
   /** Generations that run at once, 1 to 1024; more wait their turn. Default: 4. */
   maxSequences?: number | undefined;
+  /**
+   * Requests that may wait beside the `maxSequences` that run, 0 to 1048576. One more is refused with GROK_BUSY.
+   * Default: 1024.
+   */
+  maxQueue?: number | undefined;
+  /**
+   * Milliseconds that a reader may pause while other requests wait for the place of its generation, which then fails with
+   * GROK_READ_TIMEOUT. A reader pauses when 256 chunks are unread. 0 and Infinity are off. Default: 60000.
+   */
+  readTimeout?: number | undefined;
   /** Prompt tokens that one step takes at most, 1 to 65536. Default: 512. */
   prefillChunk?: number | undefined;
   /**
@@ -71,7 +81,7 @@ export interface LoadOptions {
 export type OpenedModel = Pick<Grok, 'info' | 'tokenizer' | 'check'>;
 
 /** What {@link inspect} takes: as for loading, since memory depends on it. */
-export type InspectOptions = Omit<LoadOptions, 'signal' | 'onOpened' | 'onProgress'>;
+export type InspectOptions = Omit<LoadOptions, 'maxQueue' | 'readTimeout' | 'signal' | 'onOpened' | 'onProgress'>;
 
 export interface GenerateOptions {
   /** Tokens to generate at most, from 0. Default: 256, or fewer when the context has no room for them. */
@@ -90,11 +100,11 @@ export interface GenerateOptions {
   presencePenalty?: number | undefined;
   /** Subtracted from a token's logit for each time it was generated, -2 to 2. Default: 0. */
   frequencyPenalty?: number | undefined;
-  /** Added to the logits of these token ids; -Infinity bans a token. Default: none. */
+  /** Added to the logits of these token ids, 8192 at most; -Infinity bans a token. Default: none. */
   logitBias?: Readonly<Record<number, number>> | ReadonlyMap<number, number> | undefined;
   /** Same seed, prompt, options, device and build: same tokens. An integer, 0 to 2^53 - 1. Default: random. */
   seed?: number | undefined;
-  /** Ends before the first of these texts. Default: none. */
+  /** Ends before the first of these texts: 256 at most, of 1024 characters at most. Default: none. */
   stop?: string | readonly string[] | undefined;
   /** Ends at the first of these tokens, which is neither in the text nor in tokenIds. Default: [EOS] alone. */
   stopTokenIds?: TokenIds | undefined;
@@ -152,7 +162,7 @@ export interface BenchOptions {
 
 /** What is taken where nothing is given; what is not here has no value or is the engine's to choose. */
 export const defaults = {
-  load: { device: 'auto', kvCacheType: 'f32', weights: 'packed' },
+  load: { device: 'auto', kvCacheType: 'f32', weights: 'packed', maxQueue: 1024, readTimeout: 60_000 },
   // Sampling a base model: cooler than 1 keeps a story together, and the tail beyond 0.9 is mostly noise.
   generate: {
     maxTokens: 256,
@@ -172,6 +182,9 @@ export const defaults = {
 export interface ResolvedLoadOptions {
   native: NativeOpenOptions;
   tokenizer: string | undefined;
+  maxQueue: number;
+  /** 0: off. */
+  readTimeout: number;
   signal: Abort | undefined;
   onOpened: LoadOptions['onOpened'];
   onProgress: ((progress: NativeLoadProgress) => void) | undefined;
@@ -188,7 +201,14 @@ const openNames = [
   'memoryLimit',
   'tokenizer',
 ] as const satisfies readonly (keyof InspectOptions)[];
-const loadNames = [...openNames, 'signal', 'onOpened', 'onProgress'] as const satisfies readonly (keyof LoadOptions)[];
+const loadNames = [
+  ...openNames,
+  'maxQueue',
+  'readTimeout',
+  'signal',
+  'onOpened',
+  'onProgress',
+] as const satisfies readonly (keyof LoadOptions)[];
 
 export function resolveLoadOptions(options: LoadOptions | undefined): ResolvedLoadOptions {
   const given = rejectUnknownOptions(options, loadNames);
@@ -198,6 +218,8 @@ export function resolveLoadOptions(options: LoadOptions | undefined): ResolvedLo
   }
   return {
     ...resolveOpenOptions(given),
+    maxQueue: integer('maxQueue', given.maxQueue, 0, 2 ** 20) ?? defaults.load.maxQueue,
+    readTimeout: readTimeout(given.readTimeout),
     signal: abortSignal(given.signal),
     onOpened,
     onProgress:
@@ -389,6 +411,14 @@ export function resolveScoreOptions(options: ScoreOptions | undefined): {
 
 export function resolveLogitsOptions(options: LogitsOptions | undefined): { signal: Abort | undefined } {
   return { signal: abortSignal(rejectUnknownOptions(options, ['signal']).signal) };
+}
+
+/** A timer takes no more than 2^31 - 1 ms: a longer one would end at once. */
+function readTimeout(value: unknown): number {
+  if (value === undefined) return defaults.load.readTimeout;
+  if (value === Infinity) return 0;
+  if (typeof value === 'number' && value >= 0 && value < 2 ** 31) return value;
+  throw invalidArgument('readTimeout', `Infinity or a number from 0 to ${2 ** 31 - 1}`, value);
 }
 
 function randomSeed(): number {

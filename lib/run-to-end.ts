@@ -21,11 +21,11 @@ export async function runToEnd(
         },
         fail: reject,
       };
-      const adding = loop.add(request, listener);
-      adding.catch(reject);
+      loop.add(listener);
+      loop.submit(listener, request);
       stopListening = signal?.listen((reason) => {
         reject(reason);
-        adding.then((sequence) => loop.remove(sequence)).catch(() => {}); // a refused request has nothing to remove
+        loop.remove(listener);
       });
     });
   } finally {

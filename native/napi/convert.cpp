@@ -164,7 +164,7 @@ Napi::Object to_js(Napi::Env env, SequenceOutput output) {
     prompt.Set(index, to_js(env, output.prompt[index]));
 
   Napi::Object object = Napi::Object::New(env);
-  object.Set("sequence", output.sequence);
+  object.Set("sequence", double(output.sequence));
   object.Set("promptTokensDone", output.prompt_tokens_done);
   object.Set("token", output.token ? Napi::Value(to_js(env, *output.token)) : env.Null());
   object.Set("prompt", prompt);
@@ -190,6 +190,21 @@ std::string string_from(Napi::Value value, const char* name) {
 std::int32_t int32_from(Napi::Value value, const char* name) {
   using Limits = std::numeric_limits<std::int32_t>;
   return std::int32_t(integer_from(value, name, Limits::min(), Limits::max()));
+}
+
+SequenceId sequence_from(Napi::Value value, const char* name) { return SequenceId(uint53_from(value, name)); }
+
+std::vector<SequenceId> sequences_from(Napi::Value value, const char* name) {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_float64_array)
+    throw_type_error(value, name, "a Float64Array");
+  const auto array = value.As<Napi::Float64Array>();
+  std::vector<SequenceId> sequences;
+  for (std::size_t index = 0; index < array.ElementLength(); ++index) {
+    const double sequence = array[index];
+    if (!(sequence >= 0 && sequence < 0x1p53)) throw_type_error(value, name, "ids of sequences");
+    sequences.push_back(SequenceId(sequence));
+  }
+  return sequences;
 }
 
 std::vector<std::int32_t> int32s_from(Napi::Value value, const char* name) {
@@ -314,6 +329,17 @@ Napi::Object to_js(Napi::Env env, const TokenizerFile& file) {
   return object;
 }
 
+Napi::Object to_js(Napi::Env env, const EngineStats& stats) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("steps", to_js(env, stats.steps));
+  object.Set("promptTokens", to_js(env, stats.prompt_tokens));
+  object.Set("generatedTokens", to_js(env, stats.generated_tokens));
+  object.Set("cachePages", stats.cache_pages);
+  object.Set("freeCachePages", stats.free_cache_pages);
+  object.Set("pageTokens", kPageSize);
+  return object;
+}
+
 Napi::Array to_js(Napi::Env env, std::vector<SequenceOutput> outputs) {
   Napi::Array array = Napi::Array::New(env, outputs.size());
   for (std::uint32_t index = 0; index < outputs.size(); ++index)
@@ -333,7 +359,7 @@ Napi::Value to_js_error(Napi::Env env, const std::exception_ptr& error) {
     std::rethrow_exception(error);
   } catch (const StepError& failed) {
     Napi::Object object = error_object(env, failed.code, failed.what(), failed.hint.c_str());
-    Napi::Int32Array sequences = Napi::Int32Array::New(env, failed.sequences.size());
+    Napi::Float64Array sequences = Napi::Float64Array::New(env, failed.sequences.size());
     std::copy(failed.sequences.begin(), failed.sequences.end(), sequences.Data());
     object.Set("sequences", sequences);
     return object;

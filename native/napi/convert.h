@@ -17,6 +17,8 @@ namespace grok {
 std::string string_from(Napi::Value value, const char* name);
 std::int32_t int32_from(Napi::Value value, const char* name);
 std::vector<std::int32_t> int32s_from(Napi::Value value, const char* name);
+SequenceId sequence_from(Napi::Value value, const char* name);
+std::vector<SequenceId> sequences_from(Napi::Value value, const char* name);
 
 // A shape to make weights up for: the arguments of synthetic_shape().
 struct ShapeRequest {
@@ -33,6 +35,7 @@ Napi::Object to_js(Napi::Env env, const Probe& probe);
 Napi::Object to_js(Napi::Env env, const CudaProbe& probe);
 Napi::Object to_js(Napi::Env env, const LoadProgress& progress);
 Napi::Object to_js(Napi::Env env, const TokenizerFile& file);
+Napi::Object to_js(Napi::Env env, const EngineStats& stats);
 Napi::Array to_js(Napi::Env env, std::vector<SequenceOutput> outputs);  // takes the logits' memory over
 Napi::Array to_js(Napi::Env env, const std::vector<std::string>& strings);
 

@@ -78,15 +78,16 @@ Napi::Value load_next(const ModelPtr& model, const Napi::CallbackInfo& info) {
 
 Napi::Value submit(const ModelPtr& model, const Napi::CallbackInfo& info) {
   SequenceRequest request = request_from(info[0]);
-  return answer(model, info.Env(),
-                [&](Engine& engine) { return Napi::Number::New(info.Env(), engine.submit(std::move(request))); });
+  return answer(model, info.Env(), [&](Engine& engine) {
+    return Napi::Number::New(info.Env(), double(engine.submit(std::move(request))));
+  });
 }
 
 // The reason why a step could not begin. No sequence was part of it.
 StepError not_begun() { return {current_error(), {}}; }
 
 Napi::Value set_runnable(const ModelPtr& model, const Napi::CallbackInfo& info) try {
-  std::vector<SequenceId> runnable = int32s_from(info[0], "sequences");
+  std::vector<SequenceId> runnable = sequences_from(info[0], "sequences");
   const std::lock_guard lock(model->mutex);
   model->runnable.swap(runnable);
   return info.Env().Undefined();
@@ -119,11 +120,16 @@ Napi::Value step(const ModelPtr& model, const Napi::CallbackInfo& info) try {
 }
 
 Napi::Value release(const ModelPtr& model, const Napi::CallbackInfo& info) {
-  const SequenceId sequence = int32_from(info[0], "sequence");
+  const SequenceId sequence = sequence_from(info[0], "sequence");
   return answer(model, info.Env(), [&](Engine& engine) {
     engine.release(sequence);
     return info.Env().Undefined();
   });
+}
+
+Napi::Value stats(const ModelPtr& model, const Napi::CallbackInfo& info) {
+  if (!model->closing.IsEmpty()) throw closed_error();
+  return to_js(info.Env(), model->engine->stats());
 }
 
 Napi::Value close(const ModelPtr& model, const Napi::CallbackInfo& info) {
@@ -169,6 +175,7 @@ Napi::Object wrap_model(Napi::Env env, std::shared_ptr<Engine> engine, std::shar
   method("setRunnable", set_runnable);
   method("step", step);
   method("release", release);
+  method("stats", stats);
   method("close", close);
   return object;
 }

@@ -53,9 +53,12 @@ void DeviceEngine::release(SequenceId id) {
     sequences_.erase(found);
 }
 
-int DeviceEngine::num_free_pages() {
+EngineStats DeviceEngine::stats() {
   const std::lock_guard lock(mutex_);
-  return cache_->pool().num_free();
+  EngineStats stats = counted_;
+  stats.cache_pages = cache_->pool().num_pages();
+  stats.free_cache_pages = cache_->pool().num_free();
+  return stats;
 }
 
 std::vector<SequenceOutput> DeviceEngine::step(std::span<const SequenceId> runnable) {
@@ -84,13 +87,15 @@ std::vector<SequenceOutput> DeviceEngine::step(std::span<const SequenceId> runna
 // Picks the sequences of the next step and gives cache to those that have none yet. `parts` is filled before a sequence
 // is changed.
 void DeviceEngine::begin_step(std::span<const SequenceId> runnable, std::vector<StepPart>& parts) {
+  std::vector<SequenceId> sorted(runnable.begin(), runnable.end());
+  std::sort(sorted.begin(), sorted.end());
   const std::lock_guard lock(mutex_);
   int num_holding = 0;
   std::vector<StepPart> wanted;
   std::vector<Candidate> candidates;
   for (auto& [id, sequence] : sequences_) {
     num_holding += !sequence.pages.empty();
-    if (std::find(runnable.begin(), runnable.end(), id) == runnable.end()) continue;
+    if (!std::binary_search(sorted.begin(), sorted.end(), id)) continue;
     wanted.push_back({.id = id, .sequence = &sequence});
     candidates.push_back({.holds_cache = !sequence.pages.empty(),
                           .pages_needed = pages_for(sequence.prompt_size() + sequence.request.max_tokens),
@@ -178,12 +183,15 @@ void DeviceEngine::read_kept_logits(const StepBatch& batch, std::span<const Step
 // Moves the sequences on, and lets go of those that finished or were released meanwhile.
 void DeviceEngine::end_step(std::span<const StepPart> parts, std::vector<SequenceOutput>& outputs) {
   const std::lock_guard lock(mutex_);
+  ++counted_.steps;
   std::vector<SequenceOutput> wanted;
   for (std::size_t index = 0; index < parts.size(); ++index) {
     Sequence& sequence = *parts[index].sequence;
     const SequenceRequest& request = sequence.request;
     SequenceOutput& output = outputs[index];
     sequence.in_step = false;
+    counted_.prompt_tokens += std::uint64_t(std::min(sequence.prompt_left(), parts[index].num_tokens));
+    counted_.generated_tokens += output.token ? 1 : 0;
     sequence.num_cached += parts[index].num_tokens;
     output.sequence = parts[index].id;
     output.prompt_tokens_done = std::min(sequence.num_cached, sequence.prompt_size());

@@ -36,9 +36,8 @@ class DeviceEngine final : public Engine {
   SequenceId submit(SequenceRequest request) override;
   std::vector<SequenceOutput> step(std::span<const SequenceId> runnable) override;
   void release(SequenceId sequence) override;
+  EngineStats stats() override;
   void stop() override { stopped_ = true; }
-
-  int num_free_pages();  // for tests
 
  private:
   void begin_step(std::span<const SequenceId> runnable, std::vector<StepPart>& parts);
@@ -66,6 +65,7 @@ class DeviceEngine final : public Engine {
   std::mutex mutex_;  // guards what follows, and the cache's pool; not what a sequence in a step holds
   std::map<SequenceId, Sequence> sequences_;  // oldest first
   SequenceId next_id_ = 1;
+  EngineStats counted_;  // all but the cache
 };
 
 }  // namespace grok

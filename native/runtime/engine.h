@@ -67,7 +67,7 @@ struct Inspection {
 // The path that stands for Grok-1 before its files are there.
 inline constexpr const char* kPlannedPath = "grok-1";
 
-using SequenceId = std::int32_t;
+using SequenceId = std::int64_t;  // counts up, and JavaScript has it as a number: 2^53 of them are never reached
 
 enum class PromptOutputs { none, logprobs, logits };
 
@@ -102,6 +102,15 @@ struct StepError : Error {
   std::vector<SequenceId> sequences;
 };
 
+// Counters since the model was opened, and the state of its cache now.
+struct EngineStats {
+  std::uint64_t steps = 0;
+  std::uint64_t prompt_tokens = 0;     // read by steps
+  std::uint64_t generated_tokens = 0;  // drawn by steps
+  int cache_pages = 0;                 // of kPageSize positions each
+  int free_cache_pages = 0;
+};
+
 struct LoadProgress {
   std::string tensor;              // just loaded
   std::uint64_t loaded_bytes = 0;  // of the files
@@ -121,7 +130,7 @@ std::vector<std::string> usable_isas();
 std::string why_no_cuda();
 
 // A model, its cache and the sequences that share them. One thread drives it with load_next() and step(); submit(),
-// release() and stop() may be called from any other meanwhile.
+// release(), stats() and stop() may be called from any other meanwhile.
 class Engine {
  public:
   // Checks names, shapes, types and memory. Reads no weight.
@@ -150,6 +159,8 @@ class Engine {
   // Forgets a sequence and gives its cache back: at once, or at the end of the step that it is part of. A step ends before
   // its next layer when all of its sequences were released. Unknown ids are ignored: it may just have finished.
   virtual void release(SequenceId sequence) = 0;
+
+  virtual EngineStats stats() = 0;
 
   // For good: the step in progress ends before its next layer, later ones at once.
   virtual void stop() = 0;

@@ -18,7 +18,7 @@ std::uint64_t half_page_bytes(const Footprint& footprint, const GrokConfig& conf
 
 }  // namespace
 
-PagePool::PagePool(int num_pages) : free_(std::size_t(num_pages)) {
+PagePool::PagePool(int num_pages) : num_pages_(num_pages), free_(std::size_t(num_pages)) {
   std::iota(free_.begin(), free_.end(), 0);  // in order, and so a heap
 }
 

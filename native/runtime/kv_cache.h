@@ -17,6 +17,7 @@ class PagePool {
  public:
   explicit PagePool(int num_pages);
 
+  int num_pages() const { return num_pages_; }
   int num_free() const { return int(free_.size()); }
 
   // Throws internal when fewer are free: ask num_free() first. The pool must outlive the lease.
@@ -24,6 +25,7 @@ class PagePool {
 
  private:
   friend class PageLease;
+  const int num_pages_;
   std::vector<std::int32_t> free_;  // a heap, lowest first
 };
 

@@ -1,4 +1,13 @@
-import type { NativeInspection, NativeModel, NativeOutput, NativeRequest, NativeToken } from '../../lib/native.js';
+import type {
+  NativeInspection,
+  NativeModel,
+  NativeOutput,
+  NativeRequest,
+  NativeStats,
+  NativeToken,
+} from '../../lib/native.js';
+
+const nothingDone = { promptTokens: 0, generatedTokens: 0, cachePages: 4, freeCachePages: 4, pageTokens: 16 };
 
 interface FakeSequence {
   readonly id: number;
@@ -67,7 +76,7 @@ export class FakeModel implements NativeModel {
     return id;
   }
 
-  setRunnable(ids: Int32Array): void {
+  setRunnable(ids: Float64Array): void {
     this.#runnable = [...ids];
   }
 
@@ -95,13 +104,13 @@ export class FakeModel implements NativeModel {
   }
 
   /** Those of `ids` that hold cache, and no longer do. */
-  #drop(ids: readonly number[]): Int32Array {
+  #drop(ids: readonly number[]): Float64Array {
     const inStep = ids.filter((id) => {
       const sequence = this.#sequences.get(id);
       return sequence !== undefined && this.#holdsCache(sequence);
     });
     for (const id of inStep) this.#sequences.delete(id);
-    return Int32Array.from(inStep);
+    return Float64Array.from(inStep);
   }
 
   /** Steps wait, in the middle, until what this returns is called. */
@@ -117,6 +126,10 @@ export class FakeModel implements NativeModel {
     this.#refuseWhenClosed();
     this.released.push(id);
     this.#sequences.delete(id);
+  }
+
+  stats(): NativeStats {
+    return { ...nothingDone, steps: this.steps.length };
   }
 
   async close(): Promise<void> {

@@ -52,7 +52,7 @@ async function openLoaded(changes: Partial<NativeOpenOptions> = {}): Promise<Nat
 }
 
 function stepOf(model: NativeModel, ...sequences: number[]) {
-  model.setRunnable(Int32Array.from(sequences));
+  model.setRunnable(Float64Array.from(sequences));
   return model.step();
 }
 
@@ -79,8 +79,8 @@ describe('misuse', () => {
       [/`topP`.*a number, got 1/, () => model.submit(requestFor([1], { topP: untyped('1') }))],
       [/`promptOutputs`.*'logits', got all/, () => model.submit(requestFor([1], { promptOutputs: untyped('all') }))],
       [/`biasValues`.*as long as/, () => model.submit(requestFor([1], { biasTokens: Int32Array.of(1) }))],
-      [/`sequences`.*an Int32Array/, () => model.setRunnable(untyped([1]))],
-      [/`sequence`.*32-bit integer/, () => model.release(untyped(undefined))],
+      [/`sequences`.*a Float64Array/, () => model.setRunnable(untyped([1]))],
+      [/`sequence`.*2\^53/, () => model.release(untyped(undefined))],
     ];
     for (const [message, misuse] of misuses) {
       expect(misuse, String(message)).toThrow(TypeError);
@@ -111,7 +111,7 @@ describe('misuse', () => {
 
   it('finds its methods usable without their object', async () => {
     const { submit, setRunnable, step, close } = await openLoaded();
-    setRunnable.call(untyped('no model'), Int32Array.of(await submit(requestFor([1, 2]))));
+    setRunnable.call(untyped('no model'), Float64Array.of(await submit(requestFor([1, 2]))));
     expect(await step.call(untyped('no model'))).toHaveLength(1);
     await close();
   });
@@ -122,7 +122,7 @@ describe('close', () => {
     const model = await openLoaded();
     const sequence = await model.submit(requestFor([1, 2], { maxTokens: 100 }));
     // Far more than the engine can take before close() reaches it.
-    model.setRunnable(Int32Array.of(sequence));
+    model.setRunnable(Float64Array.of(sequence));
     const steps = Array.from({ length: 90 }, () => model.step().then(String, (error) => error.code));
     const closing = model.close();
     expect(await Promise.all([closing, model.close()])).toEqual([undefined, undefined]);
@@ -173,7 +173,7 @@ describe('the end of a process or a worker', () => {
       if (!parentPort && process.argv[2] === 'exit') setTimeout(() => process.exit(7), 20);
       if (!parentPort && process.argv[2] === 'throw') setTimeout(() => { throw new Error('on purpose'); }, 20);
       do {
-        const sequence = Int32Array.of(await model.submit(typed));
+        const sequence = Float64Array.of(await model.submit(typed));
         model.setRunnable(sequence);
         while ((await model.step())[0].finish === 'no');
       } while (process.argv[2] !== 'once');
@@ -504,13 +504,13 @@ describe('the addon', () => {
     const model = await openLoaded();
     const [first, second] = [await model.submit(requestFor([1, 2])), await model.submit(requestFor([3, 4]))];
     const [running, waiting] = [stepOf(model, first), model.step()];
-    model.setRunnable(Int32Array.of(second));
+    model.setRunnable(Float64Array.of(second));
     const last = model.step();
     expect((await running).length).toBe(1);
     const [meanwhile] = await waiting;
     expect([first, second]).toContain(meanwhile?.sequence); // it may have begun before it was told
     expect(await last).toMatchObject([{ sequence: second }]);
-    model.setRunnable(new Int32Array());
+    model.setRunnable(new Float64Array());
     expect(await model.step()).toEqual([]);
     await model.close();
   });

@@ -69,10 +69,10 @@ TEST("a step before the weights are loaded is refused") {
 
 TEST("a request that cannot be run is refused when it is submitted, and takes nothing") {
   Rig rig;
-  const int free_pages = rig.engine->num_free_pages();
+  const int free_pages = rig.engine->stats().free_cache_pages;
   CHECK_ERROR(rig.engine->submit({.prompt = prompt_of(200), .max_tokens = 57}), ErrorCode::context_overflow, "257");
   CHECK_ERROR(rig.engine->submit({.prompt = {32}, .max_tokens = 1}), ErrorCode::invalid_argument, "prompt[0]");
-  CHECK_EQ(rig.engine->num_free_pages(), free_pages);
+  CHECK_EQ(rig.engine->stats().free_cache_pages, free_pages);
 }
 
 TEST("scratch memory is taken when the engine opens, for the largest step there will be") {
@@ -100,7 +100,7 @@ TEST("a step for nobody does nothing") {
 
 TEST("a step that fails keeps its code, names its sequences, and gives their cache back") {
   Rig rig;
-  const int free_pages = rig.engine->num_free_pages();
+  const int free_pages = rig.engine->stats().free_cache_pages;
   const SequenceId unlucky = rig.engine->submit({.prompt = {1}, .max_tokens = 3});
   const SequenceId bystander = rig.engine->submit({.prompt = {2}, .max_tokens = 3});
   rig.backend->on_qkv = [] { throw Error(ErrorCode::io, "the device is on fire", "pour water"); };
@@ -114,8 +114,8 @@ TEST("a step that fails keeps its code, names its sequences, and gives their cac
     CHECK_EQ(error.hint, "pour water");
     failed = error.sequences;
   }
-  check_tokens(failed, first);
-  CHECK_EQ(rig.engine->num_free_pages(), free_pages);
+  CHECK(failed == first);
+  CHECK_EQ(rig.engine->stats().free_cache_pages, free_pages);
   rig.backend->on_qkv = nullptr;
   check_tokens(rig.run({bystander})[bystander], testing::greedy_after({2}, 3));
   CHECK_EQ(rig.engine->step(both).size(), 0u);
@@ -146,7 +146,7 @@ TEST("stop() from another thread ends the step in progress before its next layer
 
 TEST("a step whose every sequence is released meanwhile ends before its next layer, quietly") {
   Rig rig;
-  const int free_pages = rig.engine->num_free_pages();
+  const int free_pages = rig.engine->stats().free_cache_pages;
   const std::vector<SequenceId> ids = {rig.engine->submit({.prompt = {1}, .max_tokens = 9}),
                                        rig.engine->submit({.prompt = {2}, .max_tokens = 9})};
   int num_layers_run = 0;
@@ -156,7 +156,7 @@ TEST("a step whose every sequence is released meanwhile ends before its next lay
   };
   CHECK_EQ(rig.engine->step(ids).size(), 0u);
   CHECK_EQ(num_layers_run, 1);
-  CHECK_EQ(rig.engine->num_free_pages(), free_pages);
+  CHECK_EQ(rig.engine->stats().free_cache_pages, free_pages);
 }
 
 TEST("a sequence released during a step is not reported, and its batch-mate goes on") {
@@ -174,7 +174,7 @@ TEST("a sequence released during a step is not reported, and its batch-mate goes
 
 TEST("sequences may come and go from another thread while steps run") {
   Rig rig(options_with(2));
-  const int free_pages = rig.engine->num_free_pages();
+  const int free_pages = rig.engine->stats().free_cache_pages;
   std::atomic<bool> finished{false};
   std::thread visitor([&] {
     while (!finished) {
@@ -186,7 +186,7 @@ TEST("sequences may come and go from another thread while steps run") {
   for (int round = 0; round < 20; ++round) {
     const SequenceId id = rig.engine->submit({.prompt = {1, 2}, .max_tokens = 5});
     std::vector<SequenceId> everyone;
-    for (SequenceId other = std::max(1, id - 3); other <= id + 3; ++other) everyone.push_back(other);
+    for (SequenceId other = std::max<SequenceId>(1, id - 3); other <= id + 3; ++other) everyone.push_back(other);
     Tokens generated;
     while (generated.size() < 5)
       for (const SequenceOutput& output : rig.engine->step(everyone))
@@ -195,7 +195,7 @@ TEST("sequences may come and go from another thread while steps run") {
   }
   finished = true;
   visitor.join();
-  CHECK_EQ(rig.engine->num_free_pages(), free_pages);
+  CHECK_EQ(rig.engine->stats().free_cache_pages, free_pages);
 }
 
 // ---------------------------------------------------------------- who runs when
@@ -209,7 +209,7 @@ TEST("sequences wait for cache in the order in which they came") {
   std::vector<SequenceId> order;
   while (order.size() < 4)
     for (const SequenceOutput& output : rig.engine->step(ids)) order.push_back(output.sequence);
-  check_tokens(order, {first, first, second, third});
+  CHECK((order == std::vector<SequenceId>{first, first, second, third}));
 }
 
 TEST("a sequence that nobody runs takes no cache from one that somebody does") {
@@ -222,19 +222,34 @@ TEST("a sequence that nobody runs takes no cache from one that somebody does") {
 
 TEST("pages come back when a sequence finishes, and when it is released") {
   Rig rig;
-  const int free_pages = rig.engine->num_free_pages();
+  const int free_pages = rig.engine->stats().free_cache_pages;
   const SequenceId id = rig.engine->submit({.prompt = prompt_of(60), .max_tokens = 5});
   const std::vector<SequenceId> ids = {id};
   rig.engine->step(ids);
-  CHECK_EQ(rig.engine->num_free_pages(), free_pages - 2);  // 65 tokens
+  CHECK_EQ(rig.engine->stats().free_cache_pages, free_pages - 2);  // 65 tokens
   rig.run(ids);
-  CHECK_EQ(rig.engine->num_free_pages(), free_pages);
+  CHECK_EQ(rig.engine->stats().free_cache_pages, free_pages);
 
   const std::vector<SequenceId> others = {rig.engine->submit({.prompt = {1}, .max_tokens = 64})};
   rig.engine->step(others);
-  CHECK_EQ(rig.engine->num_free_pages(), free_pages - 2);
+  CHECK_EQ(rig.engine->stats().free_cache_pages, free_pages - 2);
   rig.engine->release(others[0]);
-  CHECK_EQ(rig.engine->num_free_pages(), free_pages);
+  CHECK_EQ(rig.engine->stats().free_cache_pages, free_pages);
+}
+
+TEST("what the engine has done is counted: steps, tokens of prompts and tokens generated") {
+  Rig rig(options_with(2, 10));
+  const std::vector<SequenceId> ids = {rig.engine->submit({.prompt = prompt_of(25), .max_tokens = 3}),
+                                       rig.engine->submit({.prompt = {1}, .max_tokens = 2})};
+  CHECK_EQ(rig.engine->stats().steps, std::uint64_t(0));
+  rig.engine->step(ids);
+  CHECK_EQ(rig.engine->stats().prompt_tokens, std::uint64_t(10));
+  rig.run(ids);
+  const EngineStats stats = rig.engine->stats();
+  CHECK_EQ(stats.steps, std::uint64_t(5));  // three for the longer prompt, and its last two tokens
+  CHECK_EQ(stats.prompt_tokens, std::uint64_t(26));
+  CHECK_EQ(stats.generated_tokens, std::uint64_t(5));
+  CHECK_EQ(stats.cache_pages, stats.free_cache_pages);
 }
 
 TEST("a prompt in chunks gives what the whole prompt gives") {

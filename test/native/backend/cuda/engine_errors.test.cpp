@@ -78,7 +78,7 @@ TEST("a device that fails in the middle of a generation: the engine says so to a
   const Restore restore;
   const NothingLeft nothing_left;
   const auto engine = open_loaded();
-  const int free_pages = engine->num_free_pages();
+  const int free_pages = engine->stats().free_cache_pages;
   const std::vector<SequenceId> running = submit_two(*engine), waiting = submit_two(*engine);
   CHECK_EQ(engine->step(running).size(), 2u);
   emulator::fail("cudaStreamSynchronize", cudaErrorIllegalAddress, 1, true);
@@ -96,7 +96,7 @@ TEST("a device that fails in the middle of a generation: the engine says so to a
       failed = error.sequences;
     }
     CHECK(failed == ids);
-    CHECK_EQ(engine->num_free_pages(), free_pages);
+    CHECK_EQ(engine->stats().free_cache_pages, free_pages);
   };
   check_told(running);
   check_told(waiting);
