@@ -2,7 +2,7 @@ import { types } from 'node:util';
 import { Abort, type AbortSignalLike } from './abort.js';
 import { GrokError, invalidArgument } from './errors.js';
 import { nearestName } from './nearest-name.js';
-import type { GenerateOptions } from './options.js';
+import type { GenerateOptions, TokenIds } from './options.js';
 
 /** One check for each kind of value. Each gives the value back, or refuses it by the name of its option. */
 
@@ -29,18 +29,27 @@ function isPlainObject(value: unknown): value is object {
   return prototype === null || Object.hasOwn(prototype as object, 'isPrototypeOf');
 }
 
-/** Ids of a prompt: one or more. */
-export function tokenIds(name: string, ids: unknown, vocabSize: number): number[] {
+/** Ids of a prompt: one or more. Those of a prompt beyond the context are left as they are: their number is refused later. */
+export function tokenIds(
+  name: string,
+  ids: unknown,
+  { vocabSize, contextLength }: { vocabSize: number; contextLength: number },
+): readonly number[] {
+  requireIdArray(name, ids);
+  if (ids.length > contextLength) return ids as readonly number[];
   const checked = idsIn(name, ids, vocabSize);
   if (checked.length === 0) throw emptyPrompt(name);
   return checked;
 }
 
+function requireIdArray(name: string, ids: unknown): asserts ids is TokenIds {
+  if (Array.isArray(ids) || ids instanceof Int32Array || ids instanceof Uint32Array) return;
+  throw invalidArgument(name, name === 'prompt' ? 'a text or an array of token ids' : 'an array of token ids', ids);
+}
+
 /** Ids of a vocabulary, or none. */
 export function idsIn(name: string, ids: unknown, vocabSize: number): number[] {
-  if (!Array.isArray(ids) && !(ids instanceof Int32Array) && !(ids instanceof Uint32Array)) {
-    throw invalidArgument(name, name === 'prompt' ? 'a text or an array of token ids' : 'an array of token ids', ids);
-  }
+  requireIdArray(name, ids);
   return Array.from<number, number>(ids, (id, index) => {
     if (!Number.isInteger(id) || id < 0 || id >= vocabSize) {
       throw invalidArgument(`${name}[${index}]`, `an integer from 0 to ${vocabSize - 1}, the vocabulary`, id);
@@ -96,15 +105,30 @@ export function boolean(name: string, value: unknown): boolean | undefined {
   throw invalidArgument(name, 'true or false', value);
 }
 
+// Each token looks for each stop text: 256 cost some 25 µs.
+const mostStopTexts = 256;
+const longestStopText = 1024;
+
 export function stopTexts(value: GenerateOptions['stop']): readonly string[] {
   const texts = value === undefined ? [] : typeof value === 'string' ? [value] : value;
   if (!Array.isArray(texts)) throw invalidArgument('stop', 'a text or an array of texts', value);
+  if (texts.length > mostStopTexts) throw invalidArgument('stop', `at most ${mostStopTexts} texts`, texts);
   texts.forEach((text, index) => {
     if (typeof text !== 'string' || text === '')
       throw invalidArgument(`stop[${index}]`, 'a text that is not empty', text);
+    if (text.length > longestStopText)
+      throw invalidArgument(
+        `stop[${index}]`,
+        `a text of at most ${longestStopText} characters`,
+        text,
+        `It has ${text.length}.`,
+      );
   });
   return [...texts];
 }
+
+// A queued request holds 8 bytes for each.
+const mostBiases = 8192;
 
 /** Keys are token ids: numbers, or numbers written as texts, as JSON has them. */
 export function logitBias(value: GenerateOptions['logitBias'], vocabSize: number): ReadonlyMap<number, number> {
@@ -124,6 +148,14 @@ export function logitBias(value: GenerateOptions['logitBias'], vocabSize: number
       throw invalidArgument(`logitBias[${id}]`, `a number from ${-mostFloat} to ${mostFloat}, or -Infinity`, bias);
     }
     biases.set(id, bias);
+    if (biases.size > mostBiases) {
+      throw invalidArgument(
+        'logitBias',
+        `for at most ${mostBiases} token ids`,
+        value,
+        'To allow only a few tokens, raise their biases instead of lowering all others.',
+      );
+    }
   }
   if (biases.size === vocabSize && [...biases.values()].every((bias) => bias === -Infinity)) {
     throw invalidArgument('logitBias', 'above -Infinity for one token at least', value);

@@ -20,7 +20,7 @@ export function checkPrompt(prompt: unknown, host: PromptHost): Prompt {
     requireTokenizer(host.tokenizer, 'a prompt in words');
     return prompt;
   }
-  return tokenIds('prompt', prompt, host.vocabSize);
+  return tokenIds('prompt', prompt, host);
 }
 
 /** The ids of a checked prompt. */
@@ -31,7 +31,7 @@ export async function encodePrompt(prompt: Prompt, host: PromptHost, signal?: Ab
   if (fewestTokens > host.contextLength) throw overflow(`at least ${fewestTokens}`, undefined, host.contextLength);
   const ids = await tokenizer.encodeAsync(prompt, { signal: signal?.signal });
   if (ids.length === 0) throw emptyPrompt('prompt');
-  return tokenIds('prompt', ids, host.vocabSize);
+  return tokenIds('prompt', ids, host);
 }
 
 /** The ids of a checked prompt, and how many tokens to generate after it. */

@@ -121,6 +121,18 @@ describe('options of generate', () => {
     ).toThrow('each token id once');
   });
 
+  it('refuse more stop texts, longer ones and more biases than a request may hold', () => {
+    expect(generate({ stop: new Array(256).fill('a'.repeat(1024)) }).stop).toHaveLength(256);
+    expect(() => generate({ stop: new Array(257).fill('a') })).toThrow('at most 256 texts, got an array of 257');
+    expect(() => generate({ stop: ['a', 'b'.repeat(1025)] })).toThrow(
+      '`stop[1]` to be a text of at most 1024 characters',
+    );
+    const biases = (count: number) => new Map(Array.from({ length: count }, (_, id) => [id, 1]));
+    const large = (logitBias: Map<number, number>) => resolveGenerateOptions({ logitBias }, { vocabSize: 131_072 });
+    expect(large(biases(8192)).logitBias.size).toBe(8192);
+    expect(() => large(biases(8193))).toThrow('`logitBias` to be for at most 8192 token ids');
+  });
+
   it('refuse numbers that float32 does not hold, and never with words that allow them', () => {
     for (const bias of [Infinity, Number.NaN, 1e300, -1e300, '1', null]) {
       expect(() => generate({ logitBias: { 5: bias } })).toThrow(
@@ -260,19 +272,27 @@ describe('options of load', () => {
 });
 
 describe('token ids', () => {
+  const tiny = { vocabSize: 10, contextLength: 8 };
+  const small = { vocabSize: 4096, contextLength: 8 };
+
   it('are an array, or a typed array of integers', () => {
-    expect(() => tokenIds('prompt', new Float32Array([1]), 10)).toThrow('a text or an array of token ids');
-    expect(tokenIds('ids', Int32Array.of(3, 1), 10)).toEqual([3, 1]);
-    expect(tokenIds('ids', Uint32Array.of(3, 1), 10)).toEqual([3, 1]);
+    expect(() => tokenIds('prompt', new Float32Array([1]), tiny)).toThrow('a text or an array of token ids');
+    expect(tokenIds('ids', Int32Array.of(3, 1), tiny)).toEqual([3, 1]);
+    expect(tokenIds('ids', Uint32Array.of(3, 1), tiny)).toEqual([3, 1]);
   });
 
   it('must be in the vocabulary, and at least one', () => {
-    expect(() => tokenIds('prompt', [1, 4096], 4096)).toThrow('`prompt[1]` to be an integer from 0 to 4095');
-    expect(() => tokenIds('prompt', [-1], 4096)).toThrow('`prompt[0]`');
+    expect(() => tokenIds('prompt', [1, 4096], small)).toThrow('`prompt[1]` to be an integer from 0 to 4095');
+    expect(() => tokenIds('prompt', [-1], small)).toThrow('`prompt[0]`');
     // biome-ignore lint: a hole in an array is the point
-    expect(() => tokenIds('prompt', [1, , 2] as number[], 4096)).toThrow('`prompt[1]`');
-    expect(() => tokenIds('prompt', [], 4096)).toThrow('at least one token');
-    expect(tokenIds('prompt', [0, 4095], 4096)).toEqual([0, 4095]);
+    expect(() => tokenIds('prompt', [1, , 2] as number[], small)).toThrow('`prompt[1]`');
+    expect(() => tokenIds('prompt', [], small)).toThrow('at least one token');
+    expect(tokenIds('prompt', [0, 4095], small)).toEqual([0, 4095]);
+  });
+
+  it('are not looked at one by one when the context has no room for so many', () => {
+    const ids = new Int32Array(9).fill(-1);
+    expect(tokenIds('prompt', ids, small)).toBe(ids);
   });
 });
 
