@@ -1,3 +1,5 @@
+import type { TextPlace } from './sentencepiece/piece-places.js';
+
 /** A token and how likely the model held it: natural logarithms, of the model's own distribution before any sampling. */
 export interface TokenLogprob {
   readonly id: number;
@@ -8,6 +10,9 @@ export interface TokenLogprob {
   /** The likeliest tokens in its place, best first; as many as asked for. */
   readonly top: readonly { readonly id: number; readonly text: string; readonly logprob: number }[];
 }
+
+/** A token of a text that was scored, which is `text.slice(start, end)`. The bytes of one character share its place. */
+export interface ScoredToken extends TokenLogprob, TextPlace {}
 
 /** Some text of a generation, and the tokens that brought it. */
 export interface Chunk {

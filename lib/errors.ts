@@ -72,6 +72,13 @@ export function describeValue(value: unknown): string {
   return `${String(value)} (${typeof value})`;
 }
 
+/** The same error, which says to which of several items it belongs. */
+export function ofItem(name: string, error: unknown): unknown {
+  if (!(error instanceof GrokError)) return error;
+  const { code, hint, details } = error;
+  return new GrokError(`${name}: ${error.message}`, { code, hint, details, cause: error });
+}
+
 export function closedError(): GrokError {
   return new GrokError('The model was closed', {
     code: 'GROK_CLOSED',

@@ -4,10 +4,11 @@
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { Abort } from './abort.js';
-import type { Completion, TokenLogprob } from './completion.js';
-import { callNative, callReading, closedError, GrokError, invalidArgument } from './errors.js';
+import type { Completion, ScoredToken } from './completion.js';
+import { callNative, callReading, closedError, GrokError, invalidArgument, ofItem } from './errors.js';
 import { Generation } from './generation.js';
 import type { GenerationHost } from './generation-run.js';
+import { inOrder } from './in-order.js';
 import { judgeByLogits, judgeByLogprobs, type Logits } from './judging.js';
 import type { KvCacheType, NativeConfig, NativeInspection, NativeModel, WeightStorage } from './native.js';
 import { loadNative } from './native.js';
@@ -213,14 +214,29 @@ export class Grok implements AsyncDisposable {
   }
 
   /**
-   * How likely the model holds each token of a text, given those before it.
+   * How likely the model holds each token of a text, given those before it. An array of texts gives an array, in order;
+   * `maxSequences` of them run at once.
    * @throws {GrokError} GROK_INVALID_ARGUMENT, GROK_NO_TOKENIZER, GROK_CONTEXT_OVERFLOW, GROK_CLOSED
    */
-  async score(prompt: string | TokenIds, options?: ScoreOptions): Promise<TokenLogprob[]> {
+  score(prompt: string | TokenIds, options?: ScoreOptions): Promise<ScoredToken[]>;
+  score(prompts: readonly (string | TokenIds)[], options?: ScoreOptions): Promise<ScoredToken[][]>;
+  async score(
+    given: string | TokenIds | readonly (string | TokenIds)[],
+    options?: ScoreOptions,
+  ): Promise<ScoredToken[] | ScoredToken[][]> {
     this.#refuseWhenClosed();
     const resolved = resolveScoreOptions(options);
-    const ids = await encodePrompt(checkPrompt(prompt, this.#host), this.#host, resolved.signal);
-    return await judgeByLogprobs(ids, this.#host, resolved);
+    const scoreOne = async (prompt: unknown, signal: Abort | undefined) => {
+      const ids = await encodePrompt(checkPrompt(prompt, this.#host), this.#host, signal);
+      return await judgeByLogprobs(ids, this.#host, { ...resolved, signal });
+    };
+    const isOne = !Array.isArray(given) || typeof given[0] === 'number';
+    if (isOne) return await scoreOne(given, resolved.signal);
+    return await inOrder(given, this.#model.maxSequences, resolved.signal, (prompt, index, signal) =>
+      scoreOne(prompt, signal).catch((error) => {
+        throw ofItem(`prompts[${index}]`, error);
+      }),
+    );
   }
 
   /** What the model does now. @throws {GrokError} GROK_CLOSED */

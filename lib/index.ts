@@ -8,7 +8,7 @@ export {
   type PrefillResult,
   type Series,
 } from './bench.js';
-export type { Chunk, Completion, Timings, TokenLogprob, Usage } from './completion.js';
+export type { Chunk, Completion, ScoredToken, Timings, TokenLogprob, Usage } from './completion.js';
 export { GrokError, type GrokErrorCode } from './errors.js';
 export type { Generation } from './generation.js';
 export { Grok, type Inspection, inspect, type ModelConfig, type ModelInfo, type Stats } from './grok.js';
@@ -28,4 +28,5 @@ export {
 } from './options.js';
 export { version } from './package-root.js';
 export { type Plan, type PlannedSetting, plan } from './plan.js';
+export type { TextPlace } from './sentencepiece/piece-places.js';
 export { type EncodeOptions, type IncrementalDecoder, Tokenizer } from './tokenizer.js';

@@ -1,6 +1,6 @@
 import type { Abort } from './abort.js';
 import { toLogprob, unscored } from './chunk-builder.js';
-import type { TokenLogprob } from './completion.js';
+import type { ScoredToken } from './completion.js';
 import { GrokError } from './errors.js';
 import { judgingRequest } from './native-request.js';
 import { type PromptHost, roomFor } from './prompt.js';
@@ -52,11 +52,12 @@ export async function judgeByLogprobs(
   ids: readonly number[],
   host: JudgingHost,
   options: { logprobs: number; signal: Abort | undefined },
-): Promise<TokenLogprob[]> {
+): Promise<ScoredToken[]> {
   roomFor(ids.length, { maxTokens: 0, otherwise: 0 }, host.contextLength);
   const scores = [unscored(ids[0] ?? 0, host.tokenizer)];
   await runToEnd(host.loop, judgingRequest(ids, 'logprobs', options.logprobs), options.signal, ({ prompt }) => {
     for (const token of prompt) scores.push(toLogprob(token, host.tokenizer));
   });
-  return scores;
+  const places = host.tokenizer?.places(ids) ?? [];
+  return scores.map((score, index) => ({ ...score, ...(places[index] ?? { start: 0, end: 0 }) }));
 }

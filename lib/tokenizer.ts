@@ -7,6 +7,7 @@ import { encodeInWorker } from './sentencepiece/encode-in-worker.js';
 import { ExactCuts, partFrom, type TextPart } from './sentencepiece/exact-cuts.js';
 import { badTokenizer, type ModelFile, readModelFile, type SentencePieceModel } from './sentencepiece/model-file.js';
 import { PieceDecoder } from './sentencepiece/piece-decoder.js';
+import { placesOf, type TextPlace } from './sentencepiece/piece-places.js';
 import { loadProcessor } from './sentencepiece/processor.js';
 import { requireWasmMemory } from './sentencepiece/wasm-memory.js';
 
@@ -121,6 +122,11 @@ export class Tokenizer {
     let text = '';
     for (const id of ids) text += decoder.push(id);
     return text + decoder.flush();
+  }
+
+  /** Where each token lies in what {@link decode} gives, the text that was encoded. Unknown ids have no text. */
+  places(ids: Iterable<number>): TextPlace[] {
+    return placesOf(this.#model, ids);
   }
 
   /** For streams: what it gives, joined, is what {@link decode} gives for all ids at once. */

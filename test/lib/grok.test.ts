@@ -249,6 +249,41 @@ describe.skipIf(!canRun)('a loaded model', () => {
     }
   });
 
+  it('scores many texts as one at a time, in order, and says where each token lies', async () => {
+    const texts = ['Once upon a time', 'x', [300, 301], 'a 🦊 in the wood', 'The end. '.repeat(30), 'Once upon'];
+    const scores = await grok.score(texts);
+    for (const [index, text] of texts.entries()) {
+      const alone = await grok.score(text);
+      expect(scores[index]?.map(({ id, start, end }) => [id, start, end])).toEqual(
+        alone.map(({ id, start, end }) => [id, start, end]),
+      );
+      for (const [at, { logprob }] of alone.entries())
+        expect(scores[index]?.[at]?.logprob ?? 0).toBeCloseTo(logprob ?? 0, 3);
+      if (typeof text !== 'string') continue;
+      let covered = '';
+      for (const { start, end } of alone) if (end > covered.length) covered += text.slice(start, end);
+      expect(covered).toBe(text);
+    }
+    expect(await grok.score([] as string[])).toEqual([]);
+  });
+
+  it('names the text that cannot be scored, stops the others, and goes on', async () => {
+    const texts = ['Once', 'upon', '', 'a'];
+    await expect(grok.score(texts)).rejects.toMatchObject({
+      code: 'GROK_INVALID_ARGUMENT',
+      message: expect.stringContaining('prompts[2]: Expected `prompt`'),
+    });
+    const tooLong = new Array<number>(grok.info.contextLength + 1).fill(300);
+    await expect(grok.score(['Once', tooLong])).rejects.toMatchObject({ code: 'GROK_CONTEXT_OVERFLOW' });
+    await expect(grok.score(['Once', 5 as never])).rejects.toThrow('prompts[1]: Expected `prompt` to be a text');
+    await expect(grok.score(['Once'], { signal: AbortSignal.abort('no') })).rejects.toBe('no');
+    const controller = new AbortController();
+    const scoring = grok.score(new Array<string>(64).fill('Once upon a time'), { signal: controller.signal });
+    setTimeout(() => controller.abort('enough'), 5);
+    await expect(scoring).rejects.toBe('enough');
+    expect(await grok.score('Once')).toHaveLength(1);
+  });
+
   it('generates, token by token, what it would say of the whole text', async () => {
     const completion = await grok.complete(prompt, { maxTokens: 40, temperature: 0, logprobs: 2, ignoreEos: true });
     const promptIds = grok.tokenizer.encode(prompt);

@@ -274,6 +274,40 @@ describe('decode', () => {
     expect(tokenizer.piece(5)).toMatch(/^<0x[0-9A-F]{2}>$/);
   });
 
+  it('finds the place of each token, which the bytes of a character share', () => {
+    const placesIn = (text: string) => tokenizer.places(tokenizer.encode(text)).map(({ start, end }) => [start, end]);
+    const text = 'Once upon';
+    expect(placesIn(text)).toEqual([
+      [0, 4],
+      [4, 9],
+    ]);
+    const fox = tokenizer.encode('a🦊b');
+    const byte = { start: 1, end: 3 };
+    expect(tokenizer.places(fox).filter(({ start }) => start === 1)).toEqual([byte, byte, byte, byte]);
+    expect(tokenizer.places(fox).at(-1)).toEqual({ start: 3, end: 4 });
+    expect(tokenizer.places([2, 99_999])).toEqual([
+      { start: 0, end: 0 },
+      { start: 0, end: 0 },
+    ]);
+  });
+
+  it('covers any decoded text with places, in order and without a gap', () => {
+    const random = makeRandom(6);
+    for (let round = 0; round < 500; round++) {
+      const ids = Array.from({ length: 1 + random.below(20) }, () =>
+        random.below(2) ? random.below(262) : random.below(4096),
+      );
+      const places = tokenizer.places(ids);
+      expect(places).toHaveLength(ids.length);
+      let end = 0;
+      for (const place of places) {
+        expect(place.start).toBeLessThanOrEqual(end);
+        end = Math.max(end, place.end);
+      }
+      expect(end, `${ids}`).toBe(tokenizer.decode(ids).length);
+    }
+  });
+
   it('gives the same text one id at a time as all at once, for 10,000 random sequences', () => {
     const random = makeRandom(5);
     for (let round = 0; round < 10_000; round++) {
