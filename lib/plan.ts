@@ -9,7 +9,7 @@ export interface PlannedSetting {
   readonly weights: WeightStorage;
   readonly kvCacheType: KvCacheType;
   readonly memoryBytes: number;
-  /** Generated for one text, at most: each weight that a token needs is read once. undefined: it does not run, or unknown. */
+  /** The most for one text: each weight that a token needs is read once. undefined: it does not run, or unknown. */
   readonly tokensPerSecond: number | undefined;
 }
 
@@ -24,13 +24,13 @@ export interface Plan {
     /** With enough memory of this speed, and packed weights. */
     readonly tokensPerSecond: number | undefined;
   };
-  /** Of the current directory. */
+  /** The disk of the current directory. */
   readonly disk: {
     readonly directory: string;
     readonly freeBytes: number;
     /** Reading, measured now with a temporary file; undefined: it cannot be. */
     readonly gigabytesPerSecond: number | undefined;
-    /** To read all files, at least. */
+    /** The least time to read all files. */
     readonly loadSeconds: number | undefined;
   };
 }

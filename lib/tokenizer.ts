@@ -69,7 +69,8 @@ export class Tokenizer {
 
   /**
    * Reads a SentencePiece model. Changes of the file are not noticed later.
-   * @throws {GrokError} GROK_NO_BINARY, GROK_NOT_FOUND, GROK_IO, GROK_BAD_TOKENIZER; the signal's reason when it aborts
+   * @throws {GrokError} GROK_NO_BINARY, GROK_NOT_FOUND, GROK_IO, GROK_BAD_TOKENIZER,
+   *   GROK_OUT_OF_MEMORY, GROK_UNSUPPORTED; the signal's reason when it aborts
    */
   static async load(file: string, options: { signal?: AbortSignalLike | undefined } = {}): Promise<Tokenizer> {
     if (typeof file !== 'string' || file === '') throw invalidArgument('file', 'the path of a tokenizer.model', file);

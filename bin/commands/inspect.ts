@@ -39,8 +39,9 @@ export function makeInspectCommand(host: Host): Command {
     }
     const asked = [path ?? modelOf(flags), loadOptionsOf(flags)] as const;
     const inspection = await host.library.inspect(...asked);
-    const plan = inspection.isPlan ? await host.library.plan(...asked) : undefined;
     const printer = new Printer(host, flags);
+    if (inspection.isPlan) printer.note('measuring memory and disk');
+    const plan = inspection.isPlan ? await host.library.plan(...asked) : undefined;
     if (flags.json) {
       await printer.json({ ...inspection, ...(plan && { plan }) });
       return;
