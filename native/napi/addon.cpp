@@ -31,13 +31,15 @@ Napi::Value run_reading(const Napi::CallbackInfo& info, Read read, ToJs to_js) {
   const auto thread = EngineThread::start(info.Env());
   const auto turn = std::make_shared<FileTurn>(path);
   thread->on_interrupt([turn] { return !turn->give_up(); });
+  const Napi::Function abandon = abandon_function(info.Env(), thread);
   const Napi::Promise promise = thread->run(
       info.Env(), [turn, path, read = std::move(read)] { return turn->take([&] { return read(path); }); },
       [thread, turn, to_js = std::move(to_js)](Napi::Env env, auto result) {
         turn->throw_if_given_up();
         return to_js(env, std::move(result), thread, turn);
       });
-  return abandonable(promise, thread);
+  promise.Set("abandon", abandon);
+  return promise;
 }
 
 Napi::Value open(const Napi::CallbackInfo& info) {

@@ -170,13 +170,11 @@ void EngineThread::end() {
   doorbell_.Release();
 }
 
-Napi::Promise abandonable(Napi::Promise promise, const std::shared_ptr<EngineThread>& thread) {
-  const auto abandon = [weak = std::weak_ptr(thread)](const Napi::CallbackInfo& info) {
+Napi::Function abandon_function(Napi::Env env, const std::shared_ptr<EngineThread>& thread) {
+  return function_of(env, "abandon", [weak = std::weak_ptr(thread)](const Napi::CallbackInfo& info) {
     if (const auto running = weak.lock()) running->abandon();
     return info.Env().Undefined();
-  };
-  promise.Set("abandon", function_of(promise.Env(), "abandon", abandon));
-  return promise;
+  });
 }
 
 }  // namespace grok

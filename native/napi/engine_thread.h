@@ -106,7 +106,8 @@ class EngineThread {
   std::thread thread_;  // last: it uses the rest
 };
 
-// A promise of the thread, with a method abandon() for a caller who stops waiting.
-Napi::Promise abandonable(Napi::Promise promise, const std::shared_ptr<EngineThread>& thread);
+// A function that calls abandon(), for the promise of a caller who may stop waiting. Make it before the promise: if it
+// cannot be made, no promise may be left without a handler.
+Napi::Function abandon_function(Napi::Env env, const std::shared_ptr<EngineThread>& thread);
 
 }  // namespace grok

@@ -69,11 +69,13 @@ Napi::Promise answer(const ModelPtr& model, Napi::Env env, Work work) {
 }
 
 Napi::Value load_next(const ModelPtr& model, const Napi::CallbackInfo& info) {
+  const Napi::Function abandon = abandon_function(info.Env(), model->thread);
   const Napi::Promise loaded = run(
       model, info.Env(),
       [turn = model->turn](Engine& engine) { return turn->take([&] { return engine.load_next(); }); },
       [](Napi::Env env, const LoadProgress& progress) { return to_js(env, progress); });
-  return abandonable(loaded, model->thread);
+  loaded.Set("abandon", abandon);
+  return loaded;
 }
 
 Napi::Value submit(const ModelPtr& model, const Napi::CallbackInfo& info) {
