@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-const sources = ['native', 'test/native', 'test/fault', 'bench']
+const sources = ['native', 'test/native', 'test/fault', 'test/fuzz', 'bench']
   .flatMap((folder) => readdirSync(folder, { recursive: true }).map((file) => join(folder, file)))
   .filter((file) => /\.(cpp|h|inc|cu|cuh)$/.test(file));
 

@@ -1,0 +1,63 @@
+// config.json, its ranges, and the memory plan of the network that it describes.
+
+#include "backend/cpu/cpu.h"
+#include "fuzz.h"
+#include "model/check_config.h"
+#include "model/read_config.h"
+#include "model/weights.h"
+#include "runtime/limits.h"
+#include "runtime/memory_plan.h"
+#include "runtime/synthetic.h"
+
+using namespace grok;
+using namespace grok::fuzz;
+
+namespace {
+
+constexpr std::uint64_t kAvailableBytes = std::uint64_t(1) << 30;
+
+void plan(const GrokConfig& config, const TensorSource& source, const EngineOptions& options) {
+  const Limits limits = limits_for(config, options);
+  const auto footprint = make_cpu_footprint({.num_threads = 1024, .isa = "", .weights = limits.weight_storage});
+  Weights unloaded;
+  const Planned planned{.config = config,
+                        .weights = bind_weights(config, source, *footprint, unloaded),
+                        .layers = layer_views(config, source),
+                        .footprint = *footprint,
+                        .available = kAvailableBytes,
+                        .is_synthetic = true};
+  const MemoryPlan memory = plan_memory(planned, limits);
+  FUZZ_CHECK(memory.kv_page > 0);
+  try {
+    require_fit(planned, limits);
+    FUZZ_CHECK(num_cache_pages(memory, limits) > 0);
+    FUZZ_CHECK(memory.weights <= kAvailableBytes);
+  } catch (const Error& error) {
+    check_refusal(error, {ErrorCode::out_of_memory});
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* input, std::size_t size_bytes) {
+  static MemoryFile file;
+  file.write(input, size_bytes);
+  try {
+    GrokConfig config = read_config(file.path());
+    check_ranges(config, "config.json");
+    config.num_layers = std::min(config.num_layers, 40);  // more layers take time and find nothing
+    const auto source = make_synthetic_source(config, 1);
+    check_config(config, derive_sizes(*source), "config.json");
+    for (const char* weights : {"packed", "mapped"})
+      for (const char* kv_cache_type : {"f32", "int8"})
+        plan(config, *source,
+             {.device = "cpu",
+              .max_sequences = 1024,
+              .prefill_chunk = 65536,
+              .kv_cache_type = kv_cache_type,
+              .weights = weights});
+  } catch (const Error& error) {
+    check_refusal(error, {ErrorCode::bad_checkpoint, ErrorCode::unsupported});
+  }
+  return 0;
+}
