@@ -70,7 +70,17 @@ char JsonReader::peek() {
   return position_ < text_.size() ? text_[position_] : '\0';
 }
 
-bool JsonReader::at_object() { return peek() == '{'; }
+JsonKind JsonReader::kind() {
+  switch (const char first = peek()) {
+    case '{': return JsonKind::object;
+    case '[': return JsonKind::array;
+    case '"': return JsonKind::string;
+    case 't':
+    case 'f': return JsonKind::boolean;
+    case 'n': return JsonKind::null;
+    default: return first == '-' || is_digit(first) ? JsonKind::number : JsonKind::other;
+  }
+}
 
 void JsonReader::expect(char wanted, const char* what) {
   if (peek() != wanted || position_ >= text_.size()) fail(what);
@@ -248,6 +258,12 @@ std::uint64_t JsonReader::read_size() {
 void JsonReader::skip_literal(std::string_view literal) {
   if (text_.substr(position_, literal.size()) != literal) fail("a value");
   position_ += literal.size();
+}
+
+bool JsonReader::read_bool() {
+  const bool value = peek() == 't';
+  skip_literal(value ? "true" : "false");
+  return value;
 }
 
 void JsonReader::skip() {

@@ -7,6 +7,9 @@
 
 namespace grok {
 
+// Kind of a value by its first character. `other`: the end of the text, or no JSON.
+enum class JsonKind { object, array, string, number, boolean, null, other };
+
 // A strict reader of JSON that nobody vouches for: config.json and safetensors headers. It hands values over one by
 // one and builds no tree, so that what it allocates does not grow with what the text claims. Depth and the number of
 // members are bounded, a key may appear once. Every error is bad_checkpoint with the name of the text and the byte
@@ -24,10 +27,11 @@ class JsonReader {
   double read_number();         // finite
   std::int64_t read_integer();  // without fraction and exponent
   std::uint64_t read_size();    // an integer of 0 or more
-  void skip();                  // any one value
-  void finish();                // nothing but white space is left
+  bool read_bool();
+  void skip();    // any one value
+  void finish();  // nothing but white space is left
 
-  bool at_object();  // the next value is an object
+  JsonKind kind();  // of the next value
 
   [[noreturn]] void fail(const std::string& expected) const;  // at the present place
 

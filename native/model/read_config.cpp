@@ -127,7 +127,7 @@ class ConfigReader {
  private:
   void read_fields(bool outermost) {
     json_.read_object([&](const std::string& key) {
-      if (outermost && (key == "model" || key == "derived") && json_.at_object()) {
+      if (outermost && (key == "model" || key == "derived") && json_.kind() == JsonKind::object) {
         read_fields(false);
         return;
       }

@@ -28,7 +28,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* input, std::size_t siz
   const std::string text(reinterpret_cast<const char*>(input), size_bytes);
   const bool is_json = accepts(text, [](JsonReader& json) { json.skip(); });
   const bool is_known = accepts(text, [](JsonReader& json) {
-    if (json.at_object())
+    if (json.kind() == JsonKind::object)
       json.read_object([&](const std::string&) { json.read_size(); });
     else
       json.read_array([&] { json.read_number(); });
