@@ -13,20 +13,25 @@ export function describePlan(plan: Plan, { fileBytes }: Pick<Inspection, 'fileBy
     fitOf(setting.memoryBytes, available),
     speedOf(setting),
   ]);
-  const missing = fileBytes - disk.freeBytes;
   return [
     ...table([['weights', 'cache', 'needs', 'here', 'tokens/s at most'], ...rows], new Set([2, 4])),
     memory.gigabytesPerSecond === undefined
       ? 'memory: no GPU here to measure'
       : `memory: reads ${twoDigits(memory.gigabytesPerSecond)} GB/s, measured now; with enough of it, at most ` +
         `${twoDigits(memory.tokensPerSecond)} tokens/s`,
-    `disk of ${disk.directory}: ${formatBytes(disk.freeBytes)} free, ` +
-      (missing > 0 ? `${formatBytes(missing)} too little for the files` : 'enough for the files'),
+    `disk of ${disk.directory}: ${roomOn(disk.freeBytes, fileBytes)}`,
     disk.gigabytesPerSecond === undefined || disk.loadSeconds === undefined
       ? `loading: this disk cannot be measured here; at 1 GB/s it takes ${formatDuration(fileBytes / 1e6)}`
       : `loading: at least ${formatDuration(disk.loadSeconds * 1000)} at ${twoDigits(disk.gigabytesPerSecond)} GB/s, ` +
         'measured now with a temporary file',
   ];
+}
+
+function roomOn(freeBytes: number | undefined, fileBytes: number): string {
+  if (freeBytes === undefined) return 'unknown how much is free';
+  const missing = fileBytes - freeBytes;
+  const verdict = missing > 0 ? `${formatBytes(missing)} too little for the files` : 'enough for the files';
+  return `${formatBytes(freeBytes)} free, ${verdict}`;
 }
 
 function fitOf(needed: number, available: number | undefined): string {

@@ -27,7 +27,8 @@ export interface Plan {
   /** The disk of the current directory. */
   readonly disk: {
     readonly directory: string;
-    readonly freeBytes: number;
+    /** undefined: the system does not tell. */
+    readonly freeBytes: number | undefined;
     /** Reading, measured now with a temporary file; undefined: it cannot be. */
     readonly gigabytesPerSecond: number | undefined;
     /** The least time to read all files. */
@@ -46,7 +47,10 @@ export async function plan(source?: string, options?: InspectOptions): Promise<P
   const inspection = await inspect(source, options);
   const { fileBytes, weightBytesPerToken, device } = inspection;
   const directory = process.cwd();
-  const { bavail, bsize } = await statfs(directory);
+  const freeBytes = await statfs(directory).then(
+    ({ bavail, bsize }) => bavail * bsize,
+    () => undefined,
+  );
   const diskRate = (await callNative(() => loadNative().probeDisk(directory))) ?? undefined;
   const memoryRate = await rateOfMemory(device, options?.threads);
 
@@ -67,7 +71,7 @@ export async function plan(source?: string, options?: InspectOptions): Promise<P
     },
     disk: {
       directory,
-      freeBytes: bavail * bsize,
+      freeBytes,
       gigabytesPerSecond: diskRate,
       loadSeconds: diskRate && fileBytes / (diskRate * 1e9),
     },
