@@ -3,7 +3,7 @@ import type { SentencePieceProcessor } from '@agnai/sentencepiece-js';
 import type { Abort, AbortSignalLike } from './abort.js';
 import { GrokError, invalidArgument } from './errors.js';
 import { abortSignal, boolean, rejectUnknownOptions } from './option-checks.js';
-import { encodeInWorker } from './sentencepiece/encode-in-worker.js';
+import { EncodingThread } from './sentencepiece/encoding-thread.js';
 import { ExactCuts, partFrom, type TextPart } from './sentencepiece/exact-cuts.js';
 import { badTokenizer, type ModelFile, readModelFile, type SentencePieceModel } from './sentencepiece/model-file.js';
 import { PieceDecoder } from './sentencepiece/piece-decoder.js';
@@ -46,7 +46,7 @@ export class Tokenizer {
   /** Characters of the longest token. */
   readonly longestPiece: number;
 
-  readonly #bytes: Uint8Array<SharedArrayBuffer>;
+  readonly #thread: EncodingThread;
   readonly #model: SentencePieceModel;
   readonly #processor: SentencePieceProcessor;
   readonly #controlPieces: readonly string[];
@@ -54,7 +54,7 @@ export class Tokenizer {
 
   private constructor(path: string, { bytes, model }: ModelFile, processor: SentencePieceProcessor) {
     this.path = path;
-    this.#bytes = bytes;
+    this.#thread = new EncodingThread(bytes);
     this.#model = model;
     this.#processor = processor;
     this.vocabSize = model.pieces.length;
@@ -99,7 +99,7 @@ export class Tokenizer {
     return ids;
   }
 
-  /** The same ids, without holding up the event loop: in parts where that is exact, else on another thread. */
+  /** The same ids, without holding up the event loop: in parts where that is exact, else on one thread for all such texts. */
   async encodeAsync(
     text: string,
     options: EncodeOptions & { signal?: AbortSignalLike | undefined } = {},
@@ -207,7 +207,7 @@ export class Tokenizer {
       const cut = this.#cuts?.next(rest.text, partCharacters, longestPartCharacters) ?? -1;
       if (cut < 0) {
         const { text, extraTokens } = this.#standalone(rest);
-        yield (await encodeInWorker(this.#bytes, text, signal)).slice(extraTokens);
+        yield (await this.#thread.encode(text, signal)).slice(extraTokens);
         return;
       }
       yield this.#encodePart({ text: rest.text.slice(0, cut), lead: rest.lead });
