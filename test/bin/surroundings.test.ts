@@ -46,7 +46,10 @@ describe('a flag of Node', () => {
 });
 
 describe('a limit on address space', () => {
-  it.each(['-q -n 2 Once', 'tokenize Once', 'score Once'])('is named in one line: %s', (args) => {
+  const memory = `ulimit -v 4000000; "$NODE" -e 'new WebAssembly.Memory({ initial: 1 })'`;
+  const isEnough = runIn(memory).status === 0; // later versions of Node reserve no more than they use
+
+  it.skipIf(isEnough).each(['-q -n 2 Once', 'tokenize Once', 'score Once'])('is named in one line: %s', (args) => {
     const { status, stderr } = runIn(`ulimit -v 4000000; "$NODE" "$GROK" ${args}`);
     expect(status).toBe(1);
     expect(stderr).toMatch(/^grok-run: GROK_OUT_OF_MEMORY: .*ulimit -v.*--disable-wasm-trap-handler.*\n$/);
