@@ -1,5 +1,6 @@
 import { CommanderError } from 'commander';
 import { printableLines } from './printable.js';
+import { adviceInFlags, inFlags } from './vocabulary.js';
 
 /** The command line asks for something that makes no sense. */
 export class UsageError extends Error {
@@ -60,10 +61,11 @@ export function failureOf(error: unknown): Failure {
 
   const { code, hint, syscall } = error as { code?: unknown; hint?: unknown; syscall?: unknown };
   const isOurs = typeof code === 'string' && code.startsWith('GROK_');
+  const advice = typeof hint === 'string' && (isOurs ? adviceInFlags(hint) : hint);
   return {
     code: isOurs ? code : syscall !== undefined ? 'GROK_IO' : 'GROK_INTERNAL',
-    message: error.message || error.name,
-    ...(typeof hint === 'string' && hint !== '' && { hint }),
+    message: isOurs ? inFlags(error.message) : error.message || error.name,
+    ...(advice && { hint: advice }),
   };
 }
 

@@ -45,6 +45,7 @@ export interface ModelFlags {
   readonly device?: 'auto' | 'cuda' | 'cpu';
   readonly contextSize?: number;
   readonly threads?: number;
+  readonly prefillChunk?: number;
   readonly kvCacheType?: KvCacheType;
   readonly weights?: WeightStorage;
   readonly maxRam?: number;
@@ -124,6 +125,9 @@ export function addModelOptions(command: Command): Command {
         .argParser(parseWhole)
         .env('GROK_RUN_THREADS'),
     )
+    .addOption(
+      new Option('--prefill-chunk <tokens>', 'prompt tokens that one step takes (default: 512)').argParser(parseWhole),
+    )
     .addOption(kvCacheTypeOption())
     .addOption(weightsOption())
     .addOption(
@@ -183,6 +187,7 @@ export function loadOptionsOf(flags: ModelFlags): LoadOptions {
     device: flags.device,
     contextSize: flags.contextSize,
     threads: flags.threads,
+    prefillChunk: flags.prefillChunk,
     kvCacheType: flags.kvCacheType,
     weights: flags.weights,
     memoryLimit: flags.maxRam,

@@ -129,12 +129,36 @@ export async function callReading<T>(call: () => NativeCall<T>, abort: Abort | u
   }
 }
 
+/** The addon's names of options, where they are not the library's in snake_case. */
+const optionNames: Readonly<Record<string, string>> = {
+  context_length: 'contextSize',
+  kv_cache_type: 'kvCacheType',
+  max_sequences: 'maxSequences',
+  max_tokens: 'maxTokens',
+  memory_limit: 'memoryLimit',
+  num_layers: 'layers',
+  num_threads: 'threads',
+  prefill_chunk: 'prefillChunk',
+};
+const aboutOptions: ReadonlySet<unknown> = new Set([
+  ...['GROK_INVALID_ARGUMENT', 'GROK_UNSUPPORTED', 'GROK_OUT_OF_MEMORY', 'GROK_CONTEXT_OVERFLOW'],
+  'GROK_CUDA_UNAVAILABLE',
+]);
+
+/** In other errors the same names are a config.json's. */
+function inOptions(code: unknown, text: string): string {
+  if (!aboutOptions.has(code)) return text;
+  return text
+    .replace(/\b[a-z]+_[a-z]+(?:_[a-z]+)?\b/g, (name) => (optionNames[name] ? `\`${optionNames[name]}\`` : name))
+    .replace(/\b(device|weights) (?=")/gi, (_, name: string) => `\`${name}\` `);
+}
+
 /** The error of a call of the addon, as a GrokError where it has a code. */
 export function fromNative(error: unknown): unknown {
   if (error instanceof GrokError || typeof error !== 'object' || error === null || !('code' in error)) return error;
   const { code } = error;
   if (!grokErrorCodes.includes(code as GrokErrorCode)) return error;
-  const message = 'message' in error ? String(error.message) : String(code);
-  const hint = 'hint' in error && error.hint ? String(error.hint) : undefined;
+  const message = inOptions(code, 'message' in error ? String(error.message) : String(code));
+  const hint = 'hint' in error && error.hint ? inOptions(code, String(error.hint)) : undefined;
   return new GrokError(message, { code: code as GrokErrorCode, hint, cause: error });
 }

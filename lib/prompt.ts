@@ -61,7 +61,7 @@ export function requireTokenizer(tokenizer: Tokenizer | undefined, what: string)
   if (tokenizer) return tokenizer;
   throw new GrokError(`Expected a tokenizer for ${what}, found none beside the checkpoint`, {
     code: 'GROK_NO_TOKENIZER',
-    hint: 'Put tokenizer.model beside the checkpoint or pass its path as `tokenizer`; token ids work without one.',
+    hint: 'Put tokenizer.model beside the checkpoint or pass its path as `tokenizer`. Token ids work without one: pass `prompt` as an array.',
   });
 }
 
@@ -70,7 +70,7 @@ function overflow(promptTokens: string, maxTokens: number | undefined, contextLe
     maxTokens === undefined ? `${promptTokens} tokens` : `${promptTokens} tokens and ${maxTokens} to generate`;
   return new GrokError(`Expected a prompt and its continuation of at most ${contextLength} tokens, found ${asked}`, {
     code: 'GROK_CONTEXT_OVERFLOW',
-    hint: 'Shorten the prompt, lower `maxTokens`, or load the model with a larger `contextSize` where it allows one.',
+    hint: `Shorten the prompt${maxTokens ? ', lower `maxTokens`' : ''} or set a larger \`contextSize\` where the model allows one.`,
     details: { promptTokens, maxTokens, contextLength },
   });
 }

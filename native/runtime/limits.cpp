@@ -17,8 +17,7 @@ constexpr std::uint64_t kMostLogitsBytes = 32 << 20;
 
 int option(const char* name, int value, int most, int standard) {
   if (value < 0 || value > most)
-    throw Error(ErrorCode::invalid_argument,
-                concat("expected ", name, " to be at most ", most, ", or 0 for the default; found ", value));
+    throw Error(ErrorCode::invalid_argument, concat("expected ", name, " to be at most ", most, ", found ", value));
   return value ? value : standard;
 }
 

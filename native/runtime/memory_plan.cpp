@@ -104,12 +104,12 @@ std::string ways_to_fit(const Planned& planned, const Limits& limits) {
   smallest.kv_cache_type = KvCacheType::int8;
   if (ways.empty())
     if (const int context = largest_context(planned, smallest); context > 0)
-      ways.push_back(concat("max_sequences ", smallest.max_sequences, ", prefill_chunk ", smallest.prefill_chunk,
-                            ", kv_cache_type \"", name_of(smallest.kv_cache_type), "\" and context_length ", context,
-                            " together"));
+      ways.push_back(concat(limits.max_sequences > 1 ? "max_sequences 1, " : "", "prefill_chunk ",
+                            smallest.prefill_chunk, ", kv_cache_type \"", name_of(smallest.kv_cache_type),
+                            "\" and context_length ", context, " together"));
   if (planned.is_synthetic)
     if (const int num_layers = largest_num_layers(planned, limits); num_layers > 0)
-      ways.push_back(concat(num_layers, " of the ", planned.config.num_layers, " layers (--layers ", num_layers, ")"));
+      ways.push_back(concat("num_layers ", num_layers, " of ", planned.config.num_layers));
   return ways.empty() ? "" : concat("It would fit with ", any_of(ways), ".");
 }
 

@@ -354,7 +354,7 @@ describe('the addon', () => {
     const synthetic = addon.openSynthetic({ name: 'mid', layers: 6 }, { ...defaults, memoryLimit: 1_500_000_000 });
     await expect(synthetic).rejects.toMatchObject({
       code: 'GROK_OUT_OF_MEMORY',
-      hint: expect.stringMatching(/of the 6 layers \(--layers \d\)/),
+      hint: expect.stringMatching(/num_layers \d of 6/),
     });
   });
 

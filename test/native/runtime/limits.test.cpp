@@ -13,7 +13,7 @@ Limits with(void (*change)(EngineOptions&)) {
 
 TEST("options out of range are refused by name, with the range") {
   CHECK_ERROR(with([](EngineOptions& options) { options.context_length = 8193; }), ErrorCode::invalid_argument,
-              "context_length to be at most 8192, or 0 for the default; found 8193");
+              "context_length to be at most 8192, found 8193");
   CHECK_ERROR(with([](EngineOptions& options) { options.context_length = -1; }), ErrorCode::invalid_argument,
               "context_length");
   CHECK_ERROR(with([](EngineOptions& options) { options.max_sequences = -1; }), ErrorCode::invalid_argument,

@@ -125,7 +125,7 @@ TEST("of a network whose layers are made up, as many are offered as fit") {
   planned.available = fixed_of(plan_memory(planned, limits)) - 500'000;
   CHECK(hint_of(planned, limits).find("layers") == std::string::npos);
   planned.is_synthetic = true;
-  CHECK_EQ(hint_of(planned, limits), "It would fit with 1 of the 2 layers (--layers 1).");  // and nothing to map
+  CHECK_EQ(hint_of(planned, limits), "It would fit with num_layers 1 of 2.");  // and nothing to map
   planned.config.num_layers = 1;
   CHECK_EQ(hint_of(planned, limits), "it fits");
 }

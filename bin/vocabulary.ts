@@ -1,0 +1,53 @@
+/** The flags that set the library's options. What is not here cannot be set on the command line. */
+export const flagOf: Readonly<Record<string, string>> = {
+  source: '--model',
+  file: '--tokenizer',
+  tokenizer: '--tokenizer',
+  device: '--device',
+  threads: '--threads',
+  contextSize: '--context-size',
+  prefillChunk: '--prefill-chunk',
+  kvCacheType: '--kv-cache-type',
+  weights: '--weights',
+  memoryLimit: '--max-ram',
+  maxTokens: '--max-tokens',
+  temperature: '--temperature',
+  topP: '--top-p',
+  topK: '--top-k',
+  minP: '--min-p',
+  repetitionPenalty: '--repeat-penalty',
+  presencePenalty: '--presence-penalty',
+  frequencyPenalty: '--frequency-penalty',
+  logitBias: '--logit-bias',
+  seed: '--seed',
+  stop: '--stop',
+  stopTokenIds: '--stop-token-ids',
+  logprobs: '--logprobs',
+  echo: '--echo',
+  ignoreEos: '--ignore-eos',
+  shape: '--shape',
+  layers: '--layers',
+  prefill: '--prefill',
+  decode: '--decode',
+  reps: '--reps',
+  keepDisturbed: '--keep-disturbed',
+};
+
+const words: Readonly<Record<string, string>> = { prompt: 'the prompt', text: 'the text', id: 'each token id' };
+
+/** A message of the library: an option is named by its flag, `weights` "mapped" is --weights mapped. */
+export function inFlags(text: string): string {
+  return text.replace(/`(\w+)(?:\[\d+\])?`((?: (?:or )?"\w+")*)/g, (quoted, name: string, values: string) => {
+    const word = flagOf[name] ?? words[name];
+    return word === undefined ? quoted : word + values.replaceAll('"', '');
+  });
+}
+
+/** Advice of the library that can be followed here: sentences about its code, or options without a flag, are left out. */
+export function adviceInFlags(hint: string): string | undefined {
+  const sentences = hint
+    .split(/(?<=\.) (?=[A-Z])/)
+    .filter((sentence) => !/`prompt`|\w\(\)|\[grok\.|`for await`/.test(sentence));
+  const advice = inFlags(sentences.join(' '));
+  return advice === '' || /`[a-z]+[A-Z]\w*`/.test(advice) ? undefined : advice;
+}
