@@ -74,7 +74,7 @@ bool is_safetensors(std::string_view head) {
   return head.size() > 9 && head[8] == '{' && head.substr(5, 3) == "\0\0\0"sv && (head[9] == '"' || head[9] == '}');
 }
 
-// Nothing that text in UTF-8 has not: control characters, and the bytes from f8 on.
+// Whether the bytes look like text: no control characters, and no byte that UTF-8 never has.
 bool is_text(std::string_view head) {
   return std::all_of(head.begin(), head.end(), [](char character) {
     const auto byte = static_cast<unsigned char>(character);

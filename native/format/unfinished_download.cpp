@@ -8,8 +8,8 @@
 namespace grok {
 namespace {
 
-// In lower case. Of aria2 and axel, which write beside the file; then of browsers, rclone, WinSCP, gsutil and the Hugging
-// Face client; then of BitTorrent clients.
+// Endings in lower case. The first two belong to aria2 and axel, which write to the file itself and keep their state
+// beside it; the rest to browsers, rclone, WinSCP, gsutil, the Hugging Face client and BitTorrent clients.
 constexpr std::array<std::string_view, 20> kMarkers = {
     ".aria2",       ".st",         ".part",     ".partial", ".incomplete", ".crdownload", ".download",
     ".downloading", ".opdownload", ".filepart", ".tmp",     ".temp",       ".gstmp",      ".fdmdownload",

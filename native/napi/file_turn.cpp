@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <mutex>
+#include <set>
 #include <vector>
 
 #include "core/error.h"
@@ -37,8 +38,10 @@ void FileTurn::begin() {
   changed.wait(lock, [&] { return is_given_up_ || reading.size() < kMaxReading || all_are_given_up(); });
   if (is_given_up_) throw given_up_error();
   if (reading.size() >= kMaxReading) {
+    std::set<std::string> stuck;
+    for (const FileTurn* turn : reading) stuck.insert(turn->path_);
     std::string paths;
-    for (const FileTurn* turn : reading) paths += (paths.empty() ? "" : ", ") + turn->path_;
+    for (const std::string& path : stuck) paths += (paths.empty() ? "" : ", ") + path;
     throw Error(
         ErrorCode::io,
         concat(path_, ": not opened: ", kMaxReading, " threads still wait for files that do not answer: ", paths),
