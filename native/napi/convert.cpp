@@ -340,7 +340,7 @@ Napi::Object to_js(Napi::Env env, const EngineStats& stats) {
   return object;
 }
 
-Napi::Array to_js(Napi::Env env, std::vector<SequenceOutput> outputs) {
+Napi::Array to_js(Napi::Env env, std::vector<SequenceOutput>&& outputs) {
   Napi::Array array = Napi::Array::New(env, outputs.size());
   for (std::uint32_t index = 0; index < outputs.size(); ++index)
     array.Set(index, to_js(env, std::move(outputs[index])));

@@ -36,7 +36,7 @@ Napi::Object to_js(Napi::Env env, const CudaProbe& probe);
 Napi::Object to_js(Napi::Env env, const LoadProgress& progress);
 Napi::Object to_js(Napi::Env env, const TokenizerFile& file);
 Napi::Object to_js(Napi::Env env, const EngineStats& stats);
-Napi::Array to_js(Napi::Env env, std::vector<SequenceOutput> outputs);  // takes the logits' memory over
+Napi::Array to_js(Napi::Env env, std::vector<SequenceOutput>&& outputs);  // takes the memory of logits, keeps the ids
 Napi::Array to_js(Napi::Env env, const std::vector<std::string>& strings);
 
 // An Error with `code` and `hint`, and with `sequences` when it is a StepError.

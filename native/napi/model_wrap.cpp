@@ -105,12 +105,12 @@ std::vector<SequenceId> runnable_now(Model& model) try {
 }
 
 Napi::Value outputs_to_js(Napi::Env env, std::vector<SequenceOutput> outputs) {
-  std::vector<SequenceId> sequences;
-  for (const SequenceOutput& output : outputs) sequences.push_back(output.sequence);
   try {
     return to_js(env, std::move(outputs));
   } catch (const std::bad_alloc&) {
-    throw StepError(current_error(), std::move(sequences));  // the outputs are lost
+    std::vector<SequenceId> sequences;  // their outputs are lost
+    for (const SequenceOutput& output : outputs) sequences.push_back(output.sequence);
+    throw StepError(current_error(), std::move(sequences));
   }
 }
 
