@@ -2,7 +2,8 @@
 // the compiled file must contain "grok-fault".
 //
 // Opening "/fault/KIND/K" arms it and always fails: with EEXIST if the fault armed before has happened, else with ENOENT.
-// Kinds: "new" (on the thread that armed it), "thread", "open", "read", "stat", "mmap"; any other name disarms it.
+// Kinds: "new" (an allocation of the thread that armed it), "work" (of another thread), "thread", "open", "read", "stat",
+// "mmap"; any other name disarms it.
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
@@ -62,7 +63,6 @@ static int called_by_addon(void) {
 
 static int fails(const char* kind) {
   if (looking || strcmp(armed, kind) != 0) return 0;
-  if (strcmp(kind, "new") == 0 && !pthread_equal(pthread_self(), armed_by)) return 0;
   looking = 1;
   const int is_due = called_by_addon() && atomic_fetch_sub(&countdown, 1) == 1;
   looking = 0;
@@ -138,12 +138,13 @@ int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*
 }
 
 // operator new and operator new[], by their names in the binary.
-#define REPLACED_NEW(name, parameters, arguments)                                      \
-  void* name parameters {                                                              \
-    static void*(*real) parameters;                                                    \
-    if (!real) real = (void* (*)parameters)dlsym(RTLD_NEXT, #name);                    \
-    if (fails("new")) ((void (*)(void))dlsym(RTLD_DEFAULT, "_ZSt17__throw_bad_allocv"))(); \
-    return real arguments;                                                             \
+#define REPLACED_NEW(name, parameters, arguments)                                              \
+  void* name parameters {                                                                      \
+    static void*(*real) parameters;                                                            \
+    if (!real) real = (void* (*)parameters)dlsym(RTLD_NEXT, #name);                            \
+    if (fails(pthread_equal(pthread_self(), armed_by) ? "new" : "work"))                       \
+      ((void (*)(void))dlsym(RTLD_DEFAULT, "_ZSt17__throw_bad_allocv"))();                     \
+    return real arguments;                                                                     \
   }
 REPLACED_NEW(_Znwm, (size_t size), (size))
 REPLACED_NEW(_Znam, (size_t size), (size))

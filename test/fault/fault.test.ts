@@ -35,6 +35,7 @@ describe.skipIf(compiled.status !== 0)('a call of the system that fails once in 
   // run.sh tries every call of each kind.
   it.each([
     { kind: 'new', stride: 7, allowed: ['GROK_OUT_OF_MEMORY'] },
+    { kind: 'work', stride: 499, allowed: ['GROK_OUT_OF_MEMORY'] },
     { kind: 'thread', stride: 1, allowed: ['GROK_OUT_OF_MEMORY'] },
     { kind: 'mmap', stride: 11, allowed: ['GROK_OUT_OF_MEMORY', 'GROK_IO'] },
     { kind: 'open', stride: 17, allowed: ['GROK_IO'] },
@@ -62,23 +63,27 @@ if (!canLimit)
   console.warn('SKIPPED: the tests of limits on threads need root, setpriv, and a folder that all may read');
 
 describe.skipIf(!canLimit)('a limit on the threads of a user', () => {
-  it.each(['', 'worker'])('leaves fewer threads to a model, or is named %s', { timeout: 180_000 }, (where) => {
-    const expected = JSON.parse(spawnSync(process.execPath, [limited], { encoding: 'utf8' }).stdout);
-    const devices: string[] = [];
-    for (const limit of [11, 12, 13, 14, 16, 24, 40]) {
-      if (runLimited(limit, readFile).stdout !== 'ok\n') continue; // Node itself does not run
-      const { status, signal, stdout, stderr } = runLimited(limit, [limited, where]);
-      expect({ limit, status, signal, stderr }).toEqual({ limit, status: 0, signal: null, stderr: '' });
-      const { tokenIds, device, code, hint } = JSON.parse(stdout);
-      if (device) {
-        expect(tokenIds).toEqual(expected.tokenIds);
-        devices.push(device);
-      } else if (code !== 'ERR_WORKER_INIT_FAILED') {
-        expect({ limit, code }).toEqual({ limit, code: 'GROK_OUT_OF_MEMORY' });
-        expect(hint).toContain('ulimit -u');
+  it.each(['main', 'worker'])(
+    'leaves a model fewer threads, or its error names the limit (%s thread)',
+    { timeout: 180_000 },
+    (where) => {
+      const expected = JSON.parse(spawnSync(process.execPath, [limited], { encoding: 'utf8' }).stdout);
+      const devices: string[] = [];
+      for (const limit of [11, 12, 13, 14, 16, 24, 40]) {
+        if (runLimited(limit, readFile).stdout !== 'ok\n') continue; // Node itself does not run
+        const { status, signal, stdout, stderr } = runLimited(limit, [limited, where]);
+        expect({ limit, status, signal, stderr }).toEqual({ limit, status: 0, signal: null, stderr: '' });
+        const { tokenIds, device, code, hint } = JSON.parse(stdout);
+        if (device) {
+          expect(tokenIds).toEqual(expected.tokenIds);
+          devices.push(device);
+        } else if (code !== 'ERR_WORKER_INIT_FAILED') {
+          expect({ limit, code }).toEqual({ limit, code: 'GROK_OUT_OF_MEMORY' });
+          expect(hint).toContain('ulimit -u');
+        }
       }
-    }
-    expect(devices[0]).toMatch(/, 1 thread\)$/);
-    expect(devices.at(-1)).toMatch(/, (1\d|2\d) threads\)$/);
-  });
+      expect(devices[0]).toMatch(/, 1 thread\)$/);
+      expect(devices.at(-1)).toMatch(/, (1\d|2\d) threads\)$/);
+    },
+  );
 });

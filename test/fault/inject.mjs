@@ -1,5 +1,6 @@
 // Runs a model again and again, and lets the k-th call of one kind fail in each run: node inject.mjs KIND STRIDE.
-// Prints each outcome and how often there was one, and what leaked. Needs fault.c in LD_PRELOAD, and --expose-gc.
+// Prints how often each outcome was met, and the threads and open files before and after. Needs fault.c in LD_PRELOAD, and
+// --expose-gc.
 import { openSync, readdirSync } from 'node:fs';
 
 /** Arms the fault. True if the one before has happened. */
@@ -20,19 +21,22 @@ async function run() {
   const grok = await Grok.load(source, { threads: 3, maxSequences: 1 });
   try {
     const sampled = { maxTokens: 4, seed: 5, logprobs: 2, ignoreEos: true, logitBias: { 7: 1 } };
-    const results = await Promise.all([
+    const results = await Promise.allSettled([
       grok.complete([1, 2, 3], sampled),
       grok.complete([1, 5], { maxTokens: 3, temperature: 0, seed: 0, ignoreEos: true }),
       grok.logits([1, 2, 3, 4]),
       grok.score([1, 2, 3, 4]),
     ]);
+    const failed = results.filter(({ status }) => status === 'rejected');
+    if (failed.length > 1) throw new Error(`one fault failed ${failed.length} requests`);
+    if (failed.length > 0) throw failed[0].reason;
     return JSON.stringify(results, (key, value) => (key === 'timings' ? undefined : value));
   } finally {
     await grok.close();
   }
 }
 
-/** What came of a run: "ok", a code, or something that must never be. */
+/** The outcome of a run: "ok", a code, or a fault of ours in words. */
 async function outcomeOf(running, expected) {
   let timer;
   const patience = new Promise((resolve) => {

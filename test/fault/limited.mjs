@@ -1,5 +1,5 @@
-// Loads a model with 64 threads, uses it, and prints what came of it: node limited.mjs [worker]. In a worker, that is
-// terminated afterwards.
+// Loads a model with 64 threads, uses it, and prints its tokens and device, or its error: node limited.mjs [worker].
+// "worker" does so in a worker, and terminates the worker afterwards.
 import { isMainThread, Worker } from 'node:worker_threads';
 
 const source = new URL('../fixtures/golden/ref-small', import.meta.url).pathname;

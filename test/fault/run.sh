@@ -10,7 +10,7 @@ GROK_FAULT_STRIDE=1 build/fault_allocations
 shim=$(mktemp --suffix=-grok-fault.so)
 trap 'rm -f "$shim"' EXIT
 cc -O1 -shared -fPIC -o "$shim" test/fault/fault.c -ldl
-for kind in new thread mmap open read stat; do
+for kind in new work thread mmap open read stat; do
   LD_PRELOAD=$shim node --expose-gc test/fault/inject.mjs "$kind" 1
 done
 

@@ -428,17 +428,18 @@ describe('the addon', () => {
     });
   });
 
-  it('gives an error when mapped files shrink while it generates, and goes on once they are back', async () => {
+  it('fails the sequences of a step whose mapped files shrink, and goes on once they are back', async () => {
     const directory = mkdtempSync(path.join(tmpdir(), 'grok-run-'));
     cpSync(checkpoint, directory, { recursive: true });
     const tensors = path.join(directory, 'ckpt-0');
     const files = readdirSync(tensors).map((name) => path.join(tensors, name));
     const contents = files.map((file) => readFileSync(file));
     for (const threads of [1, 3]) {
-      const model = await addon.open(directory, { ...defaults, threads, weights: 'mapped' });
+      const model = await addon.open(directory, { ...defaults, threads, maxSequences: 1, weights: 'mapped' });
       while (!(await model.loadNext()).done);
+      const submit = () => model.submit(requestFor([1, 2, 3, 4, 5], { maxTokens: 1 }));
       const next = async () => {
-        const sequence = await model.submit(requestFor([1, 2, 3, 4, 5], { maxTokens: 1 }));
+        const sequence = await submit();
         return (await stepOf(model, sequence))[0]?.token?.token;
       };
       const expected = await next();
@@ -451,9 +452,12 @@ describe('the addon', () => {
           message: expect.stringMatching(/tensor\d+_000: could not read .* found 0 now/),
         });
       }
+      const [running, waiting] = [await submit(), await submit()];
+      await expect(stepOf(model, running, waiting)).rejects.toMatchObject({ sequences: Float64Array.of(running) });
       files.forEach((file, index) => {
         writeFileSync(file, contents[index] ?? '');
       });
+      expect((await stepOf(model, running, waiting)).map(({ sequence }) => sequence)).toEqual([waiting]);
       expect(await next()).toBe(expected);
       await model.close();
     }
