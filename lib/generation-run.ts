@@ -11,7 +11,6 @@ import { Stopwatch } from './stopwatch.js';
 /** What a generation runs on. */
 export interface GenerationHost extends PromptHost {
   readonly loop: StepLoop;
-  readonly eosId: number;
 }
 
 /** Makes the text of one {@link Generation}, and never refers to that object: it may become garbage meanwhile. */
@@ -43,7 +42,7 @@ export class GenerationRun implements StepListener {
     this.#prompt = prompt;
     const { echo, logprobs, maxTokens, seed, signal, stop } = options;
     this.#options = { echo, logprobs, maxTokens, seed, signal };
-    this.#request = generationRequest(host.eosId, options);
+    this.#request = generationRequest(host.generation.eosIds, options);
     this.#builder = new ChunkBuilder(host.tokenizer, { stop, withLogprobs: logprobs !== undefined });
     this.#stream = new ChunkStream({ onRead: () => this.#demand(), onReturn: () => this.cancel() });
     this.#result = new Promise((resolve, reject) => {

@@ -7,6 +7,7 @@ import type { Abort } from './abort.js';
 import type { Completion, ScoredToken } from './completion.js';
 import { callNative, callReading, closedError, GrokError, invalidArgument, ofItem } from './errors.js';
 import { Generation } from './generation.js';
+import { type GenerationConfig, generationConfigOf } from './generation-config.js';
 import type { GenerationHost } from './generation-run.js';
 import { inOrder } from './in-order.js';
 import { judgeByLogits, judgeByLogprobs, type Logits } from './judging.js';
@@ -40,10 +41,14 @@ const closingPatienceMs = 20;
 export type ModelConfig = NativeConfig;
 
 /** All that can be said of a checkpoint from its headers; sizes in bytes. */
-export type Inspection = NativeInspection;
+export interface Inspection extends Omit<NativeInspection, 'generation'> {
+  readonly generation: GenerationConfig;
+}
 
 export interface ModelInfo {
   readonly config: Readonly<ModelConfig>;
+  /** How it generates where {@link GenerateOptions} do not say. */
+  readonly generation: GenerationConfig;
   readonly parameters: {
     readonly total: number;
     /** Used for one token. */
@@ -111,10 +116,11 @@ export class Grok implements AsyncDisposable {
       tokenizer,
       vocabSize: inspection.config.vocabSize,
       contextLength: model.contextLength,
-      eosId: inspection.config.eosId,
+      generation: generationConfigOf(inspection),
     };
     this.info = {
       config: inspection.config,
+      generation: this.#host.generation,
       parameters: { total: inspection.numParameters, active: inspection.numActiveParameters },
       memoryBytes: { weights, kvCache, workspace, reserve, total },
       weightStorage: inspection.memory.weightStorage,
@@ -287,7 +293,8 @@ export class Grok implements AsyncDisposable {
 export async function inspect(source?: string, options?: InspectOptions): Promise<Inspection> {
   const path = sourcePath(source);
   const native = resolveInspectOptions(options);
-  return await callReading(() => loadNative().inspect(path, native), undefined);
+  const inspection = await callReading(() => loadNative().inspect(path, native), undefined);
+  return { ...inspection, generation: generationConfigOf(inspection) };
 }
 
 /** Of the embedded model where there is no source. */

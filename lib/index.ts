@@ -11,6 +11,7 @@ export {
 export type { Chunk, Completion, ScoredToken, Timings, TokenLogprob, Usage } from './completion.js';
 export { GrokError, type GrokErrorCode } from './errors.js';
 export type { Generation } from './generation.js';
+export type { GenerationConfig } from './generation-config.js';
 export { Grok, type Inspection, inspect, type ModelConfig, type ModelInfo, type Stats } from './grok.js';
 export type { Logits } from './judging.js';
 export { type Diagnosis, diagnose, type KvCacheType, type WeightStorage } from './native.js';

@@ -3,7 +3,7 @@ import type { ResolvedGenerateOptions } from './options.js';
 
 /** A request to continue a prompt that is still to come. Smaller than the options: each request that waits holds one. */
 export function generationRequest(
-  eosId: number,
+  eosIds: readonly number[],
   options: ResolvedGenerateOptions,
 ): Omit<NativeRequest, 'prompt' | 'maxTokens'> {
   const { temperature, topK, topP, minP, repetitionPenalty, presencePenalty, frequencyPenalty, seed } = options;
@@ -20,7 +20,7 @@ export function generationRequest(
     numLogprobs: options.logprobs ?? 0,
     biasTokens: Int32Array.from(options.logitBias.keys()),
     biasValues: Float32Array.from(options.logitBias.values()),
-    stopTokens: Int32Array.from([...(options.ignoreEos ? [] : [eosId]), ...options.stopTokenIds]),
+    stopTokens: Int32Array.from([...(options.ignoreEos ? [] : eosIds), ...options.stopTokenIds]),
   };
 }
 

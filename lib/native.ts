@@ -47,6 +47,18 @@ export interface NativeConfig {
   eosId: number;
 }
 
+/** Mirrors `GenerationConfig` in native/model/generation_config.h. A field that is not there has no value. */
+export interface NativeGenerationConfig {
+  temperature?: number;
+  topP?: number;
+  topK?: number;
+  minP?: number;
+  repetitionPenalty?: number;
+  maxTokens?: number;
+  /** Empty: the config's. */
+  eosIds: number[];
+}
+
 /** Mirrors `Inspection`; sizes in bytes. */
 export interface NativeInspection {
   path: string;
@@ -55,6 +67,7 @@ export interface NativeInspection {
   /** '' when no tokenizer.model lies beside the checkpoint. */
   tokenizer: string;
   config: NativeConfig;
+  generation: NativeGenerationConfig;
   tensors: {
     name: string;
     file: string;

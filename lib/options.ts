@@ -1,5 +1,6 @@
 import type { Abort, AbortSignalLike } from './abort.js';
 import { invalidArgument } from './errors.js';
+import type { GenerationConfig } from './generation-config.js';
 import type { Grok } from './grok.js';
 import type { KvCacheType, NativeLoadProgress, NativeOpenOptions, WeightStorage } from './native.js';
 import {
@@ -160,7 +161,10 @@ export interface BenchOptions {
   onProgress?: ((what: string) => void) | undefined;
 }
 
-/** What is taken where nothing is given; what is not here has no value or is the engine's to choose. */
+/**
+ * What is taken where nothing is given; what is not here has no value or is the engine's to choose. A model can bring
+ * others for `generate`, in its generation_config.json.
+ */
 export const defaults = {
   load: { device: 'auto', kvCacheType: 'f32', weights: 'packed', maxQueue: 1024, readTimeout: 60_000 },
   // Sampling a base model: cooler than 1 keeps a story together, and the tail beyond 0.9 is mostly noise.
@@ -377,10 +381,10 @@ const generateNames = [
 
 export function resolveGenerateOptions(
   options: GenerateOptions | undefined,
-  { vocabSize }: { vocabSize: number },
+  { vocabSize, generation }: { vocabSize: number; generation?: GenerationConfig },
 ): ResolvedGenerateOptions {
   const given = rejectUnknownOptions(options, generateNames);
-  const { generate } = defaults;
+  const generate = { ...defaults.generate, ...generation };
   return {
     maxTokens: integer('maxTokens', given.maxTokens, 0, 2 ** 31 - 1),
     temperature: number('temperature', given.temperature, 0) ?? generate.temperature,

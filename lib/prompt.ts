@@ -1,7 +1,8 @@
 import type { Abort } from './abort.js';
 import { GrokError } from './errors.js';
+import type { GenerationConfig } from './generation-config.js';
 import { emptyPrompt, tokenIds } from './option-checks.js';
-import { defaults, type ResolvedGenerateOptions } from './options.js';
+import type { ResolvedGenerateOptions } from './options.js';
 import type { Tokenizer } from './tokenizer.js';
 
 export type Prompt = string | readonly number[];
@@ -12,6 +13,7 @@ export interface PromptHost {
   readonly vocabSize: number;
   /** Tokens of a prompt and its continuation together. */
   readonly contextLength: number;
+  readonly generation: GenerationConfig;
 }
 
 /** What can be said of a prompt before any work: text needs a tokenizer, ids must be in the vocabulary. */
@@ -41,7 +43,7 @@ export async function fitPrompt(
   { maxTokens, signal }: Pick<ResolvedGenerateOptions, 'maxTokens' | 'signal'>,
 ): Promise<{ ids: readonly number[]; maxTokens: number }> {
   const ids = await encodePrompt(prompt, host, signal);
-  const wanted = { maxTokens, otherwise: defaults.generate.maxTokens };
+  const wanted = { maxTokens, otherwise: host.generation.maxTokens };
   return { ids, maxTokens: roomFor(ids.length, wanted, host.contextLength) };
 }
 

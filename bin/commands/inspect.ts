@@ -67,6 +67,8 @@ function describe(inspection: Inspection, printer: Printer, allTensors: boolean)
     '',
     ...section(printer, 'Model', numbersOf(inspection.config)),
     '',
+    ...section(printer, 'Generation, unless options say otherwise', numbersOf(inspection.generation)),
+    '',
     ...section(printer, 'Tensors', tensorRows(inspection.tensors, allTensors), new Set([0, 4])),
     '',
     ...section(printer, lacksGpu(inspection) ? 'Memory to run it on a GPU' : 'Memory to run it here', [
@@ -116,7 +118,7 @@ function titled(printer: Printer, title: string, lines: readonly string[]): stri
 }
 
 /** In the words of the glossary: `numKvHeads` is `num_kv_heads`. */
-function numbersOf(config: Inspection['config']): Rows {
+function numbersOf(config: Inspection['config' | 'generation']): Rows {
   return Object.entries(config).map(([name, value]) => [
     name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
     `${value}`,

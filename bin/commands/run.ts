@@ -36,6 +36,9 @@ stdin is dropped.
 timings, seed. --jsonl prints an object for each piece as it comes (text,
 tokenIds), then one with the rest. Errors are then {"error":{...}} on stderr.
 
+A generation_config.json beside the model replaces the defaults above, as the
+embedded toy's does; grok-run inspect shows them. Options win.
+
 Commands win over prompts. A prompt that starts with a dash, or is a command's
 name, follows --:
   $ grok-run -- inspect

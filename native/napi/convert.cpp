@@ -94,6 +94,24 @@ Napi::Object to_js(Napi::Env env, const GrokConfig& config) {
   return object;
 }
 
+Napi::Object to_js(Napi::Env env, const GenerationConfig& generation) {
+  Napi::Object object = Napi::Object::New(env);
+  const auto set = [&](const char* name, const auto& value) {
+    if (value) object.Set(name, *value);
+  };
+  set("temperature", generation.temperature);
+  set("topP", generation.top_p);
+  set("topK", generation.top_k);
+  set("minP", generation.min_p);
+  set("repetitionPenalty", generation.repetition_penalty);
+  set("maxTokens", generation.max_tokens);
+  Napi::Array eos_ids = Napi::Array::New(env, generation.eos_ids.size());
+  for (std::uint32_t index = 0; index < generation.eos_ids.size(); ++index)
+    eos_ids.Set(index, generation.eos_ids[index]);
+  object.Set("eosIds", eos_ids);
+  return object;
+}
+
 Napi::Object to_js(Napi::Env env, const MemoryPlan& memory) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("weights", to_js(env, memory.weights));
@@ -270,6 +288,7 @@ Napi::Object to_js(Napi::Env env, const Inspection& inspection) {
   object.Set("configFrom", inspection.config_from);
   object.Set("tokenizer", inspection.tokenizer);
   object.Set("config", to_js(env, inspection.config));
+  object.Set("generation", to_js(env, inspection.generation));
   object.Set("tensors", tensors);
   object.Set("fileBytes", to_js(env, inspection.file_bytes));
   object.Set("numParameters", to_js(env, inspection.num_parameters));

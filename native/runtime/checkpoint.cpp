@@ -44,6 +44,8 @@ Checkpoint open_checkpoint(const std::string& path) {
   checkpoint.source = location.format == Format::jax ? open_jax(location, checkpoint.config, has_config)
                                                      : open_safetensors(checkpoint.path);
   check_config(checkpoint.config, derive_sizes(*checkpoint.source), checkpoint.config_from);
+  if (const auto file = location.find("generation_config.json"); !file.empty())
+    checkpoint.generation = read_generation_config(file.string(), checkpoint.config.vocab_size);
   return checkpoint;
 }
 

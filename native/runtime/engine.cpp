@@ -137,6 +137,7 @@ Inspection inspection_of(const Checkpoint& checkpoint, const Planned& planned, c
                         .config_from = checkpoint.config_from,
                         .tokenizer = checkpoint.tokenizer,
                         .config = config,
+                        .generation = checkpoint.generation,
                         .tensors = {},
                         .file_bytes = checkpoint.source->size_bytes(),
                         .memory = plan_memory(planned, limits),

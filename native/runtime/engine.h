@@ -11,6 +11,7 @@
 #include "backend/backend.h"
 #include "core/error.h"
 #include "model/config.h"
+#include "model/generation_config.h"
 
 namespace grok {
 
@@ -53,6 +54,7 @@ struct Inspection {
   std::string config_from;  // "config.json" or "built in (Grok-1)"
   std::string tokenizer;    // path of the tokenizer.model that lies beside it, or empty
   GrokConfig config;
+  GenerationConfig generation = {};
   std::vector<TensorInfo> tensors;
   std::uint64_t file_bytes = 0;
   std::uint64_t num_parameters = 0;          // scales not counted

@@ -38,6 +38,7 @@ export const INSPECTION = {
   configFrom: 'config.json',
   tokenizer: '/models/small/tokenizer.model',
   config: { vocabSize: 4096, numLayers: 2, numKvHeads: 2 },
+  generation: { maxTokens: 256, temperature: 0.6, eosIds: [2, 7] },
   tensors: [0, 1].map((layer) => ({
     name: `transformer/decoder_layer_${layer}/moe/linear/w`,
     file: `tensor0000${layer}_000`,

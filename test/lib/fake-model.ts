@@ -1,4 +1,5 @@
 import type {
+  NativeGenerationConfig,
   NativeInspection,
   NativeModel,
   NativeOutput,
@@ -23,6 +24,7 @@ export interface FakeOptions {
   prefillChunk?: number;
   vocabSize?: number;
   contextLength?: number;
+  generation?: NativeGenerationConfig;
   /** The token that a sequence generates as its nth. */
   script?: (index: number, request: NativeRequest) => number;
 }
@@ -55,7 +57,12 @@ export class FakeModel implements NativeModel {
     this.#prefillChunk = options.prefillChunk ?? 16;
     this.#script = options.script ?? ((index) => 300 + (index % 50));
     const vocabSize = options.vocabSize ?? 4096;
-    this.inspection = { path: '/fake', tokenizer: '', config: { vocabSize, eosId: 2 } } as NativeInspection;
+    this.inspection = {
+      path: '/fake',
+      tokenizer: '',
+      config: { vocabSize, eosId: 2 },
+      generation: options.generation ?? { eosIds: [] },
+    } as unknown as NativeInspection;
   }
 
   get numSequences(): number {

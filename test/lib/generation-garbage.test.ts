@@ -3,6 +3,7 @@ import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import type { Chunk } from '../../lib/completion.js';
 import { Generation } from '../../lib/generation.js';
+import { generationConfigOf } from '../../lib/generation-config.js';
 import { resolveGenerateOptions } from '../../lib/options.js';
 import { StepLoop } from '../../lib/step-loop.js';
 import { FakeModel, turn, until } from './fake-model.js';
@@ -13,7 +14,8 @@ const collectGarbage = runInNewContext('gc') as () => void;
 function set() {
   const model = new FakeModel({ maxSequences: 1 });
   const loop = new StepLoop(model);
-  const host = { loop, tokenizer: undefined, vocabSize: 4096, contextLength: 4096, eosId: 2 };
+  const generation = generationConfigOf(model.inspection);
+  const host = { loop, tokenizer: undefined, vocabSize: 4096, contextLength: 4096, generation };
   const generate = (options: { signal?: AbortSignal } = {}) =>
     new Generation(host, [300], resolveGenerateOptions({ maxTokens: 700, ...options }, { vocabSize: 4096 }));
   return { model, generate };

@@ -1,7 +1,8 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Chunk } from '../../lib/completion.js';
 import { Generation } from '../../lib/generation.js';
-import { type GenerateOptions, resolveGenerateOptions } from '../../lib/options.js';
+import { generationConfigOf } from '../../lib/generation-config.js';
+import { defaults, type GenerateOptions, resolveGenerateOptions } from '../../lib/options.js';
 import { StepLoop } from '../../lib/step-loop.js';
 import { Tokenizer } from '../../lib/tokenizer.js';
 import { FakeModel, type FakeOptions, turn, until } from './fake-model.js';
@@ -26,15 +27,16 @@ function set(fakeOptions: FakeOptions = {}, withTokenizer = true) {
   const model = new FakeModel(fakeOptions);
   const loop = new StepLoop(model);
   const { vocabSize } = model.inspection.config;
+  const generation = generationConfigOf(model.inspection);
   const host = {
     loop,
     tokenizer: withTokenizer ? tokenizer : undefined,
     vocabSize,
     contextLength: model.contextLength,
-    eosId,
+    generation,
   };
   const generate = (prompt: string | readonly number[], options: GenerateOptions = {}) =>
-    new Generation(host, prompt, resolveGenerateOptions(options, { vocabSize }));
+    new Generation(host, prompt, resolveGenerateOptions(options, { vocabSize, generation }));
   return { model, loop, generate };
 }
 
@@ -353,6 +355,30 @@ describe('text', () => {
     const completion = await generate('And', { stop: 'said: no' }).result;
     expect(completion).toMatchObject({ text: ' the fox said', finishReason: 'stop' });
     expect(completion).not.toHaveProperty('stopSequence');
+  });
+
+  it('samples as the model’s generation_config.json says, where options do not say otherwise', async () => {
+    const sampling = { temperature: 0.5, topP: 1, topK: 20, minP: 0.25, repetitionPenalty: 1.5 };
+    const { model, generate } = writing('fox', { generation: { ...sampling, maxTokens: 7, eosIds: [] } });
+    await generate('A').result;
+    const options = { temperature: 0, topP: 0.5, topK: 0, minP: 0, repetitionPenalty: 1, maxTokens: 9 };
+    await generate('A', options).result;
+    expect(model.requests).toMatchObject([{ ...sampling, maxTokens: 7 }, options]);
+  });
+
+  it('generates as the library does where the model brings no defaults', async () => {
+    const { model, generate } = writing('fox', { generation: { temperature: 0, eosIds: [] } });
+    await generate('A').result;
+    const { maxTokens, topP, topK, minP, repetitionPenalty } = defaults.generate;
+    expect(model.requests).toMatchObject([{ temperature: 0, maxTokens, topP, topK, minP, repetitionPenalty }]);
+  });
+
+  it('ends at each of several [EOS] tokens of the model', async () => {
+    const [fox = 0] = tokenizer.encode('fox');
+    const { model, generate } = writing('the fox', { generation: { eosIds: [3, fox] } });
+    const completion = await generate('A').result;
+    expect(completion).toMatchObject({ text: ' the', finishReason: 'stop' });
+    expect([...(model.requests[0]?.stopTokens ?? [])]).toEqual([3, fox]);
   });
 
   it('ends at [EOS], which is neither in text nor in ids, unless it is ignored', async () => {

@@ -307,6 +307,7 @@ describe('the addon', () => {
       format: 'ckpt-0 (38 files)',
       configFrom: 'config.json',
       config: { vocabSize: 512, numLayers: 3, eosId: 2 },
+      generation: { eosIds: [] },
       numParameters: 1_288_512,
     });
     const { weights, kvCache, workspace, reserve, total } = inspection.memory;

@@ -74,6 +74,7 @@ describe('grok-run inspect', () => {
     const { stdout } = await invoke(['inspect', './a']);
     expect(stdout).toContain('parameters     11.7M, 4.6M used per token');
     expect(stdout).toContain('num_kv_heads  2');
+    expect(stdout).toMatch(/temperature +0\.6\n +eos_ids +2,7\n/);
     expect(stdout).toMatch(/weights, packed +16\.0 MiB/);
     expect(stdout).toMatch(/key-value cache, f32 +1\.0 MiB/);
     expect(stdout).toMatch(/needed +18\.0 MiB/);

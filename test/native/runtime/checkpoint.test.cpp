@@ -112,6 +112,16 @@ TEST("prefers the files beside the tensors to those of the parent") {
   CHECK_EQ(open_checkpoint(checkpoint.directory.path()).tokenizer, checkpoint.directory / "ckpt-0/tokenizer.model");
 }
 
+TEST("reads the generation_config.json beside the tensors or above ckpt-0, and refuses a bad one") {
+  const TinyCheckpoint checkpoint;
+  CHECK(!open_checkpoint(checkpoint.directory.path()).generation.temperature);
+  write_file(checkpoint.directory / "generation_config.json", R"({"temperature": 0.5})");
+  CHECK_EQ(open_checkpoint(checkpoint.directory.path()).generation.temperature.value(), 0.5);
+  CHECK_EQ(open_checkpoint(checkpoint.directory / "ckpt-0").generation.temperature.value(), 0.5);
+  write_file(checkpoint.directory / "ckpt-0/generation_config.json", R"({"eos_token_id": 32})");
+  CHECK_ERROR(open_checkpoint(checkpoint.directory.path()), ErrorCode::bad_checkpoint, "expected eos_token_id");
+}
+
 TEST("opens the ckpt-0 directory and its parent, with and without a slash, and from within") {
   const TinyCheckpoint checkpoint;
   const std::string tensors = checkpoint.directory / "ckpt-0";

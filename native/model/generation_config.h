@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace grok {
+
+// How text is generated with one model unless the caller says otherwise. Empty: the program's own default.
+struct GenerationConfig {
+  std::optional<double> temperature;         // 0 or more
+  std::optional<double> top_p;               // 0 to 1
+  std::optional<std::int32_t> top_k;         // 0: off
+  std::optional<double> min_p;               // 0 to 1
+  std::optional<double> repetition_penalty;  // above 0
+  std::optional<std::int32_t> max_tokens;    // 0 or more
+  std::vector<std::int32_t> eos_ids;         // empty: the config's
+};
+
+// Reads a generation_config.json with Hugging Face's field names; max_tokens is max_new_tokens there, and do_sample: false
+// is temperature 0. Other fields and null are ignored. Throws not_found, io, bad_checkpoint.
+GenerationConfig read_generation_config(const std::string& path, std::int32_t vocab_size);
+
+}  // namespace grok
