@@ -1,6 +1,6 @@
 """Puts the figures of a run into the model card, between its two marks.
 
-    python card.py evaluation.json training-log.jsonl README.md
+    python card.py evaluation.json sampling.json training-log.jsonl README.md
 """
 
 import argparse
@@ -72,6 +72,23 @@ def measure_lines(result: dict) -> list[str]:
     ]
 
 
+def sampling_lines(rows: list[dict]) -> list[str]:
+    return [
+        f"{rows[0]['samples']} samples at each setting (`tools/tiny-model/sampling.mjs`). A text loops when more than 10 % "
+        "of its 4-grams repeat;",
+        "nats are the model's own, of the text that it wrote:",
+        "",
+        "| temperature | top-p | min-p | repetition penalty | repeated 4-grams | in the worst text | texts that loop "
+        "| nats/token |",
+        "|---:|---:|---:|---:|---:|---:|---:|---:|",
+        *(
+            f"| {row['temperature']} | {row['topP']} | {row['minP']} | {row['repetitionPenalty']} | "
+            f"{percent(row['repeatedShare'])} | {percent(row['worstShare'])} | {row['loops']} | {row['nats']:.2f} |"
+            for row in rows
+        ),
+    ]
+
+
 def sample_lines(texts: dict[str, list[str]]) -> list[str]:
     lines = [
         f"The first of {SAMPLES_PER_PROMPT} for each prompt at temperature {TEMPERATURE}, top-p {TOP_P}; not chosen:",
@@ -82,12 +99,13 @@ def sample_lines(texts: dict[str, list[str]]) -> list[str]:
     return lines
 
 
-def figures(result: dict, log: list[dict]) -> str:
+def figures(result: dict, sampling: list[dict], log: list[dict]) -> str:
     failed = [gate for gate, passed in result["gates"].items() if not passed]
     parts = [
         training_lines(log),
         loss_lines(result["validation"]),
         measure_lines(result),
+        sampling_lines(sampling),
         [f"Not met: {'; '.join(failed)}." if failed else "All gates of tools/tiny-model/evaluate.py are met."],
         ["## Samples"],
         sample_lines(result["samples"]["texts"]),
@@ -98,17 +116,19 @@ def figures(result: dict, log: list[dict]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("evaluation", type=Path)
+    parser.add_argument("sampling", type=Path)
     parser.add_argument("log", type=Path)
     parser.add_argument("card", type=Path)
     arguments = parser.parse_args()
 
     result = json.loads(arguments.evaluation.read_text())
+    sampling = json.loads(arguments.sampling.read_text())
     log = [json.loads(line) for line in arguments.log.read_text().splitlines()]
     before, begin, rest = arguments.card.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise SystemExit(f"{arguments.card}: expected the lines {BEGIN.strip()} and {END.strip()}")
-    arguments.card.write_text(f"{before}{BEGIN}\n{figures(result, log)}\n{END}{after}")
+    arguments.card.write_text(f"{before}{BEGIN}\n{figures(result, sampling, log)}\n{END}{after}")
 
 
 if __name__ == "__main__":
