@@ -73,10 +73,10 @@ function tokenizer() {
   };
 }
 
-/** The commit that is fuzzed, "+" with changes that are in none. */
+/** The commit that is fuzzed, "+" with changes of its code that are in none. */
 function commit() {
   const git = (...args) => spawnSync('git', args, { encoding: 'utf8' }).stdout.trim();
-  return git('rev-parse', '--short=7', 'HEAD') + (git('status', '--porcelain', 'native', 'lib', folder) ? '+' : '');
+  return git('rev-parse', '--short=7', 'HEAD') + (git('status', '--porcelain', 'native', 'lib') ? '+' : '');
 }
 
 const of = commit();
@@ -94,7 +94,8 @@ console.log(stderr.split('\n').slice(-40).join('\n'));
 
 const executions = Number(/stat::number_of_executed_units: (\d+)/.exec(stderr)?.[1] ?? 0);
 const edges = Number([...stderr.matchAll(/ cov: (\d+)/g)].at(-1)?.[1] ?? 0);
-addFigures({ target, commit: of, executions, seconds, edges, findings: status === 0 ? 0 : 1 });
+const interrupted = 72; // libFuzzer's exit code
+addFigures({ target, commit: of, executions, seconds, edges, findings: [0, interrupted].includes(status) ? 0 : 1 });
 process.exitCode = status ?? 1;
 
 /** One row for each target and commit. */
@@ -105,7 +106,7 @@ function addFigures(row) {
     for (const sum of ['executions', 'seconds', 'findings']) same[sum] += row[sum];
     same.edges = Math.max(same.edges, row.edges);
   } else rows.push(row);
-  writeFileSync(figuresFile, `${JSON.stringify(rows, null, 1)}\n`);
+  writeFileSync(figuresFile, `${JSON.stringify(rows, null, 2)}\n`);
   const total = rows.filter(({ target }) => target === row.target).reduce((sum, { executions }) => sum + executions, 0);
   console.log(`${basename(program)}: ${row.executions} executions in ${row.seconds} s, ${total} in all`);
 }
