@@ -350,6 +350,24 @@ describe.skipIf(!canRun)('a loaded model', () => {
     expect((await grok.complete(prompt, { maxTokens: 3, logitBias })).tokenIds).toEqual([777, 777, 777]);
   });
 
+  it('counts requests, cache pages, tokens and steps', async () => {
+    const before = grok.stats();
+    const generation = grok.generate([1, 2, 3], { maxTokens: 40, ignoreEos: true });
+    const { result } = generation;
+    expect(grok.stats()).toMatchObject({ running: before.running, waiting: before.waiting + 1 });
+    await generation[Symbol.asyncIterator]().next();
+    const during = grok.stats();
+    expect(during.running).toBe(before.running + 1);
+    expect(during.pages.used).toBeGreaterThan(before.pages.used);
+    expect(during.pages.used + during.pages.free).toBe(before.pages.used + before.pages.free);
+    await result;
+    const after = grok.stats();
+    expect(after.tokens.prompt - before.tokens.prompt).toBe(3);
+    expect(after.tokens.generated - before.tokens.generated).toBe(40);
+    expect(after.steps - before.steps).toBe(40);
+    expect(after.pages).toEqual(before.pages);
+  });
+
   it('stops within a step when aborted, and goes on with the next generation', async () => {
     const controller = new AbortController();
     const generation = grok.generate(prompt, { maxTokens: 200, ignoreEos: true, signal: controller.signal });
