@@ -73,7 +73,7 @@ ThreadPool::ThreadPool(int num_threads) : ThreadPool() {
   try {
     for (int worker = 1; worker < num_threads; ++worker) workers_.emplace_back([this, worker] { work(worker); });
   } catch (const std::system_error&) {
-    // Node needs threads after this one, and ends the process where it gets none: 4 for files, 1 for each worker.
+    // Node starts threads later, 4 for files and 1 for each worker, and aborts where those for files are refused.
     constexpr int kLeftToOthers = 8;
     keep(std::max(1, this->num_threads() - kLeftToOthers));
   }
