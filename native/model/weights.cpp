@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/printable.h"
 #include "core/problem_list.h"
+#include "model/finite_source.h"
 
 namespace grok {
 namespace {
@@ -47,6 +48,10 @@ struct Place {
 };
 
 QuantizedView view_of(const StoredParameter& stored) { return {stored.weight, *stored.scales}; }
+
+FiniteSource finite_values(const StoredParameter& stored) {
+  return {stored.weight, concat(stored.file, ": ", stored.name), "values"};
+}
 
 class Places {
  public:
@@ -99,7 +104,7 @@ class Places {
         .shape = std::move(shape),
         .resident_bytes = [this](const StoredParameter& stored) { return footprint_.table_bytes(stored.weight); },
         .load = [&target](const StoredParameter& stored,
-                          Backend& backend) { target = backend.load_table(stored.weight); },
+                          Backend& backend) { target = backend.load_table(finite_values(stored).view()); },
         .step_bytes = [this](const StoredParameter& stored) { return footprint_.head_bytes(stored.weight); }};
   }
 
@@ -110,7 +115,7 @@ class Places {
         .layer = layer,
         .resident_bytes = [](const StoredParameter& stored) { return stored.weight.size_bytes(); },
         .load = [&target](const StoredParameter& stored,
-                          Backend& backend) { target = backend.load_vector(stored.weight); }};
+                          Backend& backend) { target = backend.load_vector(finite_values(stored).view()); }};
   }
 
   void matrix(int layer, const char* parameter, Shape shape, MatrixPtr& target) {
@@ -119,8 +124,11 @@ class Places {
         .is_quantized = true,
         .layer = layer,
         .resident_bytes = [this](const StoredParameter& stored) { return footprint_.matrix_bytes(view_of(stored)); },
-        .load = [&target](const StoredParameter& stored,
-                          Backend& backend) { target = backend.load_matrix(view_of(stored)); },
+        .load =
+            [&target](const StoredParameter& stored, Backend& backend) {
+              const FiniteSource scales(*stored.scales, concat(stored.file, ": ", stored.name), "scales");
+              target = backend.load_matrix({stored.weight, scales.view()});
+            },
         .step_bytes = [this](const StoredParameter& stored) { return footprint_.product_bytes(view_of(stored)); }};
   }
 
