@@ -15,6 +15,7 @@ export const grokErrorCodes = [
   'GROK_CUDA_UNAVAILABLE',
   'GROK_DEVICE_FAILED',
   'GROK_INTERNAL',
+  'GROK_NOT_FINITE',
   'GROK_NO_BINARY',
   'GROK_NO_TOKENIZER',
   'GROK_BAD_TOKENIZER',
@@ -90,6 +91,15 @@ export function alreadyRead(): GrokError {
   return new GrokError('Expected one reader of a generation, found a second', {
     code: 'GROK_ALREADY_READ',
     hint: 'Read it with one `for await`, and take the whole text from `result`.',
+  });
+}
+
+/** The arithmetic overflowed in one sequence; those beside it go on. */
+export function notFiniteError(position: number): GrokError {
+  return new GrokError(`Expected finite logits after token ${position}, found a NaN or infinity among them`, {
+    code: 'GROK_NOT_FINITE',
+    hint: 'The weights are damaged or too large for float32: compare the files with `grok-run verify`.',
+    details: { position },
   });
 }
 

@@ -147,6 +147,8 @@ export interface NativeOutput {
   /** [rows, vocabSize] of this step, or null. */
   logits: Float32Array | null;
   finish: 'no' | 'stop' | 'length';
+  /** The first position whose logits have a NaN or infinity, or null: it ended the sequence, and the rest is void. */
+  notFiniteAt: number | null;
 }
 
 /** What a call that reads files gives. */

@@ -1,4 +1,4 @@
-import { callNative, closedError, fromNative, GrokError } from './errors.js';
+import { callNative, closedError, fromNative, GrokError, notFiniteError } from './errors.js';
 import type { NativeModel, NativeOutput, NativeRequest } from './native.js';
 import { defaults } from './options.js';
 
@@ -254,6 +254,10 @@ export class StepLoop {
     if (!place) return;
     if (!place.hasStarted) this.#numStarted++;
     place.hasStarted = true;
+    if (output.notFiniteAt !== null) {
+      this.#fail(place, notFiniteError(output.notFiniteAt));
+      return;
+    }
     if (output.finish !== 'no') this.#forget(place); // the engine has released it
     try {
       place.listener.accept(output, stepStartedAt);

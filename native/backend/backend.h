@@ -238,6 +238,7 @@ struct TokenLogprob {
 };
 
 // Log-probabilities are of the model's own distribution: softmax of the logits before bias, penalties and temperature.
+// A NaN or infinity among a row's logits makes its log-probabilities NaN.
 struct SampledToken {
   std::int32_t token = 0;
   float logprob = 0;
@@ -313,7 +314,7 @@ class Backend {
   virtual BufferPtr allocate(std::size_t size_bytes) = 0;  // contents undefined; throws out_of_memory
   virtual BufferPtr load_vector(const TensorView& f32) = 0;
   virtual TablePtr load_table(const TensorView& f32) = 0;  // [vocab_size, d_model]
-  // May go on reading from its source, which must outlive it then.
+  // May go on reading the weight from its source, which must outlive it then. Scales are read before it returns.
   virtual MatrixPtr load_matrix(const QuantizedView& stored) = 0;
 
   virtual const Footprint& footprint() const = 0;

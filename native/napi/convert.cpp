@@ -188,6 +188,8 @@ Napi::Object to_js(Napi::Env env, SequenceOutput output) {
   object.Set("prompt", prompt);
   object.Set("logits", output.logits.empty() ? env.Null() : Napi::Value(to_js(env, std::move(output.logits))));
   object.Set("finish", name_of(output.finish));
+  object.Set("notFiniteAt",
+             output.not_finite_at ? Napi::Value(Napi::Number::New(env, *output.not_finite_at)) : env.Null());
   return object;
 }
 

@@ -1,9 +1,11 @@
 #include "runtime/device_engine.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "core/error.h"
+#include "core/finite.h"
 #include "runtime/memory_plan.h"
 #include "runtime/request_check.h"
 #include "runtime/scheduler.h"
@@ -160,6 +162,7 @@ void DeviceEngine::sample(const StepBatch& batch, std::span<const StepPart> part
                     .vocab_size = inspection_.config.vocab_size});
   for (std::size_t row = 0; row < tokens.size(); ++row) {
     SequenceOutput& output = outputs[std::size_t(sampled[row].part)];
+    if (!output.not_finite_at && std::isnan(tokens[row].logprob)) output.not_finite_at = sampled[row].position;
     if (sampled[row].is_generated)
       output.token = std::move(tokens[row]);
     else
@@ -173,10 +176,14 @@ void DeviceEngine::read_kept_logits(const StepBatch& batch, std::span<const Step
   for (std::size_t row = 0; row < batch.outputs.size(); ++row) {
     if (!batch.outputs[row].is_kept) continue;
     const auto index = std::size_t(batch.outputs[row].part);
-    std::vector<float>& logits = outputs[index].logits;
+    SequenceOutput& output = outputs[index];
+    std::vector<float>& logits = output.logits;
     logits.resize(std::size_t(parts[index].num_tokens) * vocab_size);
-    const auto place = std::size_t(batch.outputs[row].position - parts[index].sequence->num_cached) * vocab_size;
-    backend_->read(std::span(logits).subspan(place, vocab_size), workspace_->logits->as<float>() + row * vocab_size);
+    const int position = batch.outputs[row].position;
+    const auto place = std::size_t(position - parts[index].sequence->num_cached) * vocab_size;
+    const std::span kept = std::span(logits).subspan(place, vocab_size);
+    backend_->read(kept, workspace_->logits->as<float>() + row * vocab_size);
+    if (!output.not_finite_at && !all_finite(kept)) output.not_finite_at = position;
   }
 }
 
@@ -205,7 +212,7 @@ void DeviceEngine::end_step(std::span<const StepPart> parts, std::vector<Sequenc
       output.finish = Finish::length;
 
     const bool was_released = sequence.released;
-    if (was_released || output.finish != Finish::no) sequences_.erase(parts[index].id);
+    if (was_released || output.not_finite_at || output.finish != Finish::no) sequences_.erase(parts[index].id);
     if (!was_released) wanted.push_back(std::move(output));
   }
   outputs = std::move(wanted);

@@ -94,6 +94,8 @@ struct SequenceOutput {
   std::vector<SampledToken> prompt;   // PromptOutputs::logprobs: prompt tokens first .. , each given its predecessors
   std::vector<float> logits;          // PromptOutputs::logits: [rows, vocab_size], rows of this step
   Finish finish = Finish::no;
+  // The first position whose logits have a NaN or infinity: it ended the sequence, and the rest of this output is void.
+  std::optional<int> not_finite_at;
 };
 
 // A step that failed, and the sequences that were part of it. None: it failed before it changed anything.

@@ -159,6 +159,7 @@ export class FakeModel implements NativeModel {
       prompt: [],
       logits: null,
       finish: 'no',
+      notFiniteAt: null,
     };
     const prompt = [...request.prompt];
     if (sequence.promptDone < prompt.length) {

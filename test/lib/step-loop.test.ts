@@ -129,6 +129,21 @@ describe('StepLoop', () => {
     expect(model.numSequences).toBe(0);
   });
 
+  it('fails a sequence whose logits are not finite, and no other', async () => {
+    const model = new FakeModel();
+    const loop = new StepLoop(model);
+    const overflowing = new Listener();
+    const other = new Listener();
+    const step = model.step.bind(model);
+    model.step = async () =>
+      (await step()).map((output) => ({ ...output, notFiniteAt: output.sequence === 1 ? 7 : null }));
+    start(loop, request(5), overflowing);
+    start(loop, request(5), other);
+    await until(() => other.ended);
+    expect(overflowing.error).toMatchObject({ code: 'GROK_NOT_FINITE', details: { position: 7 } });
+    expect(other.error).toBeUndefined();
+  });
+
   it('ends everything when closed', async () => {
     const model = new FakeModel();
     const loop = new StepLoop(model);

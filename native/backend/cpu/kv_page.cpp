@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/dtype.h"
 
@@ -58,8 +59,13 @@ void write(const Vector& to, KvCacheType type, const float* x) {
     case KvCacheType::int8: break;
   }
   float largest = 0;
-  for (int i = 0; i < to.place.head_dim; ++i) largest = std::max(largest, std::abs(x[i]));
-  const float scale = largest / 127;
+  bool is_finite = true;
+  for (int i = 0; i < to.place.head_dim; ++i) {
+    largest = std::max(largest, std::abs(x[i]));
+    is_finite &= std::isfinite(x[i]);
+  }
+  // A NaN or infinity makes the whole vector NaN, so that overflow reaches the logits.
+  const float scale = is_finite ? largest / 127 : std::numeric_limits<float>::quiet_NaN();
   to.scale() = scale;
   write_elements<std::int8_t>(to, x, [&](float value) {
     return scale > 0 ? std::int8_t(std::clamp(std::rint(value / scale), -127.0f, 127.0f)) : std::int8_t(0);

@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "backend/cpu/cpu_backend.h"
+#include "core/finite.h"
 
 namespace grok {
 namespace {
@@ -20,7 +21,9 @@ std::int32_t best_token(std::span<const float> logits, const Kernels& kernels) {
   return best == logits.end() ? 0 : std::int32_t(best - logits.begin());
 }
 
+// NaN for logits that are not finite.
 double log_sum_exp(std::span<const float> logits, const Kernels& kernels) {
+  if (!all_finite(logits)) return std::numeric_limits<double>::quiet_NaN();
   const float highest = kernels.highest(logits.data(), logits.size());
   return highest + std::log(kernels.sum_of_exp(logits.data(), logits.size(), highest));
 }

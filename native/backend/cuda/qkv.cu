@@ -20,6 +20,11 @@ struct Finish {
   int num_q_heads, num_kv_heads, head_dim;
 };
 
+// Of two magnitudes: their bits are ordered as they are, a NaN above all, so that overflow reaches the logits.
+__device__ inline float larger(float a, float b) {
+  return __uint_as_float(max(__float_as_uint(a), __float_as_uint(b)));
+}
+
 // One warp a head of a token, one lane a pair of its values: sums the planes, rotates, writes to q or to the cache.
 // Source of the rotation: xai-org/grok-1 model.py:RotaryEmbedding, rotate_half
 __global__ void __launch_bounds__(kThreads) finish_qkv(Finish op) {
@@ -59,9 +64,9 @@ __global__ void __launch_bounds__(kThreads) finish_qkv(Finish op) {
     float largest = 0;
     for (int i = lane; i < half; i += kWarpSize) {
       const float2 pair = pair_at(i);
-      largest = fmaxf(largest, fmaxf(fabsf(pair.x), fabsf(pair.y)));
+      largest = larger(largest, larger(fabsf(pair.x), fabsf(pair.y)));
     }
-    scale = warp_reduce(largest, [](float a, float b) { return fmaxf(a, b); }) / 127;
+    scale = warp_reduce(largest, [](float a, float b) { return larger(a, b); }) / 127;
     if (lane == 0) to.scale(place) = scale;
   }
   for (int i = lane; i < half; i += kWarpSize) {

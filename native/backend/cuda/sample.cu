@@ -80,7 +80,10 @@ __global__ void __launch_bounds__(kSpanThreads) summarize_spans(Sampling op) {
   const float highest = logit_of(span.best), zero = highest > -INFINITY ? highest : 0;  // infinities do not subtract
   double total = 0;
 #pragma unroll
-  for (int i = 0; i < kTokensOfThread; ++i) total += double(expf(logits[i] - zero));
+  for (int i = 0; i < kTokensOfThread; ++i) {
+    const bool is_ruled_out = logits[i] == -INFINITY && first_token() + i * kSpanThreads < op.vocab_size;
+    total += is_ruled_out ? double(NAN) : double(expf(logits[i] - zero));  // NaN for logits that are not finite
+  }
   span.total = block_sum(total);
 
   span.best_adjusted = span.best;

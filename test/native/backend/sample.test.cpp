@@ -13,6 +13,8 @@ using namespace grok::testing;
 
 namespace {
 
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
 SampledToken sampled(const std::vector<float>& logits, const SampleRow& row) {
   SampledToken token;
   make_cpu_backend({.num_threads = 1})
@@ -77,12 +79,20 @@ TEST("draws something when every logit is NaN") {
   CHECK(token >= 0 && token < 5);
 }
 
+TEST("a NaN or infinity among the logits makes log-probabilities NaN, wherever it is") {
+  for (const std::size_t place : {0u, 17u, 99u})
+    for (const float value : {std::nanf(""), kInfinity, -kInfinity}) {
+      std::vector<float> logits(100, 1.0f);
+      logits[place] = value;
+      for (const std::int32_t forced : {-1, 5}) CHECK(std::isnan(sampled(logits, {.forced = forced}).logprob));
+    }
+}
+
 TEST("infinite logits are likelier than all others") {
-  const float infinity = std::numeric_limits<float>::infinity();
   for (const SampleRow& row : {SampleRow{.temperature = 1, .top_p = 0.5f},
                                {.temperature = 1, .top_k = 3, .top_p = 0.5f},
                                {.temperature = 1, .min_p = 0.1f}})
-    CHECK(candidates({0, infinity, 5, infinity, 1}, row) == std::vector<std::int32_t>({1, 3}));
+    CHECK(candidates({0, kInfinity, 5, kInfinity, 1}, row) == std::vector<std::int32_t>({1, 3}));
 }
 
 TEST("keeps exactly the tokens that xAI's temperature and top_p keep") {
@@ -96,7 +106,7 @@ TEST("keeps exactly the tokens that xAI's temperature and top_p keep") {
     if (golden.has(prefix + "mask")) {
       const auto mask = golden.bytes(prefix + "mask");
       for (std::size_t token = 0; token < mask.size(); ++token)
-        if (!mask[token]) bias.push_back({std::int32_t(token), -std::numeric_limits<float>::infinity()});
+        if (!mask[token]) bias.push_back({std::int32_t(token), -kInfinity});
     }
     const SampleRow row{.temperature = float(golden_case.temperature), .top_p = float(golden_case.top_p), .bias = bias};
     const auto found = candidates(logits, row);

@@ -5,6 +5,7 @@
 #include "backend/cuda/cuda.h"
 #include "emulator/emulator.h"
 #include "runtime/synthetic.h"
+#include "support/not_finite.h"
 #include "support/restore_emulator.h"
 #include "support/small_engine.h"
 #include "testing.h"
@@ -73,6 +74,14 @@ struct NothingLeft {
 };
 
 }  // namespace
+
+TEST("a weight that is not finite is refused with its name and place") {
+  check_refused_at_load([] { return make_cuda_backend({}); });
+}
+
+TEST("a sequence that overflows ends alone and says where, with every cache") {
+  check_overflow_is_told([] { return make_cuda_backend({}); });
+}
 
 TEST("a device that fails in the middle of a generation: the engine says so to all who run, who wait, and who come") {
   const Restore restore;

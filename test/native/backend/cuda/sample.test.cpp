@@ -67,6 +67,15 @@ TEST("draws something when every logit is NaN or ruled out") {
   }
 }
 
+TEST("a NaN or infinity among the logits makes log-probabilities NaN, wherever it is") {
+  for (const std::size_t place : {0u, 17u, 4999u})  // of two spans
+    for (const float value : {std::nanf(""), kInfinity, -kInfinity}) {
+      std::vector<float> logits(5000, 1.0f);
+      logits[place] = value;
+      for (const std::int32_t forced : {-1, 5}) CHECK(std::isnan(sampled(logits, {.forced = forced}).logprob));
+    }
+}
+
 TEST("top_k keeps exactly k, of equals the lower ids") {
   CHECK(drawn({2, 1, 2, 2, 0}, {.temperature = 1, .top_k = 2}, 20) == std::vector<std::int32_t>({0, 2}));
   CHECK(drawn({1, 1, 1, 1}, {.temperature = 1, .top_k = 3}, 20) == std::vector<std::int32_t>({0, 1, 2}));
@@ -218,7 +227,7 @@ void check_draws_as_cpu(const std::vector<float>& logits, SampleRow row) {
 TEST("draws from a vocabulary of one, and from one token of many") {
   CHECK_EQ(sampled({-3}, {.temperature = 1, .top_k = 1, .top_p = 0.5f, .uniform = 0.9f}).token, 0);
   for (const int only : {0, kSpan - 1, kSpan, 2 * kSpan}) {
-    std::vector<float> logits(2 * kSpan + 1, -kInfinity);
+    std::vector<float> logits(2 * kSpan + 1, -1e30f);
     logits[only] = -7;
     for (const float temperature : {0.0f, 1.0f}) {
       const SampledToken token =
