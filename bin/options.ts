@@ -80,14 +80,16 @@ export interface OutputFlags {
 export function addCheckpointOptions(command: Command): Command {
   return command
     .optionsGroup('Model:')
-    .addOption(
-      new Option('-m, --model <path>', 'checkpoint directory or file (default: the embedded toy)').env(
-        'GROK_RUN_MODEL',
-      ),
-    )
+    .addOption(modelOption())
     .addOption(
       new Option('--tokenizer <file>', 'tokenizer.model (default: beside the checkpoint)').env('GROK_RUN_TOKENIZER'),
     );
+}
+
+export function modelOption(): Option {
+  return new Option('-m, --model <path>', 'checkpoint directory or file (default: the embedded toy)').env(
+    'GROK_RUN_MODEL',
+  );
 }
 
 /** Memory against exactness, for whatever loads a model. */

@@ -6,6 +6,7 @@ import { makeInspectCommand } from './commands/inspect.js';
 import { makeRunCommand } from './commands/run.js';
 import { makeScoreCommand } from './commands/score.js';
 import { makeTokenizeCommand } from './commands/tokenize.js';
+import { makeVerifyCommand } from './commands/verify.js';
 import { settle, UsageError } from './failure.js';
 import type { Host } from './host.js';
 import { isOneTypoAway } from './typo.js';
@@ -39,6 +40,7 @@ function makeProgram(host: Host): Command {
     makeDetokenizeCommand(host),
     makeScoreCommand(host),
     makeBenchCommand(host),
+    makeVerifyCommand(host),
   ];
   for (const command of commands) program.addCommand(command);
   program.hook('preAction', (_, called) => {

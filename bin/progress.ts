@@ -14,7 +14,7 @@ interface LoadProgress {
   readonly tensor: string;
 }
 
-/** A bar on stderr while weights load. */
+/** A bar on stderr while files are read. */
 export class LoadBar {
   private readonly startedAt = performance.now();
   private bar: SingleBar | undefined;
@@ -27,7 +27,10 @@ export class LoadBar {
     process.kill(process.pid, signal);
   };
 
-  constructor(private readonly host: Host) {}
+  constructor(
+    private readonly host: Host,
+    private readonly activity = 'loading',
+  ) {}
 
   update(progress: LoadProgress): void {
     this.latest = progress;
@@ -52,7 +55,7 @@ export class LoadBar {
     if (this.state === 'stopped') return;
     this.bar = new SingleBar(
       {
-        format: 'loading {bar} {percentage}% | {loaded} of {total_} | {left} left | {tensor}',
+        format: `${this.activity} {bar} {percentage}% | {loaded} of {total_} | {left} left | {tensor}`,
         stream: this.host.stderr as NodeJS.WriteStream,
         clearOnComplete: true,
         hideCursor: true,

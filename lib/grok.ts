@@ -11,6 +11,7 @@ import { type GenerationConfig, generationConfigOf } from './generation-config.j
 import type { GenerationHost } from './generation-run.js';
 import { inOrder } from './in-order.js';
 import { judgeByLogits, judgeByLogprobs, type Logits } from './judging.js';
+import { type ManifestState, manifestState } from './manifest.js';
 import type { KvCacheType, NativeConfig, NativeInspection, NativeModel, WeightStorage } from './native.js';
 import { loadNative } from './native.js';
 import { tokenIds } from './option-checks.js';
@@ -43,6 +44,8 @@ export type ModelConfig = NativeConfig;
 /** All that can be said of a checkpoint from its headers; sizes in bytes. */
 export interface Inspection extends Omit<NativeInspection, 'generation'> {
   readonly generation: GenerationConfig;
+  /** The list of hashes that {@link verify} compares with; null when there is none. */
+  readonly manifest: ManifestState | null;
 }
 
 export interface ModelInfo {
@@ -294,7 +297,8 @@ export async function inspect(source?: string, options?: InspectOptions): Promis
   const path = sourcePath(source);
   const native = resolveInspectOptions(options);
   const inspection = await callReading(() => loadNative().inspect(path, native), undefined);
-  return { ...inspection, generation: generationConfigOf(inspection) };
+  const manifest = inspection.isPlan ? null : await manifestState(inspection.path);
+  return { ...inspection, generation: generationConfigOf(inspection), manifest };
 }
 
 /** Of the embedded model where there is no source. */

@@ -14,6 +14,7 @@ export type { Generation } from './generation.js';
 export type { GenerationConfig } from './generation-config.js';
 export { Grok, type Inspection, inspect, type ModelConfig, type ModelInfo, type Stats } from './grok.js';
 export type { Logits } from './judging.js';
+export type { ManifestState } from './manifest.js';
 export { type Diagnosis, diagnose, type KvCacheType, type WeightStorage } from './native.js';
 export {
   type BenchOptions,
@@ -31,3 +32,4 @@ export { version } from './package-root.js';
 export { type Plan, type PlannedSetting, plan } from './plan.js';
 export type { TextPlace } from './sentencepiece/piece-places.js';
 export { type EncodeOptions, type IncrementalDecoder, Tokenizer } from './tokenizer.js';
+export { type Verification, type VerifiedFile, type VerifyOptions, type VerifyProgress, verify } from './verify.js';

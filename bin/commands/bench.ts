@@ -7,6 +7,7 @@ import {
   flagsOf,
   given,
   kvCacheTypeOption,
+  modelOption,
   type OutputFlags,
   parseSize,
   parseWhole,
@@ -42,11 +43,7 @@ export function makeBenchCommand(host: Host): Command {
         'most. Repeats beside which other processes used more than 5 % of a core are done again.',
     )
     .optionsGroup('Model:')
-    .addOption(
-      new Option('-m, --model <path>', 'checkpoint directory or file (default: the embedded toy)').env(
-        'GROK_RUN_MODEL',
-      ),
-    )
+    .addOption(modelOption())
     .option('--shape <name>', 'made-up weights instead: tiny, mid, slice, grok1, or a config.json')
     .option('--layers <n>', 'of the shape, instead of its own', parseWhole)
     .addOption(

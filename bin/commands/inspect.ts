@@ -60,7 +60,10 @@ function describe(inspection: Inspection, printer: Printer, allTensors: boolean)
       ['configuration', inspection.configFrom],
       ...(inspection.isPlan
         ? []
-        : [['tokenizer', inspection.tokenizer || 'none beside it: name one with --tokenizer']]),
+        : [
+            ['tokenizer', inspection.tokenizer || 'none beside it: name one with --tokenizer'],
+            ['manifest', stateOf(inspection.manifest)],
+          ]),
       ['parameters', `${formatCount(numParameters)}, ${formatCount(numActiveParameters)} used per token`],
       ['files', formatBytes(inspection.fileBytes)],
     ]),
@@ -90,6 +93,14 @@ function lacksGpu({ memory, device }: Inspection): boolean {
 
 function absent(inspection: Inspection): string {
   return lacksGpu(inspection) ? 'no GPU here' : 'unknown';
+}
+
+function stateOf(manifest: Inspection['manifest']): string {
+  if (manifest === null) return 'none: make one of files that you trust with grok-run verify --write';
+  const [first, ...others] = manifest.problems;
+  if (first === undefined) return `${manifest.path}, names and sizes match; compare contents with grok-run verify`;
+  const more = others.length > 0 ? `, and ${others.length} more` : '';
+  return `${manifest.path} does not match: ${first}${more}`;
 }
 
 function verdictOn(inspection: Inspection, printer: Printer): string {

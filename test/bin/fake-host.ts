@@ -1,4 +1,5 @@
 import { Readable, Writable } from 'node:stream';
+import { expect } from 'vitest';
 import type { Host, Library } from '../../bin/host.js';
 import { runProgram } from '../../bin/program.js';
 
@@ -63,6 +64,7 @@ export const INSPECTION = {
   device: 'cpu',
   whyCpu: 'no driver',
   isPlan: false,
+  manifest: null,
 };
 
 export const PLAN = {
@@ -206,6 +208,7 @@ function fakeLibrary(calls: Call[]): Record<keyof Library, unknown> {
       options.onProgress?.('loading');
       return BENCH_REPORT;
     },
+    verify: async () => expect.unreachable(),
     diagnose: () => ({ binary: '/fake/grok-run.node', cpuIsas: ['avx2', 'portable'], cudaUnavailable: 'no driver' }),
   };
 }

@@ -60,6 +60,16 @@ describe('grok-run inspect', () => {
     expect(JSON.parse(json.stdout)).toMatchObject({ isPlan: true, plan: { disk: PLAN.disk } });
   });
 
+  it('says whether there is a manifest, and whether names and sizes match it', async () => {
+    const shown = async (manifest: object | null) =>
+      (await invoke(['inspect'], { library: { inspect: async () => ({ ...INSPECTION, manifest }) } })).stdout;
+    expect(await shown(null)).toContain('none: make one of files that you trust with grok-run verify --write');
+    expect(await shown({ path: '/m/SHA256SUMS', problems: [] })).toContain('/m/SHA256SUMS, names and sizes match');
+    expect(await shown({ path: '/m/SHA256SUMS', problems: ['a: missing', 'b: missing', 'c: missing'] })).toContain(
+      '/m/SHA256SUMS does not match: a: missing, and 2 more',
+    );
+  });
+
   it('asks for the memory that the flags mean', async () => {
     const { calls } = await invoke(['inspect', './a', '-c', '128', '--max-ram', '1GiB', '--threads', '2', '-d', 'cpu']);
     expect(calls).toEqual([

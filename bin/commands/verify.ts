@@ -1,0 +1,74 @@
+import { Command } from 'commander';
+import type { Verification } from '../../lib/index.js';
+import { ProblemsFound, UsageError } from '../failure.js';
+import type { Host } from '../host.js';
+import { addOutputOptions, flagsOf, type ModelFlags, modelOf, modelOption, type OutputFlags } from '../options.js';
+import { printable } from '../printable.js';
+import { Printer, table } from '../printer.js';
+import { LoadBar } from '../progress.js';
+import { formatBytes, formatDuration } from '../units.js';
+
+interface VerifyFlags extends ModelFlags, OutputFlags {
+  readonly write?: boolean;
+  readonly force?: boolean;
+  readonly json?: boolean;
+}
+
+export function makeVerifyCommand(host: Host): Command {
+  const command = new Command('verify')
+    .summary('whether the files of a checkpoint are whole, by their SHA-256')
+    .description(
+      'Compares every file with the list SHA256SUMS beside the checkpoint, which `sha256sum -c` reads, too. Exits with 1 ' +
+        'when a file differs, is missing or is not in the list.',
+    )
+    .argument('[path]', 'checkpoint directory or file (default: --model, or the embedded toy)')
+    .addOption(modelOption())
+    .option('--write', 'write the list from the files as they are')
+    .option('--force', 'with --write: replace the list that is there')
+    .option('--json', 'everything as one JSON object');
+  addOutputOptions(command);
+  return command.action(async (path: string | undefined) => {
+    const flags = flagsOf<VerifyFlags>(command);
+    if (path !== undefined && command.getOptionValueSource('model') === 'cli') {
+      throw new UsageError('Expected a path or --model, found both', 'leave one out');
+    }
+    if (flags.force && !flags.write) throw new UsageError('Expected --write with --force', 'leave --force out');
+    const startedAt = performance.now();
+    const verification = await verifyWithBar(host, path ?? modelOf(flags), flags);
+    const elapsed = formatDuration(performance.now() - startedAt);
+    const printer = new Printer(host, flags);
+    if (flags.json) await printer.json(verification);
+    else await printer.line(describe(verification, flags, elapsed).join('\n'));
+    if (!verification.ok) throw new ProblemsFound();
+  });
+}
+
+/** Verifies with a bar where a person watches. */
+async function verifyWithBar(host: Host, path: string | undefined, flags: VerifyFlags): Promise<Verification> {
+  const wantsBar = host.stderr.isTTY && !flags.quiet && flags.progress !== false;
+  const bar = wantsBar ? new LoadBar(host, 'hashing') : undefined;
+  try {
+    return await host.library.verify(path, {
+      write: flags.write === true,
+      force: flags.force === true,
+      ...(bar && {
+        onProgress: ({ hashedBytes, totalBytes, file }) =>
+          bar.update({ loadedBytes: hashedBytes, totalBytes, tensor: file }),
+      }),
+    });
+  } finally {
+    bar?.stop();
+  }
+}
+
+function describe({ ok, files, hashedBytes, ...found }: Verification, flags: VerifyFlags, elapsed: string): string[] {
+  const manifest = printable(found.manifest);
+  const read = `${formatBytes(hashedBytes)} in ${elapsed}`;
+  if (flags.write) return [`wrote ${manifest}: ${files.length} files, ${read}`];
+  if (ok) return [`all ${files.length} files are as ${manifest} says: ${read}`];
+  const wrong = files.filter(({ status }) => status !== 'ok');
+  return [
+    ...table(wrong.map(({ status, name, problem = '' }) => [status, name, problem])),
+    `${wrong.length} of ${files.length} files are not as ${manifest} says: ${read}`,
+  ];
+}
