@@ -3,6 +3,7 @@ import { makeBenchCommand } from './commands/bench.js';
 import { makeDetokenizeCommand } from './commands/detokenize.js';
 import { makeDoctorCommand } from './commands/doctor.js';
 import { makeInspectCommand } from './commands/inspect.js';
+import { makeReportCommand } from './commands/report.js';
 import { makeRunCommand } from './commands/run.js';
 import { makeScoreCommand } from './commands/score.js';
 import { makeTokenizeCommand } from './commands/tokenize.js';
@@ -41,6 +42,7 @@ function makeProgram(host: Host): Command {
     makeScoreCommand(host),
     makeBenchCommand(host),
     makeVerifyCommand(host),
+    makeReportCommand(host),
   ];
   for (const command of commands) program.addCommand(command);
   program.hook('preAction', (_, called) => {

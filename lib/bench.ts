@@ -76,18 +76,20 @@ export interface BenchRun {
   readonly limits: MachineLimits;
 }
 
+export interface Machine {
+  readonly cpu: string;
+  readonly cpuThreads: number;
+  readonly memoryBytes: number;
+  readonly kernel: string;
+  readonly node: string;
+}
+
 export interface BenchReport {
   /** Of grok-run. */
   readonly version: string;
   /** ISO 8601, of the start. */
   readonly date: string;
-  readonly machine: {
-    readonly cpu: string;
-    readonly cpuThreads: number;
-    readonly memoryBytes: number;
-    readonly kernel: string;
-    readonly node: string;
-  };
+  readonly machine: Machine;
   readonly model: {
     /** The checkpoint's path as it was given, the shape that weights were made up for, or `grok-tiny`. */
     readonly name: string;
@@ -133,13 +135,7 @@ export async function benchmark(options?: BenchOptions): Promise<BenchReport> {
   return {
     version,
     date,
-    machine: {
-      cpu: os.cpus()[0]?.model.trim() ?? 'unknown',
-      cpuThreads: os.availableParallelism(),
-      memoryBytes: os.totalmem(),
-      kernel: os.release(),
-      node: process.version,
-    },
+    machine: thisMachine(),
     model: {
       name: resolved.shape?.name ?? resolved.source ?? 'grok-tiny',
       isSynthetic: resolved.shape !== undefined,
@@ -152,6 +148,16 @@ export async function benchmark(options?: BenchOptions): Promise<BenchReport> {
     },
     runs,
     oneThreadLimits: ofOneThread ?? (await probe(resolved, 1, 'cpu')),
+  };
+}
+
+export function thisMachine(): Machine {
+  return {
+    cpu: os.cpus()[0]?.model.trim() ?? 'unknown',
+    cpuThreads: os.availableParallelism(),
+    memoryBytes: os.totalmem(),
+    kernel: os.release(),
+    node: process.version,
   };
 }
 
@@ -220,7 +226,7 @@ function sizesThatFit({ prefill, prefillIsDefault, decode }: ResolvedBenchOption
 
 // ---------------------------------------------------------------- measuring
 
-interface Times {
+export interface Times {
   readonly firstTokenMs: number;
   /** From the first token to the last. */
   readonly decodeMs: number;
@@ -260,7 +266,7 @@ async function generate(
 }
 
 /** Token ids from all over the vocabulary, the same each time: different ones take different experts. */
-function promptOf(size: number, vocabSize: number): Int32Array {
+export function promptOf(size: number, vocabSize: number): Int32Array {
   let state = 1;
   return Int32Array.from({ length: size }, () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0; // Source: Numerical Recipes, "quick and dirty" generator
@@ -268,7 +274,11 @@ function promptOf(size: number, vocabSize: number): Int32Array {
   });
 }
 
-async function probe(options: ResolvedBenchOptions, threads: number, device: string): Promise<MachineLimits> {
+export async function probe(
+  options: Pick<ResolvedBenchOptions, 'native' | 'keepDisturbed' | 'signal' | 'onProgress'>,
+  threads: number,
+  device: string,
+): Promise<MachineLimits> {
   const isCuda = device.startsWith('cuda');
   const who = isCuda ? device : `the machine, ${threads === 0 ? 'all' : threads} threads,`;
   options.onProgress?.(`what ${who} can do at most`);
@@ -292,10 +302,13 @@ async function probeCuda(): Promise<Omit<MachineLimits, 'disturbed'>> {
 
 // ---------------------------------------------------------------- counting
 
-function prefillResult(
+/** The figures of a model that rates are counted from. */
+type Counted = Pick<NativeInspection, 'config' | 'tensors' | 'weightBytesPerToken'>;
+
+export function prefillResult(
   tokens: number,
   times: Repeats<Times>,
-  inspection: NativeInspection,
+  inspection: Counted,
   limits: MachineLimits,
 ): PrefillResult {
   const tokensPerSecond = seriesOf(times, ({ firstTokenMs }) => (tokens * 1000) / firstTokenMs);
@@ -313,10 +326,10 @@ function prefillResult(
   };
 }
 
-function decodeResult(
+export function decodeResult(
   tokens: number,
   times: Repeats<Times>,
-  inspection: NativeInspection,
+  inspection: Counted,
   limits: MachineLimits,
 ): DecodeResult {
   const tokensPerSecond = seriesOf(times, ({ decodeMs }) => (tokens * 1000) / decodeMs);

@@ -30,6 +30,7 @@ export {
 } from './options.js';
 export { version } from './package-root.js';
 export { type Plan, type PlannedSetting, plan } from './plan.js';
+export { type PromptReport, type ReportOptions, type RunReport, report } from './report.js';
 export type { TextPlace } from './sentencepiece/piece-places.js';
 export { type EncodeOptions, type IncrementalDecoder, Tokenizer } from './tokenizer.js';
 export { type Verification, type VerifiedFile, type VerifyOptions, type VerifyProgress, verify } from './verify.js';

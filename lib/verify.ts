@@ -7,6 +7,9 @@ import { type FileHash, type HashProblem, hashFiles } from './hash-files.js';
 import { findManifest, formatManifest, type Manifest, manifestName } from './manifest.js';
 import { abortSignal, boolean, rejectUnknownOptions } from './option-checks.js';
 
+/** SHA-256 of Grok-1's tokenizer.model in github.com/xai-org/grok-1. No other hash of Grok-1's files is published. */
+export const publishedTokenizer = '5c69d7cbad192fa2c9d14e2a77fbfdc11597c68907b043ddb0260e3d28eddd7f';
+
 export interface VerifyProgress {
   readonly hashedBytes: number;
   readonly totalBytes: number;

@@ -209,6 +209,7 @@ function fakeLibrary(calls: Call[]): Record<keyof Library, unknown> {
       return BENCH_REPORT;
     },
     verify: async () => expect.unreachable(),
+    report: async () => expect.unreachable(),
     diagnose: () => ({ binary: '/fake/grok-run.node', cpuIsas: ['avx2', 'portable'], cudaUnavailable: 'no driver' }),
   };
 }

@@ -3,7 +3,7 @@ import { invoke } from './fake-host.js';
 
 afterEach(() => vi.unstubAllEnvs());
 
-const COMMANDS = ['run', 'inspect', 'doctor', 'tokenize', 'detokenize', 'score', 'bench', 'verify'];
+const COMMANDS = ['run', 'inspect', 'doctor', 'tokenize', 'detokenize', 'score', 'bench', 'verify', 'report'];
 
 async function promptOf(...args: string[]): Promise<unknown> {
   const { calls } = await invoke(args);

@@ -1,0 +1,99 @@
+import { type FileHandle, open, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { UsageError } from '../failure.js';
+import type { Host } from '../host.js';
+import {
+  addModelOptions,
+  addOutputOptions,
+  flagsOf,
+  given,
+  type ModelFlags,
+  modelOf,
+  type OutputFlags,
+} from '../options.js';
+import { Printer } from '../printer.js';
+import { reportAsMarkdown } from '../report-markdown.js';
+
+interface ReportFlags extends ModelFlags, OutputFlags {
+  readonly output?: string;
+  readonly force?: boolean;
+  readonly verify?: boolean;
+  readonly json?: boolean;
+}
+
+const NAME = 'grok-run-report';
+
+export function makeReportCommand(host: Host): Command {
+  const command = new Command('report')
+    .summary('how a model runs here, as a file to send to the authors')
+    .description(
+      `Loads a checkpoint and writes ${NAME}.json and ${NAME}.md: this machine, rates with their limits, and what the ` +
+        'model makes of three fixed prompts. Takes at most ten minutes after loading. The files name no user, host or folder.',
+    )
+    .argument('[path]', 'checkpoint directory or file (default: --model, or the embedded toy)')
+    .option('--verify', 'hash all files, also where there is no SHA256SUMS to compare with')
+    .option('--no-verify', 'hash no files')
+    .option('-o, --output <folder>', 'where to write the files (default: the current folder)')
+    .option('--force', 'replace files that are there')
+    .option('--json', 'the report on stdout as one JSON object, too');
+  addModelOptions(command);
+  addOutputOptions(command);
+  return command.action(async (path: string | undefined) => {
+    const flags = flagsOf<ReportFlags>(command);
+    if (path !== undefined && command.getOptionValueSource('model') === 'cli') {
+      throw new UsageError('Expected a path or --model, found both', 'leave one out');
+    }
+    const printer = new Printer(host, flags);
+    const paths = ['json', 'md'].map((ending) => join(flags.output ?? '.', `${NAME}.${ending}`));
+    await withFiles(paths, flags.force === true, async ([json, markdown]) => {
+      const report = await host.library.report(
+        path ?? modelOf(flags),
+        given({
+          tokenizer: flags.tokenizer || undefined,
+          device: flags.device,
+          contextSize: flags.contextSize,
+          threads: flags.threads,
+          kvCacheType: flags.kvCacheType,
+          weights: flags.weights,
+          memoryLimit: flags.maxRam,
+          verify: flags.verify,
+          onProgress: (what: string) => printer.note(what),
+        }),
+      );
+      await json?.writeFile(`${JSON.stringify(report, undefined, 2)}\n`);
+      await markdown?.writeFile(reportAsMarkdown(report));
+      if (flags.json) await printer.json(report);
+      else await printer.text(reportAsMarkdown(report));
+    });
+    printer.note(`wrote ${paths.join(' and ')}`);
+  });
+}
+
+/** Opens the files before the long work, so that it is not lost on a folder that cannot be written. Removes them if it fails. */
+async function withFiles(
+  paths: readonly string[],
+  force: boolean,
+  work: (files: readonly FileHandle[]) => Promise<void>,
+): Promise<void> {
+  const files: FileHandle[] = [];
+  try {
+    for (const path of paths) files.push(await openNew(path, force));
+    await work(files);
+  } catch (error) {
+    await Promise.all(paths.slice(0, files.length).map((path) => unlink(path).catch(() => {})));
+    throw error;
+  } finally {
+    await Promise.all(files.map((file) => file.close()));
+  }
+}
+
+async function openNew(path: string, force: boolean): Promise<FileHandle> {
+  return await open(path, force ? 'w' : 'wx').catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error;
+    throw new UsageError(
+      `Expected no file ${path}, found one`,
+      'replace it with --force, or choose a folder with --output',
+    );
+  });
+}

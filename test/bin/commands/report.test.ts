@@ -1,0 +1,115 @@
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { BENCH_REPORT, grokError, INSPECTION, invoke } from '../fake-host.js';
+
+const { machine, runs } = BENCH_REPORT;
+const REPORT = {
+  version: '1.2.3',
+  date: '2024-03-17T00:00:00.000Z',
+  machine: { ...machine, platform: 'linux-x64', cpuIsas: ['avx2'], cuda: 'no driver' },
+  model: {
+    ...INSPECTION,
+    parameters: { total: 11_700_000, active: 4_600_000 },
+    weightStorage: 'packed',
+    kvCacheType: 'f32',
+    contextLength: 512,
+    weightBytesPerToken: 4 * 2 ** 20,
+  },
+  files: {
+    comparedWithManifest: true,
+    ok: false,
+    files: [{ name: 'config.json', status: 'differs', problem: 'expected 3 bytes, found 4' }],
+  },
+  tokenizer: { sha256: 'ab', isPublished: true },
+  device: 'cpu (fake, 2 threads)',
+  whyCpu: null,
+  loadMs: 1500,
+  prompts: [
+    {
+      text: 'a | b',
+      ids: [1, 2],
+      logitsSha256: 'cd',
+      meanLogprob: -1.5,
+      top: [{ id: 7, logit: 3.25 }],
+      greedyIds: [7, 8],
+      greedyText: ' c\n',
+      notFinite: null,
+    },
+    {
+      text: null,
+      ids: [3],
+      logitsSha256: null,
+      meanLogprob: null,
+      top: [],
+      greedyIds: [],
+      greedyText: '',
+      notFinite: 'bad',
+    },
+  ],
+  prefill: runs[0]?.prefill,
+  decode: runs[0]?.decode,
+  limits: runs[0]?.limits,
+  peakMemoryBytes: 2 ** 26,
+};
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'grok-report-'));
+});
+const json = () => join(folder, 'grok-run-report.json');
+const markdown = () => join(folder, 'grok-run-report.md');
+const run = (args: readonly string[] = [], report: unknown = async () => REPORT) =>
+  invoke(['report', '-o', folder, ...args], { library: { report } });
+
+describe('grok-run report', () => {
+  it('replaces neither file unasked, and does no work before it says so', async () => {
+    for (const path of [json, markdown]) {
+      folder = mkdtempSync(join(tmpdir(), 'grok-report-'));
+      writeFileSync(path(), 'precious');
+      const { exitCode, stderr } = await run([], () => expect.unreachable());
+      expect(exitCode).toBe(2);
+      expect(stderr).toContain('--force');
+      expect(readFileSync(path(), 'utf8')).toBe('precious');
+      expect(existsSync(path() === json() ? markdown() : json())).toBe(false);
+    }
+    expect((await run(['--force'])).exitCode).toBe(0);
+    expect(JSON.parse(readFileSync(json(), 'utf8'))).toEqual(REPORT);
+  });
+
+  it('leaves no files behind when the model cannot be loaded', async () => {
+    const { exitCode } = await run([], async () => {
+      throw grokError('GROK_BAD_CHECKPOINT', 'no');
+    });
+    expect(exitCode).toBe(1);
+    expect([existsSync(json()), existsSync(markdown())]).toEqual([false, false]);
+  });
+
+  it('says at once that a folder cannot be written to', async () => {
+    mkdirSync(join(folder, 'grok-run-report.md'));
+    const { exitCode, stderr } = await run(['--force'], () => expect.unreachable());
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain('GROK_IO');
+  });
+
+  it('writes both files, and shows the one or the other', async () => {
+    const { exitCode, stdout } = await run();
+    expect(exitCode).toBe(0);
+    expect(stdout).toBe(readFileSync(markdown(), 'utf8'));
+    for (const line of [
+      '| files | not as the manifest says: see below |',
+      '| tokenizer.model | the one that xAI published |',
+      '| decode 32 | 12.35 | 40 ms | 70 % of reading |',
+      '    "a | b"',
+      '- SHA-256 of the logits: cd',
+      '- likeliest next: 7 (3.2500)',
+      '- greedy text: " c\\n"',
+      '- not finite: bad',
+      '| config.json | differs | expected 3 bytes, found 4 |',
+    ])
+      expect(stdout.split('\n')).toContain(line);
+    expect(JSON.parse(readFileSync(json(), 'utf8'))).toEqual(REPORT);
+    expect(JSON.parse((await run(['--json', '--force'])).stdout)).toEqual(REPORT);
+  });
+});
