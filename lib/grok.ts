@@ -185,7 +185,8 @@ export class Grok implements AsyncDisposable {
    *
    * Bad options throw at once. What goes wrong later rejects both the iterator and `result`.
    *
-   * @throws {GrokError} GROK_INVALID_ARGUMENT, GROK_NO_TOKENIZER, GROK_CONTEXT_OVERFLOW, GROK_CLOSED
+   * @throws {GrokError} GROK_INVALID_ARGUMENT, GROK_NO_TOKENIZER, GROK_CONTEXT_OVERFLOW, GROK_BUSY,
+   *   GROK_READ_TIMEOUT, GROK_CLOSED
    *
    * @example
    * for await (const { text } of grok.generate('The answer to life', { maxTokens: 64 })) process.stdout.write(text);

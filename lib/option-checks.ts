@@ -47,8 +47,15 @@ function requireIdArray(name: string, ids: unknown): asserts ids is TokenIds {
   throw invalidArgument(name, name === 'prompt' ? 'a text or an array of token ids' : 'an array of token ids', ids);
 }
 
+export function stopTokenIds(value: unknown, vocabSize: number): number[] {
+  if (value === undefined) return [];
+  requireIdArray('stopTokenIds', value);
+  if (value.length > mostStops) throw invalidArgument('stopTokenIds', `at most ${mostStops} token ids`, value);
+  return idsIn('stopTokenIds', value, vocabSize);
+}
+
 /** Ids of a vocabulary, or none. */
-export function idsIn(name: string, ids: unknown, vocabSize: number): number[] {
+function idsIn(name: string, ids: unknown, vocabSize: number): number[] {
   requireIdArray(name, ids);
   return Array.from<number, number>(ids, (id, index) => {
     if (!Number.isInteger(id) || id < 0 || id >= vocabSize) {
@@ -105,14 +112,14 @@ export function boolean(name: string, value: unknown): boolean | undefined {
   throw invalidArgument(name, 'true or false', value);
 }
 
-// Each token looks for each stop text: 256 cost some 25 µs.
-const mostStopTexts = 256;
+// Each token is compared with each stop: 256 texts cost some 25 µs.
+const mostStops = 256;
 const longestStopText = 1024;
 
 export function stopTexts(value: GenerateOptions['stop']): readonly string[] {
   const texts = value === undefined ? [] : typeof value === 'string' ? [value] : value;
   if (!Array.isArray(texts)) throw invalidArgument('stop', 'a text or an array of texts', value);
-  if (texts.length > mostStopTexts) throw invalidArgument('stop', `at most ${mostStopTexts} texts`, texts);
+  if (texts.length > mostStops) throw invalidArgument('stop', `at most ${mostStops} texts`, texts);
   texts.forEach((text, index) => {
     if (typeof text !== 'string' || text === '')
       throw invalidArgument(`stop[${index}]`, 'a text that is not empty', text);

@@ -6,7 +6,6 @@ import type { KvCacheType, NativeLoadProgress, NativeOpenOptions, WeightStorage 
 import {
   abortSignal,
   boolean,
-  idsIn,
   integer,
   integers,
   logitBias,
@@ -14,6 +13,7 @@ import {
   positive,
   rejectUnknownOptions,
   stopTexts,
+  stopTokenIds,
 } from './option-checks.js';
 
 /** Token ids: an array, or a typed array of integers. */
@@ -107,7 +107,7 @@ export interface GenerateOptions {
   seed?: number | undefined;
   /** Ends before the first of these texts: 256 at most, of 1024 characters at most. Default: none. */
   stop?: string | readonly string[] | undefined;
-  /** Ends at the first of these tokens, which is neither in the text nor in tokenIds. Default: [EOS] alone. */
+  /** Ends at the first of these tokens, 256 at most, which is neither in the text nor in tokenIds. Default: [EOS] alone. */
   stopTokenIds?: TokenIds | undefined;
   /** Reports the log-probability of each token and of this many of the likeliest, 0 to 20. Default: not at all. */
   logprobs?: number | undefined;
@@ -397,7 +397,7 @@ export function resolveGenerateOptions(
     logitBias: logitBias(given.logitBias, vocabSize),
     seed: integer('seed', given.seed, 0, Number.MAX_SAFE_INTEGER) ?? randomSeed(),
     stop: stopTexts(given.stop),
-    stopTokenIds: given.stopTokenIds === undefined ? [] : idsIn('stopTokenIds', given.stopTokenIds, vocabSize),
+    stopTokenIds: stopTokenIds(given.stopTokenIds, vocabSize),
     logprobs: integer('logprobs', given.logprobs, 0, 20),
     echo: boolean('echo', given.echo) ?? generate.echo,
     ignoreEos: boolean('ignoreEos', given.ignoreEos) ?? generate.ignoreEos,

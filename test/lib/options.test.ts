@@ -190,6 +190,7 @@ describe('options of generate', () => {
   });
 
   it('refuse stop tokens that are not in the vocabulary, and take none', () => {
+    expect(() => generate({ stopTokenIds: new Int32Array(257) })).toThrow('`stopTokenIds` to be at most 256 token ids');
     expect(() => generate({ stopTokenIds: [1, 4096] })).toThrow('`stopTokenIds[1]` to be an integer from 0 to 4095');
     expect(generate({ stopTokenIds: [] }).stopTokenIds).toEqual([]);
     expect(generate({ stopTokenIds: Int32Array.of(7) }).stopTokenIds).toEqual([7]);
@@ -268,6 +269,20 @@ describe('options of load', () => {
       if (before === undefined) delete process.env.GROK_CPU;
       else process.env.GROK_CPU = before;
     }
+  });
+});
+
+describe('limits of a queue', () => {
+  it('have defaults, and take the ends of their ranges', () => {
+    expect(load({})).toMatchObject({ maxQueue: 1024, readTimeout: 60_000 });
+    expect(load({ maxQueue: 0, readTimeout: 2 ** 31 - 1 })).toMatchObject({ maxQueue: 0, readTimeout: 2 ** 31 - 1 });
+    for (const off of [0, Infinity]) expect(load({ readTimeout: off }).readTimeout).toBe(0);
+  });
+
+  it('refuse what a queue or a timer cannot hold', () => {
+    for (const maxQueue of [-1, 1.5, 2 ** 20 + 1, '8']) expect(() => load({ maxQueue })).toThrow('`maxQueue`');
+    for (const readTimeout of [-1, Number.NaN, 2 ** 31, '60'])
+      expect(() => load({ readTimeout })).toThrow('`readTimeout`');
   });
 });
 
