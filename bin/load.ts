@@ -1,7 +1,7 @@
 import type { Grok, OpenedModel } from '../lib/index.js';
 import type { Host } from './host.js';
 import { loadOptionsOf, type ModelFlags, modelOf, type OutputFlags } from './options.js';
-import { LoadBar } from './progress.js';
+import { withBar } from './progress.js';
 
 /**
  * The model that the flags mean, with a bar while it loads where a person watches.
@@ -13,15 +13,11 @@ export async function loadModel(
   flags: ModelFlags & OutputFlags,
   check: (opened: OpenedModel) => Promise<void>,
 ): Promise<Grok> {
-  const wantsBar = host.stderr.isTTY && !flags.quiet && flags.progress !== false;
-  const bar = wantsBar ? new LoadBar(host) : undefined;
-  try {
-    return await host.library.Grok.load(modelOf(flags), {
+  return await withBar(host, flags, 'loading', (bar) =>
+    host.library.Grok.load(modelOf(flags), {
       ...loadOptionsOf(flags),
       onOpened: check,
       ...(bar && { onProgress: (progress) => bar.update(progress) }),
-    });
-  } finally {
-    bar?.stop();
-  }
+    }),
+  );
 }

@@ -183,6 +183,14 @@ export function modelOf(flags: ModelFlags): string | undefined {
   return flags.model || undefined;
 }
 
+/** The checkpoint of a command that takes it as an argument or by --model. */
+export function pathOrModelOf(command: Command, path: string | undefined): string | undefined {
+  if (path !== undefined && command.getOptionValueSource('model') === 'cli') {
+    throw new UsageError('Expected a path or --model, found both', 'leave one out');
+  }
+  return path ?? modelOf(flagsOf<ModelFlags>(command));
+}
+
 export function loadOptionsOf(flags: ModelFlags): LoadOptions {
   return given({
     tokenizer: flags.tokenizer || undefined,

@@ -1,5 +1,6 @@
 import type { SingleBar } from 'cli-progress';
 import type { Host } from './host.js';
+import type { OutputFlags } from './options.js';
 import { formatBytes, formatDuration } from './units.js';
 
 /** A load that is over sooner gets no bar: it would only flicker. */
@@ -7,6 +8,21 @@ const PATIENCE_MS = 400;
 
 /** These end the process without an exit event. Ctrl+C has one: see grok-run.ts. */
 const ENDING_SIGNALS = ['SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
+
+/** Does work that reports its progress, with a bar where a person watches. */
+export async function withBar<Result>(
+  host: Host,
+  { quiet, progress }: OutputFlags,
+  activity: string,
+  work: (bar: LoadBar | undefined) => Promise<Result>,
+): Promise<Result> {
+  const bar = host.stderr.isTTY && !quiet && progress !== false ? new LoadBar(host, activity) : undefined;
+  try {
+    return await work(bar);
+  } finally {
+    bar?.stop();
+  }
+}
 
 interface LoadProgress {
   readonly loadedBytes: number;
@@ -29,7 +45,7 @@ export class LoadBar {
 
   constructor(
     private readonly host: Host,
-    private readonly activity = 'loading',
+    private readonly activity: string,
   ) {}
 
   update(progress: LoadProgress): void {

@@ -112,6 +112,11 @@ export function boolean(name: string, value: unknown): boolean | undefined {
   throw invalidArgument(name, 'true or false', value);
 }
 
+export function callback<T extends (...args: never[]) => unknown>(name: string, value: T | undefined): T | undefined {
+  if (value === undefined || typeof value === 'function') return value;
+  throw invalidArgument(name, 'a function', value);
+}
+
 // Each token is compared with each stop: 256 texts cost some 25 µs.
 const mostStops = 256;
 const longestStopText = 1024;

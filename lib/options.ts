@@ -6,6 +6,7 @@ import type { KvCacheType, NativeLoadProgress, NativeOpenOptions, WeightStorage 
 import {
   abortSignal,
   boolean,
+  callback,
   integer,
   integers,
   logitBias,
@@ -216,16 +217,13 @@ const loadNames = [
 
 export function resolveLoadOptions(options: LoadOptions | undefined): ResolvedLoadOptions {
   const given = rejectUnknownOptions(options, loadNames);
-  const { onOpened, onProgress } = given;
-  for (const [name, callback] of Object.entries({ onOpened, onProgress })) {
-    if (callback !== undefined && typeof callback !== 'function') throw invalidArgument(name, 'a function', callback);
-  }
+  const onProgress = callback('onProgress', given.onProgress);
   return {
     ...resolveOpenOptions(given),
     maxQueue: integer('maxQueue', given.maxQueue, 0, 2 ** 20) ?? defaults.load.maxQueue,
     readTimeout: readTimeout(given.readTimeout),
     signal: abortSignal(given.signal),
-    onOpened,
+    onOpened: callback('onOpened', given.onOpened),
     onProgress:
       onProgress && (({ loadedBytes, totalBytes, tensor }) => onProgress({ loadedBytes, totalBytes, tensor })),
   };
@@ -303,16 +301,13 @@ const benchNames = [
 export function resolveBenchOptions(options: BenchOptions | undefined): ResolvedBenchOptions {
   const given = rejectUnknownOptions(options, benchNames);
   const { bench } = defaults;
-  const { source, shape, onProgress } = given;
+  const { source, shape } = given;
   if (shape !== undefined && (typeof shape !== 'string' || shape === '')) {
     throw invalidArgument('shape', "'tiny', 'mid', 'slice', 'grok1' or the path of a config.json", shape);
   }
   if (shape !== undefined && source !== undefined) throw invalidArgument('shape', 'left out beside `source`', shape);
   const layers = integer('layers', given.layers, 1, 1024);
   if (layers !== undefined && shape === undefined) throw invalidArgument('layers', 'left out without `shape`', layers);
-  if (onProgress !== undefined && typeof onProgress !== 'function') {
-    throw invalidArgument('onProgress', 'a function', onProgress);
-  }
   const { native } = resolveOpenOptions({
     device: given.device,
     kvCacheType: given.kvCacheType,
@@ -335,7 +330,7 @@ export function resolveBenchOptions(options: BenchOptions | undefined): Resolved
     reps: integer('reps', given.reps, 1, 1000) ?? bench.reps,
     keepDisturbed: boolean('keepDisturbed', given.keepDisturbed) ?? false,
     signal: abortSignal(given.signal),
-    onProgress,
+    onProgress: callback('onProgress', given.onProgress),
   };
 }
 

@@ -12,12 +12,12 @@ import {
   type Times,
   thisMachine,
 } from './bench.js';
-import { GrokError, invalidArgument } from './errors.js';
+import { GrokError } from './errors.js';
 import { Grok, type Inspection, inspect, type ModelInfo } from './grok.js';
 import { hashFiles } from './hash-files.js';
 import type { Logits } from './judging.js';
 import { diagnose } from './native.js';
-import { boolean, number, rejectUnknownOptions } from './option-checks.js';
+import { boolean, callback, number, rejectUnknownOptions } from './option-checks.js';
 import { type LoadOptions, resolveLoadOptions } from './options.js';
 import { version } from './package-root.js';
 import { peakMemory, resetPeakMemory } from './peak-memory.js';
@@ -109,12 +109,10 @@ export interface RunReport {
  * await writeFile('report.json', JSON.stringify(await report('./checkpoints')));
  */
 export async function report(source?: string, options?: ReportOptions): Promise<RunReport> {
-  const { verify: hashes, sectionSeconds, onProgress, ...given } = rejectUnknownOptions(options, names);
+  const { verify: hashes, sectionSeconds, onProgress: onWork, ...given } = rejectUnknownOptions(options, names);
   const wantsHashes = boolean('verify', hashes);
   const milliseconds = (number('sectionSeconds', sectionSeconds, 0, 3600) ?? SECTION_SECONDS) * 1000;
-  if (onProgress !== undefined && typeof onProgress !== 'function') {
-    throw invalidArgument('onProgress', 'a function', onProgress);
-  }
+  const onProgress = callback('onProgress', onWork);
   const { native, signal } = resolveLoadOptions(given);
   const { signal: _, ...inspectOptions } = given;
   const date = new Date().toISOString();

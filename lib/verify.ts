@@ -5,7 +5,7 @@ import { GrokError, invalidArgument } from './errors.js';
 import { type Inspection, inspect, sourcePath } from './grok.js';
 import { type FileHash, type HashProblem, hashFiles } from './hash-files.js';
 import { findManifest, formatManifest, type Manifest, manifestName } from './manifest.js';
-import { abortSignal, boolean, rejectUnknownOptions } from './option-checks.js';
+import { abortSignal, boolean, callback, rejectUnknownOptions } from './option-checks.js';
 
 /** SHA-256 of Grok-1's tokenizer.model in github.com/xai-org/grok-1. No other hash of Grok-1's files is published. */
 export const publishedTokenizer = '5c69d7cbad192fa2c9d14e2a77fbfdc11597c68907b043ddb0260e3d28eddd7f';
@@ -65,11 +65,7 @@ export async function verify(source?: string, options?: VerifyOptions): Promise<
   const given = rejectUnknownOptions(options, ['write', 'force', 'signal', 'onProgress']);
   const write = boolean('write', given.write) ?? false;
   const force = boolean('force', given.force) ?? false;
-  const { onProgress } = given;
-  if (onProgress !== undefined && typeof onProgress !== 'function') {
-    throw invalidArgument('onProgress', 'a function', onProgress);
-  }
-  const run = { signal: abortSignal(given.signal), onProgress };
+  const run = { signal: abortSignal(given.signal), onProgress: callback('onProgress', given.onProgress) };
   run.signal?.throwIfAborted();
   if (write) return await writeManifest(path, force, run);
   const manifest = await findManifest(path);

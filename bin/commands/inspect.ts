@@ -1,6 +1,5 @@
 import { Command } from 'commander';
 import type { Inspection } from '../../lib/index.js';
-import { UsageError } from '../failure.js';
 import type { Host } from '../host.js';
 import {
   addModelOptions,
@@ -8,8 +7,8 @@ import {
   flagsOf,
   loadOptionsOf,
   type ModelFlags,
-  modelOf,
   type OutputFlags,
+  pathOrModelOf,
 } from '../options.js';
 import { describePlan } from '../plan.js';
 import { Printer, table } from '../printer.js';
@@ -34,10 +33,7 @@ export function makeInspectCommand(host: Host): Command {
   addOutputOptions(command);
   return command.action(async (path: string | undefined) => {
     const flags = flagsOf<InspectFlags>(command);
-    if (path !== undefined && command.getOptionValueSource('model') === 'cli') {
-      throw new UsageError('Expected a path or --model, found both', 'leave one out');
-    }
-    const asked = [path ?? modelOf(flags), loadOptionsOf(flags)] as const;
+    const asked = [pathOrModelOf(command, path), loadOptionsOf(flags)] as const;
     const inspection = await host.library.inspect(...asked);
     const printer = new Printer(host, flags);
     if (inspection.isPlan) printer.note('measuring memory and disk');

@@ -9,8 +9,8 @@ import {
   flagsOf,
   given,
   type ModelFlags,
-  modelOf,
   type OutputFlags,
+  pathOrModelOf,
 } from '../options.js';
 import { Printer } from '../printer.js';
 import { reportAsMarkdown } from '../report-markdown.js';
@@ -41,14 +41,12 @@ export function makeReportCommand(host: Host): Command {
   addOutputOptions(command);
   return command.action(async (path: string | undefined) => {
     const flags = flagsOf<ReportFlags>(command);
-    if (path !== undefined && command.getOptionValueSource('model') === 'cli') {
-      throw new UsageError('Expected a path or --model, found both', 'leave one out');
-    }
+    const source = pathOrModelOf(command, path);
     const printer = new Printer(host, flags);
     const paths = ['json', 'md'].map((ending) => join(flags.output ?? '.', `${NAME}.${ending}`));
     await withFiles(paths, flags.force === true, async ([json, markdown]) => {
       const report = await host.library.report(
-        path ?? modelOf(flags),
+        source,
         given({
           tokenizer: flags.tokenizer || undefined,
           device: flags.device,

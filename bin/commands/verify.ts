@@ -2,13 +2,13 @@ import { Command } from 'commander';
 import type { Verification } from '../../lib/index.js';
 import { ProblemsFound, UsageError } from '../failure.js';
 import type { Host } from '../host.js';
-import { addOutputOptions, flagsOf, type ModelFlags, modelOf, modelOption, type OutputFlags } from '../options.js';
+import { addOutputOptions, flagsOf, modelOption, type OutputFlags, pathOrModelOf } from '../options.js';
 import { printable } from '../printable.js';
 import { Printer, table } from '../printer.js';
-import { LoadBar } from '../progress.js';
+import { withBar } from '../progress.js';
 import { formatBytes, formatDuration } from '../units.js';
 
-interface VerifyFlags extends ModelFlags, OutputFlags {
+interface VerifyFlags extends OutputFlags {
   readonly write?: boolean;
   readonly force?: boolean;
   readonly json?: boolean;
@@ -29,36 +29,25 @@ export function makeVerifyCommand(host: Host): Command {
   addOutputOptions(command);
   return command.action(async (path: string | undefined) => {
     const flags = flagsOf<VerifyFlags>(command);
-    if (path !== undefined && command.getOptionValueSource('model') === 'cli') {
-      throw new UsageError('Expected a path or --model, found both', 'leave one out');
-    }
+    const source = pathOrModelOf(command, path);
     if (flags.force && !flags.write) throw new UsageError('Expected --write with --force', 'leave --force out');
     const startedAt = performance.now();
-    const verification = await verifyWithBar(host, path ?? modelOf(flags), flags);
+    const verification = await withBar(host, flags, 'hashing', (bar) =>
+      host.library.verify(source, {
+        write: flags.write === true,
+        force: flags.force === true,
+        ...(bar && {
+          onProgress: ({ hashedBytes, totalBytes, file }) =>
+            bar.update({ loadedBytes: hashedBytes, totalBytes, tensor: file }),
+        }),
+      }),
+    );
     const elapsed = formatDuration(performance.now() - startedAt);
     const printer = new Printer(host, flags);
     if (flags.json) await printer.json(verification);
     else await printer.line(describe(verification, flags, elapsed).join('\n'));
     if (!verification.ok) throw new ProblemsFound();
   });
-}
-
-/** Verifies with a bar where a person watches. */
-async function verifyWithBar(host: Host, path: string | undefined, flags: VerifyFlags): Promise<Verification> {
-  const wantsBar = host.stderr.isTTY && !flags.quiet && flags.progress !== false;
-  const bar = wantsBar ? new LoadBar(host, 'hashing') : undefined;
-  try {
-    return await host.library.verify(path, {
-      write: flags.write === true,
-      force: flags.force === true,
-      ...(bar && {
-        onProgress: ({ hashedBytes, totalBytes, file }) =>
-          bar.update({ loadedBytes: hashedBytes, totalBytes, tensor: file }),
-      }),
-    });
-  } finally {
-    bar?.stop();
-  }
 }
 
 function describe({ ok, files, hashedBytes, ...found }: Verification, flags: VerifyFlags, elapsed: string): string[] {

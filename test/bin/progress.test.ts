@@ -14,7 +14,7 @@ function startDrawing(atLast = '') {
   const program = `
     import { LoadBar } from ${JSON.stringify(pathToFileURL(resolve('dist/bin/progress.js')).href)};
     process.once('SIGINT', () => process.exit(130)); // as grok-run.ts does
-    const bar = new LoadBar({ stderr: Object.assign(process.stderr, { isTTY: true, columns: 100 }) });
+    const bar = new LoadBar({ stderr: Object.assign(process.stderr, { isTTY: true, columns: 100 }) }, 'loading');
     let turns = 0;
     setInterval(() => {
       bar.update({ loadedBytes: ++turns, totalBytes: 100_000, tensor: 'layer_0' });
