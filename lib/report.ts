@@ -276,7 +276,7 @@ async function logitsInTime(
   { milliseconds, signal }: Bound,
 ): Promise<Logits | undefined> {
   const timeout = new AbortController();
-  const timer = setTimeout(() => timeout.abort(), milliseconds);
+  const stopTimer = afterTime(milliseconds, () => timeout.abort());
   const stopListening = signal?.listen(() => timeout.abort());
   try {
     return await grok.logits(ids, { signal: timeout.signal });
@@ -286,18 +286,25 @@ async function logitsInTime(
     throw error;
   } finally {
     stopListening?.();
-    clearTimeout(timer);
+    stopTimer();
   }
+}
+
+/** Calls back once the time is over: at once if there is none, since a small model answers before any timer. */
+function afterTime(milliseconds: number, end: () => void): () => void {
+  if (milliseconds <= 0) end();
+  const timer = setTimeout(end, milliseconds);
+  return () => clearTimeout(timer);
 }
 
 /** The likeliest continuation, as far as there is time. */
 async function greedyInTime(grok: Grok, ids: readonly number[], maxTokens: number, { milliseconds, signal }: Bound) {
   const generation = grok.generate(ids, { maxTokens, temperature: 0, ignoreEos: true, signal: signal?.signal });
-  const timer = setTimeout(() => generation.cancel(), milliseconds);
+  const stopTimer = afterTime(milliseconds, () => generation.cancel());
   try {
     return await generation.result;
   } finally {
-    clearTimeout(timer);
+    stopTimer();
   }
 }
 
