@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { open, stat } from 'node:fs/promises';
+import { open, readlink, stat } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 import { GrokError } from './errors.js';
 
@@ -41,7 +41,7 @@ export function formatManifest(entries: readonly (ManifestEntry & { sizeBytes: n
   return `${lines.join('\n')}\n`;
 }
 
-/** @throws {GrokError} GROK_BAD_CHECKPOINT for a line of another form and for a name outside of the manifest's folder */
+/** @throws {GrokError} GROK_BAD_CHECKPOINT for a list of no file, a line of another form, a name outside of the manifest's folder */
 export function parseManifest(text: string, path: string): ManifestEntry[] {
   const { entries, problem } = read(text);
   if (problem === undefined) return entries;
@@ -67,6 +67,7 @@ function read(text: string): { entries: ManifestEntry[]; problem: string | undef
       problem ??= `line ${index + 1}: expected the name of a file in this folder, found ${JSON.stringify(name)}`;
     else hashes.push({ name: name.replace(/^(\.\/)+/, ''), sha256: sha256.toLowerCase() });
   }
+  if (hashes.length === 0) problem ??= 'expected a line for each file, found none';
   return { entries: hashes.map((entry) => ({ ...entry, sizeBytes: sizes.get(entry.name) })), problem };
 }
 
@@ -98,8 +99,17 @@ export async function findManifest(checkpoint: string): Promise<Manifest | undef
 
 async function readIfThere(path: string): Promise<string | undefined> {
   // A pipe must not be waited for.
-  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(async (error) => {
+    const target = await readlink(path).catch(() => undefined);
+    if (target === undefined && ['ENOENT', 'ENOTDIR'].includes(error.code)) return undefined;
+    if (target !== undefined && error.code === 'ENOENT') {
+      throw new GrokError(`${path}: a link to ${target}, which is missing`, {
+        code: 'GROK_NOT_FOUND',
+        hint: 'Restore the file that the link leads to, or remove the link.',
+        details: { path },
+        cause: error,
+      });
+    }
     throw new GrokError(`${path}: cannot be opened: ${error.message}`, {
       code: 'GROK_IO',
       details: { path },

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -16,6 +16,7 @@ const parse = (text: string) => parseManifest(text, '/m/SHA256SUMS');
 
 describe('parseManifest', () => {
   it.each([
+    ['a list of no file', '\n# size 3 a\n', 'expected a line for each file, found none'],
     ['a line that is no hash', 'hello', 'line 1: expected 64 hexadecimal digits'],
     ['a hash cut short', `${HASH}  a\n${HASH.slice(1)}  b`, 'line 2'],
     ['a hash without a name', `${HASH}  `, 'line 1'],
@@ -88,6 +89,14 @@ describe('findManifest', () => {
     else execFileSync('truncate', ['-s', '1T', path]);
     await expect(findManifest(root)).rejects.toMatchObject({ code: 'GROK_IO' });
     expect((await manifestState(root))?.problems[0]).toContain('expected a file of at most');
+  });
+
+  it('tells of a link to nothing, which is not the same as no manifest', async () => {
+    symlinkSync('../blobs/gone', join(root, 'SHA256SUMS'));
+    await expect(findManifest(root)).rejects.toMatchObject({
+      code: 'GROK_NOT_FOUND',
+      message: expect.stringContaining('a link to ../blobs/gone, which is missing'),
+    });
   });
 });
 
