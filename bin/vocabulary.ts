@@ -31,6 +31,8 @@ export const flagOf: Readonly<Record<string, string>> = {
   decode: '--decode',
   reps: '--reps',
   keepDisturbed: '--keep-disturbed',
+  write: '--write',
+  force: '--force',
 };
 
 const words: Readonly<Record<string, string>> = { prompt: 'the prompt', text: 'the text', id: 'each token id' };

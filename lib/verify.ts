@@ -1,4 +1,4 @@
-import { readdir, readlink, stat, writeFile } from 'node:fs/promises';
+import { readdir, readlink, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import type { Abort, AbortSignalLike } from './abort.js';
 import { GrokError, invalidArgument } from './errors.js';
@@ -69,10 +69,11 @@ export async function verify(source?: string, options?: VerifyOptions): Promise<
   run.signal?.throwIfAborted();
   if (write) return await writeManifest(path, force, run);
   const manifest = await findManifest(path);
-  if (manifest) return await compare(manifest, run);
+  if (manifest) return await compare(path, manifest, run);
+  if (!(await exists(path))) throw new GrokError(`${path}: no such file or directory`, { code: 'GROK_NOT_FOUND' });
   throw new GrokError(`${path}: expected a ${manifestName} beside the checkpoint, found none`, {
     code: 'GROK_NOT_FOUND',
-    hint: 'Make one from files that you trust: `grok-run verify --write`, or verify() with `write: true`.',
+    hint: 'Make one from files that you trust with `grok-run verify --write`. In a program, verify() takes `write`.',
   });
 }
 
@@ -80,7 +81,7 @@ type Run = Pick<VerifyOptions, 'onProgress'> & { signal: Abort | undefined };
 
 // ---------------------------------------------------------------- comparing
 
-async function compare(manifest: Manifest, run: Run): Promise<Verification> {
+async function compare(path: string, manifest: Manifest, run: Run): Promise<Verification> {
   const folder = dirname(manifest.path);
   const hashes = await hashIn(
     folder,
@@ -99,7 +100,7 @@ async function compare(manifest: Manifest, run: Run): Promise<Verification> {
       return { name, status: 'differs', ...found, problem };
     }),
   );
-  files.push(...(await extraFiles(folder, manifest)));
+  files.push(...(await extraFiles(path, folder, manifest)));
   return {
     manifest: manifest.path,
     ok: files.every(({ status }) => status === 'ok'),
@@ -118,18 +119,22 @@ async function unreadable(folder: string, name: string, { problem, code }: HashP
   };
 }
 
-/** Files that loading looks for by name, in the manifest's folders, and that the manifest does not list. */
-async function extraFiles(folder: string, { entries }: Manifest): Promise<VerifiedFile[]> {
+/** Files below `folder` that loading takes or looks for by name, and that the manifest does not list. */
+async function extraFiles(checkpoint: string, folder: string, { entries }: Manifest): Promise<VerifiedFile[]> {
   const listed = new Set(entries.map(({ name }) => name));
-  const found = await Promise.all(
+  // A checkpoint that is too damaged to open leaves the folders of the manifest to look in.
+  const loaded = await inspect(checkpoint)
+    .then(pathsOf)
+    .catch(() => []);
+  const lookedFor = await Promise.all(
     [...new Set(entries.map(({ name }) => dirname(name)))].map(async (inner) => {
       const names = await readdir(join(folder, inner)).catch(() => []);
       return names.filter((name) => isLookedFor(name)).map((name) => join(inner, name));
     }),
   );
-  return found
-    .flat()
-    .filter((name) => !listed.has(name))
+  const found = new Set([...loaded.map((path) => relative(folder, path)), ...lookedFor.flat()]);
+  return [...found]
+    .filter((name) => !listed.has(name) && !name.startsWith('../'))
     .map((name) => ({ name, status: 'extra', problem: `not in ${manifestName}` }));
 }
 
@@ -140,13 +145,20 @@ async function writeManifest(path: string, force: boolean, run: Run): Promise<Ve
   const { folder, names } = await filesOf(inspection);
   const manifest = join(folder, manifestName);
   const refuseToReplace = () =>
-    invalidArgument('force', `true to replace ${manifest}`, force, 'Compare with it first, without `write`.');
+    new GrokError(`Expected no file ${manifest}, found one`, {
+      code: 'GROK_INVALID_ARGUMENT',
+      hint: 'Compare with it first, without `write`, or replace it with `force`.',
+    });
   if (!force && (await exists(manifest))) throw refuseToReplace();
   const files = await hashAll(folder, names, run);
-  await writeFile(manifest, formatManifest(files), { flag: force ? 'w' : 'wx' }).catch((error) => {
-    if (error.code === 'EEXIST') throw refuseToReplace();
-    throw new GrokError(`${manifest}: cannot be written: ${error.message}`, { code: 'GROK_IO', cause: error });
-  });
+  try {
+    if (force) await rm(manifest, { force }); // a pipe would be waited for, a link followed
+    await writeFile(manifest, formatManifest(files), { flag: 'wx' });
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') throw refuseToReplace();
+    throw new GrokError(`${manifest}: cannot be written: ${message}`, { code: 'GROK_IO', cause: error });
+  }
   return {
     manifest,
     ok: true,

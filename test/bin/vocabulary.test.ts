@@ -27,7 +27,8 @@ describe('the words of the command line', () => {
     ]);
     const unset = [...options].filter((name) => flagOf[name] === undefined).sort();
     expect(unset).toEqual(['maxQueue', 'maxSequences', 'onOpened', 'onProgress', 'readTimeout', 'signal']);
-    const help = (await invoke(['--help'])).stdout + (await invoke(['bench', '--help'])).stdout;
+    const helps = await Promise.all([[], ['bench'], ['verify']].map((command) => invoke([...command, '--help'])));
+    const help = helps.map(({ stdout }) => stdout).join('');
     for (const flag of Object.values(flagOf)) expect(help).toContain(flag);
   });
 

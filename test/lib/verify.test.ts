@@ -92,6 +92,30 @@ describe.skipIf(!addonIsBuilt())('verify', () => {
     ]);
   });
 
+  it('tells every file that would be loaded and that no line lists, in whatever folder it lies', async () => {
+    const manifest = join(await sealed(), 'SHA256SUMS');
+    writeFileSync(manifest, readFileSync(manifest, 'utf8').replace(/^(# size \d+|[0-9a-f]+ ) ckpt-0.*\n/gm, ''));
+    const { ok, files } = await verify(root);
+    expect(ok).toBe(false);
+    expect(files).toContainEqual({ name: 'ckpt-0/tensor00000_000', status: 'extra', problem: 'not in SHA256SUMS' });
+    expect(files.filter(({ status }) => status === 'ok')).toMatchObject([{ name: 'config.json' }]);
+  });
+
+  it('tells that nothing is there, rather than no manifest', async () => {
+    await expect(verify(join(root, 'gone'))).rejects.toThrow('gone: no such file or directory');
+  });
+
+  it.each(['a pipe', 'a link to nothing', 'a file'])('replaces %s when told to, and not before', async (kind) => {
+    cpSync(withoutTokenizer, root, { recursive: true });
+    const manifest = join(root, 'SHA256SUMS');
+    if (kind === 'a pipe') execFileSync('mkfifo', [manifest]);
+    else if (kind === 'a file') writeFileSync(manifest, '');
+    else symlinkSync('gone', manifest);
+    await expect(verify(root, { write: true })).rejects.toThrow(`Expected no file ${manifest}, found one`);
+    await verify(root, { write: true, force: true });
+    expect((await verify(root)).ok).toBe(true);
+  });
+
   it.skipIf(process.getuid?.() === 0)('tells a file that this user may not read', async () => {
     await sealed();
     chmodSync(join(root, 'config.json'), 0);
