@@ -1,5 +1,5 @@
-import { type FileHandle, open, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { type FileHandle, open, rm, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { Command } from 'commander';
 import { UsageError } from '../failure.js';
 import type { Host } from '../host.js';
@@ -87,11 +87,18 @@ async function withFiles(
 }
 
 async function openNew(path: string, force: boolean): Promise<FileHandle> {
-  return await open(path, force ? 'w' : 'wx').catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EEXIST') throw error;
+  try {
+    if (force) await rm(path, { force }); // a pipe would be waited for
+    return await open(path, 'wx');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') {
+      throw new UsageError(`Expected --output to be a folder, found none at ${dirname(path)}`, 'make it first');
+    }
+    if (code !== 'EEXIST') throw error;
     throw new UsageError(
       `Expected no file ${path}, found one`,
       'replace it with --force, or choose a folder with --output',
     );
-  });
+  }
 }

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -76,6 +77,20 @@ describe('grok-run report', () => {
     }
     expect((await run(['--force'])).exitCode).toBe(0);
     expect(JSON.parse(readFileSync(json(), 'utf8'))).toEqual(REPORT);
+  });
+
+  it('waits for no reader of a pipe that it replaces', async () => {
+    execFileSync('mkfifo', [json()]);
+    expect((await run(['--force'])).exitCode).toBe(0);
+    expect(JSON.parse(readFileSync(json(), 'utf8'))).toEqual(REPORT);
+  });
+
+  it.each(['gone', 'file'])('says that --output leads to no folder: %s', async (name) => {
+    writeFileSync(join(folder, 'file'), '');
+    folder = join(folder, name);
+    const { exitCode, stderr } = await run([], () => expect.unreachable());
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain(`Expected --output to be a folder, found none at ${folder}`);
   });
 
   it('leaves no files behind when the model cannot be loaded', async () => {
