@@ -1,5 +1,6 @@
 import os from 'node:os';
 import type { Abort } from './abort.js';
+import { type BenchOptions, type ResolvedBenchOptions, resolveBenchOptions } from './bench-options.js';
 import { callNative, GrokError } from './errors.js';
 import { loadWeights, sourcePath } from './grok.js';
 import {
@@ -12,7 +13,6 @@ import {
   type WeightStorage,
 } from './native.js';
 import { greedyRequest } from './native-request.js';
-import { type BenchOptions, type ResolvedBenchOptions, resolveBenchOptions } from './options.js';
 import { version } from './package-root.js';
 import { peakMemory, resetPeakMemory } from './peak-memory.js';
 import { type Repeats, repeat, type Series, seriesOf } from './repeats.js';

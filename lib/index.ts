@@ -8,6 +8,7 @@ export {
   type PrefillResult,
   type Series,
 } from './bench.js';
+export type { BenchOptions } from './bench-options.js';
 export type { Chunk, Completion, ScoredToken, Timings, TokenLogprob, Usage } from './completion.js';
 export { GrokError, type GrokErrorCode } from './errors.js';
 export type { Generation } from './generation.js';
@@ -17,7 +18,6 @@ export type { Logits } from './judging.js';
 export type { ManifestState } from './manifest.js';
 export { type Diagnosis, diagnose, type KvCacheType, type WeightStorage } from './native.js';
 export {
-  type BenchOptions,
   defaults,
   type GenerateOptions,
   type InspectOptions,

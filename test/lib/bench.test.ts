@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { type BenchReport, benchmark, prefillMacs } from '../../lib/bench.js';
+import { resolveBenchOptions } from '../../lib/bench-options.js';
 import { loadNative } from '../../lib/native.js';
-import { resolveBenchOptions } from '../../lib/options.js';
 import { addonIsBuilt, withoutTokenizer } from './checkpoints.js';
 
 /** What a value that no type checker has seen may be. */

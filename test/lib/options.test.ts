@@ -1,12 +1,12 @@
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
+import { resolveBenchOptions } from '../../lib/bench-options.js';
 import { nearestName } from '../../lib/nearest-name.js';
 import { rejectUnknownOptions, tokenIds } from '../../lib/option-checks.js';
 import {
   defaults,
   type GenerateOptions,
   type LoadOptions,
-  resolveBenchOptions,
   resolveGenerateOptions,
   resolveInspectOptions,
   resolveLoadOptions,
