@@ -63,7 +63,7 @@ async function readTextFile(host: Host, file: string): Promise<string> {
   }
 }
 
-/** A file, or a pipe such as `<(...)` makes. Opening never waits: a named pipe without a writer is empty. */
+/** Opens a file, or a pipe such as `<(...)`. Opening never waits: a named pipe without a writer is empty. */
 function openInput(file: string): AsyncIterable<Uint8Array> {
   const fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   if (isatty(fd)) return new ReadStream(fd);
@@ -84,7 +84,7 @@ async function* readPipe(fd: number): AsyncGenerator<Uint8Array> {
     return;
   }
   yield start.subarray(0, size ?? 0);
-  // A socket waits in the event loop. A thread for files that waits would keep the process from ending.
+  // A socket waits in the event loop. A thread of the file pool that waits would keep the process from ending.
   yield* new Socket({ fd, readable: true, writable: false });
 }
 

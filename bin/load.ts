@@ -4,7 +4,7 @@ import { loadOptionsOf, type ModelFlags, modelOf, type OutputFlags } from './opt
 import { withBar } from './progress.js';
 
 /**
- * The model that the flags mean, with a bar while it loads where a person watches.
+ * Loads the model that the flags name, with a bar where a person watches.
  *
  * @param check refuses a bad request before any weight is read
  */

@@ -2,7 +2,7 @@ import type { Inspection, Plan, PlannedSetting } from '../lib/index.js';
 import { table } from './printer.js';
 import { formatBytes, formatDuration } from './units.js';
 
-/** What this machine would make of a checkpoint that is not there yet, line by line. */
+/** Lines that describe a plan. */
 export function describePlan(plan: Plan, { fileBytes }: Pick<Inspection, 'fileBytes'>): string[] {
   const { settings, memory, disk } = plan;
   const available = memory.availableBytes;
@@ -43,7 +43,7 @@ function speedOf({ tokensPerSecond }: PlannedSetting): string {
   return tokensPerSecond === undefined ? '-' : twoDigits(tokensPerSecond);
 }
 
-/** Two digits that say something: a plan may be of minutes a token. */
+/** Two significant digits: a model that comes from disk may take minutes a token. */
 function twoDigits(rate = 0): string {
   return rate < 10 ? rate.toPrecision(2) : rate.toFixed(0);
 }

@@ -1,7 +1,7 @@
 // Control characters, and marks that turn the direction of writing.
 const unprintable = /[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 
-/** One line as it is safe on a terminal: `\x1b` for a character that a name in a file could command it with. */
+/** Escapes a line for the terminal, which a name in a file could otherwise command: ESC is shown as `\x1b`. */
 export function printable(line: string): string {
   return line.replace(unprintable, (character) => {
     const code = character.charCodeAt(0);
@@ -9,7 +9,7 @@ export function printable(line: string): string {
   });
 }
 
-/** The same for text of several lines. */
+/** Escapes a text of several lines. */
 export function printableLines(text: string): string {
   return text.split('\n').map(printable).join('\n');
 }

@@ -37,7 +37,7 @@ export class LoadBar {
   private state: 'waiting' | 'drawing' | 'stopped' = 'waiting';
   private latest: LoadProgress = { loadedBytes: 0, totalBytes: 0, tensor: '' };
   private readonly stopAtExit = () => this.stop();
-  /** Takes the bar away, then lets the signal do what it does. */
+  /** Takes the bar away, then sends the signal again, which ends the process. */
   private readonly stopAtSignal = (signal: NodeJS.Signals) => {
     this.stop();
     process.kill(process.pid, signal);
@@ -77,7 +77,7 @@ export class LoadBar {
         hideCursor: true,
         linewrap: false,
         barsize: 24,
-        // Signals are ours.
+        // This class and grok-run.ts handle signals.
         gracefulExit: false,
       },
       Presets.shades_classic,

@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 
 const itemsATurn = 4096;
 
-/** Hands items out in parts and gives signals their turn between them: Ctrl+C ends work of any length at once. */
+/** Yields items in parts, with a turn of the event loop between two parts, so that Ctrl+C ends long work at once. */
 export async function* inTurns<Item>(items: Iterable<Item>): AsyncGenerator<readonly Item[]> {
   let part: Item[] = [];
   for (const item of items) {

@@ -1,4 +1,4 @@
-/** The flags that set the library's options. What is not here cannot be set on the command line. */
+/** The flag of each option of the library. The command line cannot set other options. */
 export const flagOf: Readonly<Record<string, string>> = {
   source: '--model',
   file: '--tokenizer',
@@ -37,7 +37,7 @@ export const flagOf: Readonly<Record<string, string>> = {
 
 const words: Readonly<Record<string, string>> = { prompt: 'the prompt', text: 'the text', id: 'each token id' };
 
-/** A message of the library: an option is named by its flag, `weights` "mapped" is --weights mapped. */
+/** Names options by their flags in a message of the library: `weights` "mapped" becomes --weights mapped. */
 export function inFlags(text: string): string {
   return text.replace(/`(\w+)(?:\[\d+\])?`((?: (?:or )?"\w+")*)/g, (quoted, name: string, values: string) => {
     const word = flagOf[name] ?? words[name];
@@ -45,7 +45,7 @@ export function inFlags(text: string): string {
   });
 }
 
-/** Advice of the library that can be followed here: sentences about its code, or options without a flag, are left out. */
+/** Keeps the advice that a user of the command line can follow. Sentences about code and about options without a flag go. */
 export function adviceInFlags(hint: string): string | undefined {
   const sentences = hint
     .split(/(?<=\.) (?=[A-Z])/)

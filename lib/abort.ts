@@ -1,7 +1,7 @@
 /** The part of an AbortSignal that is used. Polyfills and signals of other realms have it, too. */
 export interface AbortSignalLike {
   readonly aborted: boolean;
-  /** What an abort rejects with. Default: an AbortError. */
+  /** An abort rejects with it. Default: an AbortError. */
   readonly reason?: unknown;
   addEventListener(type: 'abort', listener: () => void): void;
   removeEventListener(type: 'abort', listener: () => void): void;

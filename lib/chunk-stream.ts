@@ -62,7 +62,7 @@ export class ChunkStream {
     return { done: true, value: await value };
   }
 
-  /** An error of the reader's: as `return`, and given back. */
+  /** Ends the stream as `return` does, then throws the reader's error. */
   async throw(error: unknown): Promise<never> {
     this.#leave();
     throw error;

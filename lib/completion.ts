@@ -11,7 +11,7 @@ export interface TokenLogprob {
   readonly top: readonly { readonly id: number; readonly text: string; readonly logprob: number }[];
 }
 
-/** A token of a text that was scored, which is `text.slice(start, end)`. The bytes of one character share its place. */
+/** A scored token, with its place `text.slice(start, end)`. The bytes of one character share its place. */
 export interface ScoredToken extends TokenLogprob, TextPlace {}
 
 /** Some text of a generation, and the tokens that brought it. */

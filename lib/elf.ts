@@ -9,7 +9,7 @@ export interface ElfHeader {
   /** As in `process.arch`, or the number of another one. */
   readonly arch: string;
   readonly fileBytes: number;
-  /** Where the section table ends, the last part of a 64-bit file. */
+  /** The end of the section table, which is the last part of the file. */
   readonly expectedBytes: number;
 }
 

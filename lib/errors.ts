@@ -73,7 +73,7 @@ export function describeValue(value: unknown): string {
   return `${String(value)} (${typeof value})`;
 }
 
-/** The same error, which says to which of several items it belongs. */
+/** Puts the name of an item before an error's message. */
 export function ofItem(name: string, error: unknown): unknown {
   if (!(error instanceof GrokError)) return error;
   const { code, hint, details } = error;
@@ -116,8 +116,8 @@ export async function callNative<T>(call: () => Promise<T>): Promise<T> {
 }
 
 /**
- * The same for a call that reads files. An abort rejects at once, and abandons the call: a file on a mount that does not
- * answer is waited for without end.
+ * Awaits a call of the addon that reads files. An abort rejects at once and abandons the call, since a mount may never
+ * answer.
  */
 export async function callReading<T>(call: () => NativeCall<T>, abort: Abort | undefined): Promise<T> {
   abort?.throwIfAborted();
@@ -139,7 +139,7 @@ export async function callReading<T>(call: () => NativeCall<T>, abort: Abort | u
   }
 }
 
-/** The addon's names of options, where they are not the library's in snake_case. */
+/** The library's name of each option that messages of the addon name. */
 const optionNames: Readonly<Record<string, string>> = {
   context_length: 'contextSize',
   kv_cache_type: 'kvCacheType',
@@ -150,14 +150,17 @@ const optionNames: Readonly<Record<string, string>> = {
   num_threads: 'threads',
   prefill_chunk: 'prefillChunk',
 };
-const aboutOptions: ReadonlySet<unknown> = new Set([
-  ...['GROK_INVALID_ARGUMENT', 'GROK_UNSUPPORTED', 'GROK_OUT_OF_MEMORY', 'GROK_CONTEXT_OVERFLOW'],
+const codesAboutOptions: ReadonlySet<unknown> = new Set([
+  'GROK_INVALID_ARGUMENT',
+  'GROK_UNSUPPORTED',
+  'GROK_OUT_OF_MEMORY',
+  'GROK_CONTEXT_OVERFLOW',
   'GROK_CUDA_UNAVAILABLE',
 ]);
 
-/** In other errors the same names are a config.json's. */
+/** Names options as the library does. Errors of other codes mean fields of a config.json by the same names. */
 function inOptions(code: unknown, text: string): string {
-  if (!aboutOptions.has(code)) return text;
+  if (!codesAboutOptions.has(code)) return text;
   return text
     .replace(/\b[a-z]+_[a-z]+(?:_[a-z]+)?\b/g, (name) => (optionNames[name] ? `\`${optionNames[name]}\`` : name))
     .replace(/\b(device|weights) (?=")/gi, (_, name: string) => `\`${name}\` `);

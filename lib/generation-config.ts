@@ -1,7 +1,7 @@
 import type { NativeInspection } from './native.js';
 import { defaults } from './options.js';
 
-/** How a model generates where the caller does not say: its generation_config.json, else the defaults of the library. */
+/** Defaults of generation for one model: its generation_config.json, else the defaults of the library. */
 export interface GenerationConfig {
   /** As far as the context has room. */
   readonly maxTokens: number;
@@ -14,7 +14,7 @@ export interface GenerationConfig {
   readonly eosIds: readonly number[];
 }
 
-/** The config of an opened model. */
+/** The defaults of an opened model. */
 export function generationConfigOf({ config, generation }: NativeInspection): GenerationConfig {
   const { eosIds, ...given } = generation;
   const { maxTokens, temperature, topP, topK, minP, repetitionPenalty } = { ...defaults.generate, ...given };

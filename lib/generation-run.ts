@@ -8,7 +8,7 @@ import { fitPrompt, type Prompt, type PromptHost } from './prompt.js';
 import type { StepListener, StepLoop } from './step-loop.js';
 import { Stopwatch } from './stopwatch.js';
 
-/** What a generation runs on. */
+/** The parts of a loaded model that a generation uses. */
 export interface GenerationHost extends PromptHost {
   readonly loop: StepLoop;
 }
@@ -29,7 +29,7 @@ export class GenerationRun implements StepListener {
   #stopwatch = new Stopwatch();
   #stopListening: (() => void) | undefined;
   #promptIds: readonly number[] = [];
-  /** To be given first, once it is scored. */
+  /** The first chunk with `echo` and `logprobs`, emitted once the prompt is scored. */
   #promptText = '';
   #echoIsDue = false;
   readonly #promptLogprobs: TokenLogprob[] = [];
@@ -51,14 +51,13 @@ export class GenerationRun implements StepListener {
     this.#result.catch(() => {}); // nobody has to ask for it
   }
 
-  /** All of it, once it has ended. */
+  /** The whole completion, once the generation has ended. */
   get result(): Promise<Completion> {
     this.#resultWanted = true;
     this.#demand();
     return this.#result;
   }
 
-  /** The chunks. */
   get stream(): ChunkStream {
     return this.#stream;
   }
@@ -68,7 +67,7 @@ export class GenerationRun implements StepListener {
     if (this.#state !== 'ended') this.#finish('abort');
   }
 
-  /** Nobody can read it any more. It ends, unless its result was asked for. */
+  /** Ends a generation whose object is garbage, unless its result was asked for. */
   abandon(): void {
     if (!this.#resultWanted) this.cancel();
   }

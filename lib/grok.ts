@@ -35,7 +35,7 @@ import { checkPrompt, encodePrompt, fitPrompt, type Prompt, requireTokenizer } f
 import { type QueueLimits, StepLoop } from './step-loop.js';
 import { Tokenizer } from './tokenizer.js';
 
-/** How long an aborted load waits until its memory is free again. */
+/** Longest wait of an aborted load for the engine to free its memory. */
 const closingPatienceMs = 20;
 
 /** The model's hyperparameters. */
@@ -50,7 +50,7 @@ export interface Inspection extends Omit<NativeInspection, 'generation'> {
 
 export interface ModelInfo {
   readonly config: Readonly<ModelConfig>;
-  /** How it generates where {@link GenerateOptions} do not say. */
+  /** Defaults of {@link GenerateOptions} for this model. */
   readonly generation: GenerationConfig;
   readonly parameters: {
     readonly total: number;
@@ -83,7 +83,7 @@ export interface ModelInfo {
   readonly tokenizer: string | undefined;
 }
 
-/** What a model does now, and what it has done since it was loaded. */
+/** Load of a model now, and its counters since it was loaded. */
 export interface Stats {
   /** Requests that steps work on. */
   readonly running: number;
@@ -196,8 +196,8 @@ export class Grok implements AsyncDisposable {
   }
 
   /**
-   * Throws what {@link generate} and its `result` would throw of a request: options, tokenizer, prompt and context. Needs no
-   * weights: `onOpened` of {@link LoadOptions} can call it.
+   * Rejects as {@link generate} and its `result` would for bad options, tokenizer, prompt or context. Needs no weights:
+   * `onOpened` of {@link LoadOptions} can call it.
    *
    * @example
    * const onOpened = (opened) => opened.check(prompt, { maxTokens: 64 });
@@ -249,7 +249,7 @@ export class Grok implements AsyncDisposable {
     );
   }
 
-  /** What the model does now. @throws {GrokError} GROK_CLOSED */
+  /** Counts requests, cache pages, tokens and steps. @throws {GrokError} GROK_CLOSED */
   stats(): Stats {
     this.#refuseWhenClosed();
     const { steps, promptTokens, generatedTokens, cachePages, freeCachePages, pageTokens } = this.#model.stats();

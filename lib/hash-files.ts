@@ -3,10 +3,10 @@ import { Worker } from 'node:worker_threads';
 import type { Abort } from './abort.js';
 import { GrokError } from './errors.js';
 
-/** More read no faster, and each takes a buffer. */
+/** More threads read no faster, and each takes a buffer of 4 MiB. */
 const MOST_THREADS = 16;
 
-// Text of its own, as in sentencepiece/encode-in-worker.ts.
+// Text, not a file, for the reason in sentencepiece/encoding-thread.ts.
 const program = `
   const fs = require('node:fs');
   const { createHash } = require('node:crypto');
@@ -70,7 +70,7 @@ export async function hashFiles(
   const workers: Worker[] = [];
   const left = paths.entries();
 
-  /** One thread hashes what is left, file by file. */
+  /** Starts one thread, which hashes the files left, one after another. */
   const work = () =>
     new Promise<void>((resolve, reject) => {
       const worker = new Worker(program, { eval: true });

@@ -1,6 +1,6 @@
 import { Abort } from './abort.js';
 
-/** Runs a task for each item, so many at once, and gives the results in order. The first failure stops the others. */
+/** Runs a task for each item, `mostAtOnce` at a time, and gives the results in order. The first failure aborts the others. */
 export async function inOrder<Item, Result>(
   items: readonly Item[],
   mostAtOnce: number,

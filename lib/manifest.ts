@@ -98,7 +98,7 @@ export async function findManifest(checkpoint: string): Promise<Manifest | undef
 }
 
 async function readIfThere(path: string): Promise<string | undefined> {
-  // A pipe must not be waited for.
+  // NONBLOCK: opening a pipe must not wait for its writer.
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(async (error) => {
     const target = await readlink(path).catch(() => undefined);
     if (target === undefined && ['ENOENT', 'ENOTDIR'].includes(error.code)) return undefined;
@@ -130,7 +130,7 @@ async function readIfThere(path: string): Promise<string | undefined> {
   }
 }
 
-/** What a look at names and sizes says of a manifest. */
+/** A manifest compared with the names and sizes of its files. */
 export interface ManifestState {
   readonly path: string;
   /** Files that are missing or of another size, each in a sentence. */

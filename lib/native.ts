@@ -95,7 +95,7 @@ export interface NativeInspection {
     /** What the limit or the device allows; null: there is no such device, or the system does not tell. */
     available: number | null;
   };
-  /** Where it would run. */
+  /** Device that a load would choose. */
   device: 'cpu' | 'cuda';
   /** Why device 'auto' is the CPU; '': a device was asked for by name. */
   whyCpu: string;
@@ -151,7 +151,7 @@ export interface NativeOutput {
   notFiniteAt: number | null;
 }
 
-/** What a call that reads files gives. */
+/** The promise of a call that reads files. */
 export type NativeCall<T> = Promise<T> & {
   /** Interrupts the call, and lets the process end before it answers: for a caller who stops waiting. */
   abandon(): void;

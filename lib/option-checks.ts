@@ -6,7 +6,7 @@ import type { GenerateOptions, TokenIds } from './options.js';
 
 /** One check for each kind of value. Each gives the value back, or refuses it by the name of its option. */
 
-/** A misspelt option would otherwise be one that silently does nothing; so would all that a Map holds. */
+/** Refuses unknown names and containers such as a Map, whose options would silently do nothing. */
 export function rejectUnknownOptions<T extends object>(options: T | undefined, known: readonly string[]): T {
   if (options === undefined) return {} as T;
   if (!isPlainObject(options)) throw invalidArgument('options', 'a plain object, which inherits nothing', options);
@@ -29,7 +29,7 @@ function isPlainObject(value: unknown): value is object {
   return prototype === null || Object.hasOwn(prototype as object, 'isPrototypeOf');
 }
 
-/** Ids of a prompt: one or more. Those of a prompt beyond the context are left as they are: their number is refused later. */
+/** One or more ids of a prompt. A prompt longer than the context is not looked through: its length is refused later. */
 export function tokenIds(
   name: string,
   ids: unknown,

@@ -70,8 +70,8 @@ export interface LoadOptions {
   /** Aborts loading; `load` then rejects with the signal's reason. */
   signal?: AbortSignalLike | undefined;
   /**
-   * Called once headers and tokenizer are read, before any weight is. What it throws ends the load: a bad request costs no
-   * reading when {@link Grok.check} is called here.
+   * Called once headers and tokenizer are read, before any weight is. An error that it throws ends the load. Call
+   * {@link Grok.check} here, so that a bad request costs no reading of weights.
    */
   onOpened?: ((opened: OpenedModel) => void | Promise<void>) | undefined;
   /** Called after each tensor. */
@@ -81,7 +81,7 @@ export interface LoadOptions {
 /** A model whose weights are not there yet. */
 export type OpenedModel = Pick<Grok, 'info' | 'tokenizer' | 'check'>;
 
-/** What {@link inspect} takes: as for loading, since memory depends on it. */
+/** Options of {@link inspect}: those of loading that memory depends on. */
 export type InspectOptions = Omit<LoadOptions, 'maxQueue' | 'readTimeout' | 'signal' | 'onOpened' | 'onProgress'>;
 
 export interface GenerateOptions {
@@ -130,8 +130,8 @@ export interface LogitsOptions {
 }
 
 /**
- * What is taken where nothing is given; what is not here has no value or is the engine's to choose. A model can bring
- * others for `generate`, in its generation_config.json.
+ * Defaults of options. Other options have no value, or the engine chooses it. A generation_config.json replaces those of
+ * `generate` for its model.
  */
 export const defaults = {
   load: { device: 'auto', kvCacheType: 'f32', weights: 'packed', maxQueue: 1024, readTimeout: 60_000 },

@@ -17,7 +17,7 @@ export const version: string = found.version ?? 'unknown';
 
 /** This file runs from lib/ in tests and from dist/lib/ once built; in a bundle, no directory above is ours. */
 function findPackage(): { directory: string; version?: string | undefined } {
-  const url: string | undefined = import.meta.url; // bundlers replace this very term
+  const url: string | undefined = import.meta.url; // bundlers replace exactly this expression
   if (!url?.startsWith('file:')) return { directory: '' };
   const start = dirname(fileURLToPath(url));
   for (let directory = start; ; directory = dirname(directory)) {

@@ -9,11 +9,11 @@ export interface PlannedSetting {
   readonly weights: WeightStorage;
   readonly kvCacheType: KvCacheType;
   readonly memoryBytes: number;
-  /** The most for one text: each weight that a token needs is read once. undefined: it does not run, or unknown. */
+  /** The most for one text: each weight that a token needs is read once. undefined: it does not fit, or unknown. */
   readonly tokensPerSecond: number | undefined;
 }
 
-/** What this machine would make of a checkpoint; rates in 1e9 bytes a second. */
+/** Memory, speed and loading of a checkpoint on this machine; rates in 1e9 bytes a second. */
 export interface Plan {
   readonly settings: readonly PlannedSetting[];
   readonly memory: {

@@ -23,7 +23,7 @@ import { version } from './package-root.js';
 import { peakMemory, resetPeakMemory } from './peak-memory.js';
 import { hashCheckpoint, publishedTokenizer, type VerifiedFile, verify } from './verify.js';
 
-/** Never to be changed: reports of different machines are compared by them. */
+/** Do not change these texts: reports of different machines are compared by them. */
 const texts: readonly string[] = [
   'The answer to life, the universe and everything is',
   'In 1969, two people walked on the surface of the',
@@ -56,7 +56,7 @@ export interface PromptReport {
   /** null where there is no tokenizer. */
   readonly text: string | null;
   readonly ids: readonly number[];
-  /** Of the float32 logits, [ids, vocabulary], little-endian. null: there was no time for them, or they are not finite. */
+  /** SHA-256 of the float32 logits, [ids, vocabulary], little-endian. null: no time for them, or they are not finite. */
   readonly logitsSha256: string | null;
   /** The mean log-probability of the ids after the first, natural logarithm. */
   readonly meanLogprob: number | null;
@@ -65,7 +65,7 @@ export interface PromptReport {
   /** The likeliest continuation, as far as there was time; its text is '' where there is no tokenizer. */
   readonly greedyIds: readonly number[];
   readonly greedyText: string;
-  /** What the model said of logits that are not finite. */
+  /** The error message for logits that are not finite. */
   readonly notFinite: string | null;
 }
 
@@ -238,7 +238,7 @@ async function askPrompt(grok: Grok, index: number, bound: Bound): Promise<Promp
   };
 }
 
-/** Logits that are not finite are for the report to tell, not for it to fail. */
+/** Turns GROK_NOT_FINITE into undefined, so that the report tells it and goes on. */
 async function ifFinite<T>(answer: Promise<T>, errors: GrokError[] = []): Promise<T | undefined> {
   return await answer.catch((error) => {
     if (!(error instanceof GrokError) || error.code !== 'GROK_NOT_FINITE') throw error;

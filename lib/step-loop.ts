@@ -2,11 +2,11 @@ import { callNative, closedError, fromNative, GrokError, notFiniteError } from '
 import type { NativeModel, NativeOutput, NativeRequest } from './native.js';
 import { defaults } from './options.js';
 
-/** Someone a sequence runs for. */
+/** The receiver of a sequence's outputs. */
 export interface StepListener {
   /** false: leave the sequence out of the next steps, until {@link StepLoop.wake}. */
   wantsTokens(): boolean;
-  /** What a step brought. One that throws fails with what it threw. */
+  /** Takes the output of a step. A listener that throws fails with its own error. */
   accept(output: NativeOutput, stepStartedAt: number): void;
   /** The sequence is gone. */
   fail(error: unknown): void;
@@ -31,15 +31,15 @@ interface StepInFlight {
   readonly numChanges: number;
 }
 
-// Requests in the engine, for each that can run: enough that two steps in flight never lack one, however short they are.
+// Requests in the engine for each that can run. Enough that two steps in flight never lack one, however short they are.
 const submittedPerSequence = 4;
 
 // A request that has waited no longer than this may yet find a free place by itself.
 const shortWaitMs = 50;
 
 /**
- * Drives one engine: step by step, for all sequences that want tokens, as long as there is one. While one step runs the next
- * waits for it, so that the engine does not wait for JavaScript: what that makes of a step's tokens, it makes during the next.
+ * Drives one engine step by step, as long as a sequence wants tokens. Keeps two steps in flight, so that JavaScript
+ * processes one step's tokens while the engine runs the next.
  *
  * The engine is given a few more requests than it can run. The others wait here, so that no step looks at them.
  */
@@ -271,7 +271,7 @@ export class StepLoop {
     const { sequences } = ((error as Error).cause ?? {}) as { sequences?: Float64Array };
     const all = [...this.#submitted.keys()];
     if (!sequences) return all;
-    // A step that never began costs the oldest, or the loop could call for it for ever.
+    // A step that could not begin fails the oldest, or the loop could retry it for ever.
     return sequences.length > 0 ? sequences : all.slice(0, 1);
   }
 
@@ -312,7 +312,7 @@ export class StepLoop {
   }
 }
 
-/** Of {@link LoadOptions}, each a number. */
+/** Options of {@link LoadOptions} after their checks. */
 export interface QueueLimits {
   readonly maxQueue: number;
   /** Milliseconds; 0: none. */

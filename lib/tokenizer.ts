@@ -125,7 +125,7 @@ export class Tokenizer {
     return text + decoder.flush();
   }
 
-  /** Where each token lies in what {@link decode} gives, the text that was encoded. Unknown ids have no text. */
+  /** Place of each token in the text that {@link decode} gives. Unknown ids have no text. */
   places(ids: Iterable<number>): TextPlace[] {
     return placesOf(this.#model, ids);
   }

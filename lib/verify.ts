@@ -32,10 +32,10 @@ export interface VerifiedFile {
   readonly name: string;
   /** `'extra'`: the model would be loaded with a file that the manifest does not list. */
   readonly status: 'ok' | 'differs' | 'missing' | 'extra' | 'unreadable';
-  /** What was found, where the file has been read. */
+  /** Figures of a file that was read. */
   readonly sha256?: string;
   readonly sizeBytes?: number;
-  /** What is wrong, for people. */
+  /** The difference, for people. */
   readonly problem?: string;
 }
 
@@ -50,8 +50,8 @@ export interface Verification {
 }
 
 /**
- * Compares the files of a checkpoint with its manifest, `SHA256SUMS`, or writes that manifest. Files that differ are told in
- * the result, not thrown.
+ * Compares the files of a checkpoint with its manifest, `SHA256SUMS`, or writes that manifest. The result lists files that
+ * differ; they are no error.
  *
  * @throws {GrokError} GROK_NOT_FOUND without a manifest, GROK_BAD_CHECKPOINT for one that cannot be understood, GROK_IO; when
  *   writing also what {@link inspect} throws; the signal's reason when it aborts

@@ -1,4 +1,4 @@
-// Runs a fuzz target for a while, and adds what came of it to test/fuzz/figures.json.
+// Runs a fuzz target for a while, and adds its figures to test/fuzz/figures.json.
 //
 //   npm run fuzz -- TARGET [--seconds 600] [--corpus build/fuzz/corpus]
 //
@@ -73,15 +73,15 @@ function tokenizer() {
   };
 }
 
-/** The commit that is fuzzed, "+" with changes of its code that are in none. */
-function commit() {
+/** The commit that is fuzzed, with "+" if its code has changes that are not committed. */
+function fuzzedCommit() {
   const git = (...args) => spawnSync('git', args, { encoding: 'utf8' }).stdout.trim();
   return git('rev-parse', '--short=7', 'HEAD') + (git('status', '--porcelain', 'native', 'lib') ? '+' : '');
 }
 
-const of = commit();
+const commit = fuzzedCommit();
 const { program, args, env } = target === 'tokenizer' ? tokenizer() : libFuzzer();
-// Files that targets make lie in memory.
+// Targets write their files to memory, if there is such a folder.
 const scratch = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 const start = performance.now();
 const { status, stderr } = spawnSync(program, args, {
@@ -95,7 +95,7 @@ console.log(stderr.split('\n').slice(-40).join('\n'));
 const executions = Number(/stat::number_of_executed_units: (\d+)/.exec(stderr)?.[1] ?? 0);
 const edges = Number([...stderr.matchAll(/ cov: (\d+)/g)].at(-1)?.[1] ?? 0);
 const interrupted = 72; // libFuzzer's exit code
-addFigures({ target, commit: of, executions, seconds, edges, findings: [0, interrupted].includes(status) ? 0 : 1 });
+addFigures({ target, commit, executions, seconds, edges, findings: [0, interrupted].includes(status) ? 0 : 1 });
 process.exitCode = status ?? 1;
 
 /** One row for each target and commit. */

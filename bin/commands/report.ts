@@ -68,7 +68,7 @@ export function makeReportCommand(host: Host): Command {
   });
 }
 
-/** Opens the files before the long work, so that it is not lost on a folder that cannot be written. Removes them if it fails. */
+/** Opens the files before the long work, so that a folder without permission costs no work. Removes them if the work fails. */
 async function withFiles(
   paths: readonly string[],
   force: boolean,

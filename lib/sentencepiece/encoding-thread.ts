@@ -119,7 +119,7 @@ export class EncodingThread {
     job.reject(reason);
     if (this.#waiting.delete(job) || job !== this.#running) return;
     this.#running = undefined;
-    this.#stop(); // only so does it end within a text
+    this.#stop(); // the library cannot be interrupted within a text
     this.#runNext();
   }
 }

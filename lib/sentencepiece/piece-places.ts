@@ -7,7 +7,7 @@ export interface TextPlace {
   readonly end: number;
 }
 
-/** Where each token lies in the text of all. The bytes of one character share its place. Unknown ids have no text. */
+/** Place of each token in the text of all. The bytes of one character share its place. Unknown ids have no text. */
 export function placesOf(model: SentencePieceModel, ids: Iterable<number>): TextPlace[] {
   const decoder = new PieceDecoder(model);
   const places: TextPlace[] = [];
@@ -35,6 +35,6 @@ export function placesOf(model: SentencePieceModel, ids: Iterable<number>): Text
   const textEnd = end + decoder.flush().length;
   settleAsReplacements();
   const last = places.pop();
-  if (last) places.push({ start: last.start, end: textEnd }); // of broken bytes, it may have more than its own
+  if (last) places.push({ start: last.start, end: textEnd }); // broken bytes at the end may give more text than bytes
   return places;
 }

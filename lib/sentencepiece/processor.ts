@@ -1,7 +1,7 @@
 import type { SentencePieceProcessor } from '@agnai/sentencepiece-js';
 import { GrokError } from '../errors.js';
 
-/** The only way to start the library is to load a file: this one is empty. */
+/** The library starts only by loading a file. This one is empty. */
 const emptyFile = '/dev/null';
 const nameInLibrary = 'sentencepiece.model';
 

@@ -22,7 +22,7 @@ const settings = [
 ];
 const off = { topP: 1, topK: 0, minP: 0, repetitionPenalty: 1 };
 
-/** Of the n-grams of words, those that stood in the text before. */
+/** Counts n-grams of words, and those among them that stood in the text before. */
 function repeatedShare(text) {
   const words = text.toLowerCase().match(/[a-z]+(?:'[a-z]+)*/g) ?? [];
   const ngrams = words.slice(ngramLength - 1).map((_, start) => words.slice(start, start + ngramLength).join(' '));
