@@ -34,12 +34,12 @@ std::vector<Mount> mounts_of(const std::string& controller, const std::string& r
     else if (type == "cgroup" && lists(dash[3], controller))
       mounts.push_back({root + words[4], words[3], 1});
   }
-  // The usual places, where /proc does not say.
+  // Without /proc: the usual places.
   if (mounts.empty()) mounts = {{root + "/sys/fs/cgroup", "/", 2}, {root + "/sys/fs/cgroup/" + controller, "/", 1}};
   return mounts;
 }
 
-// Source: man 7 cgroups. The path of the own group: "0::/path" for version 2, "4:cpu,cpuacct:/path" for version 1.
+// The path of the process's own group. Source: man 7 cgroups. "0::/path" for version 2, "4:cpu,cpuacct:/path" for version 1.
 std::string own_group(const std::string& controller, int version, const std::string& root) {
   std::ifstream file(root + "/proc/self/cgroup");
   for (std::string line; std::getline(file, line);) {

@@ -16,8 +16,8 @@ struct FileKind {
   const char* fix;
 };
 
-// The kind of a file that people have by mistake where another one was expected, from its first bytes. None: the bytes
-// may be the expected kind, or are of no known one.
+// Recognizes a file that people have by mistake in place of the expected one, from its first bytes. None: the bytes may be
+// the expected kind, or are of no known one.
 std::optional<FileKind> recognize(std::string_view head, Expected expected);
 
 }  // namespace grok

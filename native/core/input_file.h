@@ -21,7 +21,7 @@ class InputFile {
 
   // The next `max_bytes`, or as many as there are.
   std::string read(std::size_t max_bytes) const;
-  // All of the file, which may grow meanwhile. Throws bad_checkpoint for more than `max_bytes`.
+  // The whole file, which may grow meanwhile. Throws bad_checkpoint for more than `max_bytes`.
   std::string read_all(std::size_t max_bytes) const;
 
  private:

@@ -11,7 +11,7 @@ namespace grok {
 class ProblemList {
  public:
   void add(ErrorCode code, std::string line) {
-    // A name with a line break in it must not look like a line of ours.
+    // A line break in a file's name must not look like another problem.
     for (std::size_t at; (at = line.find('\n')) != std::string::npos;) line.replace(at, 1, "\\x0a");
     if (count_++ == 0) code_ = code;
     if (code != code_) code_ = ErrorCode::bad_checkpoint;

@@ -82,7 +82,7 @@ ThreadPool::ThreadPool(int num_threads) : ThreadPool() {
 
 ThreadPool::~ThreadPool() { keep(1); }
 
-// Ends the workers from this number on. The caller counts as the first thread.
+// Ends all workers but the first num_threads - 1. The caller counts as the first thread.
 void ThreadPool::keep(int num_threads) {
   {
     const std::lock_guard lock(mutex_);

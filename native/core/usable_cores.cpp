@@ -14,7 +14,7 @@
 namespace grok {
 namespace {
 
-// Two numbers of microseconds: "150000 100000" in version 2, in a file each in version 1. "max", or -1, is no limit.
+// Quota and period in microseconds: "150000 100000" in version 2, a file for each in version 1. "max" or -1 is no limit.
 std::optional<double> quota_of(const Cgroup& group) {
   double quota = -1, period = 0;
   if (group.version == 2) {

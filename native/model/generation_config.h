@@ -7,7 +7,7 @@
 
 namespace grok {
 
-// How text is generated with one model unless the caller says otherwise. Empty: the program's own default.
+// Defaults of generation for one model. A field without a value: the program's own default.
 struct GenerationConfig {
   std::optional<double> temperature;         // 0 or more
   std::optional<double> top_p;               // 0 to 1

@@ -155,7 +155,7 @@ void EngineThread::on_environment_end(void* data) {
   if (!has_handles) delete thread;  // else the last handle does it, which one of these jobs may hold
 }
 
-// Whether the thread returns within a second. If not, it is left to itself.
+// Waits up to a second for the thread to return. If it does not, it is left to itself.
 bool EngineThread::returns_soon() {
   const auto patience = std::chrono::milliseconds(is_abandoned_ ? 100 : 1000);
   std::unique_lock lock(mutex_);

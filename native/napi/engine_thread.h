@@ -56,7 +56,7 @@ class EngineThread {
   // soon, or return false: the job waits for a file, which may never answer.
   void on_interrupt(std::function<bool()> interrupt) { interrupt_ = std::move(interrupt); }
 
-  // Nobody waits for the promises any more: interrupts the running job, and lets the process end before it returns.
+  // For a caller who stops waiting: interrupts the running job, and lets the process end before the job returns.
   void abandon();
 
   // Resolves with to_js(env, work()). A handle to this thread must be among what the two hold.
@@ -101,7 +101,7 @@ class EngineThread {
   Jobs done_;
   bool finishing_ = false;
   bool has_returned_ = false;  // from do_jobs()
-  bool is_left_ = false;       // the environment ended without it
+  bool is_left_ = false;       // the environment ended without waiting for the thread
 
   std::thread thread_;  // last: it uses the rest
 };

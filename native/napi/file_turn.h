@@ -21,7 +21,7 @@ class FileTurn {
     return result;
   }
 
-  // Nobody waits any more. Returns whether work() is running. May be called from any thread.
+  // For a caller who stops waiting. Returns whether work() is running. May be called from any thread.
   bool give_up();
   void throw_if_given_up() const;
 

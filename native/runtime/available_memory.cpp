@@ -49,7 +49,7 @@ Bytes room_in_machine(const std::string& root) {
   return (std::uint64_t(machine.freeram) + machine.bufferram) * machine.mem_unit;
 }
 
-// Above memory.high the kernel slows the group down until it hardly moves: as good as a limit.
+// Above memory.high the kernel slows the group down until it hardly moves, so memory.high counts as a limit.
 Bytes room_in(const Cgroup& group) {
   const auto file = [&](const char* name) { return group.folder + "/" + name; };
   const bool is_v2 = group.version == 2;

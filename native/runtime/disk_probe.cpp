@@ -33,7 +33,7 @@ struct Descriptor {
   }
 };
 
-// Calls transfer(offset) block by block, for as long as it moves whole blocks and there is time. The number moved.
+// Calls transfer(offset) block by block while it moves whole blocks and time is left. Returns the number of blocks moved.
 template <typename Transfer>
 std::size_t move_blocks(std::size_t most, const std::atomic<bool>& stopped, Transfer transfer) {
   const auto end = Clock::now() + kMostTime;
@@ -57,7 +57,7 @@ std::optional<double> probe_disk(const std::string& folder, const std::atomic<bo
   const std::unique_ptr<std::byte, decltype(&std::free)> block(
       static_cast<std::byte*>(std::aligned_alloc(kAlignment, kBlockBytes)), &std::free);
   if (!block) throw std::bad_alloc();
-  std::mt19937_64 random;  // a disk may compress what is alike
+  std::mt19937_64 random;  // a disk may compress repeated bytes
   for (std::size_t at = 0; at < kBlockBytes; at += sizeof(std::uint64_t))
     *reinterpret_cast<std::uint64_t*>(block.get() + at) = random();
 

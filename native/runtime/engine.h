@@ -61,7 +61,7 @@ struct Inspection {
   std::uint64_t num_active_parameters = 0;   // used for one token
   std::uint64_t weight_bytes_per_token = 0;  // as the backend has them; read to decode one token by itself
   MemoryPlan memory;
-  std::string device;    // "cpu" or "cuda": where it would run
+  std::string device;    // "cpu" or "cuda": the device that a load would choose
   std::string why_cpu;   // that device "auto" came to; empty: a device was asked for by name
   bool is_plan = false;  // the known shapes of Grok-1: no file was read
 };
@@ -98,7 +98,7 @@ struct SequenceOutput {
   std::optional<int> not_finite_at;
 };
 
-// A step that failed, and the sequences that were part of it. None: it failed before it changed anything.
+// A step that failed, and the sequences that were part of it. No sequences: it failed before it changed any.
 struct StepError : Error {
   StepError(Error error, std::vector<SequenceId> sequences)
       : Error(std::move(error)), sequences(std::move(sequences)) {}
@@ -122,9 +122,8 @@ struct LoadProgress {
   bool done = false;
 };
 
-// Reads headers only, and needs no device: without one, the plan says what one would have to have. kPlannedPath, with
-// nothing of that name there, is Grok-1 by its known shapes. Throws not_found, io,
-// bad_checkpoint, unsupported, invalid_argument, and cuda_unavailable where the build has no CUDA backend.
+// Reads headers only, and needs no device: without one, the plan says what one would have to have. kPlannedPath is Grok-1
+// by its known shapes, unless a file or directory has that name. Throws not_found, io, bad_checkpoint, unsupported, invalid_argument, and cuda_unavailable where the build has no CUDA backend.
 Inspection inspect(const std::string& path, const EngineOptions& options);
 
 // Instruction sets that device "cpu" can be asked for, best first.

@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 constexpr const char* kJaxDirectory = "ckpt-0";
 constexpr const char* kGiveDirectory = "Give the directory that holds ckpt-0, as xAI released it.";
 
-// A search ends here, whatever directory it was given. xAI's repository and Hugging Face's cache need three levels.
+// Bounds of a search in any directory. xAI's repository and Hugging Face's cache need three levels.
 constexpr int kMaxLevels = 4;
 constexpr std::size_t kMaxFolders = 256;
 
@@ -69,7 +69,7 @@ std::vector<Found> search_below(const fs::path& root) {
 
 [[noreturn]] void refuse_file(const fs::path& path) {
   const std::string head = InputFile(path.string()).read(kFileHeadBytes);
-  // A tensor or a config by itself is of a right kind, in a wrong place.
+  // A tensor or a config by itself is a file of a right kind, given in place of its directory.
   const auto kind = recognize(head, Expected::json) ? recognize(head, Expected::pickle) : std::nullopt;
   throw Error(ErrorCode::unsupported,
               concat(path.string(), ": expected a ckpt-0 directory or a .safetensors file, found ",
@@ -108,7 +108,7 @@ Found find_tensors(const fs::path& path) {
 }
 
 // The folders above one that may belong to its checkpoint: those below `root`, and the parent of a folder ckpt-0. The
-// parent of a folder of any other name is none of our business.
+// parent of a folder of any other name may hold files of another model.
 void add_parents(fs::path folder, const fs::path& root, Location& location) {
   bool is_below_root = folder != root;
   while (folder.has_relative_path() && (is_below_root || folder.filename() == kJaxDirectory)) {

@@ -20,7 +20,7 @@ struct Finish {
   int num_q_heads, num_kv_heads, head_dim;
 };
 
-// Of two magnitudes: their bits are ordered as they are, a NaN above all, so that overflow reaches the logits.
+// The larger of two magnitudes. Their bits have the same order, with NaN above all, so that overflow reaches the logits.
 __device__ inline float larger(float a, float b) {
   return __uint_as_float(max(__float_as_uint(a), __float_as_uint(b)));
 }
