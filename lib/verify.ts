@@ -1,7 +1,7 @@
 import { readdir, readlink, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import type { Abort, AbortSignalLike } from './abort.js';
-import { GrokError, invalidArgument } from './errors.js';
+import { GrokError } from './errors.js';
 import { type Inspection, inspect, sourcePath } from './grok.js';
 import { type FileHash, type HashProblem, hashFiles } from './hash-files.js';
 import { findManifest, formatManifest, type Manifest, manifestName } from './manifest.js';
