@@ -42,7 +42,15 @@ const SECTION_SECONDS = 60;
 export interface ReportOptions
   extends Pick<
     LoadOptions,
-    'device' | 'threads' | 'contextSize' | 'kvCacheType' | 'weights' | 'memoryLimit' | 'tokenizer' | 'signal'
+    | 'device'
+    | 'threads'
+    | 'contextSize'
+    | 'prefillChunk'
+    | 'kvCacheType'
+    | 'weights'
+    | 'memoryLimit'
+    | 'tokenizer'
+    | 'signal'
   > {
   /** Hashes all files, also where there is no manifest to compare with. Default: where there is one. */
   verify?: boolean | undefined;
@@ -174,6 +182,7 @@ const names = [
   'device',
   'threads',
   'contextSize',
+  'prefillChunk',
   'kvCacheType',
   'weights',
   'memoryLimit',

@@ -52,6 +52,7 @@ export function makeReportCommand(host: Host): Command {
           device: flags.device,
           contextSize: flags.contextSize,
           threads: flags.threads,
+          prefillChunk: flags.prefillChunk,
           kvCacheType: flags.kvCacheType,
           weights: flags.weights,
           memoryLimit: flags.maxRam,

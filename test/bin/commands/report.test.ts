@@ -108,6 +108,18 @@ describe('grok-run report', () => {
     expect(stderr).toContain('GROK_IO');
   });
 
+  it('hands each flag of loading to the report', async () => {
+    let given: object = {};
+    await run(
+      ['--prefill-chunk', '8', '-c', '64', '--max-ram', '1GiB', '--no-verify'],
+      async (_: string, options: object) => {
+        given = options;
+        return REPORT;
+      },
+    );
+    expect(given).toMatchObject({ prefillChunk: 8, contextSize: 64, memoryLimit: 2 ** 30, verify: false });
+  });
+
   it('writes both files, and shows the one or the other', async () => {
     const { exitCode, stdout } = await run();
     expect(exitCode).toBe(0);
