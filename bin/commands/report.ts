@@ -1,4 +1,4 @@
-import { type FileHandle, open, rm, unlink } from 'node:fs/promises';
+import { rm, unlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Command } from 'commander';
 import { UsageError } from '../failure.js';
@@ -44,53 +44,42 @@ export function makeReportCommand(host: Host): Command {
     const source = pathOrModelOf(command, path);
     const printer = new Printer(host, flags);
     const paths = ['json', 'md'].map((ending) => join(flags.output ?? '.', `${NAME}.${ending}`));
-    await withFiles(paths, flags.force === true, async ([json, markdown]) => {
-      const report = await host.library.report(
-        source,
-        given({
-          tokenizer: flags.tokenizer || undefined,
-          device: flags.device,
-          contextSize: flags.contextSize,
-          threads: flags.threads,
-          prefillChunk: flags.prefillChunk,
-          kvCacheType: flags.kvCacheType,
-          weights: flags.weights,
-          memoryLimit: flags.maxRam,
-          verify: flags.verify,
-          onProgress: (what: string) => printer.note(what),
-        }),
-      );
-      await json?.writeFile(`${JSON.stringify(report, undefined, 2)}\n`);
-      await markdown?.writeFile(reportAsMarkdown(report));
-      if (flags.json) await printer.json(report);
-      else await printer.text(reportAsMarkdown(report));
-    });
+    for (const path of paths) await tryPath(path, flags.force === true);
+    const report = await host.library.report(
+      source,
+      given({
+        tokenizer: flags.tokenizer || undefined,
+        device: flags.device,
+        contextSize: flags.contextSize,
+        threads: flags.threads,
+        prefillChunk: flags.prefillChunk,
+        kvCacheType: flags.kvCacheType,
+        weights: flags.weights,
+        memoryLimit: flags.maxRam,
+        verify: flags.verify,
+        onProgress: (what: string) => printer.note(what),
+      }),
+    );
+    const markdown = reportAsMarkdown(report);
+    if (flags.json) await printer.json(report);
+    else await printer.text(markdown);
+    for (const [index, text] of [`${JSON.stringify(report, undefined, 2)}\n`, markdown].entries()) {
+      await writeNew(paths[index] ?? NAME, text, flags.force === true);
+    }
     printer.note(`wrote ${paths.join(' and ')}`);
   });
 }
 
-/** Opens the files before the long work, so that a folder without permission costs no work. Removes them if the work fails. */
-async function withFiles(
-  paths: readonly string[],
-  force: boolean,
-  work: (files: readonly FileHandle[]) => Promise<void>,
-): Promise<void> {
-  const files: FileHandle[] = [];
-  try {
-    for (const path of paths) files.push(await openNew(path, force));
-    await work(files);
-  } catch (error) {
-    await Promise.all(paths.slice(0, files.length).map((path) => unlink(path).catch(() => {})));
-    throw error;
-  } finally {
-    await Promise.all(files.map((file) => file.close()));
-  }
+/** Refuses a path that cannot be written before the long work, and leaves nothing there: the work may be interrupted. */
+async function tryPath(path: string, force: boolean): Promise<void> {
+  await writeNew(path, '', force);
+  await unlink(path);
 }
 
-async function openNew(path: string, force: boolean): Promise<FileHandle> {
+async function writeNew(path: string, text: string, force: boolean): Promise<void> {
   try {
     if (force) await rm(path, { force }); // a pipe would be waited for
-    return await open(path, 'wx');
+    await writeFile(path, text, { flag: 'wx' });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR') {

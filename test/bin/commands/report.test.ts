@@ -95,6 +95,7 @@ describe('grok-run report', () => {
 
   it('leaves no files behind when the model cannot be loaded', async () => {
     const { exitCode } = await run([], async () => {
+      expect([existsSync(json()), existsSync(markdown())]).toEqual([false, false]); // for when it is interrupted
       throw grokError('GROK_BAD_CHECKPOINT', 'no');
     });
     expect(exitCode).toBe(1);
