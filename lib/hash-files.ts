@@ -106,9 +106,12 @@ export async function hashFiles(
     // A thread that the system refused leaves its work to the others.
     const isDone = Array.from(results).every((result) => result !== undefined);
     if (isDone || !failed) return results;
+    const isForbidden = (failed.reason as NodeJS.ErrnoException).code === 'ERR_ACCESS_DENIED';
     throw new GrokError(`No thread could be started to hash files: ${(failed.reason as Error).message}`, {
-      code: 'GROK_OUT_OF_MEMORY',
-      hint: 'Raise the limit on processes and threads (`ulimit -u`, pids.max), or end other programs.',
+      code: isForbidden ? 'GROK_UNSUPPORTED' : 'GROK_OUT_OF_MEMORY',
+      hint: isForbidden
+        ? 'Start Node with `--allow-worker`.'
+        : 'Raise the limit on processes and threads (`ulimit -u`, pids.max), or end other programs.',
       cause: failed.reason,
     });
   } finally {

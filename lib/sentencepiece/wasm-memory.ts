@@ -16,7 +16,16 @@ export function requireWasmMemory(): void {
   if (!WebAssembly) {
     throw new GrokError('Expected WebAssembly, which the tokenizer runs in, found a Node without it', {
       code: 'GROK_UNSUPPORTED',
-      hint: 'Start Node without --jitless (look in NODE_OPTIONS, too).',
+      hint: 'Start Node without --jitless and --no-expose-wasm (look in NODE_OPTIONS, too).',
+    });
+  }
+  try {
+    new Function(); // the library makes functions of text
+  } catch (error) {
+    throw new GrokError(`Expected that code may be made of text, as the tokenizer does: ${(error as Error).message}`, {
+      code: 'GROK_UNSUPPORTED',
+      hint: 'Start Node without --disallow-code-generation-from-strings (look in NODE_OPTIONS, too).',
+      cause: error,
     });
   }
   try {

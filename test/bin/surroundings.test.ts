@@ -38,10 +38,20 @@ describe('a flag of Node', () => {
     expect(stderr).toContain(fix);
   });
 
-  it('that takes WebAssembly away is named', () => {
-    const { status, stderr } = runIn('"$NODE" --jitless "$GROK" tokenize Once');
+  it.each(['--jitless', '--no-expose-wasm', '--disallow-code-generation-from-strings'])(
+    'that takes from the tokenizer what it runs in is named: %s',
+    (flag) => {
+      const { status, stderr } = runIn(`"$NODE" ${flag} "$GROK" tokenize Once`);
+      expect(status).toBe(1);
+      expect(stderr).toMatch(new RegExp(`grok-run: GROK_UNSUPPORTED: .*${flag}`));
+    },
+  );
+
+  it('that forbids threads is named', () => {
+    const flags = `${permission} --allow-fs-read=* --allow-fs-write=* --allow-addons`;
+    const { status, stderr } = runIn(`cd "$(mktemp -d)"; "$NODE" ${flags} "$GROK" report --verify`);
     expect(status).toBe(1);
-    expect(stderr).toMatch(/grok-run: GROK_UNSUPPORTED: .*--jitless/);
+    expect(stderr).toMatch(/GROK_UNSUPPORTED: .*--allow-worker/);
   });
 });
 
