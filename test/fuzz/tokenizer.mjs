@@ -38,7 +38,7 @@ function replaced(bytes, start, count, replacement) {
 function mutated(input, others) {
   let bytes = Buffer.from(input);
   for (let edits = 1 + below(4); edits > 0; edits--) {
-    // What is not a piece lies behind the pieces, and decides most.
+    // The fields after the pieces decide most of the behaviour.
     const at = below(2) ? below(bytes.length) : Math.max(0, bytes.length - 1 - below(200));
     const other = others[below(others.length)];
     const from = below(other.length);

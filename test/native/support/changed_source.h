@@ -19,7 +19,7 @@ class ChangedSource final : public TensorSource {
   explicit ChangedSource(std::unique_ptr<TensorSource> original)
       : original_(std::move(original)), parameters_(original_->parameters()) {}
 
-  // Of a quantised parameter, one of its scales.
+  // Changes one of the scales if the parameter is quantized.
   void set(const std::string& name, std::size_t element, float value) {
     for (StoredParameter& parameter : parameters_)
       if (parameter.name == name) return set(parameter.scales ? *parameter.scales : parameter.weight, element, value);
