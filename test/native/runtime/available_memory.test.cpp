@@ -27,7 +27,7 @@ class Machine {
     std::ofstream(root_ / path) << text;
     return *this;
   }
-  Machine& with_kib_available(int kib) {
+  Machine& with_kib_available(std::int64_t kib) {
     return file("proc/meminfo", concat("MemTotal:  99999 kB\nMemFree: 1 kB\nMemAvailable:  ", kib, " kB\n"));
   }
   std::uint64_t available() const { return available_memory(root_.string()).value(); }
@@ -143,10 +143,10 @@ class ProcessLimit {
 TEST("a limit on address space or data leaves what the process does not use yet") {
   const auto page = std::uint64_t(sysconf(_SC_PAGESIZE));
   Machine machine;
-  machine.with_kib_available(2'000'000'000).file("proc/self/statm", "4000 100 50 10 0 3000 0\n");
+  machine.with_kib_available(200'000'000'000).file("proc/self/statm", "4000 100 50 10 0 3000 0\n");
   for (const auto& [resource, used_pages] : {std::pair{RLIMIT_AS, 4000u}, {RLIMIT_DATA, 3000u}}) {
-    // Far above what a sanitizer reserves, so that this test itself still runs.
-    const std::uint64_t limit = std::uint64_t(1) << 40;
+    // Above the 20 TiB that a sanitizer reserves, so that this test itself still runs.
+    const std::uint64_t limit = std::uint64_t(1) << 46;
     const ProcessLimit lowered(resource, limit);
     CHECK_EQ(machine.available(), limit - used_pages * page);
   }
