@@ -17,6 +17,7 @@ using namespace grok::testing;
 
 // The whole network against xAI's own code: test/fixtures/golden/README.md says what each tensor is.
 // GROK_GOLDEN=DIR checks other networks of the same form: DIR holds one directory for each.
+// Each test also prints a hash of all logits and cached values of a network. Equal lines from two builds mean equal bits.
 namespace {
 
 // With a cache of fewer bits: 1.4 times the worst of all prompts (7.0e-3 and 1.7e-2, both of ref-order, whose 12 layers add
@@ -42,6 +43,18 @@ struct Captured {
   std::string name;
   int layer;
   std::vector<float> values;
+};
+
+// FNV-1a over the bits of floats.
+class BitsHash {
+ public:
+  void add(std::span<const float> values) {
+    for (const std::byte byte : std::as_bytes(values)) state_ = (state_ ^ std::uint64_t(byte)) * 0x100000001b3;
+  }
+  std::uint64_t value() const { return state_; }
+
+ private:
+  std::uint64_t state_ = 0xcbf29ce484222325;
 };
 
 // A loaded network with room in its cache for a few sequences.
@@ -85,8 +98,11 @@ class Network {
                          .position_in_page = position % kPageSize,
                          .num_kv_heads = config().num_kv_heads,
                          .head_dim = config().head_dim});
+    bits_.add(cached.keys);
+    bits_.add(cached.values);
     return cached;
   }
+  std::uint64_t bits() const { return bits_.value(); }
 
   struct Part {
     int sequence = 0;
@@ -118,6 +134,7 @@ class Network {
     options.observer ? ask() : backend_->step(ask);  // an observer reads in between
     std::vector<float> logits(tokens.size() * config().vocab_size);
     backend_->read(std::span(logits), workspace_->logits->as<float>());
+    bits_.add(logits);
     return logits;
   }
 
@@ -143,6 +160,7 @@ class Network {
   std::vector<KvPages> kv_layers_;
   std::unique_ptr<Workspace> workspace_;
   std::vector<std::int32_t> pages_;  // [kMaxSequences, kPagesEach]
+  mutable BitsHash bits_;
 };
 
 template <typename Body>
@@ -152,6 +170,8 @@ void for_each_network(const Body& body, KvCacheType type = KvCacheType::f32) {
       const Golden golden(concat(root(), "/", name, "/golden.safetensors"));
       Network network(concat(root(), "/", name), tested, type);
       body(concat(name, " ", tested.name), network, golden);
+      std::printf("       %-20s %s cache: bits %016llx\n", concat(name, " ", tested.name).c_str(), name_of(type),
+                  static_cast<unsigned long long>(network.bits()));
     }
 }
 
@@ -195,6 +215,8 @@ TEST("a cache of bfloat16 or int8 costs what rounding does, and leaves the logit
             check(ours < tolerance, concat(name, " prompt ", prompt, ": distance ", ours));
             check(ours < theirs, concat(name, " prompt ", prompt, ": further from exact than the reference"));
             check(ours > network.gates.logits, concat(name, " prompt ", prompt, ": nothing was rounded"));
+            for (int layer = 0; layer < network.config().num_layers; ++layer)
+              network.cached(0, layer, int(golden.ints(key + "tokens").size()));  // for the hash
           }
         },
         type);
