@@ -56,11 +56,16 @@ export async function readModelFile(path: string, abort?: Abort): Promise<ModelF
   const { bytes, sizeBytes, mistake, fix } = await readBytes(path, abort);
   if (sizeBytes > maxFileBytes) throw badTokenizer(path, `expected at most ${maxFileBytes} bytes, found ${sizeBytes}`);
   if (mistake !== '') throw badTokenizer(path, `found ${mistake}`, undefined, fix);
+  const model = parseModel(bytes, path);
+  const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
+  shared.set(bytes);
+  return { bytes: shared, model };
+}
+
+/** Parses the bytes of a tokenizer.model. Messages name `path`. @throws {GrokError} GROK_BAD_TOKENIZER */
+export function parseModel(bytes: Uint8Array, path: string): SentencePieceModel {
   try {
-    const model = parseModel(bytes);
-    const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
-    shared.set(bytes);
-    return { bytes: shared, model };
+    return parseFields(bytes);
   } catch (error) {
     if (error instanceof ProtobufError || error instanceof BadModel) throw badTokenizer(path, error.message, error);
     throw error;
@@ -91,7 +96,7 @@ export function badTokenizer(path: string, reason: string, cause?: unknown, fix?
 
 class BadModel extends Error {}
 
-function parseModel(bytes: Uint8Array): SentencePieceModel {
+function parseFields(bytes: Uint8Array): SentencePieceModel {
   const pieces: Piece[] = [];
   // The defaults are the file format's.
   const trainer = {
