@@ -8,11 +8,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Tokenizer } from '../../dist/lib/index.js';
-import { readModelFile } from '../../dist/lib/sentencepiece/model-file.js';
+import { parseModel, readModelFile } from '../../dist/lib/sentencepiece/model-file.js';
 
 const corpus = join(import.meta.dirname, 'corpus', 'tokenizer');
-// The library takes 20 ms to load a model and the reader a tenth of one, so that few of the inputs go on to the library.
-const readsPerLoad = 100;
+// Reading a file takes longer than parsing it, and the library takes 20 ms to load a model. So few inputs become a file,
+// and fewer go on to the library.
+const parsesPerFile = 50;
+const acceptedPerLoad = 100;
 
 const { values } = parseArgs({
   options: {
@@ -57,10 +59,11 @@ function check(condition, what) {
   if (!condition) throw new Error(`not true: ${what}`);
 }
 
-/** Whether the reader takes the file. */
-async function read(file) {
+/** Whether the reader takes the input. */
+async function read(input, asFile) {
   try {
-    const { pieces, bosId, eosId, padId } = (await readModelFile(file)).model;
+    if (asFile) writeFileSync(file, input);
+    const { pieces, bosId, eosId, padId } = asFile ? (await readModelFile(file)).model : parseModel(input, file);
     check(pieces.length > 0, 'a model has pieces');
     for (const id of [bosId, eosId, padId]) check(id >= -1 && id < pieces.length, 'an id is one of a piece');
     return true;
@@ -70,8 +73,9 @@ async function read(file) {
   }
 }
 
-async function load(file) {
+async function load(input) {
   try {
+    writeFileSync(file, input);
     const tokenizer = await Tokenizer.load(file);
     const ids = tokenizer.encode('Once upon a time');
     check(ids.length > 0, 'text has tokens');
@@ -95,9 +99,9 @@ let accepted = 0;
 try {
   for (; runs < maxRuns && performance.now() - start < maxMs; runs++) {
     const input = runs < inputs.length ? inputs[runs] : mutated(inputs[runs % inputs.length], inputs);
-    writeFileSync(file, input);
+    const asFile = runs < inputs.length || runs % parsesPerFile === 0;
     try {
-      if ((await read(file)) && accepted++ % readsPerLoad === 0) await load(file);
+      if ((await read(input, asFile)) && accepted++ % acceptedPerLoad === 0) await load(input);
     } catch (error) {
       const finding = join(tmpdir(), `fuzz-tokenizer-finding-${process.pid}`);
       writeFileSync(finding, input);
