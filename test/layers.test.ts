@@ -6,9 +6,10 @@ import { describe, expect, it } from 'vitest';
 // A room may always include its own files.
 const NATIVE_ARROWS: Record<string, readonly string[]> = {
   'native/core/': [],
+  'native/threads/': ['core/'],
   'native/format/': ['core/'],
   'native/backend/backend.h': ['core/'],
-  'native/backend/cpu/': ['backend/backend.h', 'core/'],
+  'native/backend/cpu/': ['backend/backend.h', 'threads/', 'core/'],
   'native/backend/cuda/': ['backend/backend.h', 'core/'],
   'native/model/': ['backend/backend.h', 'format/tensor_source.h', 'core/'],
   // The composition root: the one place that picks a backend and a format, by their factories.

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "backend/cpu/cpu.h"
-#include "core/thread_pool.h"
 #include "testing.h"
+#include "threads/thread_pool.h"
 
 namespace {
 

@@ -6,7 +6,7 @@
 #include "backend/cpu/footprint.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/scratch.h"
-#include "core/thread_pool.h"
+#include "threads/thread_pool.h"
 
 namespace grok {
 

@@ -7,7 +7,7 @@
 #include "backend/cpu/cpu_matrix.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/panels.h"
-#include "core/thread_pool.h"
+#include "threads/thread_pool.h"
 
 // Products of rows of activations with matrices: how operations share them out among threads.
 namespace grok {

@@ -6,7 +6,7 @@
 
 #include "backend/cpu/cpu_matrix.h"
 #include "backend/cpu/host_memory.h"
-#include "core/thread_pool.h"
+#include "threads/thread_pool.h"
 
 namespace grok {
 

@@ -7,8 +7,8 @@
 #include "backend/cpu/host_memory.h"
 #include "backend/cpu/probe_kernels.h"
 #include "core/error.h"
-#include "core/thread_pool.h"
 #include "core/usable_cores.h"
+#include "threads/thread_pool.h"
 #if defined(__x86_64__)
 #include "backend/cpu/amx.h"
 #endif

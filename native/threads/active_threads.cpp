@@ -1,4 +1,4 @@
-#include "core/active_threads.h"
+#include "threads/active_threads.h"
 
 #include <algorithm>
 

@@ -11,8 +11,8 @@
 #include <thread>
 #include <vector>
 
-#include "core/active_threads.h"
 #include "core/idle_cores.h"
+#include "threads/active_threads.h"
 
 namespace grok {
 

@@ -5,7 +5,7 @@
 #include <thread>
 #include <vector>
 
-#include "core/thread_pool.h"
+#include "threads/thread_pool.h"
 
 using namespace grok;
 
