@@ -1,5 +1,5 @@
 import type { Abort } from './abort.js';
-import type { NativeCall } from './native.js';
+import type { NativeCall } from './addon/types.js';
 
 /** Every code a {@link GrokError} can carry. The addon's own (native/core/error.h) come first; a test compares the lists. */
 export const grokErrorCodes = [

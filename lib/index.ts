@@ -1,4 +1,5 @@
 export type { AbortSignalLike } from './abort.js';
+export { type Diagnosis, diagnose, type KvCacheType, type WeightStorage } from './addon/types.js';
 export {
   type BenchReport,
   type BenchRun,
@@ -7,16 +8,24 @@ export {
   type MachineLimits,
   type PrefillResult,
   type Series,
-} from './bench.js';
-export type { BenchOptions } from './bench-options.js';
-export type { Chunk, Completion, ScoredToken, Timings, TokenLogprob, Usage } from './completion.js';
+} from './bench/benchmark.js';
+export { type Plan, type PlannedSetting, plan } from './bench/plan.js';
+export { type PromptReport, type ReportOptions, type RunReport, report } from './bench/report.js';
+export type { ManifestState } from './checkpoint/manifest.js';
+export {
+  type Verification,
+  type VerifiedFile,
+  type VerifyOptions,
+  type VerifyProgress,
+  verify,
+} from './checkpoint/verify.js';
+export type { Chunk, Completion, ScoredToken, Timings, TokenLogprob, Usage } from './engine/completion.js';
+export type { Generation } from './engine/generation.js';
+export type { GenerationConfig } from './engine/generation-config.js';
+export { Grok, type Inspection, inspect, type ModelConfig, type ModelInfo, type Stats } from './engine/grok.js';
+export type { Logits } from './engine/scoring.js';
 export { GrokError, type GrokErrorCode } from './errors.js';
-export type { Generation } from './generation.js';
-export type { GenerationConfig } from './generation-config.js';
-export { Grok, type Inspection, inspect, type ModelConfig, type ModelInfo, type Stats } from './grok.js';
-export type { Logits } from './judging.js';
-export type { ManifestState } from './manifest.js';
-export { type Diagnosis, diagnose, type KvCacheType, type WeightStorage } from './native.js';
+export type { BenchOptions } from './options/bench.js';
 export {
   defaults,
   type GenerateOptions,
@@ -27,10 +36,7 @@ export {
   type OpenedModel,
   type ScoreOptions,
   type TokenIds,
-} from './options.js';
+} from './options/options.js';
 export { version } from './package-root.js';
-export { type Plan, type PlannedSetting, plan } from './plan.js';
-export { type PromptReport, type ReportOptions, type RunReport, report } from './report.js';
-export type { TextPlace } from './sentencepiece/piece-places.js';
-export { type EncodeOptions, type IncrementalDecoder, Tokenizer } from './tokenizer.js';
-export { type Verification, type VerifiedFile, type VerifyOptions, type VerifyProgress, verify } from './verify.js';
+export type { TextPlace } from './text/sentencepiece/piece-places.js';
+export { type EncodeOptions, type IncrementalDecoder, Tokenizer } from './text/tokenizer.js';

@@ -52,8 +52,8 @@ function brokenIncludes(file: string, source: string): string[] {
 /** What a TypeScript file imports and must not. `file` is relative to the project. */
 function brokenImports(file: string, source: string): string[] {
   const broken: string[] = [];
-  if (/['"]node-gyp-build['"]|\.node['"`]/.test(source) && file !== 'lib/native.ts')
-    broken.push(`${file} loads the addon; only lib/native.ts may`);
+  if (/['"]node-gyp-build['"]|\.node['"`]/.test(source) && file !== 'lib/addon/types.ts')
+    broken.push(`${file} loads the addon; only lib/addon/types.ts may`);
   for (const [, specifier = ''] of source.matchAll(
     /(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*)['"]([^'"]+)['"]/g,
   )) {
@@ -110,12 +110,12 @@ describe('the arrows between native rooms', () => {
 describe('the arrows between bin, lib and the addon', () => {
   it('are seen to be broken when they are', () => {
     const broken: [string, string][] = [
-      ['bin/commands/run.ts', `import { Grok } from '../../lib/grok.js';`],
-      ['bin/grok-run.ts', `import { addon } from '../lib/native.js';`],
+      ['bin/commands/run.ts', `import { Grok } from '../../lib/engine/grok.js';`],
+      ['bin/grok-run.ts', `import { addon } from '../lib/addon/types.js';`],
       ['bin/grok-run.ts', `import nodeGypBuild from 'node-gyp-build';`],
-      ['lib/grok.ts', `const load = createRequire(import.meta.url)('node-gyp-build');`],
-      ['lib/grok.ts', `const addon = require('/opt/grok-run.node');`],
-      ['lib/grok.ts', `const { main } = await import('../bin/grok-run.js');`],
+      ['lib/engine/grok.ts', `const load = createRequire(import.meta.url)('node-gyp-build');`],
+      ['lib/engine/grok.ts', `const addon = require('/opt/grok-run.node');`],
+      ['lib/engine/grok.ts', `const { main } = await import('../../bin/grok-run.js');`],
     ];
     for (const [file, source] of broken) expect(brokenImports(file, source), `${file}: ${source}`).toHaveLength(1);
   });

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { adviceInFlags, flagOf, inFlags } from '../../bin/vocabulary.js';
-import { resolveBenchOptions } from '../../lib/bench-options.js';
 import { fromNative } from '../../lib/errors.js';
-import { resolveGenerateOptions, resolveLoadOptions } from '../../lib/options.js';
+import { resolveBenchOptions } from '../../lib/options/bench.js';
+import { resolveGenerateOptions, resolveLoadOptions } from '../../lib/options/options.js';
 import { invoke } from './fake-host.js';
 
 /** As a refusal of an unknown name lists them. */

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Tokenizer } from '../../dist/lib/index.js';
-import { parseModel, readModelFile } from '../../dist/lib/sentencepiece/model-file.js';
+import { parseModel, readModelFile } from '../../dist/lib/text/sentencepiece/model-file.js';
 
 const corpus = join(import.meta.dirname, 'corpus', 'tokenizer');
 // Reading a file takes longer than parsing it, and the library takes 20 ms to load a model. So few inputs become a file,

@@ -1,12 +1,12 @@
 import { createContext, runInContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { Abort, type AbortSignalLike } from '../../lib/abort.js';
-import { greedyRequest } from '../../lib/native-request.js';
-import { abortSignal } from '../../lib/option-checks.js';
-import { resolveGenerateOptions, resolveLoadOptions } from '../../lib/options.js';
-import { runToEnd } from '../../lib/run-to-end.js';
-import { StepLoop } from '../../lib/step-loop.js';
-import { FakeModel } from './fake-model.js';
+import { greedyRequest } from '../../lib/engine/native-request.js';
+import { runToEnd } from '../../lib/engine/run-to-end.js';
+import { StepLoop } from '../../lib/engine/step-loop.js';
+import { abortSignal } from '../../lib/options/checks.js';
+import { resolveGenerateOptions, resolveLoadOptions } from '../../lib/options/options.js';
+import { FakeModel } from './engine/fake-model.js';
 
 /** As in polyfills of old: no `reason`, no `throwIfAborted`, listeners without options. */
 class PolyfillSignal implements AbortSignalLike {

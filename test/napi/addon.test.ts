@@ -10,7 +10,7 @@ import {
   type NativeModel,
   type NativeOpenOptions,
   type NativeRequest,
-} from '../../lib/native.js';
+} from '../../lib/addon/types.js';
 
 const addon = loadNative();
 const checkpoint = 'test/fixtures/golden/ref-small';
@@ -279,7 +279,7 @@ describe('the probe', () => {
 });
 
 describe('the addon', () => {
-  it('exports what lib/native.ts declares, and nothing else', () => {
+  it('exports what lib/addon/types.ts declares, and nothing else', () => {
     expect(Object.keys(addon).sort()).toEqual([
       'cpuIsas',
       'cudaUnavailable',

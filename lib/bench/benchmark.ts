@@ -1,0 +1,361 @@
+import os from 'node:os';
+import type { Abort } from '../abort.js';
+import {
+  type KvCacheType,
+  loadNative,
+  type NativeInspection,
+  type NativeModel,
+  type NativeProbe,
+  type NativeRate,
+  type WeightStorage,
+} from '../addon/types.js';
+import { loadWeights, sourcePath } from '../engine/grok.js';
+import { greedyRequest } from '../engine/native-request.js';
+import { runToEnd } from '../engine/run-to-end.js';
+import { StepLoop } from '../engine/step-loop.js';
+import { callNative, GrokError } from '../errors.js';
+import { type BenchOptions, type ResolvedBenchOptions, resolveBenchOptions } from '../options/bench.js';
+import { version } from '../package-root.js';
+import { peakMemory, resetPeakMemory } from './peak-memory.js';
+import { type Repeats, repeat, type Series, seriesOf } from './repeats.js';
+
+/** Tokens of the prompt that decoding starts from. */
+const SHORT_PROMPT = 8;
+
+export type { Series };
+
+/**
+ * What the machine can do at most with some threads, measured in the same run. Of a run on a GPU: what the GPU's memory can;
+ * `isa` is then its name, `threads` the one that asks it, and of `multiplyAdds` there are none.
+ */
+export interface MachineLimits extends Readonly<NativeProbe> {
+  /** GB/s of copying, read and written together. Of a GPU alone. */
+  readonly copy?: NativeRate;
+  /** Other processes used more than 5 % of a core meanwhile, each time it was tried. */
+  readonly disturbed: boolean;
+}
+
+export interface PrefillResult {
+  /** Tokens of the prompt. */
+  readonly tokens: number;
+  /** Prompt tokens a second, until the first token after them is there. */
+  readonly tokensPerSecond: Series;
+  readonly firstTokenMs: Series;
+  /** Multiply-adds, counted from shapes, in 1e9 a second at the median rate. */
+  readonly gmacsPerSecond: number;
+  /**
+   * Of the median peak of the kind of multiply-add that products are made of on this instruction set, by its name: each
+   * counted as often as a product takes it, twice where an activation is two bytes.
+   */
+  readonly shareOfPeak: Readonly<Record<string, number>>;
+}
+
+export interface DecodeResult {
+  readonly promptTokens: number;
+  /** Generated after the first. */
+  readonly tokens: number;
+  readonly tokensPerSecond: Series;
+  /** After the short prompt. */
+  readonly firstTokenMs: Series;
+  /** Weights read, counted from shapes, in 1e9 bytes a second at the median rate. */
+  readonly gigabytesPerSecond: number;
+  /** That over the median bandwidth that was probed. */
+  readonly shareOfBandwidth: number;
+}
+
+export interface BenchRun {
+  readonly threads: number;
+  /** For people, such as `cpu (avx2, 2 threads)`. */
+  readonly device: string;
+  /** From opening until all weights are loaded. */
+  readonly loadMs: number;
+  /** The most memory that was resident, the library's own and Node's included. */
+  readonly peakMemoryBytes: number;
+  readonly prefill: readonly PrefillResult[];
+  readonly decode: DecodeResult;
+  readonly limits: MachineLimits;
+}
+
+export interface Machine {
+  readonly cpu: string;
+  readonly cpuThreads: number;
+  readonly memoryBytes: number;
+  readonly kernel: string;
+  readonly node: string;
+}
+
+export interface BenchReport {
+  /** Of grok-run. */
+  readonly version: string;
+  /** ISO 8601, of the start. */
+  readonly date: string;
+  readonly machine: Machine;
+  readonly model: {
+    /** The checkpoint's path as it was given, the shape that weights were made up for, or `grok-tiny`. */
+    readonly name: string;
+    readonly isSynthetic: boolean;
+    readonly config: NativeInspection['config'];
+    readonly parameters: { readonly total: number; readonly active: number };
+    /** As the backend keeps them. */
+    readonly weightBytes: number;
+    /** Read to decode one token by itself: dense weights once, and its experts'. */
+    readonly weightBytesPerToken: number;
+    readonly weightStorage: WeightStorage;
+    readonly kvCacheType: KvCacheType;
+  };
+  /** One for each number of threads. */
+  readonly runs: readonly BenchRun[];
+  /** With one thread; that of the runs is theirs. Of runs on a GPU, the GPU's. */
+  readonly oneThreadLimits: MachineLimits;
+}
+
+/**
+ * Measures how fast a model runs here, and how fast it could run at most: a checkpoint, the embedded model, or made-up
+ * weights of any shape. Repeats beside which other processes used more than 5 % of a core are done again, within bounds.
+ *
+ * @throws {GrokError} what {@link Grok.load} throws, and GROK_CONTEXT_OVERFLOW; the signal's reason when it aborts
+ *
+ * @example
+ * const { runs } = await benchmark({ shape: 'slice', threads: [1, 2] });
+ * console.log(runs.map(({ decode }) => decode.tokensPerSecond.median));
+ */
+export async function benchmark(options?: BenchOptions): Promise<BenchReport> {
+  const resolved = resolveBenchOptions(options);
+  const date = new Date().toISOString();
+  const runs: BenchRun[] = [];
+  let inspection: NativeInspection | undefined;
+  for (const threads of resolved.threads) {
+    resolved.signal?.throwIfAborted();
+    const measured = await measureModel(resolved, threads);
+    inspection = measured.inspection;
+    runs.push(measured.run);
+  }
+  if (!inspection) throw new GrokError('No number of threads was measured', { code: 'GROK_INTERNAL' });
+  const ofOneThread = runs.find(({ threads }) => threads === 1)?.limits;
+  return {
+    version,
+    date,
+    machine: thisMachine(),
+    model: {
+      name: resolved.shape?.name ?? resolved.source ?? 'grok-tiny',
+      isSynthetic: resolved.shape !== undefined,
+      config: inspection.config,
+      parameters: { total: inspection.numParameters, active: inspection.numActiveParameters },
+      weightBytes: inspection.memory.weights,
+      weightBytesPerToken: inspection.weightBytesPerToken,
+      weightStorage: inspection.memory.weightStorage,
+      kvCacheType: inspection.memory.kvCacheType,
+    },
+    runs,
+    oneThreadLimits: ofOneThread ?? (await probe(resolved, 1, 'cpu')),
+  };
+}
+
+export function thisMachine(): Machine {
+  return {
+    cpu: os.cpus()[0]?.model.trim() ?? 'unknown',
+    cpuThreads: os.availableParallelism(),
+    memoryBytes: os.totalmem(),
+    kernel: os.release(),
+    node: process.version,
+  };
+}
+
+async function measureModel(
+  options: ResolvedBenchOptions,
+  threads: number,
+): Promise<{ inspection: NativeInspection; run: BenchRun }> {
+  const { signal, shape } = options;
+  const native = { ...options.native, threads };
+  resetPeakMemory();
+  const startedAt = performance.now();
+  const model = await callNative(async () =>
+    shape ? loadNative().openSynthetic(shape, native) : loadNative().open(sourcePath(options.source), native),
+  );
+  const stop = () => void model.close().catch(() => {}); // closed again below, which waits
+  const stopListening = signal?.listen(stop);
+  try {
+    const prefillSizes = sizesThatFit(options, model.contextLength);
+    options.onProgress?.(`loading for ${model.device}`);
+    await loadWeights(model, { signal, onProgress: undefined });
+    const loadMs = performance.now() - startedAt;
+
+    const loop = new StepLoop(model); // as it drives a model for everybody else
+    const prefill: [number, Repeats<Times>][] = [];
+    for (const tokens of prefillSizes) {
+      prefill.push([tokens, await measureGeneration(model, loop, tokens, 0, options)]);
+    }
+    const decode = await measureGeneration(model, loop, SHORT_PROMPT, options.decode, options);
+    const peakMemoryBytes = peakMemory();
+    const { inspection, device } = model;
+    const limits = await probe(options, threads, device);
+    return {
+      inspection,
+      run: {
+        threads: limits.threads,
+        device,
+        loadMs,
+        peakMemoryBytes,
+        prefill: prefill.map(([tokens, times]) => prefillResult(tokens, times, inspection, limits)),
+        decode: decodeResult(options.decode, decode, inspection, limits),
+        limits,
+      },
+    };
+  } catch (error) {
+    signal?.throwIfAborted(); // rather than that the model was closed
+    throw error;
+  } finally {
+    stopListening?.();
+    await model.close();
+  }
+}
+
+/** Sizes that were asked for must fit; of the usual ones, those that do are taken. */
+function sizesThatFit({ prefill, prefillIsDefault, decode }: ResolvedBenchOptions, contextLength: number): number[] {
+  const fits = (tokens: number) => tokens + 1 <= contextLength;
+  const misfit = prefillIsDefault ? undefined : prefill.find((tokens) => !fits(tokens));
+  const needed = Math.max(SHORT_PROMPT + 1 + decode, (misfit ?? 0) + 1);
+  if (needed > contextLength) {
+    throw new GrokError(`The benchmark needs a context of ${needed} tokens, and the model has ${contextLength}`, {
+      code: 'GROK_CONTEXT_OVERFLOW',
+      hint: `Ask for less \`${misfit === undefined ? 'decode' : 'prefill'}\`.`,
+    });
+  }
+  return prefill.filter(fits);
+}
+
+// ---------------------------------------------------------------- measuring
+
+export interface Times {
+  readonly firstTokenMs: number;
+  /** From the first token to the last. */
+  readonly decodeMs: number;
+}
+
+async function measureGeneration(
+  model: NativeModel,
+  loop: StepLoop,
+  promptTokens: number,
+  decodeTokens: number,
+  options: ResolvedBenchOptions,
+): Promise<Repeats<Times>> {
+  const what = decodeTokens > 0 ? `decode of ${decodeTokens} tokens` : `prefill of ${promptTokens} tokens`;
+  options.onProgress?.(`${what}, ${model.device}`);
+  const run = () => generate(model, loop, promptTokens, decodeTokens, options.signal);
+  await run(); // the first touches memory that the others find
+  return await repeat(run, options);
+}
+
+/** Greedy, without [EOS]: always as many tokens as asked for. */
+async function generate(
+  model: NativeModel,
+  loop: StepLoop,
+  promptTokens: number,
+  decodeTokens: number,
+  signal: Abort | undefined,
+): Promise<Times> {
+  const startedAt = performance.now();
+  const prompt = promptOf(promptTokens, model.inspection.config.vocabSize);
+  let firstTokenAt: number | undefined;
+  await runToEnd(loop, greedyRequest(prompt, 1 + decodeTokens), signal, ({ token }) => {
+    if (token) firstTokenAt ??= performance.now();
+  });
+  const lastTokenAt = performance.now();
+  firstTokenAt ??= lastTokenAt;
+  return { firstTokenMs: firstTokenAt - startedAt, decodeMs: lastTokenAt - firstTokenAt };
+}
+
+/** Token ids from all over the vocabulary, the same each time: different ones take different experts. */
+export function promptOf(size: number, vocabSize: number): Int32Array {
+  let state = 1;
+  return Int32Array.from({ length: size }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0; // Source: Numerical Recipes, "quick and dirty" generator
+    return Math.floor((state / 2 ** 32) * vocabSize);
+  });
+}
+
+export async function probe(
+  options: Pick<ResolvedBenchOptions, 'native' | 'keepDisturbed' | 'signal' | 'onProgress'>,
+  threads: number,
+  device: string,
+): Promise<MachineLimits> {
+  const isCuda = device.startsWith('cuda');
+  const who = isCuda ? device : `the machine, ${threads === 0 ? 'all' : threads} threads,`;
+  options.onProgress?.(`what ${who} can do at most`);
+  const measure = async () => {
+    options.signal?.throwIfAborted();
+    return await callNative<Omit<MachineLimits, 'disturbed'>>(() =>
+      isCuda ? probeCuda() : loadNative().probe(threads, options.native.isa),
+    );
+  };
+  // Repeated inside: once undisturbed is enough.
+  const { values, disturbed } = await repeat(measure, { reps: 1, keepDisturbed: options.keepDisturbed });
+  const last = values.at(-1);
+  if (!last) throw new GrokError('The probe brought nothing', { code: 'GROK_INTERNAL' });
+  return { ...last, disturbed: disturbed > 0 };
+}
+
+async function probeCuda(): Promise<Omit<MachineLimits, 'disturbed'>> {
+  const { device, ...rates } = await loadNative().probeCuda();
+  return { isa: device, threads: 1, multiplyAdds: [], ...rates };
+}
+
+// ---------------------------------------------------------------- counting
+
+/** The figures of a model that rates are counted from. */
+type Counted = Pick<NativeInspection, 'config' | 'tensors' | 'weightBytesPerToken'>;
+
+export function prefillResult(
+  tokens: number,
+  times: Repeats<Times>,
+  inspection: Counted,
+  limits: MachineLimits,
+): PrefillResult {
+  const tokensPerSecond = seriesOf(times, ({ firstTokenMs }) => (tokens * 1000) / firstTokenMs);
+  const gmacsPerSecond = ((prefillMacs(inspection, tokens) / tokens) * tokensPerSecond.median) / 1e9;
+  return {
+    tokens,
+    tokensPerSecond,
+    firstTokenMs: seriesOf(times, ({ firstTokenMs }) => firstTokenMs),
+    gmacsPerSecond,
+    shareOfPeak: Object.fromEntries(
+      limits.multiplyAdds
+        .filter(({ perProduct }) => perProduct > 0)
+        .map(({ name, median, perProduct }) => [name, (gmacsPerSecond * perProduct) / median]),
+    ),
+  };
+}
+
+export function decodeResult(
+  tokens: number,
+  times: Repeats<Times>,
+  inspection: Counted,
+  limits: MachineLimits,
+): DecodeResult {
+  const tokensPerSecond = seriesOf(times, ({ decodeMs }) => (tokens * 1000) / decodeMs);
+  const gigabytesPerSecond = (inspection.weightBytesPerToken * tokensPerSecond.median) / 1e9;
+  return {
+    promptTokens: SHORT_PROMPT,
+    tokens,
+    tokensPerSecond,
+    firstTokenMs: seriesOf(times, ({ firstTokenMs }) => firstTokenMs),
+    gigabytesPerSecond,
+    shareOfBandwidth: gigabytesPerSecond / limits.read.median,
+  };
+}
+
+/**
+ * Multiply-adds to read a prompt and score what comes after it: every matrix once a token, of the experts those that
+ * work for it; q k and the sum of v over all positions before; the head once. Exact; norms and softmax are not counted.
+ */
+export function prefillMacs({ config, tensors }: Pick<NativeInspection, 'config' | 'tensors'>, tokens: number): number {
+  let perToken = 0;
+  for (const { name, shape } of tensors) {
+    if (shape.length < 2 || name.endsWith('/embeddings')) continue;
+    const size = shape.reduce((product, axis) => product * axis, 1);
+    perToken += shape.length === 3 ? (size / config.numExperts) * config.expertsPerToken : size;
+  }
+  const positions = (tokens * (tokens + 1)) / 2; // each token sees itself and those before
+  const attention = config.numLayers * 2 * config.numQHeads * config.headDim * positions;
+  return perToken * tokens + attention + config.vocabSize * config.dModel;
+}

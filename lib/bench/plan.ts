@@ -1,0 +1,102 @@
+import { statfs } from 'node:fs/promises';
+import { type KvCacheType, loadNative, type WeightStorage } from '../addon/types.js';
+import { type Inspection, inspect } from '../engine/grok.js';
+import { callNative } from '../errors.js';
+import type { InspectOptions } from '../options/options.js';
+
+/** One way to hold weights, keys and values on this machine. */
+export interface PlannedSetting {
+  readonly weights: WeightStorage;
+  readonly kvCacheType: KvCacheType;
+  readonly memoryBytes: number;
+  /** The most for one text: each weight that a token needs is read once. undefined: it does not fit, or unknown. */
+  readonly tokensPerSecond: number | undefined;
+}
+
+/** Memory, speed and loading of a checkpoint on this machine; rates in 1e9 bytes a second. */
+export interface Plan {
+  readonly settings: readonly PlannedSetting[];
+  readonly memory: {
+    /** undefined: unknown, or no GPU. */
+    readonly availableBytes: number | undefined;
+    /** Reading, measured now; undefined: no GPU. */
+    readonly gigabytesPerSecond: number | undefined;
+    /** With enough memory of this speed, and packed weights. */
+    readonly tokensPerSecond: number | undefined;
+  };
+  /** The disk of the current directory. */
+  readonly disk: {
+    readonly directory: string;
+    /** undefined: the system does not tell. */
+    readonly freeBytes: number | undefined;
+    /** Reading, measured now with a temporary file; undefined: it cannot be. */
+    readonly gigabytesPerSecond: number | undefined;
+    /** The least time to read all files. */
+    readonly loadSeconds: number | undefined;
+  };
+}
+
+const KV_CACHE_TYPES = ['f32', 'bf16', 'int8'] as const;
+
+/**
+ * Says what memory each setting takes, and how fast this machine loads and generates at most. Measures memory and disk for
+ * some seconds.
+ * @throws {GrokError} what {@link inspect} throws
+ */
+export async function plan(source?: string, options?: InspectOptions): Promise<Plan> {
+  const inspection = await inspect(source, options);
+  const { fileBytes, weightBytesPerToken, device } = inspection;
+  const directory = process.cwd();
+  const freeBytes = await statfs(directory).then(
+    ({ bavail, bsize }) => bavail * bsize,
+    () => undefined,
+  );
+  const diskRate = (await callNative(() => loadNative().probeDisk(directory))) ?? undefined;
+  const memoryRate = await rateOfMemory(device, options?.threads);
+
+  const settings: PlannedSetting[] = [];
+  for (const weights of device === 'cuda' ? (['packed'] as const) : (['packed', 'mapped'] as const)) {
+    for (const kvCacheType of KV_CACHE_TYPES) {
+      const { memory } = await inspect(source, { ...options, device, weights, kvCacheType });
+      const tokensPerSecond = speedAtMost({ ...inspection, memory }, memoryRate, diskRate);
+      settings.push({ weights, kvCacheType, memoryBytes: memory.total, tokensPerSecond });
+    }
+  }
+  return {
+    settings,
+    memory: {
+      availableBytes: inspection.memory.available ?? undefined,
+      gigabytesPerSecond: memoryRate,
+      tokensPerSecond: memoryRate && (memoryRate * 1e9) / weightBytesPerToken,
+    },
+    disk: {
+      directory,
+      freeBytes,
+      gigabytesPerSecond: diskRate,
+      loadSeconds: diskRate && fileBytes / (diskRate * 1e9),
+    },
+  };
+}
+
+async function rateOfMemory(device: Inspection['device'], threads = 0): Promise<number | undefined> {
+  const native = loadNative();
+  if (device === 'cuda' && native.cudaUnavailable() !== '') return undefined;
+  const { read } = await callNative<{ read: { median: number } }>(() =>
+    device === 'cuda' ? native.probeCuda() : native.probe(threads, ''),
+  );
+  return read.median;
+}
+
+/** Mapped weights come from the disk as far as memory has no room for their files. Exported for its test. */
+export function speedAtMost(
+  { memory, fileBytes, weightBytesPerToken }: Pick<Inspection, 'memory' | 'fileBytes' | 'weightBytesPerToken'>,
+  memoryRate: number | undefined,
+  diskRate: number | undefined,
+): number | undefined {
+  const { available, total, weightStorage } = memory;
+  if (available === null || memoryRate === undefined || total > available) return undefined;
+  const fromDisk = weightStorage === 'packed' ? 0 : Math.max(0, 1 - (available - total) / fileBytes);
+  if (fromDisk > 0 && diskRate === undefined) return undefined;
+  const secondsPerGigabyte = (1 - fromDisk) / memoryRate + (fromDisk > 0 ? fromDisk / (diskRate ?? 0) : 0);
+  return 1e9 / (weightBytesPerToken * secondsPerGigabyte);
+}

@@ -1,0 +1,67 @@
+import { disturbs, watchNeighbours } from './cpu-contention.js';
+
+/** Attempts for each repeat wanted, when neighbours keep on disturbing. */
+const ATTEMPTS_PER_REPEAT = 3;
+
+/** Something that was measured several times. */
+export interface Repeats<T> {
+  readonly values: readonly T[];
+  /** How many of `values` were measured while other processes used more than 5 % of a core. */
+  readonly disturbed: number;
+  /** How many were thrown away for that reason. */
+  readonly discarded: number;
+}
+
+export interface RepeatOptions {
+  readonly reps: number;
+  /** Takes disturbed repeats like any other. */
+  readonly keepDisturbed: boolean;
+  /** Replaces the look at the real neighbours, in tests. */
+  readonly watch?: () => () => number | undefined;
+}
+
+/**
+ * Measures until `reps` repeats went undisturbed, or three times as many were tried: then those that did count, and if
+ * there are none, all.
+ */
+export async function repeat<T>(measure: () => Promise<T>, options: RepeatOptions): Promise<Repeats<T>> {
+  const { reps, keepDisturbed, watch = watchNeighbours } = options;
+  const calm: T[] = [];
+  const disturbed: T[] = [];
+  const isEnough = () => calm.length + (keepDisturbed ? disturbed.length : 0) >= reps;
+  const inOrder: T[] = [];
+  while (!isEnough() && inOrder.length < reps * ATTEMPTS_PER_REPEAT) {
+    const secondsOfOthers = watch();
+    const startedAt = performance.now();
+    const value = await measure();
+    const used = secondsOfOthers() ?? 0;
+    inOrder.push(value);
+    (disturbs(used, (performance.now() - startedAt) / 1000) ? disturbed : calm).push(value);
+  }
+  if (keepDisturbed || calm.length === 0) return { values: inOrder, disturbed: disturbed.length, discarded: 0 };
+  return { values: calm, disturbed: 0, discarded: disturbed.length };
+}
+
+/** Figures of the repeats of one measurement. */
+export interface Series {
+  readonly min: number;
+  readonly median: number;
+  readonly max: number;
+  /** In the order in which they were measured. */
+  readonly values: readonly number[];
+  readonly disturbed: number;
+  readonly discarded: number;
+}
+
+export function seriesOf<T>({ values, disturbed, discarded }: Repeats<T>, figure: (value: T) => number): Series {
+  const figures = values.map(figure);
+  return { ...spreadOf(figures), values: figures, disturbed, discarded };
+}
+
+function spreadOf(figures: readonly number[]): { min: number; median: number; max: number } {
+  const sorted = figures.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle] ?? Number.NaN;
+  const median = sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
+  return { min: sorted[0] ?? Number.NaN, median, max: sorted.at(-1) ?? Number.NaN };
+}

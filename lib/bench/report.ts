@@ -1,0 +1,348 @@
+import { createHash } from 'node:crypto';
+import type { Abort } from '../abort.js';
+import { diagnose } from '../addon/types.js';
+import { hashFiles } from '../checkpoint/hash-files.js';
+import { hashCheckpoint, publishedTokenizer, type VerifiedFile, verify } from '../checkpoint/verify.js';
+import { Grok, type Inspection, inspect, type ModelInfo } from '../engine/grok.js';
+import type { Logits } from '../engine/scoring.js';
+import { GrokError } from '../errors.js';
+import { boolean, callback, number, rejectUnknownOptions } from '../options/checks.js';
+import { type LoadOptions, resolveLoadOptions } from '../options/options.js';
+import { version } from '../package-root.js';
+import {
+  type DecodeResult,
+  decodeResult,
+  type Machine,
+  type MachineLimits,
+  type PrefillResult,
+  prefillResult,
+  probe,
+  promptOf,
+  type Times,
+  thisMachine,
+} from './benchmark.js';
+import { peakMemory, resetPeakMemory } from './peak-memory.js';
+
+/** Do not change these texts: reports of different machines are compared by them. */
+const texts: readonly string[] = [
+  'The answer to life, the universe and everything is',
+  'In 1969, two people walked on the surface of the',
+  'def fibonacci(n):\n    if n < 2:\n        return',
+];
+/** Sizes of the prompts in their place where there is no tokenizer. */
+const SIZES_WITHOUT_TOKENIZER = [4, 8, 12];
+const GREEDY_TOKENS = 16;
+const DECODE_TOKENS = 64;
+/** A longer prompt is read only where the one before says that there is time. */
+const PREFILL_SIZES = [16, 64, 256];
+const CONTEXT_SIZE = 512;
+/** Eight sections and two probes of the machine then end within ten minutes. */
+const SECTION_SECONDS = 60;
+
+export interface ReportOptions
+  extends Pick<
+    LoadOptions,
+    | 'device'
+    | 'threads'
+    | 'contextSize'
+    | 'prefillChunk'
+    | 'kvCacheType'
+    | 'weights'
+    | 'memoryLimit'
+    | 'tokenizer'
+    | 'signal'
+  > {
+  /** Hashes all files, also where there is no manifest to compare with. Default: where there is one. */
+  verify?: boolean | undefined;
+  /** Seconds that each of the eight measured sections takes at most. Default: 60. */
+  sectionSeconds?: number | undefined;
+  /** Called with what is being done now, for people. */
+  onProgress?: ((what: string) => void) | undefined;
+}
+
+export interface PromptReport {
+  /** null where there is no tokenizer. */
+  readonly text: string | null;
+  readonly ids: readonly number[];
+  /** SHA-256 of the float32 logits, [ids, vocabulary], little-endian. null: no time for them, or they are not finite. */
+  readonly logitsSha256: string | null;
+  /** The mean log-probability of the ids after the first, natural logarithm. */
+  readonly meanLogprob: number | null;
+  /** The likeliest tokens after the prompt. */
+  readonly top: readonly { readonly id: number; readonly logit: number }[];
+  /** The likeliest continuation, as far as there was time; its text is '' where there is no tokenizer. */
+  readonly greedyIds: readonly number[];
+  readonly greedyText: string;
+  /** The error message for logits that are not finite. */
+  readonly notFinite: string | null;
+}
+
+/** A run of a model on a machine, for its authors. Nothing in it tells who ran it: no user, host or folder names. */
+export interface RunReport {
+  readonly version: string;
+  /** ISO 8601, of the start. */
+  readonly date: string;
+  readonly machine: Machine & { readonly platform: string; readonly cpuIsas: readonly string[]; readonly cuda: string };
+  readonly model: Pick<
+    ModelInfo,
+    'config' | 'parameters' | 'memoryBytes' | 'weightStorage' | 'kvCacheType' | 'contextLength'
+  > &
+    Pick<Inspection, 'format' | 'configFrom' | 'fileBytes' | 'weightBytesPerToken'>;
+  /** null: they were not hashed. */
+  readonly files: {
+    readonly comparedWithManifest: boolean;
+    readonly ok: boolean;
+    readonly files: readonly VerifiedFile[];
+  } | null;
+  /** null: there is none. */
+  readonly tokenizer: { readonly sha256: string; readonly isPublished: boolean } | null;
+  readonly device: string;
+  readonly whyCpu: string | null;
+  readonly loadMs: number;
+  readonly prompts: readonly PromptReport[];
+  readonly prefill: readonly PrefillResult[];
+  /** null: not a single token was decoded in time. */
+  readonly decode: DecodeResult | null;
+  readonly limits: MachineLimits;
+  readonly peakMemoryBytes: number;
+}
+
+/**
+ * Loads a checkpoint and says how it runs here: files, rates with the limits of the machine, and what the model makes of
+ * three fixed prompts. Ends within ten minutes after loading, at any speed.
+ *
+ * @throws {GrokError} what {@link Grok.load} and {@link verify} throw; the signal's reason when it aborts
+ *
+ * @example
+ * await writeFile('report.json', JSON.stringify(await report('./checkpoints')));
+ */
+export async function report(source?: string, options?: ReportOptions): Promise<RunReport> {
+  const { verify: hashes, sectionSeconds, onProgress: onWork, ...given } = rejectUnknownOptions(options, names);
+  const wantsHashes = boolean('verify', hashes);
+  const milliseconds = (number('sectionSeconds', sectionSeconds, 0, 3600) ?? SECTION_SECONDS) * 1000;
+  const onProgress = callback('onProgress', onWork);
+  const { native, signal } = resolveLoadOptions(given);
+  const { signal: _, ...inspectOptions } = given;
+  const date = new Date().toISOString();
+  const inspection = await inspect(source, { ...inspectOptions, maxSequences: 1 });
+  const contextSize = given.contextSize ?? Math.min(CONTEXT_SIZE, inspection.config.contextLength);
+  const files = await hashesOf(source, inspection, { wantsHashes, signal, onProgress });
+
+  onProgress?.('loading');
+  resetPeakMemory();
+  const startedAt = performance.now();
+  const grok = await Grok.load(source, { ...given, contextSize, maxSequences: 1 });
+  const loadMs = performance.now() - startedAt;
+  const bound: Bound = { milliseconds, signal, onProgress };
+  try {
+    const tokenizer = await tokenizerOf(grok);
+    const prompts: PromptReport[] = [];
+    for (const index of texts.keys()) prompts.push(await askPrompt(grok, index, bound));
+    const prefill = await measurePrefill(grok, bound);
+    const decode = await measureDecode(grok, bound);
+    const peakMemoryBytes = peakMemory();
+    await grok.close(); // the probe takes memory of its own
+    const limits = await probe({ native, keepDisturbed: true, signal, onProgress }, native.threads, grok.info.device);
+    const { cpuIsas, cudaUnavailable } = diagnose();
+    const { config, parameters, memoryBytes, weightStorage, kvCacheType, contextLength } = grok.info;
+    const { format, configFrom, fileBytes, weightBytesPerToken } = inspection;
+    return {
+      version,
+      date,
+      machine: { ...thisMachine(), platform: `${process.platform}-${process.arch}`, cpuIsas, cuda: cudaUnavailable },
+      model: {
+        format,
+        configFrom,
+        config,
+        parameters,
+        fileBytes,
+        weightBytesPerToken,
+        memoryBytes,
+        weightStorage,
+        kvCacheType,
+        contextLength,
+      },
+      files,
+      tokenizer,
+      device: grok.info.device,
+      whyCpu: grok.info.whyCpu ?? null,
+      loadMs,
+      prompts,
+      prefill: prefill.map(([tokens, times]) => prefillResult(tokens, once(times), inspection, limits)),
+      decode: decode && decodeResult(decode.tokens, once(decode), inspection, limits),
+      limits,
+      peakMemoryBytes,
+    };
+  } finally {
+    await grok.close();
+  }
+}
+
+const names = [
+  'device',
+  'threads',
+  'contextSize',
+  'prefillChunk',
+  'kvCacheType',
+  'weights',
+  'memoryLimit',
+  'tokenizer',
+  'signal',
+  'verify',
+  'sectionSeconds',
+  'onProgress',
+] as const satisfies readonly (keyof ReportOptions)[];
+
+/** How long a section may take, and who may end it. */
+interface Bound {
+  readonly milliseconds: number;
+  readonly signal: Abort | undefined;
+  readonly onProgress: ((what: string) => void) | undefined;
+}
+
+const once = (times: Times) => ({ values: [times], disturbed: 0, discarded: 0 });
+
+async function hashesOf(
+  source: string | undefined,
+  inspection: Inspection,
+  options: Pick<Bound, 'signal' | 'onProgress'> & { wantsHashes: boolean | undefined },
+): Promise<RunReport['files']> {
+  const { manifest } = inspection;
+  const { wantsHashes = manifest !== null, signal, onProgress } = options;
+  if (!wantsHashes) return null;
+  onProgress?.('hashing all files');
+  const { ok, files } = manifest
+    ? await verify(source, { signal: signal?.signal })
+    : { ok: true, files: await hashCheckpoint(inspection, { signal }) };
+  return { comparedWithManifest: manifest !== null, ok, files };
+}
+
+async function tokenizerOf({ info }: Grok): Promise<RunReport['tokenizer']> {
+  if (info.tokenizer === undefined) return null;
+  const [found] = await hashFiles([info.tokenizer]);
+  if (!found || 'problem' in found) return null;
+  return { sha256: found.sha256, isPublished: found.sha256 === publishedTokenizer };
+}
+
+// ---------------------------------------------------------------- prompts
+
+async function askPrompt(grok: Grok, index: number, bound: Bound): Promise<PromptReport> {
+  bound.onProgress?.(`prompt ${index + 1} of ${texts.length}`);
+  const text = grok.info.tokenizer === undefined ? null : (texts[index] ?? null);
+  const { vocabSize } = grok.info.config;
+  const all =
+    text === null ? [...promptOf(SIZES_WITHOUT_TOKENIZER[index] ?? 1, vocabSize)] : grok.tokenizer.encode(text);
+  const ids = all.slice(0, grok.info.contextLength - 1);
+  const errors: GrokError[] = [];
+  const logits = await ifFinite(logitsInTime(grok, ids, bound), errors);
+  const maxTokens = Math.min(GREEDY_TOKENS, grok.info.contextLength - ids.length);
+  const greedy = await ifFinite(greedyInTime(grok, ids, maxTokens, bound), errors);
+  return {
+    text,
+    ids,
+    ...figuresOf(logits, ids),
+    greedyIds: greedy?.tokenIds ?? [],
+    greedyText: greedy?.text ?? '',
+    notFinite: errors[0]?.message ?? null,
+  };
+}
+
+/** Turns GROK_NOT_FINITE into undefined, so that the report tells it and goes on. */
+async function ifFinite<T>(answer: Promise<T>, errors: GrokError[] = []): Promise<T | undefined> {
+  return await answer.catch((error) => {
+    if (!(error instanceof GrokError) || error.code !== 'GROK_NOT_FINITE') throw error;
+    errors.push(error);
+    return undefined;
+  });
+}
+
+function figuresOf(logits: Logits | undefined, ids: readonly number[]) {
+  if (!logits) return { logitsSha256: null, meanLogprob: null, top: [] };
+  const { data } = logits;
+  const vocabSize = logits.shape[1];
+  const row = (position: number) => data.subarray(position * vocabSize, (position + 1) * vocabSize);
+  const logprobs = ids.slice(1).map((id, position) => (row(position)[id] ?? Number.NaN) - logSumExp(row(position)));
+  const last = row(ids.length - 1);
+  const ranked = [...last.keys()].sort((a, b) => (last[b] ?? 0) - (last[a] ?? 0));
+  return {
+    logitsSha256: createHash('sha256').update(data).digest('hex'),
+    meanLogprob: logprobs.length > 0 ? logprobs.reduce((sum, logprob) => sum + logprob, 0) / logprobs.length : null,
+    top: ranked.slice(0, 5).map((id) => ({ id, logit: last[id] ?? Number.NaN })),
+  };
+}
+
+function logSumExp(logits: Float32Array): number {
+  let highest = Number.NEGATIVE_INFINITY;
+  for (const logit of logits) highest = Math.max(highest, logit);
+  let sum = 0;
+  for (const logit of logits) sum += Math.exp(logit - highest);
+  return highest + Math.log(sum);
+}
+
+async function logitsInTime(
+  grok: Grok,
+  ids: readonly number[],
+  { milliseconds, signal }: Bound,
+): Promise<Logits | undefined> {
+  const timeout = new AbortController();
+  const stopTimer = afterTime(milliseconds, () => timeout.abort());
+  const stopListening = signal?.listen(() => timeout.abort());
+  try {
+    return await grok.logits(ids, { signal: timeout.signal });
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (timeout.signal.aborted) return undefined;
+    throw error;
+  } finally {
+    stopListening?.();
+    stopTimer();
+  }
+}
+
+/** Calls back once the time is over: at once if there is none, since a small model answers before any timer. */
+function afterTime(milliseconds: number, end: () => void): () => void {
+  if (milliseconds <= 0) end();
+  const timer = setTimeout(end, milliseconds);
+  return () => clearTimeout(timer);
+}
+
+/** The likeliest continuation, as far as there is time. */
+async function greedyInTime(grok: Grok, ids: readonly number[], maxTokens: number, { milliseconds, signal }: Bound) {
+  const generation = grok.generate(ids, { maxTokens, temperature: 0, ignoreEos: true, signal: signal?.signal });
+  const stopTimer = afterTime(milliseconds, () => generation.cancel());
+  try {
+    return await generation.result;
+  } finally {
+    stopTimer();
+  }
+}
+
+// ---------------------------------------------------------------- rates
+
+/** Prompts of growing size, with their times. */
+async function measurePrefill(grok: Grok, bound: Bound): Promise<[number, Times][]> {
+  const measured: [number, Times][] = [];
+  let left = bound.milliseconds;
+  let expected = 0;
+  for (const size of PREFILL_SIZES) {
+    if (size >= grok.info.contextLength || expected > left) break;
+    bound.onProgress?.(`prefill of ${size} tokens`);
+    const ids = [...promptOf(size, grok.info.config.vocabSize)];
+    const completion = await ifFinite(greedyInTime(grok, ids, 1, { ...bound, milliseconds: left }));
+    if (!completion || completion.tokenIds.length === 0) break;
+    const { firstTokenMs } = completion.timings;
+    measured.push([size, completion.timings]);
+    left -= firstTokenMs;
+    expected = 4 * firstTokenMs;
+  }
+  return measured;
+}
+
+async function measureDecode(grok: Grok, bound: Bound): Promise<(Times & { tokens: number }) | null> {
+  bound.onProgress?.(`decode of ${DECODE_TOKENS} tokens`);
+  const ids = [...promptOf(8, grok.info.config.vocabSize)].slice(0, grok.info.contextLength - 1);
+  const maxTokens = Math.min(1 + DECODE_TOKENS, grok.info.contextLength - ids.length);
+  const completion = await ifFinite(greedyInTime(grok, ids, maxTokens, bound));
+  const tokens = (completion?.tokenIds.length ?? 0) - 1;
+  return completion && tokens > 0 ? { ...completion.timings, tokens } : null;
+}

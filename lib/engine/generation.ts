@@ -1,0 +1,59 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+// For programs that compile without this library: it has Symbol.asyncDispose.
+
+import { alreadyRead } from '../errors.js';
+import type { ResolvedGenerateOptions } from '../options/options.js';
+import type { Chunk, Completion } from './completion.js';
+import { type GenerationHost, GenerationRun } from './generation-run.js';
+import type { Prompt } from './prompt.js';
+
+const abandoned = new FinalizationRegistry<GenerationRun>((run) => run.abandon());
+
+/**
+ * A text in the making. It starts when it is first read, or when {@link result} is first asked for.
+ *
+ * Read it with `for await`. A reader that falls far behind holds it up, unless {@link result} was asked for: then it runs to
+ * its end by itself. A held-up generation keeps its place in the engine. While others wait for that place, it fails with
+ * GROK_READ_TIMEOUT once its reader has paused for `readTimeout`, and it ends when its object is garbage.
+ *
+ * `break` and {@link cancel} end it quietly; an aborted signal rejects with the signal's reason.
+ */
+export class Generation implements AsyncIterable<Chunk>, AsyncDisposable {
+  readonly #run: GenerationRun;
+  #hasReader = false;
+
+  /** @internal Grok.generate makes them. `prompt` and `options` are checked. */
+  constructor(host: GenerationHost, prompt: Prompt, options: ResolvedGenerateOptions) {
+    this.#run = new GenerationRun(host, prompt, options);
+    abandoned.register(this, this.#run);
+  }
+
+  /** All of it, once it has ended. */
+  get result(): Promise<Completion> {
+    return this.#run.result;
+  }
+
+  /** The chunks, for one reader. @throws {GrokError} GROK_ALREADY_READ the second time */
+  [Symbol.asyncIterator](): AsyncIterableIterator<Chunk, undefined> {
+    if (this.#hasReader) throw alreadyRead();
+    this.#hasReader = true;
+    const { stream } = this.#run;
+    const iterator: AsyncIterableIterator<Chunk, undefined> = {
+      next: () => stream.next(this),
+      return: (value) => stream.return(value),
+      throw: (error) => stream.throw(error),
+      [Symbol.asyncIterator]: () => iterator,
+    };
+    return iterator;
+  }
+
+  /** Ends it now. The reader gets what is there, and `result` resolves with it and finishReason `'abort'`. */
+  cancel(): void {
+    this.#run.cancel();
+  }
+
+  /** As {@link cancel}, at the end of an `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.cancel();
+  }
+}

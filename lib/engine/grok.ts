@@ -1,0 +1,338 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+// For programs that compile without this library: it has Symbol.asyncDispose.
+
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import type { Abort } from '../abort.js';
+import type { KvCacheType, NativeConfig, NativeInspection, NativeModel, WeightStorage } from '../addon/types.js';
+import { loadNative } from '../addon/types.js';
+import { type ManifestState, manifestState } from '../checkpoint/manifest.js';
+import { callNative, callReading, closedError, GrokError, invalidArgument, ofItem } from '../errors.js';
+import { tokenIds } from '../options/checks.js';
+import {
+  type GenerateOptions,
+  type InspectOptions,
+  type LoadOptions,
+  type LogitsOptions,
+  type ResolvedGenerateOptions,
+  type ResolvedLoadOptions,
+  resolveGenerateOptions,
+  resolveInspectOptions,
+  resolveLoadOptions,
+  resolveLogitsOptions,
+  resolveScoreOptions,
+  type ScoreOptions,
+  type TokenIds,
+} from '../options/options.js';
+import { packageRoot } from '../package-root.js';
+import { Tokenizer } from '../text/tokenizer.js';
+import type { Completion, ScoredToken } from './completion.js';
+import { Generation } from './generation.js';
+import { type GenerationConfig, generationConfigOf } from './generation-config.js';
+import type { GenerationHost } from './generation-run.js';
+import { inOrder } from './in-order.js';
+import { checkPrompt, encodePrompt, fitPrompt, type Prompt, requireTokenizer } from './prompt.js';
+import { judgeByLogits, judgeByLogprobs, type Logits } from './scoring.js';
+import { type QueueLimits, StepLoop } from './step-loop.js';
+
+/** Longest wait of an aborted load for the engine to free its memory. */
+const closingPatienceMs = 20;
+
+/** The model's hyperparameters. */
+export type ModelConfig = NativeConfig;
+
+/** All that can be said of a checkpoint from its headers; sizes in bytes. */
+export interface Inspection extends Omit<NativeInspection, 'generation'> {
+  readonly generation: GenerationConfig;
+  /** The list of hashes that {@link verify} compares with; null when there is none. */
+  readonly manifest: ManifestState | null;
+}
+
+export interface ModelInfo {
+  readonly config: Readonly<ModelConfig>;
+  /** Defaults of {@link GenerateOptions} for this model. */
+  readonly generation: GenerationConfig;
+  readonly parameters: {
+    readonly total: number;
+    /** Used for one token. */
+    readonly active: number;
+  };
+  /** What the model was planned to take, in bytes. */
+  readonly memoryBytes: {
+    readonly weights: number;
+    readonly kvCache: number;
+    readonly workspace: number;
+    readonly reserve: number;
+    readonly total: number;
+  };
+  /** Where the weights are. */
+  readonly weightStorage: WeightStorage;
+  /** How keys and values of earlier tokens are held. */
+  readonly kvCacheType: KvCacheType;
+  /** For people, such as `cpu (AVX2, 2 threads)`. */
+  readonly device: string;
+  /** Why device `'auto'` is the CPU; undefined: a device was asked for by name. */
+  readonly whyCpu: string | undefined;
+  /** How the weights are kept. */
+  readonly dtype: 'int8';
+  /** Tokens of a prompt and its continuation together. */
+  readonly contextLength: number;
+  /** The directory or file that holds the tensors. */
+  readonly source: string;
+  /** Path of the tokenizer.model; undefined when there is none. */
+  readonly tokenizer: string | undefined;
+}
+
+/** Load of a model now, and its counters since it was loaded. */
+export interface Stats {
+  /** Requests that steps work on. */
+  readonly running: number;
+  /** Requests whose first step is to come. */
+  readonly waiting: number;
+  /** Pages of the cache for keys and values, and how many tokens a page has room for. */
+  readonly pages: { readonly used: number; readonly free: number; readonly tokens: number };
+  /** Tokens of prompts that were read, and tokens that were generated. */
+  readonly tokens: { readonly prompt: number; readonly generated: number };
+  /** Forward passes. */
+  readonly steps: number;
+}
+
+/**
+ * A loaded model.
+ *
+ * @example
+ * await using grok = await Grok.load('./checkpoints');
+ * for await (const { text } of grok.generate('The answer to life')) process.stdout.write(text);
+ */
+export class Grok implements AsyncDisposable {
+  readonly info: ModelInfo;
+  readonly #model: NativeModel;
+  readonly #host: GenerationHost;
+  #closing: Promise<void> | undefined;
+
+  private constructor(model: NativeModel, tokenizer: Tokenizer | undefined, limits: QueueLimits) {
+    const { inspection } = model;
+    const { weights, kvCache, workspace, reserve, total } = inspection.memory;
+    this.#model = model;
+    this.#host = {
+      loop: new StepLoop(model, limits),
+      tokenizer,
+      vocabSize: inspection.config.vocabSize,
+      contextLength: model.contextLength,
+      generation: generationConfigOf(inspection),
+    };
+    this.info = {
+      config: inspection.config,
+      generation: this.#host.generation,
+      parameters: { total: inspection.numParameters, active: inspection.numActiveParameters },
+      memoryBytes: { weights, kvCache, workspace, reserve, total },
+      weightStorage: inspection.memory.weightStorage,
+      kvCacheType: inspection.memory.kvCacheType,
+      device: model.device,
+      whyCpu: inspection.whyCpu || undefined,
+      dtype: 'int8',
+      contextLength: model.contextLength,
+      source: inspection.path,
+      tokenizer: tokenizer?.path,
+    };
+  }
+
+  /**
+   * Loads a checkpoint: xAI's ckpt-0 directory, the one above it, or safetensors. Without `source`, the small model that
+   * comes with the package.
+   *
+   * Headers and tokenizer are checked before a weight is read. Without a tokenizer beside it a checkpoint loads all the
+   * same; only text in or out then asks for one.
+   *
+   * @throws {GrokError} GROK_NO_BINARY, GROK_NOT_FOUND, GROK_IO, GROK_BAD_CHECKPOINT, GROK_BAD_TOKENIZER,
+   *   GROK_UNSUPPORTED, GROK_OUT_OF_MEMORY, GROK_CUDA_UNAVAILABLE; the signal's reason when it aborts
+   *
+   * @example
+   * await using grok = await Grok.load();
+   * console.log((await grok.complete('Once upon a time')).text);
+   */
+  static async load(source?: string, options?: LoadOptions): Promise<Grok> {
+    const path = sourcePath(source);
+    const resolved = resolveLoadOptions(options);
+    const { signal } = resolved;
+    const model = await callReading(() => loadNative().open(path, resolved.native), signal);
+    try {
+      const file = resolved.tokenizer ?? (model.inspection.tokenizer || undefined);
+      const grok = new Grok(model, await loadTokenizer(file, model, signal), resolved);
+      await resolved.onOpened?.(grok);
+      await loadWeights(model, resolved);
+      return grok;
+    } catch (error) {
+      const closing = model.close();
+      // After an abort the engine may wait for a file that never answers.
+      await (signal?.aborted ? Promise.race([closing, setTimeout(closingPatienceMs)]) : closing);
+      throw error;
+    }
+  }
+
+  /** @throws {GrokError} GROK_NO_TOKENIZER when there was none beside the checkpoint */
+  get tokenizer(): Tokenizer {
+    return requireTokenizer(this.#host.tokenizer, 'text');
+  }
+
+  /** close() was called. */
+  get closed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  /**
+   * Continues a prompt, as a stream. `prompt` is text, or token ids as they go into the model (no [BOS] is added).
+   *
+   * Bad options throw at once. What goes wrong later rejects both the iterator and `result`.
+   *
+   * @throws {GrokError} GROK_INVALID_ARGUMENT, GROK_NO_TOKENIZER, GROK_CONTEXT_OVERFLOW, GROK_BUSY,
+   *   GROK_READ_TIMEOUT, GROK_CLOSED
+   *
+   * @example
+   * for await (const { text } of grok.generate('The answer to life', { maxTokens: 64 })) process.stdout.write(text);
+   */
+  generate(prompt: string | TokenIds, options?: GenerateOptions): Generation {
+    return new Generation(this.#host, ...this.#checkRequest(prompt, options));
+  }
+
+  /**
+   * Rejects as {@link generate} and its `result` would for bad options, tokenizer, prompt or context. Needs no weights:
+   * `onOpened` of {@link LoadOptions} can call it.
+   *
+   * @example
+   * const onOpened = (opened) => opened.check(prompt, { maxTokens: 64 });
+   * await using grok = await Grok.load('./checkpoints', { onOpened });
+   */
+  async check(prompt: string | TokenIds, options?: GenerateOptions): Promise<void> {
+    const [checked, resolved] = this.#checkRequest(prompt, options);
+    await fitPrompt(checked, this.#host, resolved);
+  }
+
+  /** Continues a prompt and gives all of it at the end. Takes and throws what {@link generate} does. */
+  async complete(prompt: string | TokenIds, options?: GenerateOptions): Promise<Completion> {
+    return await this.generate(prompt, options).result;
+  }
+
+  /**
+   * The logits after every token of a text, each given the tokens before it: vocabSize numbers a token.
+   * @throws {GrokError} GROK_INVALID_ARGUMENT when they come to more than 2^31 bytes, GROK_CONTEXT_OVERFLOW, GROK_CLOSED
+   */
+  async logits(ids: TokenIds, options?: LogitsOptions): Promise<Logits> {
+    this.#refuseWhenClosed();
+    const { signal } = resolveLogitsOptions(options);
+    return await judgeByLogits(tokenIds('ids', ids, this.#host), this.#host, signal);
+  }
+
+  /**
+   * How likely the model holds each token of a text, given those before it. An array of texts gives an array, in order;
+   * `maxSequences` of them run at once.
+   * @throws {GrokError} GROK_INVALID_ARGUMENT, GROK_NO_TOKENIZER, GROK_CONTEXT_OVERFLOW, GROK_CLOSED
+   */
+  score(prompt: string | TokenIds, options?: ScoreOptions): Promise<ScoredToken[]>;
+  score(prompts: readonly (string | TokenIds)[], options?: ScoreOptions): Promise<ScoredToken[][]>;
+  async score(
+    given: string | TokenIds | readonly (string | TokenIds)[],
+    options?: ScoreOptions,
+  ): Promise<ScoredToken[] | ScoredToken[][]> {
+    this.#refuseWhenClosed();
+    const resolved = resolveScoreOptions(options);
+    const scoreOne = async (prompt: unknown, signal: Abort | undefined) => {
+      const ids = await encodePrompt(checkPrompt(prompt, this.#host), this.#host, signal);
+      return await judgeByLogprobs(ids, this.#host, { ...resolved, signal });
+    };
+    const isOne = !Array.isArray(given) || typeof given[0] === 'number';
+    if (isOne) return await scoreOne(given, resolved.signal);
+    return await inOrder(given, this.#model.maxSequences, resolved.signal, (prompt, index, signal) =>
+      scoreOne(prompt, signal).catch((error) => {
+        throw ofItem(`prompts[${index}]`, error);
+      }),
+    );
+  }
+
+  /** Counts requests, cache pages, tokens and steps. @throws {GrokError} GROK_CLOSED */
+  stats(): Stats {
+    this.#refuseWhenClosed();
+    const { steps, promptTokens, generatedTokens, cachePages, freeCachePages, pageTokens } = this.#model.stats();
+    return {
+      ...this.#host.loop.numRequests,
+      pages: { used: cachePages - freeCachePages, free: freeCachePages, tokens: pageTokens },
+      tokens: { prompt: promptTokens, generated: generatedTokens },
+      steps,
+    };
+  }
+
+  /** Ends what is running with GROK_CLOSED and frees everything. May be called again. */
+  close(): Promise<void> {
+    if (!this.#closing) {
+      this.#host.loop.close();
+      this.#closing = callNative(() => this.#model.close());
+    }
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #checkRequest(
+    prompt: string | TokenIds,
+    options: GenerateOptions | undefined,
+  ): [prompt: Prompt, options: ResolvedGenerateOptions] {
+    this.#refuseWhenClosed();
+    const resolved = resolveGenerateOptions(options, this.#host);
+    if (resolved.stop.length > 0) requireTokenizer(this.#host.tokenizer, '`stop`');
+    return [checkPrompt(prompt, this.#host), resolved];
+  }
+
+  #refuseWhenClosed(): void {
+    if (this.closed) throw closedError();
+  }
+}
+
+/**
+ * Reads the headers of a checkpoint and says what is in it and what memory it needs. No weight is read. `'grok-1'`, with
+ * nothing of that name in the current directory, is Grok-1 by its known shapes.
+ * @throws {GrokError} GROK_NO_BINARY, GROK_NOT_FOUND, GROK_IO, GROK_BAD_CHECKPOINT, GROK_UNSUPPORTED
+ */
+export async function inspect(source?: string, options?: InspectOptions): Promise<Inspection> {
+  const path = sourcePath(source);
+  const native = resolveInspectOptions(options);
+  const inspection = await callReading(() => loadNative().inspect(path, native), undefined);
+  const manifest = inspection.isPlan ? null : await manifestState(inspection.path);
+  return { ...inspection, generation: generationConfigOf(inspection), manifest };
+}
+
+/** Of the embedded model where there is no source. */
+export function sourcePath(source: unknown): string {
+  if (source === undefined) return join(packageRoot, 'models', 'grok-tiny');
+  if (typeof source === 'string' && source !== '') return source;
+  throw invalidArgument('source', 'the path of a checkpoint', source);
+}
+
+async function loadTokenizer(
+  file: string | undefined,
+  model: NativeModel,
+  signal: Abort | undefined,
+): Promise<Tokenizer | undefined> {
+  if (file === undefined) return undefined;
+  const tokenizer = await Tokenizer.load(file, { signal: signal?.signal });
+  const { vocabSize } = model.inspection.config;
+  if (tokenizer.vocabSize <= vocabSize) return tokenizer;
+  throw new GrokError(
+    `Expected ${file} to have at most ${vocabSize} pieces, the model's vocabulary, found ${tokenizer.vocabSize}`,
+    { code: 'GROK_BAD_TOKENIZER', hint: 'Use the tokenizer.model that came with this checkpoint.' },
+  );
+}
+
+/** Tensor by tensor. An abort stops the one in progress: it may have gigabytes. */
+export async function loadWeights(
+  model: NativeModel,
+  { signal, onProgress }: Pick<ResolvedLoadOptions, 'signal' | 'onProgress'>,
+): Promise<void> {
+  for (;;) {
+    const progress = await callReading(() => model.loadNext(), signal);
+    signal?.throwIfAborted();
+    onProgress?.(progress);
+    if (progress.done) return;
+  }
+}

@@ -1,0 +1,55 @@
+import type { NativeRequest } from '../addon/types.js';
+import type { ResolvedGenerateOptions } from '../options/options.js';
+
+/** A request to continue a prompt that is still to come. Smaller than the options: each request that waits holds one. */
+export function generationRequest(
+  eosIds: readonly number[],
+  options: ResolvedGenerateOptions,
+): Omit<NativeRequest, 'prompt' | 'maxTokens'> {
+  const { temperature, topK, topP, minP, repetitionPenalty, presencePenalty, frequencyPenalty, seed } = options;
+  return {
+    promptOutputs: options.echo && options.logprobs !== undefined ? 'logprobs' : 'none',
+    temperature,
+    topK,
+    topP,
+    minP,
+    repetitionPenalty,
+    presencePenalty,
+    frequencyPenalty,
+    seed,
+    numLogprobs: options.logprobs ?? 0,
+    biasTokens: Int32Array.from(options.logitBias.keys()),
+    biasValues: Float32Array.from(options.logitBias.values()),
+    stopTokens: Int32Array.from([...(options.ignoreEos ? [] : eosIds), ...options.stopTokenIds]),
+  };
+}
+
+/** A request to judge a prompt and generate nothing. */
+export function judgingRequest(
+  prompt: readonly number[],
+  promptOutputs: 'logprobs' | 'logits',
+  numLogprobs = 0,
+): NativeRequest {
+  return { ...greedyRequest(prompt, 0), promptOutputs, numLogprobs };
+}
+
+/** A request for the likeliest tokens, exactly so many. */
+export function greedyRequest(prompt: ArrayLike<number>, maxTokens: number): NativeRequest {
+  return {
+    prompt: Int32Array.from(prompt),
+    maxTokens,
+    promptOutputs: 'none',
+    temperature: 0,
+    topK: 0,
+    topP: 1,
+    minP: 0,
+    repetitionPenalty: 1,
+    presencePenalty: 0,
+    frequencyPenalty: 0,
+    seed: 0,
+    numLogprobs: 0,
+    biasTokens: new Int32Array(),
+    biasValues: new Float32Array(),
+    stopTokens: new Int32Array(),
+  };
+}

@@ -1,0 +1,78 @@
+import type { Abort } from '../abort.js';
+import { GrokError } from '../errors.js';
+import { emptyPrompt, tokenIds } from '../options/checks.js';
+import type { ResolvedGenerateOptions } from '../options/options.js';
+import type { Tokenizer } from '../text/tokenizer.js';
+import type { GenerationConfig } from './generation-config.js';
+
+export type Prompt = string | readonly number[];
+
+/** What a prompt has to fit. */
+export interface PromptHost {
+  readonly tokenizer: Tokenizer | undefined;
+  readonly vocabSize: number;
+  /** Tokens of a prompt and its continuation together. */
+  readonly contextLength: number;
+  readonly generation: GenerationConfig;
+}
+
+/** What can be said of a prompt before any work: text needs a tokenizer, ids must be in the vocabulary. */
+export function checkPrompt(prompt: unknown, host: PromptHost): Prompt {
+  if (typeof prompt === 'string') {
+    requireTokenizer(host.tokenizer, 'a prompt in words');
+    return prompt;
+  }
+  return tokenIds('prompt', prompt, host);
+}
+
+/** The ids of a checked prompt. */
+export async function encodePrompt(prompt: Prompt, host: PromptHost, signal?: Abort): Promise<readonly number[]> {
+  if (typeof prompt !== 'string') return prompt;
+  const tokenizer = requireTokenizer(host.tokenizer, 'a prompt in words');
+  const fewestTokens = Math.ceil(prompt.length / tokenizer.longestPiece);
+  if (fewestTokens > host.contextLength) throw overflow(`at least ${fewestTokens}`, undefined, host.contextLength);
+  const ids = await tokenizer.encodeAsync(prompt, { signal: signal?.signal });
+  if (ids.length === 0) throw emptyPrompt('prompt');
+  return tokenIds('prompt', ids, host);
+}
+
+/** The ids of a checked prompt, and how many tokens to generate after it. */
+export async function fitPrompt(
+  prompt: Prompt,
+  host: PromptHost,
+  { maxTokens, signal }: Pick<ResolvedGenerateOptions, 'maxTokens' | 'signal'>,
+): Promise<{ ids: readonly number[]; maxTokens: number }> {
+  const ids = await encodePrompt(prompt, host, signal);
+  const wanted = { maxTokens, otherwise: host.generation.maxTokens };
+  return { ids, maxTokens: roomFor(ids.length, wanted, host.contextLength) };
+}
+
+/** Tokens to generate: what was asked for, or the default as far as there is room. */
+export function roomFor(
+  promptTokens: number,
+  wanted: { maxTokens: number | undefined; otherwise: number },
+  contextLength: number,
+): number {
+  const room = contextLength - promptTokens;
+  const maxTokens = wanted.maxTokens ?? Math.min(wanted.otherwise, Math.max(1, room));
+  if (maxTokens > room) throw overflow(`${promptTokens}`, maxTokens, contextLength);
+  return maxTokens;
+}
+
+export function requireTokenizer(tokenizer: Tokenizer | undefined, what: string): Tokenizer {
+  if (tokenizer) return tokenizer;
+  throw new GrokError(`Expected a tokenizer for ${what}, found none beside the checkpoint`, {
+    code: 'GROK_NO_TOKENIZER',
+    hint: 'Put tokenizer.model beside the checkpoint or pass its path as `tokenizer`. Token ids work without one: pass `prompt` as an array.',
+  });
+}
+
+function overflow(promptTokens: string, maxTokens: number | undefined, contextLength: number): GrokError {
+  const asked =
+    maxTokens === undefined ? `${promptTokens} tokens` : `${promptTokens} tokens and ${maxTokens} to generate`;
+  return new GrokError(`Expected a prompt and its continuation of at most ${contextLength} tokens, found ${asked}`, {
+    code: 'GROK_CONTEXT_OVERFLOW',
+    hint: `Shorten the prompt${maxTokens ? ', lower `maxTokens`' : ''} or set a larger \`contextSize\` where the model allows one.`,
+    details: { promptTokens, maxTokens, contextLength },
+  });
+}

@@ -1,0 +1,63 @@
+import type { Abort } from '../abort.js';
+import { GrokError } from '../errors.js';
+import { toLogprob, unscored } from '../text/chunk-builder.js';
+import type { ScoredToken } from './completion.js';
+import { judgingRequest } from './native-request.js';
+import { type PromptHost, roomFor } from './prompt.js';
+import { runToEnd } from './run-to-end.js';
+import type { StepLoop } from './step-loop.js';
+
+export interface JudgingHost extends PromptHost {
+  readonly loop: StepLoop;
+}
+
+/** The logits that the model gives at every position of a text. */
+export interface Logits {
+  /** Row-major: `data[position * vocabSize + id]`. */
+  readonly data: Float32Array;
+  /** [tokens, vocabSize] */
+  readonly shape: [number, number];
+}
+
+const mostLogitBytes = 2 ** 31;
+
+export async function judgeByLogits(
+  ids: readonly number[],
+  host: JudgingHost,
+  signal: Abort | undefined,
+): Promise<Logits> {
+  roomFor(ids.length, { maxTokens: 0, otherwise: 0 }, host.contextLength);
+  const sizeBytes = ids.length * host.vocabSize * Float32Array.BYTES_PER_ELEMENT;
+  if (sizeBytes > mostLogitBytes) {
+    throw new GrokError(
+      `Expected logits of at most ${mostLogitBytes} bytes, found ${sizeBytes} (${ids.length} tokens)`,
+      {
+        code: 'GROK_INVALID_ARGUMENT',
+        hint: `Ask for at most ${Math.floor((mostLogitBytes / sizeBytes) * ids.length)} tokens at once, or use score().`,
+        details: { sizeBytes, mostLogitBytes },
+      },
+    );
+  }
+  const data = new Float32Array(ids.length * host.vocabSize);
+  let filled = 0;
+  await runToEnd(host.loop, judgingRequest(ids, 'logits'), signal, ({ logits }) => {
+    if (!logits) return;
+    data.set(logits, filled);
+    filled += logits.length;
+  });
+  return { data, shape: [ids.length, host.vocabSize] };
+}
+
+export async function judgeByLogprobs(
+  ids: readonly number[],
+  host: JudgingHost,
+  options: { logprobs: number; signal: Abort | undefined },
+): Promise<ScoredToken[]> {
+  roomFor(ids.length, { maxTokens: 0, otherwise: 0 }, host.contextLength);
+  const scores = [unscored(ids[0] ?? 0, host.tokenizer)];
+  await runToEnd(host.loop, judgingRequest(ids, 'logprobs', options.logprobs), options.signal, ({ prompt }) => {
+    for (const token of prompt) scores.push(toLogprob(token, host.tokenizer));
+  });
+  const places = host.tokenizer?.places(ids) ?? [];
+  return scores.map((score, index) => ({ ...score, ...(places[index] ?? { start: 0, end: 0 }) }));
+}

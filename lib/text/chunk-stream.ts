@@ -1,0 +1,82 @@
+import type { Chunk } from '../engine/completion.js';
+
+// About a screenful of text ahead of a reader that does not keep up.
+const unreadLimit = 256;
+
+/** Chunks on their way to the one who reads them. */
+export class ChunkStream {
+  readonly #unread: Chunk[] = [];
+  readonly #readers: Reader[] = [];
+  #state: 'open' | 'ended' | 'failed' = 'open';
+  #error: unknown;
+  readonly #onRead: () => void;
+  readonly #onReturn: () => void;
+
+  /** `onRead`: someone asks for a chunk. `onReturn`: nobody will again. */
+  constructor(hooks: { onRead: () => void; onReturn: () => void }) {
+    this.#onRead = hooks.onRead;
+    this.#onReturn = hooks.onReturn;
+  }
+
+  get isFull(): boolean {
+    return this.#unread.length >= unreadLimit;
+  }
+
+  push(chunk: Chunk): void {
+    if (this.#state !== 'open') return;
+    const reader = this.#readers.shift();
+    if (reader) reader.resolve({ done: false, value: chunk });
+    else this.#unread.push(chunk);
+  }
+
+  /** What is unread can still be read. */
+  end(): void {
+    if (this.#state !== 'open') return;
+    this.#state = 'ended';
+    for (const reader of this.#readers.splice(0)) reader.resolve({ done: true, value: undefined });
+  }
+
+  /** What is unread is dropped: an abort takes effect at once. */
+  fail(error: unknown): void {
+    if (this.#state !== 'open') return;
+    this.#state = 'failed';
+    this.#error = error;
+    this.#unread.length = 0;
+    for (const reader of this.#readers.splice(0)) reader.reject(error);
+  }
+
+  /** `holder` cannot become garbage while this read waits. */
+  next(holder: object): Promise<IteratorResult<Chunk, undefined>> {
+    const value = this.#unread.shift();
+    this.#onRead();
+    if (value) return Promise.resolve({ done: false, value });
+    if (this.#state === 'open')
+      return new Promise((resolve, reject) => this.#readers.push({ holder, resolve, reject }));
+    if (this.#state === 'failed') return Promise.reject(this.#error);
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  /** `break` in a `for await`. */
+  async return(value?: undefined | PromiseLike<undefined>): Promise<IteratorReturnResult<undefined>> {
+    this.#leave();
+    return { done: true, value: await value };
+  }
+
+  /** Ends the stream as `return` does, then throws the reader's error. */
+  async throw(error: unknown): Promise<never> {
+    this.#leave();
+    throw error;
+  }
+
+  #leave(): void {
+    this.#onReturn();
+    this.end();
+    this.#unread.length = 0;
+  }
+}
+
+interface Reader {
+  readonly holder: object;
+  resolve(result: IteratorResult<Chunk, undefined>): void;
+  reject(error: unknown): void;
+}

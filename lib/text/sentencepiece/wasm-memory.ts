@@ -1,0 +1,45 @@
+import { GrokError } from '../../errors.js';
+
+// Not among the types of Node.
+const { WebAssembly } = globalThis as { WebAssembly?: { Memory: new (options: { initial: number }) => object } };
+
+/** Pages of 64 KiB that the SentencePiece library starts with. */
+const INITIAL_PAGES = 256;
+
+/**
+ * Throws unless WebAssembly, which the SentencePiece library runs in, can have memory. The library itself prints before it
+ * throws, and blames the tokenizer's file.
+ *
+ * @throws {GrokError} GROK_OUT_OF_MEMORY, GROK_UNSUPPORTED
+ */
+export function requireWasmMemory(): void {
+  if (!WebAssembly) {
+    throw new GrokError('Expected WebAssembly, which the tokenizer runs in, found a Node without it', {
+      code: 'GROK_UNSUPPORTED',
+      hint: 'Start Node without --jitless and --no-expose-wasm (look in NODE_OPTIONS, too).',
+    });
+  }
+  try {
+    new Function(); // the library makes functions of text
+  } catch (error) {
+    throw new GrokError(`Expected that code may be made of text, as the tokenizer does: ${(error as Error).message}`, {
+      code: 'GROK_UNSUPPORTED',
+      hint: 'Start Node without --disallow-code-generation-from-strings (look in NODE_OPTIONS, too).',
+      cause: error,
+    });
+  }
+  try {
+    new WebAssembly.Memory({ initial: INITIAL_PAGES });
+  } catch (error) {
+    throw new GrokError(
+      `Expected 10 GB of address space for WebAssembly, which the tokenizer runs in: ${(error as Error).message}`,
+      {
+        code: 'GROK_OUT_OF_MEMORY',
+        hint:
+          'Raise the limit on address space (`ulimit -v`), or start Node with --disable-wasm-trap-handler ' +
+          '(NODE_OPTIONS takes it, too): WebAssembly then reserves no more than it uses.',
+        cause: error,
+      },
+    );
+  }
+}

@@ -1,0 +1,270 @@
+import { setImmediate } from 'node:timers/promises';
+import type { SentencePieceProcessor } from '@agnai/sentencepiece-js';
+import type { Abort, AbortSignalLike } from '../abort.js';
+import { GrokError, invalidArgument } from '../errors.js';
+import { abortSignal, boolean, rejectUnknownOptions } from '../options/checks.js';
+import { EncodingThread } from './sentencepiece/encoding-thread.js';
+import { ExactCuts, partFrom, type TextPart } from './sentencepiece/exact-cuts.js';
+import { badTokenizer, type ModelFile, readModelFile, type SentencePieceModel } from './sentencepiece/model-file.js';
+import { PieceDecoder } from './sentencepiece/piece-decoder.js';
+import { placesOf, type TextPlace } from './sentencepiece/piece-places.js';
+import { loadProcessor } from './sentencepiece/processor.js';
+import { requireWasmMemory } from './sentencepiece/wasm-memory.js';
+
+export interface EncodeOptions {
+  /** Puts the [BOS] token first. Default: false, as xAI's own code does. */
+  bos?: boolean | undefined;
+  /**
+   * What text such as `<|separator|>` means. true: the control token of that name, as in xAI's tokenizer. false: the
+   * characters themselves, for text from people you do not trust. Default: true.
+   */
+  allowControl?: boolean | undefined;
+}
+
+const encodeNames = ['bos', 'allowControl'] as const satisfies readonly (keyof EncodeOptions)[];
+
+/** Turns ids into text one at a time. */
+export interface IncrementalDecoder {
+  /** The text that has become certain: '' while a character is incomplete. */
+  push(id: number): string;
+  /** The rest, at the end: U+FFFD for each byte of a character that was never completed. */
+  flush(): string;
+}
+
+// Some 10 µs a character at worst, so a part stays well below 10 ms; most cost a fifth of that.
+const partCharacters = 1024;
+const longestPartCharacters = 3072;
+
+/** Text to token ids and back, by a SentencePiece model such as Grok-1's tokenizer.model. */
+export class Tokenizer {
+  readonly path: string;
+  readonly vocabSize: number;
+  /** -1 when the model has no such token; so for the next two. */
+  readonly bosId: number;
+  readonly eosId: number;
+  readonly padId: number;
+  /** Characters of the longest token. */
+  readonly longestPiece: number;
+
+  readonly #thread: EncodingThread;
+  readonly #model: SentencePieceModel;
+  readonly #processor: SentencePieceProcessor;
+  readonly #controlPieces: readonly string[];
+  #knownCuts: ExactCuts | undefined;
+
+  private constructor(path: string, { bytes, model }: ModelFile, processor: SentencePieceProcessor) {
+    this.path = path;
+    this.#thread = new EncodingThread(bytes);
+    this.#model = model;
+    this.#processor = processor;
+    this.vocabSize = model.pieces.length;
+    this.bosId = model.bosId;
+    this.eosId = model.eosId;
+    this.padId = model.padId;
+    this.longestPiece = model.pieces.reduce((longest, { text }) => Math.max(longest, text.length), 0);
+    this.#controlPieces = model.pieces
+      .filter(({ type, text }) => type === 'user-defined' && /^<.+>$/s.test(text))
+      .map(({ text }) => text);
+  }
+
+  /**
+   * Reads a SentencePiece model. Changes of the file are not noticed later.
+   * @throws {GrokError} GROK_NO_BINARY, GROK_NOT_FOUND, GROK_IO, GROK_BAD_TOKENIZER,
+   *   GROK_OUT_OF_MEMORY, GROK_UNSUPPORTED; the signal's reason when it aborts
+   */
+  static async load(file: string, options: { signal?: AbortSignalLike | undefined } = {}): Promise<Tokenizer> {
+    if (typeof file !== 'string' || file === '') throw invalidArgument('file', 'the path of a tokenizer.model', file);
+    rejectUnknownOptions(options, ['signal']);
+    const found = await readModelFile(file, abortSignal(options.signal));
+    requireWasmMemory();
+    let processor: SentencePieceProcessor;
+    try {
+      processor = await loadProcessor(found.bytes);
+    } catch (error) {
+      if (error instanceof GrokError) throw error;
+      throw badTokenizer(file, `the SentencePiece library refused it: ${(error as Error).message}`, error);
+    }
+    const tokenizer = new Tokenizer(file, found, processor);
+    tokenizer.#proveThatItEncodes();
+    return tokenizer;
+  }
+
+  /**
+   * Text to ids, as the SentencePiece library does it. Runs on the calling thread: 100,000 tokens or so a second.
+   * @throws {GrokError} GROK_INVALID_ARGUMENT when the text has half of a surrogate pair
+   */
+  encode(text: string, options: EncodeOptions = {}): number[] {
+    const ids = this.#start(text, options);
+    for (const part of this.#partsByControl(text, options)) append(ids, this.#encodePart(part));
+    return ids;
+  }
+
+  /** The same ids, without holding up the event loop: in parts where that is exact, else on one thread for all such texts. */
+  async encodeAsync(
+    text: string,
+    options: EncodeOptions & { signal?: AbortSignalLike | undefined } = {},
+  ): Promise<number[]> {
+    const { signal: given, ...encodeOptions } = rejectUnknownOptions(options, [...encodeNames, 'signal']);
+    const signal = abortSignal(given);
+    signal?.throwIfAborted();
+    const ids = this.#start(text, encodeOptions);
+    for (const part of this.#partsByControl(text, encodeOptions)) {
+      for await (const some of this.#encodeSlowly(part, signal)) append(ids, some);
+    }
+    return ids;
+  }
+
+  /**
+   * Ids to text. Control tokens such as [EOS] have none.
+   * @throws {GrokError} GROK_INVALID_ARGUMENT when an id is not in the vocabulary
+   */
+  decode(ids: Iterable<number>): string {
+    const decoder = this.decoder();
+    let text = '';
+    for (const id of ids) text += decoder.push(id);
+    return text + decoder.flush();
+  }
+
+  /** Place of each token in the text that {@link decode} gives. Unknown ids have no text. */
+  places(ids: Iterable<number>): TextPlace[] {
+    return placesOf(this.#model, ids);
+  }
+
+  /** For streams: what it gives, joined, is what {@link decode} gives for all ids at once. */
+  decoder(): IncrementalDecoder {
+    const decoder = new PieceDecoder(this.#model);
+    return {
+      push: (id) => {
+        this.#checkId(id);
+        return decoder.push(id);
+      },
+      flush: () => decoder.flush(),
+    };
+  }
+
+  /** A token by itself: its text with spaces, or its name where it has none (`[EOS]`, `<0x0A>`). */
+  piece(id: number): string {
+    this.#checkId(id);
+    return (this.#model.pieces[id]?.text ?? '').replaceAll('\u2581', ' ');
+  }
+
+  /** undefined: texts of this kind of model cannot be cut with certainty. Made when first needed: few texts are long. */
+  get #cuts(): ExactCuts | undefined {
+    if (this.#model.isPlainBytePair && this.#model.addDummyPrefix) this.#knownCuts ??= new ExactCuts(this.#model);
+    return this.#knownCuts;
+  }
+
+  #checkId(id: number): void {
+    if (!Number.isInteger(id) || id < 0 || id >= this.vocabSize) {
+      throw invalidArgument('id', `an integer from 0 to ${this.vocabSize - 1}, the vocabulary`, id);
+    }
+  }
+
+  #start(text: string, options: EncodeOptions): number[] {
+    if (typeof text !== 'string') throw invalidArgument('text', 'a string', text);
+    rejectUnknownOptions(options, encodeNames);
+    boolean('bos', options.bos);
+    boolean('allowControl', options.allowControl);
+    const lone = /\p{Surrogate}/u.exec(text);
+    if (lone) {
+      throw invalidArgument(
+        'text',
+        'well-formed Unicode',
+        text.slice(0, 20),
+        `Character ${lone.index} is half of a pair.`,
+      );
+    }
+    if (!options.bos) return [];
+    if (this.bosId < 0) throw invalidArgument('bos', 'false, because this tokenizer has no [BOS]', true);
+    return [this.bosId];
+  }
+
+  /** Without control tokens, text is cut inside the name of each, so that no part has the whole name. */
+  #partsByControl(text: string, { allowControl = true }: EncodeOptions): TextPart[] {
+    const parts: TextPart[] = [];
+    let start = 0;
+    while (!allowControl) {
+      const found = this.#nextControl(text, start);
+      if (found < 0) break;
+      parts.push({ text: text.slice(start, found + 1), lead: start === 0 ? 'dummy' : 'bare' });
+      start = found + 1;
+    }
+    parts.push({ text: text.slice(start), lead: start === 0 ? 'dummy' : 'bare' });
+    return parts;
+  }
+
+  #nextControl(text: string, from: number): number {
+    for (let index = text.indexOf('<', from); index >= 0; index = text.indexOf('<', index + 1)) {
+      if (this.#controlPieces.some((piece) => text.startsWith(piece, index))) return index;
+    }
+    return -1;
+  }
+
+  /** Hands out ids part by part; long texts without a place to cut go to another thread whole. */
+  async *#encodeSlowly(part: TextPart, signal: Abort | undefined): AsyncGenerator<number[]> {
+    let rest = part;
+    while (rest.text.length > longestPartCharacters) {
+      const cut = this.#cuts?.next(rest.text, partCharacters, longestPartCharacters) ?? -1;
+      if (cut < 0) {
+        const { text, extraTokens } = this.#standalone(rest);
+        yield (await this.#thread.encode(text, signal)).slice(extraTokens);
+        return;
+      }
+      yield this.#encodePart({ text: rest.text.slice(0, cut), lead: rest.lead });
+      rest = partFrom(rest.text, cut);
+      await setImmediate(); // everything else in this process has its turn
+      signal?.throwIfAborted();
+    }
+    yield this.#encodePart(rest);
+  }
+
+  #encodePart(part: TextPart): number[] {
+    const { text, extraTokens } = this.#standalone(part);
+    return this.#processor.encodeIds(text).slice(extraTokens);
+  }
+
+  /** A text to encode in place of the part, and how many tokens to drop from its front. */
+  #standalone({ text, lead }: TextPart): { text: string; extraTokens: number } {
+    if (lead === 'dummy') return { text, extraTokens: 0 };
+    const cuts = this.#cuts;
+    if (cuts === undefined) {
+      throw new GrokError(
+        `${this.path} cannot encode text without control tokens: it is not plain byte-pair encoding`,
+        {
+          code: 'GROK_UNSUPPORTED',
+          hint: 'Leave `allowControl` at true, and remove control names from the text yourself.',
+        },
+      );
+    }
+    const first = text.codePointAt(0) ?? 0;
+    if (cuts.standsAfterDummy(first)) return { text, extraTokens: cuts.dummyTokens };
+    const guard = cuts.guardFor(first);
+    if (guard === undefined) {
+      throw new GrokError(`${this.path} has no token that can stand alone before ${JSON.stringify(text.slice(0, 1))}`, {
+        code: 'GROK_UNSUPPORTED',
+        hint: 'Leave `allowControl` at true, and remove control names from the text yourself.',
+      });
+    }
+    return { text: guard + text, extraTokens: cuts.dummyTokens + 1 };
+  }
+
+  /** The library loads a damaged file without a word and then encodes everything to nothing. */
+  #proveThatItEncodes(): void {
+    const samples = this.#model.pieces.filter(({ type }) => type === 'normal' || type === 'user-defined').slice(0, 8);
+    for (const { text } of [...samples, { text: 'a' }]) {
+      const sample = text.replaceAll('\u2581', ' ');
+      const ids = this.#processor.encodeIds(sample);
+      if (ids.length === 0 || ids.some((id) => id >= this.vocabSize)) {
+        throw badTokenizer(
+          this.path,
+          `the SentencePiece library loaded it, but encodes ${JSON.stringify(sample)} to [${ids}]`,
+        );
+      }
+    }
+  }
+}
+
+// A spread would put every id on the stack.
+function append(ids: number[], more: readonly number[]): void {
+  for (const id of more) ids.push(id);
+}

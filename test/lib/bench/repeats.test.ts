@@ -1,0 +1,109 @@
+import { spawn } from 'node:child_process';
+import { describe, expect, it } from 'vitest';
+import { busySecondsOfOthers, disturbs, watchNeighbours } from '../../../lib/bench/cpu-contention.js';
+import { repeat, seriesOf } from '../../../lib/bench/repeats.js';
+
+/** Measures 1, 2, 3 ..; those in `disturbed` have a neighbour that took `seconds`. */
+function scene(disturbed: readonly number[], seconds = 10) {
+  let count = 0;
+  return {
+    measure: async () => ++count,
+    watch: () => () => (disturbed.includes(count) ? seconds : 0),
+  };
+}
+
+describe('repeat', () => {
+  it('takes as many as were asked for', async () => {
+    const { measure, watch } = scene([]);
+    expect(await repeat(measure, { reps: 3, keepDisturbed: false, watch })).toEqual({
+      values: [1, 2, 3],
+      disturbed: 0,
+      discarded: 0,
+    });
+  });
+
+  it('does disturbed ones again', async () => {
+    const { measure, watch } = scene([1, 3]);
+    expect(await repeat(measure, { reps: 3, keepDisturbed: false, watch })).toEqual({
+      values: [2, 4, 5],
+      disturbed: 0,
+      discarded: 2,
+    });
+  });
+
+  it('gives up after three times as many, with those that count', async () => {
+    const { measure, watch } = scene([1, 2, 3, 4, 6]);
+    expect(await repeat(measure, { reps: 2, keepDisturbed: false, watch })).toEqual({
+      values: [5],
+      disturbed: 0,
+      discarded: 5,
+    });
+  });
+
+  it('takes all, and says so, when none went undisturbed', async () => {
+    const { measure, watch } = scene([1, 2, 3]);
+    expect(await repeat(measure, { reps: 1, keepDisturbed: false, watch })).toEqual({
+      values: [1, 2, 3],
+      disturbed: 3,
+      discarded: 0,
+    });
+  });
+
+  it('keeps disturbed ones in their place when it is told to', async () => {
+    const { measure, watch } = scene([2]);
+    expect(await repeat(measure, { reps: 3, keepDisturbed: true, watch })).toEqual({
+      values: [1, 2, 3],
+      disturbed: 1,
+      discarded: 0,
+    });
+  });
+
+  it('takes every repeat where nothing is known of the neighbours', async () => {
+    const { measure } = scene([]);
+    const options = { reps: 2, keepDisturbed: false, watch: () => () => undefined };
+    expect(await repeat(measure, options)).toMatchObject({ values: [1, 2], disturbed: 0 });
+  });
+
+  it('passes on what a measurement throws', async () => {
+    const measure = () => Promise.reject(new Error('no'));
+    await expect(repeat(measure, { reps: 2, keepDisturbed: false })).rejects.toThrow('no');
+  });
+});
+
+describe('a series', () => {
+  const of = (...values: number[]) => seriesOf({ values, disturbed: 0, discarded: 0 }, (value) => value);
+
+  it('has the middle one as its median, or the mean of the middle two', () => {
+    expect(of(30, 10, 20)).toMatchObject({ min: 10, median: 20, max: 30, values: [30, 10, 20] });
+    expect(of(40, 10, 20, 30)).toMatchObject({ min: 10, median: 25, max: 40 });
+    expect(of(7)).toMatchObject({ min: 7, median: 7, max: 7 });
+  });
+});
+
+describe('the neighbours', () => {
+  it('are what the system spent on all but this process', () => {
+    // user nice system idle iowait irq softirq steal guest guest_nice, in hundredths of a second
+    const stat = 'cpu  100 20 30 5000 400 5 6 7 80 9\ncpu0 1 1 1 1 1 1 1 1 1 1\n';
+    const own = { user: 300_000, system: 100_000 }; // microseconds
+    expect(busySecondsOfOthers(stat, own)).toBeCloseTo(1.68 - 0.4, 10);
+    expect(busySecondsOfOthers('', own)).toBeUndefined();
+  });
+
+  it('are forgiven one tick of the clock, and a twentieth of a core', () => {
+    expect(disturbs(0.01, 0.001)).toBe(false);
+    expect(disturbs(0.02, 0.001)).toBe(true);
+    expect(disturbs(0.05, 1)).toBe(false);
+    expect(disturbs(0.07, 1)).toBe(true);
+  });
+
+  it.runIf(process.platform === 'linux')('are seen when they work', async () => {
+    const neighbour = spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' });
+    try {
+      const secondsOfOthers = watchNeighbours();
+      const isSeen = () => disturbs(secondsOfOthers() ?? 0, 0);
+      await expect.poll(isSeen, { timeout: 20_000 }).toBe(true);
+    } finally {
+      neighbour.kill();
+    }
+  });
+});
