@@ -8,8 +8,7 @@ import { ExactCuts, partFrom, type TextPart } from './sentencepiece/exact-cuts.j
 import { badTokenizer, type ModelFile, readModelFile, type SentencePieceModel } from './sentencepiece/model-file.js';
 import { PieceDecoder } from './sentencepiece/piece-decoder.js';
 import { placesOf, type TextPlace } from './sentencepiece/piece-places.js';
-import { loadProcessor } from './sentencepiece/processor.js';
-import { requireWasmMemory } from './sentencepiece/wasm-memory.js';
+import { loadProcessor, startLibrary } from './sentencepiece/processor.js';
 
 export interface EncodeOptions {
   /** Puts the [BOS] token first. Default: false, as xAI's own code does. */
@@ -75,11 +74,12 @@ export class Tokenizer {
   static async load(file: string, options: { signal?: AbortSignalLike | undefined } = {}): Promise<Tokenizer> {
     if (typeof file !== 'string' || file === '') throw invalidArgument('file', 'the path of a tokenizer.model', file);
     rejectUnknownOptions(options, ['signal']);
-    const found = await readModelFile(file, abortSignal(options.signal));
-    requireWasmMemory();
+    const abort = abortSignal(options.signal);
+    const starting = startLibrary(); // other threads compile it while this one reads the file
+    const found = await readModelFile(file, abort);
     let processor: SentencePieceProcessor;
     try {
-      processor = await loadProcessor(found.bytes);
+      processor = await loadProcessor(found.bytes, starting);
     } catch (error) {
       if (error instanceof GrokError) throw error;
       throw badTokenizer(file, `the SentencePiece library refused it: ${(error as Error).message}`, error);

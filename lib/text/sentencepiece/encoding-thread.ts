@@ -9,9 +9,10 @@ const program = `
   const { SentencePieceProcessor } = require(workerData.library);
   const processor = new SentencePieceProcessor();
   // As in processor.ts.
-  const loading = processor.load('/dev/null').then(() => {
-    const { FS, StringView } = processor.sentencepiece;
+  const loading = processor.load('').catch(() => {
+    const { FS, StringView, SentencePieceProcessor } = processor.sentencepiece;
     FS.writeFile('sentencepiece.model', workerData.bytes);
+    processor.processor = new SentencePieceProcessor();
     processor.processor.Load(new StringView('sentencepiece.model').getView());
   });
   parentPort.on('message', async (text) => {

@@ -1,16 +1,41 @@
+import { createRequire } from 'node:module';
+import type * as library from '@agnai/sentencepiece-js';
 import type { SentencePieceProcessor } from '@agnai/sentencepiece-js';
 import { GrokError } from '../../errors.js';
+import { requireWasmMemory } from './wasm-memory.js';
 
-/** The library starts only by loading a file. This one is empty. */
-const emptyFile = '/dev/null';
+/** The library starts only by loading a file, and has started when it finds that there is none. */
+const absentFile = '';
 const nameInLibrary = 'sentencepiece.model';
 
+/**
+ * Starts the library without a model, which takes longer than all else of a tokenizer. Nobody need await it.
+ * @throws {GrokError} GROK_OUT_OF_MEMORY, GROK_UNSUPPORTED, GROK_NO_BINARY
+ */
+export function startLibrary(): Promise<SentencePieceProcessor> {
+  const starting = start();
+  starting.catch(() => {}); // told to whoever awaits it
+  return starting;
+}
+
+async function start(): Promise<SentencePieceProcessor> {
+  requireWasmMemory();
+  const processor = newProcessor();
+  await processor.load(absentFile).catch((error) => {
+    if (!('sentencepiece' in processor)) throw error;
+  });
+  return processor;
+}
+
 /** Loads a model from memory: the library's own load() takes a path, whose file may have changed since it was checked. */
-export async function loadProcessor(bytes: Uint8Array): Promise<SentencePieceProcessor> {
-  const processor = await newProcessor();
-  await processor.load(emptyFile);
-  const { FS, StringView } = processor.sentencepiece;
+export async function loadProcessor(
+  bytes: Uint8Array,
+  starting: Promise<SentencePieceProcessor>,
+): Promise<SentencePieceProcessor> {
+  const processor = await starting;
+  const { FS, StringView, SentencePieceProcessor: Compiled } = processor.sentencepiece;
   FS.writeFile(nameInLibrary, bytes);
+  processor.processor = new Compiled();
   const name = new StringView(nameInLibrary);
   const view = name.getView();
   const status = processor.processor.Load(view);
@@ -20,10 +45,13 @@ export async function loadProcessor(bytes: Uint8Array): Promise<SentencePiecePro
   return processor;
 }
 
-/** Loads the library at the first call: in a bundle it may not load, and importing ours must work there. */
-async function newProcessor(): Promise<SentencePieceProcessor> {
+/**
+ * Loads the library at the first call: in a bundle it may not load, and importing ours must work there. `import` would
+ * read its megabyte twice more, for the names that it exports.
+ */
+function newProcessor(): SentencePieceProcessor {
   try {
-    const { SentencePieceProcessor } = await import('@agnai/sentencepiece-js');
+    const { SentencePieceProcessor } = createRequire(import.meta.url)('@agnai/sentencepiece-js') as typeof library;
     return new SentencePieceProcessor();
   } catch (error) {
     throw new GrokError(`The SentencePiece library cannot be loaded: ${(error as Error).message}`, {

@@ -4,8 +4,12 @@ declare module '@agnai/sentencepiece-js' {
     delete(): void;
   }
 
+  interface CompiledProcessor {
+    Load(path: Handle): Handle & { ToString(): string };
+  }
+
   export class SentencePieceProcessor {
-    /** Reads the file synchronously once the library has started. A damaged file is not reported. */
+    /** Starts the library, then reads the file synchronously. A damaged file is not reported. */
     load(path: string): Promise<void>;
     encodeIds(text: string): number[];
 
@@ -14,7 +18,9 @@ declare module '@agnai/sentencepiece-js' {
       /** Files in its own memory. */
       readonly FS: { writeFile(path: string, bytes: Uint8Array): void };
       readonly StringView: new (text: string) => Handle & { getView(): Handle };
+      readonly SentencePieceProcessor: new () => CompiledProcessor;
     };
-    readonly processor: { Load(path: Handle): Handle & { ToString(): string } };
+    /** Of its own, a processor without a model. */
+    processor: CompiledProcessor;
   }
 }
