@@ -1,6 +1,3 @@
-import type { Abort } from './abort.js';
-import type { NativeCall } from './addon/types.js';
-
 /** Every code a {@link GrokError} can carry. The addon's own (native/core/error.h) come first; a test compares the lists. */
 export const grokErrorCodes = [
   'GROK_INVALID_ARGUMENT',
@@ -101,77 +98,4 @@ export function notFiniteError(position: number): GrokError {
     hint: 'The weights are damaged or too large for float32: compare the files with `grok-run verify`.',
     details: { position },
   });
-}
-
-/**
- * Awaits a call of the addon. Its rejections have no JavaScript stack: wrapping them here keeps code and hint and shows
- * the caller.
- */
-export async function callNative<T>(call: () => Promise<T>): Promise<T> {
-  try {
-    return await call();
-  } catch (error) {
-    throw fromNative(error);
-  }
-}
-
-/**
- * Awaits a call of the addon that reads files. An abort rejects at once and abandons the call, since a mount may never
- * answer.
- */
-export async function callReading<T>(call: () => NativeCall<T>, abort: Abort | undefined): Promise<T> {
-  abort?.throwIfAborted();
-  let ignore = () => {};
-  try {
-    return await new Promise<T>((resolve, reject) => {
-      const reading = call();
-      ignore =
-        abort?.listen((reason) => {
-          reading.abandon();
-          reject(reason);
-        }) ?? ignore;
-      reading.then(resolve, reject);
-    });
-  } catch (error) {
-    throw abort?.aborted ? error : fromNative(error);
-  } finally {
-    ignore();
-  }
-}
-
-/** The library's name of each option that messages of the addon name. */
-const optionNames: Readonly<Record<string, string>> = {
-  context_length: 'contextSize',
-  kv_cache_type: 'kvCacheType',
-  max_sequences: 'maxSequences',
-  max_tokens: 'maxTokens',
-  memory_limit: 'memoryLimit',
-  num_layers: 'layers',
-  num_threads: 'threads',
-  prefill_chunk: 'prefillChunk',
-};
-const codesAboutOptions: ReadonlySet<unknown> = new Set([
-  'GROK_INVALID_ARGUMENT',
-  'GROK_UNSUPPORTED',
-  'GROK_OUT_OF_MEMORY',
-  'GROK_CONTEXT_OVERFLOW',
-  'GROK_CUDA_UNAVAILABLE',
-]);
-
-/** Names options as the library does. Errors of other codes mean fields of a config.json by the same names. */
-function inOptions(code: unknown, text: string): string {
-  if (!codesAboutOptions.has(code)) return text;
-  return text
-    .replace(/\b[a-z]+_[a-z]+(?:_[a-z]+)?\b/g, (name) => (optionNames[name] ? `\`${optionNames[name]}\`` : name))
-    .replace(/\b(device|weights) (?=")/gi, (_, name: string) => `\`${name}\` `);
-}
-
-/** The error of a call of the addon, as a GrokError where it has a code. */
-export function fromNative(error: unknown): unknown {
-  if (error instanceof GrokError || typeof error !== 'object' || error === null || !('code' in error)) return error;
-  const { code } = error;
-  if (!grokErrorCodes.includes(code as GrokErrorCode)) return error;
-  const message = inOptions(code, 'message' in error ? String(error.message) : String(code));
-  const hint = 'hint' in error && error.hint ? inOptions(code, String(error.hint)) : undefined;
-  return new GrokError(message, { code: code as GrokErrorCode, hint, cause: error });
 }

@@ -1,5 +1,6 @@
 export type { AbortSignalLike } from './abort.js';
-export { type Diagnosis, diagnose, type KvCacheType, type WeightStorage } from './addon/types.js';
+export { type Diagnosis, diagnose } from './addon/diagnosis.js';
+export type { KvCacheType, WeightStorage } from './addon/types.js';
 export {
   type BenchReport,
   type BenchRun,
@@ -7,10 +8,11 @@ export {
   type DecodeResult,
   type MachineLimits,
   type PrefillResult,
-  type Series,
 } from './bench/benchmark.js';
 export { type Plan, type PlannedSetting, plan } from './bench/plan.js';
+export type { Series } from './bench/repeats.js';
 export { type PromptReport, type ReportOptions, type RunReport, report } from './bench/report.js';
+export { type Inspection, inspect, type ModelConfig } from './checkpoint/inspection.js';
 export type { ManifestState } from './checkpoint/manifest.js';
 export {
   type Verification,
@@ -21,11 +23,11 @@ export {
 } from './checkpoint/verify.js';
 export type { Chunk, Completion, ScoredToken, Timings, TokenLogprob, Usage } from './engine/completion.js';
 export type { Generation } from './engine/generation.js';
-export type { GenerationConfig } from './engine/generation-config.js';
-export { Grok, type Inspection, inspect, type ModelConfig, type ModelInfo, type Stats } from './engine/grok.js';
+export { Grok, type ModelInfo, type Stats } from './engine/grok.js';
 export type { Logits } from './engine/scoring.js';
 export { GrokError, type GrokErrorCode } from './errors.js';
 export type { BenchOptions } from './options/bench.js';
+export type { GenerationConfig } from './options/generation-config.js';
 export {
   defaults,
   type GenerateOptions,

@@ -49,19 +49,47 @@ function brokenIncludes(file: string, source: string): string[] {
   return broken;
 }
 
+// The rooms of lib. A file may import its own room, those named here and the files of lib/ itself, which know no room.
+// index.ts is the door, and may import all of them. A type may come from anywhere: no code follows it.
+const LIB_ARROWS: Record<string, readonly string[]> = {
+  'lib/': [],
+  'lib/addon/': [],
+  'lib/options/': [],
+  'lib/checkpoint/': ['lib/addon/', 'lib/options/'],
+  'lib/text/': ['lib/addon/', 'lib/options/'],
+  'lib/engine/': ['lib/addon/', 'lib/options/', 'lib/checkpoint/', 'lib/text/'],
+  'lib/bench/': ['lib/addon/', 'lib/options/', 'lib/checkpoint/', 'lib/text/', 'lib/engine/'],
+};
+
+function libRoomOf(file: string): string {
+  return /^lib\/[^/]+\//.exec(file)?.[0] ?? 'lib/';
+}
+
 /** What a TypeScript file imports and must not. `file` is relative to the project. */
 function brokenImports(file: string, source: string): string[] {
   const broken: string[] = [];
-  if (/['"]node-gyp-build['"]|\.node['"`]/.test(source) && file !== 'lib/addon/types.ts')
-    broken.push(`${file} loads the addon; only lib/addon/types.ts may`);
-  for (const [, specifier = ''] of source.matchAll(
+  const room = libRoomOf(file);
+  if (file.startsWith('lib/') && !LIB_ARROWS[room]) return [`${file} lies in no room of lib`];
+  if (/['"]node-gyp-build['"]|\.node['"`]/.test(source) && file !== 'lib/addon/loader.ts')
+    broken.push(`${file} loads the addon; only lib/addon/loader.ts may`);
+  const withoutTypes = source.replace(/^(import|export) type [^;]*;/gm, '');
+  for (const [, specifier = ''] of withoutTypes.matchAll(
     /(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*)['"]([^'"]+)['"]/g,
   )) {
     if (!specifier.startsWith('.')) continue;
     const target = normalize(join(dirname(file), specifier));
-    const stays = target.startsWith(file.startsWith('bin/') ? 'bin/' : 'lib/');
-    if (!stays && !(file.startsWith('bin/') && target === 'lib/index.js'))
-      broken.push(`${file} imports ${specifier}; bin may know bin and lib/index.js, lib only lib`);
+    if (file.startsWith('bin/')) {
+      if (target.startsWith('bin/') || target === 'lib/index.js') continue;
+      broken.push(`${file} imports ${specifier}; bin may know bin and lib/index.js`);
+    } else if (!target.startsWith('lib/')) {
+      broken.push(`${file} imports ${specifier}; lib may know lib only`);
+    } else if (file !== 'lib/index.ts' && target !== 'lib/index.js') {
+      const allowed = [...(LIB_ARROWS[room] ?? []), room, 'lib/'];
+      if (!allowed.includes(libRoomOf(target)))
+        broken.push(`${file} imports ${specifier}; allowed: ${allowed.join(', ')}`);
+    } else if (target === 'lib/index.js') {
+      broken.push(`${file} imports ${specifier}, the door, from within`);
+    }
   }
   return broken;
 }
@@ -111,13 +139,34 @@ describe('the arrows between bin, lib and the addon', () => {
   it('are seen to be broken when they are', () => {
     const broken: [string, string][] = [
       ['bin/commands/run.ts', `import { Grok } from '../../lib/engine/grok.js';`],
-      ['bin/grok-run.ts', `import { addon } from '../lib/addon/types.js';`],
+      ['bin/grok-run.ts', `import { addon } from '../lib/addon/loader.js';`],
       ['bin/grok-run.ts', `import nodeGypBuild from 'node-gyp-build';`],
       ['lib/engine/grok.ts', `const load = createRequire(import.meta.url)('node-gyp-build');`],
       ['lib/engine/grok.ts', `const addon = require('/opt/grok-run.node');`],
       ['lib/engine/grok.ts', `const { main } = await import('../../bin/grok-run.js');`],
+      ['lib/engine/grok.ts', `import { benchmark } from '../bench/benchmark.js';`],
+      ['lib/engine/grok.ts', `import { version } from '../index.js';`],
+      ['lib/checkpoint/verify.ts', `import { type Grok, Generation } from '../engine/grok.js';`],
+      ['lib/errors.ts', `import { integer } from './options/checks.js';`],
+      ['lib/helpers/strings.ts', `import { join } from 'node:path';`],
     ];
     for (const [file, source] of broken) expect(brokenImports(file, source), `${file}: ${source}`).toHaveLength(1);
+  });
+
+  it('are seen to be kept when they are', () => {
+    const kept: [string, string][] = [
+      ['bin/commands/run.ts', `import { Grok } from '../../lib/index.js';`],
+      ['lib/index.ts', `export { report } from './bench/report.js';`],
+      [
+        'lib/options/load.ts',
+        `import type {\n  Grok,\n} from '../engine/grok.js';\nimport { GrokError } from '../errors.js';`,
+      ],
+      [
+        'lib/bench/report.ts',
+        `import { Grok } from '../engine/grok.js';\nimport { peakMemory } from './peak-memory.js';`,
+      ],
+    ];
+    for (const [file, source] of kept) expect(brokenImports(file, source)).toEqual([]);
   });
 
   it('hold in every TypeScript file', () => {

@@ -165,7 +165,7 @@ function percent(share: number): string {
   return `${(share * 100).toFixed(0)} %`;
 }
 
-/** How much the neighbours had to do with it. */
+/** How many repeats other processes disturbed. */
 function remark({ disturbed, discarded, values }: Series): string {
   if (disturbed > 0) return `${disturbed} of ${values.length} repeats disturbed`;
   return discarded > 0 ? `${discarded} disturbed repeats left out` : '';

@@ -30,7 +30,7 @@ export function makeScoreCommand(host: Host): Command {
 
     const scored = tokens.map(({ logprob }) => logprob).filter((logprob) => logprob !== null);
     const total = scored.reduce((sum, logprob) => sum + logprob, 0);
-    // A text of one token has nothing to be judged by.
+    // A text of one token has no scored token.
     const perplexity = scored.length > 0 ? Math.exp(-total / scored.length) : null;
     const printer = new Printer(host, flags);
     if (flags.json) {

@@ -1,9 +1,4 @@
-import { createRequire } from 'node:module';
-import { fromNative, GrokError } from '../errors.js';
-import { packageRoot } from '../package-root.js';
-import { checkAddonFile, fixFor } from './load-fix.js';
-
-/** The addon's surface as types, and its loader. Nothing else in lib/ touches the .node file. */
+/** The addon's surface. */
 
 /** Mirrors `KvCacheType` in native/backend/backend.h. */
 export type KvCacheType = 'f32' | 'bf16' | 'int8';
@@ -243,78 +238,4 @@ export interface NativeAddon {
   cudaUnavailable(): string;
   /** Every code an error of the addon can carry. */
   errorCodes(): string[];
-}
-
-/** What the addon says of itself and of this machine. */
-export interface Diagnosis {
-  /** Path of the .node file. */
-  readonly binary: string;
-  /** Instruction sets with kernels in this binary that this CPU runs, best first. */
-  readonly cpuIsas: readonly string[];
-  /** Why CUDA cannot be used, or '' when it can. */
-  readonly cudaUnavailable: string;
-}
-
-/** @throws {GrokError} GROK_NO_BINARY */
-export function diagnose(): Diagnosis {
-  const addon = loadNative();
-  return {
-    binary: addonLoader().resolve(packageRoot),
-    cpuIsas: addon.cpuIsas(),
-    cudaUnavailable: addon.cudaUnavailable(),
-  };
-}
-
-interface AddonLoader {
-  resolve(directory: string): string;
-}
-
-function addonLoader(): AddonLoader {
-  if (packageRoot === '') throw new Error('a bundler has moved its code away from its files');
-  return createRequire(import.meta.url)('node-gyp-build') as AddonLoader;
-}
-
-let loadedAddon: NativeAddon | undefined;
-
-/** Loads the addon at the first call: importing the library must work where no binary does. */
-export function loadNative(): NativeAddon {
-  loadedAddon ??= loadFrom(packageRoot);
-  return loadedAddon;
-}
-
-/** Exported for its test. `directory` is searched as node-gyp-build does: build/Release first, then prebuilds/. */
-export function loadFrom(directory: string): NativeAddon {
-  let file: string | undefined;
-  try {
-    file = addonLoader().resolve(directory);
-    checkAddonFile(file);
-    return createRequire(import.meta.url)(file) as NativeAddon;
-  } catch (error) {
-    const known = fromNative(error);
-    if (known instanceof GrokError) throw known; // the addon is there, and its start failed
-    const loaderSays = error instanceof Error ? error.message.trim() : String(error);
-    const details = {
-      platform: process.platform,
-      arch: process.arch,
-      libc: libcOfThisProcess(),
-      node: process.version,
-      directory,
-      loader: loaderSays,
-    };
-    const machine = `${details.platform}-${details.arch}, ${details.libc}, Node ${details.node}`;
-    throw new GrokError(`The native part of grok-run cannot be loaded on ${machine}: ${loaderSays}`, {
-      code: 'GROK_NO_BINARY',
-      hint: fixFor({ error, directory, file, libc: details.libc }),
-      details,
-      cause: error,
-    });
-  }
-}
-
-/** "glibc 2.36", "musl", or "no glibc" off Linux. */
-function libcOfThisProcess(): string {
-  if (process.platform !== 'linux') return 'no glibc';
-  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
-  const glibc = report?.header?.glibcVersionRuntime;
-  return glibc ? `glibc ${glibc}` : 'musl';
 }

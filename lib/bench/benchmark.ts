@@ -1,19 +1,21 @@
 import os from 'node:os';
 import type { Abort } from '../abort.js';
-import {
-  type KvCacheType,
-  loadNative,
-  type NativeInspection,
-  type NativeModel,
-  type NativeProbe,
-  type NativeRate,
-  type WeightStorage,
+import { callNative } from '../addon/calls.js';
+import { loadNative } from '../addon/loader.js';
+import type {
+  KvCacheType,
+  NativeInspection,
+  NativeModel,
+  NativeProbe,
+  NativeRate,
+  WeightStorage,
 } from '../addon/types.js';
-import { loadWeights, sourcePath } from '../engine/grok.js';
+import { sourcePath } from '../checkpoint/inspection.js';
+import { loadWeights } from '../engine/grok.js';
 import { greedyRequest } from '../engine/native-request.js';
 import { runToEnd } from '../engine/run-to-end.js';
 import { StepLoop } from '../engine/step-loop.js';
-import { callNative, GrokError } from '../errors.js';
+import { GrokError } from '../errors.js';
 import { type BenchOptions, type ResolvedBenchOptions, resolveBenchOptions } from '../options/bench.js';
 import { version } from '../package-root.js';
 import { peakMemory, resetPeakMemory } from './peak-memory.js';

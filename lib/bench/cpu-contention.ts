@@ -7,7 +7,7 @@ const TICKS_PER_SECOND = 100;
 const MOST_SHARE = 0.05;
 
 /** CPU seconds that other processes had in some time, or undefined where the system does not say. */
-export function watchNeighbours(): () => number | undefined {
+export function watchOtherProcesses(): () => number | undefined {
   const start = secondsOfOthers();
   return () => {
     const now = secondsOfOthers();
@@ -28,7 +28,7 @@ function readStat(): string {
   try {
     return readFileSync('/proc/stat', 'utf8');
   } catch {
-    return ''; // not Linux, or hidden: nothing is known of the neighbours
+    return ''; // not Linux, or hidden: the load of other processes is unknown
   }
 }
 

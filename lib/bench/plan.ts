@@ -1,7 +1,8 @@
 import { statfs } from 'node:fs/promises';
-import { type KvCacheType, loadNative, type WeightStorage } from '../addon/types.js';
-import { type Inspection, inspect } from '../engine/grok.js';
-import { callNative } from '../errors.js';
+import { callNative } from '../addon/calls.js';
+import { loadNative } from '../addon/loader.js';
+import type { KvCacheType, WeightStorage } from '../addon/types.js';
+import { type Inspection, inspect } from '../checkpoint/inspection.js';
 import type { InspectOptions } from '../options/options.js';
 
 /** One way to hold weights, keys and values on this machine. */

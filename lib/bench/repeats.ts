@@ -1,6 +1,6 @@
-import { disturbs, watchNeighbours } from './cpu-contention.js';
+import { disturbs, watchOtherProcesses } from './cpu-contention.js';
 
-/** Attempts for each repeat wanted, when neighbours keep on disturbing. */
+/** Attempts for each repeat wanted, when other processes keep on disturbing. */
 const ATTEMPTS_PER_REPEAT = 3;
 
 /** Something that was measured several times. */
@@ -16,7 +16,7 @@ export interface RepeatOptions {
   readonly reps: number;
   /** Takes disturbed repeats like any other. */
   readonly keepDisturbed: boolean;
-  /** Replaces the look at the real neighbours, in tests. */
+  /** Replaces the watch on other processes, in tests. */
   readonly watch?: () => () => number | undefined;
 }
 
@@ -25,7 +25,7 @@ export interface RepeatOptions {
  * there are none, all.
  */
 export async function repeat<T>(measure: () => Promise<T>, options: RepeatOptions): Promise<Repeats<T>> {
-  const { reps, keepDisturbed, watch = watchNeighbours } = options;
+  const { reps, keepDisturbed, watch = watchOtherProcesses } = options;
   const calm: T[] = [];
   const disturbed: T[] = [];
   const isEnough = () => calm.length + (keepDisturbed ? disturbed.length : 0) >= reps;

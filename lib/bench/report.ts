@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { Abort } from '../abort.js';
-import { diagnose } from '../addon/types.js';
+import { diagnose } from '../addon/diagnosis.js';
 import { hashFiles } from '../checkpoint/hash-files.js';
+import { type Inspection, inspect } from '../checkpoint/inspection.js';
 import { hashCheckpoint, publishedTokenizer, type VerifiedFile, verify } from '../checkpoint/verify.js';
-import { Grok, type Inspection, inspect, type ModelInfo } from '../engine/grok.js';
+import { Grok, type ModelInfo } from '../engine/grok.js';
 import type { Logits } from '../engine/scoring.js';
 import { GrokError } from '../errors.js';
 import { boolean, callback, number, rejectUnknownOptions } from '../options/checks.js';

@@ -1,10 +1,10 @@
 import { readdir, readlink, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import type { Abort, AbortSignalLike } from '../abort.js';
-import { type Inspection, inspect, sourcePath } from '../engine/grok.js';
 import { GrokError } from '../errors.js';
 import { abortSignal, boolean, callback, rejectUnknownOptions } from '../options/checks.js';
 import { type FileHash, type HashProblem, hashFiles } from './hash-files.js';
+import { type Inspection, inspect, sourcePath } from './inspection.js';
 import { findManifest, formatManifest, type Manifest, manifestName } from './manifest.js';
 
 /** SHA-256 of Grok-1's tokenizer.model in github.com/xai-org/grok-1. No other hash of Grok-1's files is published. */

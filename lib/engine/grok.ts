@@ -1,52 +1,39 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 // For programs that compile without this library: it has Symbol.asyncDispose.
 
-import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { Abort } from '../abort.js';
-import type { KvCacheType, NativeConfig, NativeInspection, NativeModel, WeightStorage } from '../addon/types.js';
-import { loadNative } from '../addon/types.js';
-import { type ManifestState, manifestState } from '../checkpoint/manifest.js';
-import { callNative, callReading, closedError, GrokError, invalidArgument, ofItem } from '../errors.js';
+import { callNative, callReading } from '../addon/calls.js';
+import { loadNative } from '../addon/loader.js';
+import type { KvCacheType, NativeModel, WeightStorage } from '../addon/types.js';
+import { type ModelConfig, sourcePath } from '../checkpoint/inspection.js';
+import { closedError, GrokError, ofItem } from '../errors.js';
 import { tokenIds } from '../options/checks.js';
+import { type GenerationConfig, generationConfigOf } from '../options/generation-config.js';
 import {
   type GenerateOptions,
-  type InspectOptions,
   type LoadOptions,
   type LogitsOptions,
   type ResolvedGenerateOptions,
   type ResolvedLoadOptions,
   resolveGenerateOptions,
-  resolveInspectOptions,
   resolveLoadOptions,
   resolveLogitsOptions,
   resolveScoreOptions,
   type ScoreOptions,
   type TokenIds,
 } from '../options/options.js';
-import { packageRoot } from '../package-root.js';
 import { Tokenizer } from '../text/tokenizer.js';
 import type { Completion, ScoredToken } from './completion.js';
 import { Generation } from './generation.js';
-import { type GenerationConfig, generationConfigOf } from './generation-config.js';
 import type { GenerationHost } from './generation-run.js';
 import { inOrder } from './in-order.js';
 import { checkPrompt, encodePrompt, fitPrompt, type Prompt, requireTokenizer } from './prompt.js';
-import { judgeByLogits, judgeByLogprobs, type Logits } from './scoring.js';
+import { computeLogits, type Logits, scoreTokens } from './scoring.js';
 import { type QueueLimits, StepLoop } from './step-loop.js';
 
 /** Longest wait of an aborted load for the engine to free its memory. */
 const closingPatienceMs = 20;
-
-/** The model's hyperparameters. */
-export type ModelConfig = NativeConfig;
-
-/** All that can be said of a checkpoint from its headers; sizes in bytes. */
-export interface Inspection extends Omit<NativeInspection, 'generation'> {
-  readonly generation: GenerationConfig;
-  /** The list of hashes that {@link verify} compares with; null when there is none. */
-  readonly manifest: ManifestState | null;
-}
 
 export interface ModelInfo {
   readonly config: Readonly<ModelConfig>;
@@ -220,7 +207,7 @@ export class Grok implements AsyncDisposable {
   async logits(ids: TokenIds, options?: LogitsOptions): Promise<Logits> {
     this.#refuseWhenClosed();
     const { signal } = resolveLogitsOptions(options);
-    return await judgeByLogits(tokenIds('ids', ids, this.#host), this.#host, signal);
+    return await computeLogits(tokenIds('ids', ids, this.#host), this.#host, signal);
   }
 
   /**
@@ -238,7 +225,7 @@ export class Grok implements AsyncDisposable {
     const resolved = resolveScoreOptions(options);
     const scoreOne = async (prompt: unknown, signal: Abort | undefined) => {
       const ids = await encodePrompt(checkPrompt(prompt, this.#host), this.#host, signal);
-      return await judgeByLogprobs(ids, this.#host, { ...resolved, signal });
+      return await scoreTokens(ids, this.#host, { ...resolved, signal });
     };
     const isOne = !Array.isArray(given) || typeof given[0] === 'number';
     if (isOne) return await scoreOne(given, resolved.signal);
@@ -287,26 +274,6 @@ export class Grok implements AsyncDisposable {
   #refuseWhenClosed(): void {
     if (this.closed) throw closedError();
   }
-}
-
-/**
- * Reads the headers of a checkpoint and says what is in it and what memory it needs. No weight is read. `'grok-1'`, with
- * nothing of that name in the current directory, is Grok-1 by its known shapes.
- * @throws {GrokError} GROK_NO_BINARY, GROK_NOT_FOUND, GROK_IO, GROK_BAD_CHECKPOINT, GROK_UNSUPPORTED
- */
-export async function inspect(source?: string, options?: InspectOptions): Promise<Inspection> {
-  const path = sourcePath(source);
-  const native = resolveInspectOptions(options);
-  const inspection = await callReading(() => loadNative().inspect(path, native), undefined);
-  const manifest = inspection.isPlan ? null : await manifestState(inspection.path);
-  return { ...inspection, generation: generationConfigOf(inspection), manifest };
-}
-
-/** Of the embedded model where there is no source. */
-export function sourcePath(source: unknown): string {
-  if (source === undefined) return join(packageRoot, 'models', 'grok-tiny');
-  if (typeof source === 'string' && source !== '') return source;
-  throw invalidArgument('source', 'the path of a checkpoint', source);
 }
 
 async function loadTokenizer(

@@ -24,8 +24,8 @@ export function generationRequest(
   };
 }
 
-/** A request to judge a prompt and generate nothing. */
-export function judgingRequest(
+/** A request to score a prompt and generate nothing. */
+export function scoringRequest(
   prompt: readonly number[],
   promptOutputs: 'logprobs' | 'logits',
   numLogprobs = 0,

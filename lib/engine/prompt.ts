@@ -1,9 +1,9 @@
 import type { Abort } from '../abort.js';
 import { GrokError } from '../errors.js';
 import { emptyPrompt, tokenIds } from '../options/checks.js';
+import type { GenerationConfig } from '../options/generation-config.js';
 import type { ResolvedGenerateOptions } from '../options/options.js';
 import type { Tokenizer } from '../text/tokenizer.js';
-import type { GenerationConfig } from './generation-config.js';
 
 export type Prompt = string | readonly number[];
 

@@ -2,12 +2,12 @@ import type { Abort } from '../abort.js';
 import { GrokError } from '../errors.js';
 import { toLogprob, unscored } from '../text/chunk-builder.js';
 import type { ScoredToken } from './completion.js';
-import { judgingRequest } from './native-request.js';
+import { scoringRequest } from './native-request.js';
 import { type PromptHost, roomFor } from './prompt.js';
 import { runToEnd } from './run-to-end.js';
 import type { StepLoop } from './step-loop.js';
 
-export interface JudgingHost extends PromptHost {
+export interface ScoringHost extends PromptHost {
   readonly loop: StepLoop;
 }
 
@@ -21,9 +21,9 @@ export interface Logits {
 
 const mostLogitBytes = 2 ** 31;
 
-export async function judgeByLogits(
+export async function computeLogits(
   ids: readonly number[],
-  host: JudgingHost,
+  host: ScoringHost,
   signal: Abort | undefined,
 ): Promise<Logits> {
   roomFor(ids.length, { maxTokens: 0, otherwise: 0 }, host.contextLength);
@@ -40,7 +40,7 @@ export async function judgeByLogits(
   }
   const data = new Float32Array(ids.length * host.vocabSize);
   let filled = 0;
-  await runToEnd(host.loop, judgingRequest(ids, 'logits'), signal, ({ logits }) => {
+  await runToEnd(host.loop, scoringRequest(ids, 'logits'), signal, ({ logits }) => {
     if (!logits) return;
     data.set(logits, filled);
     filled += logits.length;
@@ -48,14 +48,14 @@ export async function judgeByLogits(
   return { data, shape: [ids.length, host.vocabSize] };
 }
 
-export async function judgeByLogprobs(
+export async function scoreTokens(
   ids: readonly number[],
-  host: JudgingHost,
+  host: ScoringHost,
   options: { logprobs: number; signal: Abort | undefined },
 ): Promise<ScoredToken[]> {
   roomFor(ids.length, { maxTokens: 0, otherwise: 0 }, host.contextLength);
   const scores = [unscored(ids[0] ?? 0, host.tokenizer)];
-  await runToEnd(host.loop, judgingRequest(ids, 'logprobs', options.logprobs), options.signal, ({ prompt }) => {
+  await runToEnd(host.loop, scoringRequest(ids, 'logprobs', options.logprobs), options.signal, ({ prompt }) => {
     for (const token of prompt) scores.push(toLogprob(token, host.tokenizer));
   });
   const places = host.tokenizer?.places(ids) ?? [];

@@ -1,5 +1,6 @@
+import { callNative, fromNative } from '../addon/calls.js';
 import type { NativeModel, NativeOutput, NativeRequest } from '../addon/types.js';
-import { callNative, closedError, fromNative, GrokError, notFiniteError } from '../errors.js';
+import { closedError, GrokError, notFiniteError } from '../errors.js';
 import { defaults } from '../options/options.js';
 
 /** The receiver of a sequence's outputs. */

@@ -1,6 +1,5 @@
 import type { Abort, AbortSignalLike } from '../abort.js';
 import type { KvCacheType, NativeLoadProgress, NativeOpenOptions, WeightStorage } from '../addon/types.js';
-import type { GenerationConfig } from '../engine/generation-config.js';
 import type { Grok } from '../engine/grok.js';
 import { invalidArgument } from '../errors.js';
 import {
@@ -15,6 +14,7 @@ import {
   stopTexts,
   stopTokenIds,
 } from './checks.js';
+import type { GenerationConfig } from './generation-config.js';
 
 /** Token ids: an array, or a typed array of integers. */
 export type TokenIds = readonly number[] | Int32Array | Uint32Array;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { adviceInFlags, flagOf, inFlags } from '../../bin/vocabulary.js';
-import { fromNative } from '../../lib/errors.js';
+import { fromNative } from '../../lib/addon/calls.js';
 import { resolveBenchOptions } from '../../lib/options/bench.js';
 import { resolveGenerateOptions, resolveLoadOptions } from '../../lib/options/options.js';
 import { invoke } from './fake-host.js';

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { loadNative } from '../../lib/addon/types.js';
+import { loadNative } from '../../lib/addon/loader.js';
 import { packageRoot } from '../../lib/package-root.js';
 
 /** A small network made by xAI's code, without a tokenizer: vocabulary 512, context 128. */

@@ -4,13 +4,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
-import {
-  diagnose,
-  loadNative,
-  type NativeModel,
-  type NativeOpenOptions,
-  type NativeRequest,
-} from '../../lib/addon/types.js';
+import { diagnose } from '../../lib/addon/diagnosis.js';
+import { loadNative } from '../../lib/addon/loader.js';
+import type { NativeModel, NativeOpenOptions, NativeRequest } from '../../lib/addon/types.js';
 
 const addon = loadNative();
 const checkpoint = 'test/fixtures/golden/ref-small';

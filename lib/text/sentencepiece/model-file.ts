@@ -1,6 +1,8 @@
 import type { Abort } from '../../abort.js';
-import { loadNative, type NativeTokenizerFile } from '../../addon/types.js';
-import { callReading, GrokError } from '../../errors.js';
+import { callReading } from '../../addon/calls.js';
+import { loadNative } from '../../addon/loader.js';
+import type { NativeTokenizerFile } from '../../addon/types.js';
+import { GrokError } from '../../errors.js';
 import { fields, ProtobufError } from './protobuf.js';
 
 export type PieceType = 'normal' | 'unknown' | 'control' | 'user-defined' | 'unused' | 'byte';

@@ -72,7 +72,7 @@ describe('grok-run bench', () => {
     }
   });
 
-  it('prints rates, what limits them and what the neighbours did', async () => {
+  it('prints rates, what limits them and what other processes did', async () => {
     const { exitCode, stdout, stderr } = await invoke(['bench']);
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
     expect(stdout.split('\n')).toEqual([

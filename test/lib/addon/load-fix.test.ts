@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { fixFor } from '../../../lib/addon/load-fix.js';
-import { loadFrom } from '../../../lib/addon/types.js';
+import { loadFrom } from '../../../lib/addon/loader.js';
 
 const MACHINE_OFFSET = 18;
 

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { loadNative } from '../../../lib/addon/types.js';
+import { loadNative } from '../../../lib/addon/loader.js';
 import { type BenchReport, benchmark, prefillMacs } from '../../../lib/bench/benchmark.js';
 import { resolveBenchOptions } from '../../../lib/options/bench.js';
 import { addonIsBuilt, withoutTokenizer } from '../checkpoints.js';

@@ -1,9 +1,7 @@
-import { spawn } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
-import { busySecondsOfOthers, disturbs, watchNeighbours } from '../../../lib/bench/cpu-contention.js';
 import { repeat, seriesOf } from '../../../lib/bench/repeats.js';
 
-/** Measures 1, 2, 3 ..; those in `disturbed` have a neighbour that took `seconds`. */
+/** Measures 1, 2, 3 ..; beside those in `disturbed` another process takes `seconds`. */
 function scene(disturbed: readonly number[], seconds = 10) {
   let count = 0;
   return {
@@ -58,7 +56,7 @@ describe('repeat', () => {
     });
   });
 
-  it('takes every repeat where nothing is known of the neighbours', async () => {
+  it('takes every repeat where the load of other processes is unknown', async () => {
     const { measure } = scene([]);
     const options = { reps: 2, keepDisturbed: false, watch: () => () => undefined };
     expect(await repeat(measure, options)).toMatchObject({ values: [1, 2], disturbed: 0 });
@@ -77,33 +75,5 @@ describe('a series', () => {
     expect(of(30, 10, 20)).toMatchObject({ min: 10, median: 20, max: 30, values: [30, 10, 20] });
     expect(of(40, 10, 20, 30)).toMatchObject({ min: 10, median: 25, max: 40 });
     expect(of(7)).toMatchObject({ min: 7, median: 7, max: 7 });
-  });
-});
-
-describe('the neighbours', () => {
-  it('are what the system spent on all but this process', () => {
-    // user nice system idle iowait irq softirq steal guest guest_nice, in hundredths of a second
-    const stat = 'cpu  100 20 30 5000 400 5 6 7 80 9\ncpu0 1 1 1 1 1 1 1 1 1 1\n';
-    const own = { user: 300_000, system: 100_000 }; // microseconds
-    expect(busySecondsOfOthers(stat, own)).toBeCloseTo(1.68 - 0.4, 10);
-    expect(busySecondsOfOthers('', own)).toBeUndefined();
-  });
-
-  it('are forgiven one tick of the clock, and a twentieth of a core', () => {
-    expect(disturbs(0.01, 0.001)).toBe(false);
-    expect(disturbs(0.02, 0.001)).toBe(true);
-    expect(disturbs(0.05, 1)).toBe(false);
-    expect(disturbs(0.07, 1)).toBe(true);
-  });
-
-  it.runIf(process.platform === 'linux')('are seen when they work', async () => {
-    const neighbour = spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' });
-    try {
-      const secondsOfOthers = watchNeighbours();
-      const isSeen = () => disturbs(secondsOfOthers() ?? 0, 0);
-      await expect.poll(isSeen, { timeout: 20_000 }).toBe(true);
-    } finally {
-      neighbour.kill();
-    }
   });
 });

@@ -13,8 +13,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { inspect } from '../../../lib/checkpoint/inspection.js';
 import { verify } from '../../../lib/checkpoint/verify.js';
-import { inspect } from '../../../lib/engine/grok.js';
 import { addonIsBuilt, withoutTokenizer } from '../checkpoints.js';
 
 let root: string;

@@ -3,8 +3,8 @@ import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import type { Chunk } from '../../../lib/engine/completion.js';
 import { Generation } from '../../../lib/engine/generation.js';
-import { generationConfigOf } from '../../../lib/engine/generation-config.js';
 import { StepLoop } from '../../../lib/engine/step-loop.js';
+import { generationConfigOf } from '../../../lib/options/generation-config.js';
 import { resolveGenerateOptions } from '../../../lib/options/options.js';
 import { FakeModel, turn, until } from './fake-model.js';
 

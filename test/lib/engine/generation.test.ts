@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Chunk } from '../../../lib/engine/completion.js';
 import { Generation } from '../../../lib/engine/generation.js';
-import { generationConfigOf } from '../../../lib/engine/generation-config.js';
 import { StepLoop } from '../../../lib/engine/step-loop.js';
+import { generationConfigOf } from '../../../lib/options/generation-config.js';
 import { defaults, type GenerateOptions, resolveGenerateOptions } from '../../../lib/options/options.js';
 import { Tokenizer } from '../../../lib/text/tokenizer.js';
 import { smallModel } from '../text/tokenizer-cases.js';

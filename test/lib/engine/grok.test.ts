@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { diagnose, loadNative } from '../../../lib/addon/types.js';
+import { diagnose } from '../../../lib/addon/diagnosis.js';
+import { loadNative } from '../../../lib/addon/loader.js';
 import { grokErrorCodes } from '../../../lib/errors.js';
 import {
   type GenerateOptions,

@@ -2,7 +2,8 @@ import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { Grok, inspect } from '../../../lib/engine/grok.js';
+import { inspect } from '../../../lib/checkpoint/inspection.js';
+import { Grok } from '../../../lib/engine/grok.js';
 import { addonIsBuilt, withoutTokenizer } from '../checkpoints.js';
 
 /** A copy of a checkpoint with one number of its embedding replaced. */

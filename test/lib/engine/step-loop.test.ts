@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { NativeOutput, NativeRequest } from '../../../lib/addon/types.js';
-import { judgingRequest } from '../../../lib/engine/native-request.js';
+import { scoringRequest } from '../../../lib/engine/native-request.js';
 import { type StepListener, StepLoop } from '../../../lib/engine/step-loop.js';
 import { FakeModel, turn, until } from './fake-model.js';
 
@@ -20,7 +20,7 @@ class Listener {
 }
 
 const request = (maxTokens: number, promptTokens = 3) => ({
-  ...judgingRequest(new Array<number>(promptTokens).fill(300), 'logprobs'),
+  ...scoringRequest(new Array<number>(promptTokens).fill(300), 'logprobs'),
   maxTokens,
 });
 
