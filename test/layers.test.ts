@@ -6,12 +6,13 @@ import { describe, expect, it } from 'vitest';
 // A room may always include its own files.
 const NATIVE_ARROWS: Record<string, readonly string[]> = {
   'native/core/': [],
-  'native/threads/': ['core/'],
-  'native/format/': ['core/'],
+  'native/platform/': ['core/'],
+  'native/threads/': ['platform/', 'core/'],
+  'native/format/': ['platform/', 'core/'],
   'native/backend/backend.h': ['core/'],
-  'native/backend/cpu/': ['backend/backend.h', 'threads/', 'core/'],
+  'native/backend/cpu/': ['backend/backend.h', 'threads/', 'platform/', 'core/'],
   'native/backend/cuda/': ['backend/backend.h', 'core/'],
-  'native/model/': ['backend/backend.h', 'format/tensor_source.h', 'core/'],
+  'native/model/': ['backend/backend.h', 'format/tensor_source.h', 'platform/', 'core/'],
   // The composition root: the one place that picks a backend and a format, by their factories.
   'native/runtime/': [
     'model/',
@@ -20,6 +21,7 @@ const NATIVE_ARROWS: Record<string, readonly string[]> = {
     'backend/cpu/probe.h',
     'backend/cuda/cuda.h',
     'format/',
+    'platform/',
     'core/',
   ],
   'native/napi/': ['runtime/', 'core/'],

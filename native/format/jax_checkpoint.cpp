@@ -9,11 +9,11 @@
 #include <utility>
 
 #include "core/error.h"
-#include "core/input_file.h"
 #include "core/problem_list.h"
 #include "format/mapped_file.h"
 #include "format/pickle.h"
 #include "format/unfinished_download.h"
+#include "platform/file.h"
 
 namespace grok {
 namespace {

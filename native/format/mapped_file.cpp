@@ -18,8 +18,8 @@
 #include <utility>
 
 #include "core/error.h"
-#include "core/file_error.h"
-#include "core/input_file.h"
+#include "platform/file.h"
+#include "platform/linux/file_error.h"
 
 namespace grok {
 namespace {

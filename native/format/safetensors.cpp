@@ -12,12 +12,12 @@
 #include <vector>
 
 #include "core/error.h"
-#include "core/input_file.h"
 #include "core/json.h"
 #include "core/printable.h"
 #include "core/problem_list.h"
 #include "format/mapped_file.h"
 #include "format/unfinished_download.h"
+#include "platform/file.h"
 
 namespace grok {
 namespace {

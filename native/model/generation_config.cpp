@@ -6,8 +6,8 @@
 #include <limits>
 
 #include "core/error.h"
-#include "core/input_file.h"
 #include "core/json.h"
+#include "platform/file.h"
 
 namespace grok {
 namespace {

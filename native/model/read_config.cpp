@@ -8,9 +8,9 @@
 #include <map>
 
 #include "core/error.h"
-#include "core/input_file.h"
 #include "core/json.h"
 #include "core/problem_list.h"
+#include "platform/file.h"
 
 namespace grok {
 namespace {

@@ -9,7 +9,7 @@
 #include "core/error.h"
 #include "model/check_config.h"
 #include "model/weights.h"
-#include "runtime/available_memory.h"
+#include "platform/available_memory.h"
 #include "runtime/checkpoint.h"
 #include "runtime/device_engine.h"
 #include "runtime/kv_cache.h"

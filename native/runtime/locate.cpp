@@ -6,9 +6,9 @@
 
 #include "core/error.h"
 #include "core/file_kind.h"
-#include "core/input_file.h"
 #include "format/jax_checkpoint.h"
 #include "format/safetensors.h"
+#include "platform/file.h"
 
 namespace grok {
 namespace {

@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "core/error.h"
-#include "runtime/available_memory.h"
+#include "platform/available_memory.h"
 #include "runtime/engine.h"
 
 namespace grok {

@@ -11,9 +11,9 @@
 
 #include "core/checked.h"
 #include "core/error.h"
-#include "core/input_file.h"
 #include "model/read_config.h"
 #include "model/weights.h"
+#include "platform/file.h"
 
 namespace grok {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/input_file.h"
+#include "platform/file.h"
 
 namespace grok {
 

@@ -11,8 +11,8 @@
 #include <thread>
 #include <vector>
 
-#include "core/idle_cores.h"
 #include "threads/active_threads.h"
+#include "threads/idle_cores.h"
 
 namespace grok {
 

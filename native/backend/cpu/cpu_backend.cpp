@@ -9,7 +9,7 @@
 #include "backend/cpu/mapped_matrix.h"
 #include "backend/cpu/packed_matrix.h"
 #include "backend/cpu/packed_table.h"
-#include "core/usable_cores.h"
+#include "platform/usable_cores.h"
 #if defined(__x86_64__)
 #include "backend/cpu/amx.h"
 #endif

@@ -7,7 +7,7 @@
 #include <cstdint>
 
 #include "backend/backend.h"
-#include "backend/cpu/numa.h"
+#include "platform/linux/numa.h"
 
 namespace grok {
 

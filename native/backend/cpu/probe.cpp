@@ -7,7 +7,7 @@
 #include "backend/cpu/host_memory.h"
 #include "backend/cpu/probe_kernels.h"
 #include "core/error.h"
-#include "core/usable_cores.h"
+#include "platform/usable_cores.h"
 #include "threads/thread_pool.h"
 #if defined(__x86_64__)
 #include "backend/cpu/amx.h"

@@ -1,4 +1,4 @@
-#include "runtime/available_memory.h"
+#include "platform/available_memory.h"
 
 #include <sys/resource.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-#include "core/input_file.h"
+#include "platform/file.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -14,9 +14,9 @@
 #include <utility>
 
 #include "core/error.h"
-#include "core/file_error.h"
 #include "core/file_kind.h"
 #include "core/printable.h"
+#include "platform/linux/file_error.h"
 
 namespace grok {
 namespace {

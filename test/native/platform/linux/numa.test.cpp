@@ -1,4 +1,4 @@
-#include "backend/cpu/numa.h"
+#include "platform/linux/numa.h"
 
 #include <cstring>
 

@@ -1,4 +1,4 @@
-#include "core/usable_cores.h"
+#include "platform/usable_cores.h"
 
 #include <sched.h>
 #include <unistd.h>

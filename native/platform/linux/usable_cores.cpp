@@ -1,4 +1,4 @@
-#include "core/usable_cores.h"
+#include "platform/usable_cores.h"
 
 #include <sched.h>
 
@@ -8,8 +8,8 @@
 #include <sstream>
 #include <thread>
 
-#include "core/cgroups.h"
 #include "core/error.h"
+#include "platform/linux/cgroups.h"
 
 namespace grok {
 namespace {

@@ -1,4 +1,4 @@
-#include "core/cgroups.h"
+#include "platform/linux/cgroups.h"
 
 #include <algorithm>
 #include <fstream>

@@ -1,4 +1,4 @@
-#include "runtime/available_memory.h"
+#include "platform/available_memory.h"
 
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
@@ -8,7 +8,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "core/cgroups.h"
+#include "platform/linux/cgroups.h"
 
 namespace grok {
 namespace {

@@ -1,4 +1,4 @@
-#include "core/idle_cores.h"
+#include "threads/idle_cores.h"
 
 #include <sched.h>
 

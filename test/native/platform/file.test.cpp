@@ -1,4 +1,4 @@
-#include "core/input_file.h"
+#include "platform/file.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <string>
 
-#include "core/file_error.h"
+#include "platform/linux/file_error.h"
 #include "support/files.h"
 #include "testing.h"
 
