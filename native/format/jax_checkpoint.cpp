@@ -60,7 +60,7 @@ bool is_unfinished_tensor(std::string_view name) {
 std::set<std::size_t> survey(const std::string& directory, const std::string& label, std::size_t num_expected,
                              ProblemList& problems) {
   std::set<std::size_t> numbers;
-  for (const std::string& name : list_directory(directory)) {
+  for (const std::string& name : platform::list_directory(directory)) {
     const std::string place = label + "/" + name;
     if (const auto parsed = parse_file_name(name)) {
       if (parsed->host != 0) {

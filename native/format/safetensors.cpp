@@ -151,7 +151,7 @@ std::vector<Entry> read_entries(const MappedFile& file, const std::string& label
 
 // Shard of every tensor.
 std::unordered_map<std::string, std::string> read_index(const std::string& path) {
-  const std::string text = read_text(path, kMaxHeaderBytes);
+  const std::string text = platform::read_text(path, kMaxHeaderBytes);
   JsonReader json(text, path);
   std::unordered_map<std::string, std::string> shards;
   bool has_map = false;
@@ -189,7 +189,7 @@ std::optional<std::string> base_of_scales(const std::string& name) {
 class Safetensors final : public TensorSource {
  public:
   explicit Safetensors(const std::string& path) {
-    if (examine(path) == PathKind::directory) {
+    if (platform::examine(path) == platform::PathKind::directory) {
       add_directory(path);
     } else {
       add_file(path);
@@ -210,9 +210,9 @@ class Safetensors final : public TensorSource {
   };
 
   void add_directory(const fs::path& directory) {
-    beside_ = list_directory(directory.string());
+    beside_ = platform::list_directory(directory.string());
     refuse_unfinished(kFile);
-    if (examine((directory / kFile).string()) != PathKind::missing) {
+    if (platform::examine((directory / kFile).string()) != platform::PathKind::missing) {
       add_file(directory / kFile);
     } else {
       add_shards(directory);

@@ -106,7 +106,8 @@ struct Found {
 
 class ConfigReader {
  public:
-  explicit ConfigReader(const std::string& path) : path_(path), text_(read_text(path, kMaxBytes)), json_(text_, path) {}
+  explicit ConfigReader(const std::string& path)
+      : path_(path), text_(platform::read_text(path, kMaxBytes)), json_(text_, path) {}
 
   GrokConfig read() {
     read_fields(true);

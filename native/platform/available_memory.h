@@ -4,11 +4,11 @@
 #include <optional>
 #include <string>
 
-namespace grok {
+namespace grok::platform {
 
 // Bytes this process can still take: the least that the system, the memory cgroups of the process (a container) and its
 // limits on address space and data (ulimit -v, ulimit -d) leave. None: the system tells nothing. `root` is "/" except in
 // tests.
 std::optional<std::uint64_t> available_memory(const std::string& root = "/");
 
-}  // namespace grok
+}  // namespace grok::platform

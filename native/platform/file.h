@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-namespace grok {
+namespace grok::platform {
 
 // A regular file, open for reading. Opening never waits: a named pipe or a device is refused.
 class InputFile {
@@ -43,4 +43,4 @@ PathKind examine(const std::string& path);
 // Names in a directory, sorted, without "." and "..".
 std::vector<std::string> list_directory(const std::string& path);
 
-}  // namespace grok
+}  // namespace grok::platform

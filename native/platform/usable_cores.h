@@ -3,7 +3,7 @@
 #include <optional>
 #include <string>
 
-namespace grok {
+namespace grok::platform {
 
 // The smallest CPU quota of the groups of this process, in cores; none: no limit. `root` is "/" except in tests.
 std::optional<double> cpu_quota(const std::string& root = "/");
@@ -12,4 +12,4 @@ std::optional<double> cpu_quota(const std::string& root = "/");
 // least 1.
 int usable_cores();
 
-}  // namespace grok
+}  // namespace grok::platform

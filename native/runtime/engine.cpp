@@ -67,7 +67,7 @@ std::optional<std::uint64_t> memory_for(const EngineOptions& options, const Limi
 #if defined(GROK_WITH_CUDA)
   if (on_cuda) return why_no_cuda_device().empty() ? std::optional(cuda_available_bytes()) : std::nullopt;
 #endif
-  return available_memory();
+  return platform::available_memory();
 }
 
 TensorInfo describe(const StoredParameter& parameter) {

@@ -48,7 +48,7 @@ std::vector<Found> search_below(const fs::path& root) {
     std::vector<fs::path> folders;
     for (const fs::path& parent : level) {
       try {
-        for (const std::string& name : list_directory(parent.string())) {
+        for (const std::string& name : platform::list_directory(parent.string())) {
           std::error_code ignored;
           if (!name.starts_with('.') && folders.size() < kMaxFolders && fs::is_directory(parent / name, ignored))
             folders.push_back(parent / name);
@@ -58,7 +58,8 @@ std::vector<Found> search_below(const fs::path& root) {
     }
     for (const fs::path& folder : folders) {
       try {
-        if (const auto format = format_of(list_directory(folder.string()))) found.push_back({folder, *format});
+        if (const auto format = format_of(platform::list_directory(folder.string())))
+          found.push_back({folder, *format});
       } catch (const Error&) {
       }
     }
@@ -68,7 +69,7 @@ std::vector<Found> search_below(const fs::path& root) {
 }
 
 [[noreturn]] void refuse_file(const fs::path& path) {
-  const std::string head = InputFile(path.string()).read(kFileHeadBytes);
+  const std::string head = platform::InputFile(path.string()).read(kFileHeadBytes);
   // A tensor or a config by itself is a file of a right kind, given in place of its directory.
   const auto kind = recognize(head, Expected::json) ? recognize(head, Expected::pickle) : std::nullopt;
   throw Error(ErrorCode::unsupported,
@@ -78,18 +79,18 @@ std::vector<Found> search_below(const fs::path& root) {
 }
 
 Found find_tensors(const fs::path& path) {
-  switch (examine(path.string())) {
-    case PathKind::missing:
+  switch (platform::examine(path.string())) {
+    case platform::PathKind::missing:
       throw Error(ErrorCode::not_found, concat(path.string(), ": no such file or directory"), kGiveDirectory);
-    case PathKind::directory: break;
+    case platform::PathKind::directory: break;
     default:
       if (is_safetensors_name(path.string())) return {path, Format::safetensors, true};
       refuse_file(path);
   }
-  const std::vector<std::string> names = list_directory(path.string());
+  const std::vector<std::string> names = platform::list_directory(path.string());
   if (has_jax_tensors(names)) return {path, Format::jax};
-  const bool has_directory = examine((path / kJaxDirectory).string()) == PathKind::directory;
-  if (has_directory && has_jax_tensors(list_directory((path / kJaxDirectory).string())))
+  const bool has_directory = platform::examine((path / kJaxDirectory).string()) == platform::PathKind::directory;
+  if (has_directory && has_jax_tensors(platform::list_directory((path / kJaxDirectory).string())))
     return {path / kJaxDirectory, Format::jax};
   if (has_safetensors(names)) return {path, Format::safetensors};
 
@@ -122,7 +123,7 @@ void add_parents(fs::path folder, const fs::path& root, Location& location) {
 
 fs::path find_in(const std::vector<fs::path>& folders, const char* name) {
   for (const fs::path& folder : folders)
-    if (examine((folder / name).string()) != PathKind::missing) return folder / name;
+    if (platform::examine((folder / name).string()) != platform::PathKind::missing) return folder / name;
   return {};
 }
 

@@ -16,7 +16,8 @@ Probe probe_machine(int num_threads, const std::string& isa, const std::atomic<b
                 concat("expected num_threads to be 1 to ", kMaxThreads, ", or 0 for the default; found ", num_threads));
   // No cache is as large as this; a small machine has a small one.
   constexpr std::uint64_t kBufferBytes = std::uint64_t(1) << 30;
-  const std::uint64_t buffer_bytes = std::min(kBufferBytes, available_memory().value_or(4 * kBufferBytes) / 4);
+  const std::uint64_t buffer_bytes =
+      std::min(kBufferBytes, platform::available_memory().value_or(4 * kBufferBytes) / 4);
   return probe_cpu({.num_threads = num_threads, .isa = isa, .buffer_bytes = buffer_bytes, .stopped = &stopped});
 }
 

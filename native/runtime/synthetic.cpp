@@ -61,7 +61,7 @@ GrokConfig named_or_read(const std::string& name_or_path) {
     if (name_or_path == shape.name) return shape.config;
     names += std::string(shape.name) + ", ";
   }
-  if (examine(name_or_path) == PathKind::missing)
+  if (platform::examine(name_or_path) == platform::PathKind::missing)
     throw Error(ErrorCode::invalid_argument,
                 concat("expected a shape to be ", names, "or the path of a config.json, found \"", name_or_path, "\""));
   return read_config(name_or_path);

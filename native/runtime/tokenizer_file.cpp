@@ -7,7 +7,7 @@
 namespace grok {
 
 TokenizerFile read_tokenizer_file(const std::string& path, std::size_t max_bytes) {
-  const InputFile file(path);
+  const platform::InputFile file(path);
   TokenizerFile found;
   // One byte more shows that the file has grown since.
   if (file.size_bytes() <= max_bytes) found.bytes = file.read(max_bytes + 1);

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace grok {
+namespace grok::threads {
 
 void ActiveThreads::report(std::size_t kind, double wall_seconds, double work_seconds) {
   if (num_threads_ == 1) return;
@@ -82,4 +82,4 @@ void ActiveThreads::settle() {
   idle_cores_();
 }
 
-}  // namespace grok
+}  // namespace grok::threads

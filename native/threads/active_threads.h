@@ -6,7 +6,7 @@
 #include <unordered_map>
 #include <utility>
 
-namespace grok {
+namespace grok::threads {
 
 // How many of a pool's threads should take part, while other processes want the cores too. A thread that lost its core
 // holds up the loop that it is in for a slice of the scheduler, milliseconds; then fewer threads finish sooner.
@@ -60,4 +60,4 @@ class ActiveThreads {
   double kept_ = kLongestWait, look_at_ = 0;  // seconds that it was kept for, and when to look for idle cores
 };
 
-}  // namespace grok
+}  // namespace grok::threads

@@ -7,7 +7,7 @@
 #include <sstream>
 #include <string>
 
-namespace grok {
+namespace grok::threads {
 namespace {
 
 // Since boot.
@@ -51,4 +51,4 @@ std::optional<double> IdleCores::since_last() {
   return mean;
 }
 
-}  // namespace grok
+}  // namespace grok::threads

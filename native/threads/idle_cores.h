@@ -5,7 +5,7 @@
 #include <istream>
 #include <optional>
 
-namespace grok {
+namespace grok::threads {
 
 // Of the text of /proc/stat, the ticks for which the CPUs of `is_allowed` were idle, all together; none where nothing was
 // counted for them at all, as in some sandboxes.
@@ -25,4 +25,4 @@ class IdleCores {
   std::chrono::steady_clock::time_point time_;
 };
 
-}  // namespace grok
+}  // namespace grok::threads

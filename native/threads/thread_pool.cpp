@@ -7,7 +7,7 @@
 #include <system_error>
 #include <typeinfo>
 
-namespace grok {
+namespace grok::threads {
 namespace {
 
 // How long an idle worker watches for the next loop before it sleeps. Loops of one decode step follow each other within
@@ -149,4 +149,4 @@ void ThreadPool::parallel_for(std::size_t count, const std::function<void(std::s
   if (loop.failure) std::rethrow_exception(loop.failure);
 }
 
-}  // namespace grok
+}  // namespace grok::threads

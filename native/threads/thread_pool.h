@@ -14,7 +14,7 @@
 #include "threads/active_threads.h"
 #include "threads/idle_cores.h"
 
-namespace grok {
+namespace grok::threads {
 
 // A fixed set of threads for data-parallel loops. The caller is one of them.
 class ThreadPool {
@@ -58,4 +58,4 @@ class ThreadPool {
   int num_kept_ = 0;                          // threads from this number on end; guarded by mutex_
 };
 
-}  // namespace grok
+}  // namespace grok::threads

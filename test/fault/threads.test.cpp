@@ -36,7 +36,7 @@ TEST("a pool whose threads are refused runs with fewer, leaves some to others, a
   const std::ptrdiff_t before = num_running();
   for (int allowed = 0; allowed <= 15; ++allowed) {
     num_allowed = allowed;
-    ThreadPool pool(16);
+    threads::ThreadPool pool(16);
     const int expected = allowed == 15 ? 16 : std::max(1, allowed + 1 - 8);
     CHECK_EQ(pool.num_threads(), expected);
     CHECK_EQ(num_running(), before + expected - 1);

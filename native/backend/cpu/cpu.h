@@ -10,7 +10,7 @@
 namespace grok {
 
 struct CpuOptions {
-  int num_threads = 0;   // 0: usable_cores()
+  int num_threads = 0;   // 0: platform::usable_cores()
   std::string isa = "";  // "": the best this CPU runs; else one of cpu_isas()
   WeightStorage weights = WeightStorage::packed;
   bool is_precise = false;  // activations of 24 bits where products would take 16 (Kernels::precise_product)

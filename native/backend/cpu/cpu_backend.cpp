@@ -36,7 +36,7 @@ namespace {
 // Bytes of the file that one task copies.
 constexpr std::size_t kCopyBytes = std::size_t(4) << 20;
 
-BufferPtr copy_of(const TensorView& view, ThreadPool& pool) {
+BufferPtr copy_of(const TensorView& view, threads::ThreadPool& pool) {
   const std::size_t size_bytes = view.size_bytes();
   auto memory = std::make_unique<HostMemory>(size_bytes);
   pool.parallel_for((size_bytes + kCopyBytes - 1) / kCopyBytes, [&](std::size_t task) {
@@ -74,7 +74,7 @@ Kernels kernels_for(const CpuOptions& options) {
 }
 
 int num_threads_for(const CpuOptions& options) {
-  return options.num_threads > 0 ? options.num_threads : usable_cores();
+  return options.num_threads > 0 ? options.num_threads : platform::usable_cores();
 }
 
 }  // namespace

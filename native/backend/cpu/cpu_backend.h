@@ -43,7 +43,7 @@ class CpuBackend final : public Backend {
   const Kernels kernels_;
   const WeightStorage weights_;
   const CpuFootprint footprint_;
-  ThreadPool pool_;
+  threads::ThreadPool pool_;
   Scratch scratch_;              // of the operation in progress
   std::vector<float> rotation_;  // [positions so far, head_dim / 2, 2]: cosine and sine
 };

@@ -35,7 +35,7 @@ class HostMemory final : public Buffer {
     if (before > 0) munmap(mapped, before);
     if (before < slack) munmap(data_ + used, slack - before);
     madvise(data_, used, MADV_HUGEPAGE);  // only advice
-    interleave_over_nodes(data_, used);
+    platform::interleave_over_nodes(data_, used);
   }
   ~HostMemory() override {
     if (data_) munmap(data_, used_);

@@ -100,7 +100,7 @@ void stream_block(const CpuMatrix& matrix, int expert, const Panels& x, const Pr
 
 }  // namespace
 
-void for_each_task(std::size_t count, std::size_t multiply_adds, ThreadPool& pool,
+void for_each_task(std::size_t count, std::size_t multiply_adds, threads::ThreadPool& pool,
                    const std::function<void(std::size_t)>& body) {
   if (count * multiply_adds >= kMinParallelWork) return pool.parallel_for(count, body);
   for (std::size_t task = 0; task < count; ++task) body(task);
@@ -190,7 +190,7 @@ void multiply_block(const CpuMatrix& matrix, int expert, const Panels& x, const 
   }
 }
 
-void for_each_block(std::span<const ProductWork> products, ThreadPool& pool,
+void for_each_block(std::span<const ProductWork> products, threads::ThreadPool& pool,
                     const std::function<void(const ProductBlock&)>& body) {
   // One or two panels stay in L2 whatever the strips are, and weights are read front to back: few strips at a time. Of a
   // single panel as many as make a stream: each start costs memory most of a microsecond.
@@ -226,7 +226,7 @@ void for_each_block(std::span<const ProductWork> products, ThreadPool& pool,
                 [&](std::size_t task) { body(blocks[task]); });
 }
 
-void multiply(std::span<const Product> products, const Kernels& kernels, ThreadPool& pool) {
+void multiply(std::span<const Product> products, const Kernels& kernels, threads::ThreadPool& pool) {
   std::vector<ProductWork> work;
   for (const Product& product : products) work.push_back({.matrix = product.matrix, .x = product.x});
   for_each_block(work, pool, [&](const ProductBlock& block) {

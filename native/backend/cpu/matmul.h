@@ -13,7 +13,7 @@
 namespace grok {
 
 // Runs body(task) for count tasks of so many multiply-adds each, on one thread where sharing them out would cost more.
-void for_each_task(std::size_t count, std::size_t multiply_adds, ThreadPool& pool,
+void for_each_task(std::size_t count, std::size_t multiply_adds, threads::ThreadPool& pool,
                    const std::function<void(std::size_t)>& body);
 
 // Some strips of a matrix times some panels of activations: as much as one thread does at once.
@@ -44,7 +44,7 @@ struct ProductWork {
   const Panels* x = nullptr;
   int num_matrices = 1;
 };
-void for_each_block(std::span<const ProductWork> products, ThreadPool& pool,
+void for_each_block(std::span<const ProductWork> products, threads::ThreadPool& pool,
                     const std::function<void(const ProductBlock&)>& body);
 
 // One matrix (of one expert) times some rows.
@@ -56,7 +56,7 @@ struct Product {
 };
 
 // All the products, block by block over the threads.
-void multiply(std::span<const Product> products, const Kernels& kernels, ThreadPool& pool);
+void multiply(std::span<const Product> products, const Kernels& kernels, threads::ThreadPool& pool);
 
 // Bytes of memory that each thread keeps for the blocks that it computes.
 std::size_t thread_scratch_bytes(const Kernels& kernels, bool is_mapped);

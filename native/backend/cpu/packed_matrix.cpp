@@ -10,7 +10,7 @@ namespace grok {
 namespace {
 
 // A task packs a few chunks of rows, all columns of them: enough that adding its column sums to the others' costs little.
-void pack_weights(const TensorView& stored, PackedMatrix& matrix, ThreadPool& pool) {
+void pack_weights(const TensorView& stored, PackedMatrix& matrix, threads::ThreadPool& pool) {
   constexpr int kTaskRows = 256;
   const int group_rows = matrix.d_in / matrix.num_groups;
   const int group_tasks = (group_rows + kTaskRows - 1) / kTaskRows;
@@ -65,7 +65,7 @@ std::uint64_t PackedMatrix::size_bytes(int num_experts, int d_in, int d_out, int
 PackedMatrix::PackedMatrix(int num_experts, int d_in, int d_out, int num_groups)
     : CpuMatrix(num_experts, d_in, d_out, num_groups), memory_(size_bytes(num_experts, d_in, d_out, num_groups)) {}
 
-std::unique_ptr<PackedMatrix> pack_matrix(const QuantizedView& stored, ThreadPool& pool) {
+std::unique_ptr<PackedMatrix> pack_matrix(const QuantizedView& stored, threads::ThreadPool& pool) {
   const Axes axes(stored);
   auto matrix = std::make_unique<PackedMatrix>(axes.num_experts, axes.d_in, axes.d_out, axes.num_groups);
   pack_weights(stored.weight, *matrix, pool);

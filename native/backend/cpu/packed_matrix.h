@@ -57,7 +57,7 @@ class PackedMatrix final : public CpuMatrix {
   HostMemory memory_;  // [num_experts, num_strips, num_groups] of weights, scales, column sums
 };
 
-std::unique_ptr<PackedMatrix> pack_matrix(const QuantizedView& stored, ThreadPool& pool);
+std::unique_ptr<PackedMatrix> pack_matrix(const QuantizedView& stored, threads::ThreadPool& pool);
 std::uint64_t packed_bytes(const QuantizedView& stored);
 
 }  // namespace grok

@@ -23,7 +23,7 @@ std::uint64_t PackedTable::size_bytes(const TensorView& f32) {
 }
 
 // A strip a task: 32 rows of the table, which lie one after another.
-PackedTable::PackedTable(const TensorView& f32, ThreadPool& pool)
+PackedTable::PackedTable(const TensorView& f32, threads::ThreadPool& pool)
     : planes_(kNumPlanes, int(f32.shape[1]), int(f32.shape[0]), 1) {
   const std::size_t d_model = planes_.d_in;
   pool.parallel_for(planes_.num_strips, [&](std::size_t task) {

@@ -11,7 +11,7 @@ class PackedTable final : public Table {
  public:
   static constexpr int kNumPlanes = 3;
 
-  PackedTable(const TensorView& f32, ThreadPool& pool);  // f32 [vocab_size, d_model]
+  PackedTable(const TensorView& f32, threads::ThreadPool& pool);  // f32 [vocab_size, d_model]
   static std::uint64_t size_bytes(const TensorView& f32);
 
   // [kNumPlanes, d_model, vocab_size], most significant first; the planes' products with their scales add up.

@@ -40,18 +40,18 @@ Panels::Panels(std::size_t num_rows, int width, int num_groups, const Kernels& k
       scales_(scratch.floats(num_rows)) {}
 
 Panels::Panels(std::span<const float* const> rows, int width, int num_groups, const Kernels& kernels, Scratch& scratch,
-               ThreadPool& pool)
+               threads::ThreadPool& pool)
     : Panels(rows.size(), width, num_groups, kernels, scratch) {
   for_each_task(rows.size(), std::size_t(width) * kPackingWork, pool,
                 [&](std::size_t row) { pack_row(int(row), rows[row], kernels); });
 }
 
 Panels::Panels(const float* x, int num_rows, int width, int num_groups, const Kernels& kernels, Scratch& scratch,
-               ThreadPool& pool)
+               threads::ThreadPool& pool)
     : Panels(rows_from(x, num_rows, width), width, num_groups, kernels, scratch, pool) {}
 
 std::vector<Panels> Panels::of_each(std::span<const std::vector<const float*>> sets, int width, int num_groups,
-                                    const Kernels& kernels, Scratch& scratch, ThreadPool& pool) {
+                                    const Kernels& kernels, Scratch& scratch, threads::ThreadPool& pool) {
   struct Row {
     std::size_t set;
     int row;

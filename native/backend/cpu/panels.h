@@ -18,14 +18,14 @@ class Panels {
  public:
   // rows[i] is [width], the source of row i; num_groups is the matrix's.
   Panels(std::span<const float* const> rows, int width, int num_groups, const Kernels& kernels, Scratch& scratch,
-         ThreadPool& pool);
+         threads::ThreadPool& pool);
   // x is [num_rows, width].
   Panels(const float* x, int num_rows, int width, int num_groups, const Kernels& kernels, Scratch& scratch,
-         ThreadPool& pool);
+         threads::ThreadPool& pool);
 
   // Of each set of rows its panels, all packed in one loop.
   static std::vector<Panels> of_each(std::span<const std::vector<const float*>> sets, int width, int num_groups,
-                                     const Kernels& kernels, Scratch& scratch, ThreadPool& pool);
+                                     const Kernels& kernels, Scratch& scratch, threads::ThreadPool& pool);
 
   // Of scratch that so many rows take.
   static std::size_t size_bytes(std::size_t num_rows, int width, int num_groups, const Kernels& kernels);

@@ -61,7 +61,7 @@ class Stopped {
 
 Probe probe_cpu(const ProbeOptions& options) {
   const ProbeKernels& kernels = probe_for(options.isa);
-  ThreadPool pool(options.num_threads > 0 ? options.num_threads : usable_cores());
+  threads::ThreadPool pool(options.num_threads > 0 ? options.num_threads : platform::usable_cores());
   const Stopped stopped(options.stopped);
   const std::size_t num_chunks = std::max<std::size_t>(options.buffer_bytes / kReadChunk, 1);
   Probe probe{.isa = kernels.isa,

@@ -12,7 +12,7 @@
 namespace grok {
 
 struct ProbeOptions {
-  int num_threads = 0;                         // 0: usable_cores()
+  int num_threads = 0;                         // 0: platform::usable_cores()
   std::string isa = {};                        // "": the best with a probe that this CPU runs; else one of cpu_isas()
   std::uint64_t buffer_bytes = 0;              // to read from; well beyond the caches
   const std::atomic<bool>* stopped = nullptr;  // ends the probe with `cancelled` within a tenth of a second or so

@@ -10,7 +10,7 @@
 
 #include "platform/linux/cgroups.h"
 
-namespace grok {
+namespace grok::platform {
 namespace {
 
 using Bytes = std::optional<std::uint64_t>;  // none: not known, or no limit
@@ -89,4 +89,4 @@ std::optional<std::uint64_t> available_memory(const std::string& root) {
   return smaller(room_in_machine(root), smaller(room_in_cgroups(root), room_in_limits(root)));
 }
 
-}  // namespace grok
+}  // namespace grok::platform

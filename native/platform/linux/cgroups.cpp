@@ -5,7 +5,7 @@
 #include <iterator>
 #include <sstream>
 
-namespace grok {
+namespace grok::platform {
 namespace {
 
 // A mounted hierarchy.
@@ -65,4 +65,4 @@ std::vector<Cgroup> cgroups_of(const std::string& controller, const std::string&
   return groups;
 }
 
-}  // namespace grok
+}  // namespace grok::platform

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-namespace grok {
+namespace grok::platform {
 
 // A folder of the cgroup file system whose limits hold for this process.
 struct Cgroup {
@@ -16,4 +16,4 @@ struct Cgroup {
 // and the mount is then the group of the container. `root` is "/" except in tests.
 std::vector<Cgroup> cgroups_of(const std::string& controller, const std::string& root = "/");
 
-}  // namespace grok
+}  // namespace grok::platform

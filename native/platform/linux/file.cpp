@@ -18,7 +18,7 @@
 #include "core/printable.h"
 #include "platform/linux/file_error.h"
 
-namespace grok {
+namespace grok::platform {
 namespace {
 
 constexpr const char* kNotOpened = "cannot be opened";
@@ -146,4 +146,4 @@ std::vector<std::string> list_directory(const std::string& path) {
   return names;
 }
 
-}  // namespace grok
+}  // namespace grok::platform

@@ -2,7 +2,7 @@
 
 #include <system_error>
 
-namespace grok {
+namespace grok::platform {
 namespace {
 
 const char* hint_for(int error_number) {
@@ -56,4 +56,4 @@ Error file_error(const std::string& path, const std::string& failure, int error_
   return {code_for(error_number), concat(path, ": ", what, reason), hint_for(error_number)};
 }
 
-}  // namespace grok
+}  // namespace grok::platform

@@ -5,7 +5,7 @@
 
 #include "core/error.h"
 
-namespace grok {
+namespace grok::platform {
 
 // The error of a system call on a file, from the errno it left. `failure` says what did not happen: "cannot be opened".
 // The hint fits the errno. not_found for a missing file, out_of_memory for ENOMEM, else io.
@@ -21,4 +21,4 @@ auto retry_interrupted(Call call) {
   return result;
 }
 
-}  // namespace grok
+}  // namespace grok::platform

@@ -7,7 +7,7 @@
 #include <climits>
 #include <fstream>
 
-namespace grok {
+namespace grok::platform {
 
 std::vector<int> parse_node_list(const std::string& text) {
   constexpr int kMostNodes = 1024;
@@ -56,4 +56,4 @@ void interleave_over_nodes(void* data, std::size_t size_bytes) {
   syscall(SYS_mbind, data, size_bytes, kInterleave, mask.data(), mask.size() * kBits + 1, 0);
 }
 
-}  // namespace grok
+}  // namespace grok::platform

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-namespace grok {
+namespace grok::platform {
 
 // The numbers in a list as Linux writes them: "0-1,4" is {0, 1, 4}. Empty when it is not one.
 std::vector<int> parse_node_list(const std::string& text);
@@ -14,4 +14,4 @@ std::vector<int> parse_node_list(const std::string& text);
 // nothing happens.
 void interleave_over_nodes(void* data, std::size_t size_bytes);
 
-}  // namespace grok
+}  // namespace grok::platform

@@ -11,7 +11,7 @@
 #include "core/error.h"
 #include "platform/linux/cgroups.h"
 
-namespace grok {
+namespace grok::platform {
 namespace {
 
 // Quota and period in microseconds: "150000 100000" in version 2, a file for each in version 1. "max" or -1 is no limit.
@@ -55,4 +55,4 @@ int usable_cores() {
   return std::max(1, num_cores);
 }
 
-}  // namespace grok
+}  // namespace grok::platform

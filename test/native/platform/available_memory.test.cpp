@@ -9,7 +9,7 @@
 
 #include "testing.h"
 
-namespace grok {
+namespace grok::platform {
 namespace {
 
 namespace fs = std::filesystem;
@@ -158,6 +158,6 @@ TEST("this machine has some memory") {
 }
 
 }  // namespace
-}  // namespace grok
+}  // namespace grok::platform
 
 TEST_MAIN()

@@ -11,6 +11,7 @@
 #include "testing.h"
 
 using namespace grok;
+using namespace grok::platform;
 using namespace grok::testing;
 
 namespace fs = std::filesystem;

@@ -8,7 +8,7 @@
 
 #include "testing.h"
 
-namespace grok {
+namespace grok::platform {
 namespace {
 
 namespace fs = std::filesystem;
@@ -89,6 +89,6 @@ TEST("counts at least one core, and no more than CPU affinity leaves") {
 }
 
 }  // namespace
-}  // namespace grok
+}  // namespace grok::platform
 
 TEST_MAIN()

@@ -6,6 +6,7 @@
 #include "testing.h"
 
 using namespace grok;
+using namespace grok::threads;
 
 namespace {
 

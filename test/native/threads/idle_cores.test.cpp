@@ -10,6 +10,7 @@
 #include "testing.h"
 
 using namespace grok;
+using namespace grok::threads;
 using namespace std::chrono_literals;
 
 TEST("counts what was idle or waited for a disk, of the allowed CPUs alone") {

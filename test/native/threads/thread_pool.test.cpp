@@ -8,6 +8,7 @@
 #include "threads/thread_pool.h"
 
 using namespace grok;
+using namespace grok::threads;
 
 TEST("rethrows the first exception where the loop was started, and goes on working") {
   for (const int num_threads : {1, 2, 4}) {

@@ -6,6 +6,7 @@
 #include "testing.h"
 
 using namespace grok;
+using namespace grok::platform;
 
 TEST("what is no list of nodes is none") {
   for (const char* text : {"", "x", "0-", "-1", "1-0", "0,,1", "0 1", "0-99999999999", "5000"})
