@@ -2,13 +2,11 @@
 
 #include <cstdint>
 #include <optional>
-#include <string>
 
 namespace grok::platform {
 
-// Bytes this process can still take: the least that the system, the memory cgroups of the process (a container) and its
-// limits on address space and data (ulimit -v, ulimit -d) leave. None: the system tells nothing. `root` is "/" except in
-// tests.
-std::optional<std::uint64_t> available_memory(const std::string& root = "/");
+// Bytes this process can still take: the least that the system and the limits of this process leave. None: the system
+// tells nothing.
+std::optional<std::uint64_t> available_memory();
 
 }  // namespace grok::platform

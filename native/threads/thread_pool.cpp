@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <ctime>
 #include <exception>
 #include <system_error>
 #include <typeinfo>
+
+#include "platform/processor_time.h"
 
 namespace grok::threads {
 namespace {
@@ -25,13 +26,6 @@ inline void pause_cpu() {
 #endif
 }
 
-// Processor time of this thread.
-std::int64_t work_nanoseconds() {
-  timespec time;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return time.tv_sec * std::int64_t(1'000'000'000) + time.tv_nsec;
-}
-
 }  // namespace
 
 struct ThreadPool::Loop {
@@ -45,7 +39,7 @@ struct ThreadPool::Loop {
 
   // Thread 0 is the caller.
   void take_part(int thread) {
-    const std::int64_t start = work_nanoseconds();
+    const std::int64_t start = platform::thread_nanoseconds();
     for (std::size_t i = 0; i < shares.size(); ++i) {
       Share& share = shares[(std::size_t(thread) + i) % shares.size()];
       // Looked at first: of many threads, each comes by many shares in which nothing is left.
@@ -61,7 +55,7 @@ struct ThreadPool::Loop {
         }
       }
     }
-    work.fetch_add(work_nanoseconds() - start, std::memory_order_relaxed);
+    work.fetch_add(platform::thread_nanoseconds() - start, std::memory_order_relaxed);
   }
 };
 

@@ -1,4 +1,4 @@
-#include "platform/available_memory.h"
+#include "platform/linux/available_memory.h"
 
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
@@ -8,6 +8,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "platform/available_memory.h"
 #include "platform/linux/cgroups.h"
 
 namespace grok::platform {
@@ -88,5 +89,7 @@ Bytes room_in_limits(const std::string& root) {
 std::optional<std::uint64_t> available_memory(const std::string& root) {
   return smaller(room_in_machine(root), smaller(room_in_cgroups(root), room_in_limits(root)));
 }
+
+std::optional<std::uint64_t> available_memory() { return available_memory("/"); }
 
 }  // namespace grok::platform

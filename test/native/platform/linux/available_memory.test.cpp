@@ -1,4 +1,4 @@
-#include "platform/available_memory.h"
+#include "platform/linux/available_memory.h"
 
 #include <sys/resource.h>
 #include <unistd.h>
@@ -7,6 +7,7 @@
 #include <fstream>
 #include <utility>
 
+#include "platform/available_memory.h"
 #include "testing.h"
 
 namespace grok::platform {
