@@ -12,7 +12,7 @@ const NATIVE_ARROWS: Record<string, readonly string[]> = {
   'native/backend/backend.h': ['core/'],
   'native/backend/cpu/': ['backend/backend.h', 'threads/', 'platform/', 'core/'],
   'native/backend/cuda/': ['backend/backend.h', 'core/'],
-  'native/model/': ['backend/backend.h', 'format/tensor_source.h', 'platform/', 'core/'],
+  'native/model/': ['backend/backend.h', 'format/json_file.h', 'format/tensor_source.h', 'core/'],
   // The composition root: the one place that picks a backend and a format, by their factories.
   'native/runtime/': [
     'model/',

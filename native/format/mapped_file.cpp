@@ -132,7 +132,7 @@ MappedFile::MappedFile(std::string path) : path_(std::move(path)) {
   size_bytes_ = file.size_bytes();
   if (size_bytes_ == 0)
     throw Error(ErrorCode::bad_checkpoint, concat(path_, ": the file is empty"), "Download it again.");
-  void* const mapping = ::mmap(nullptr, size_bytes_, PROT_READ, MAP_PRIVATE, file.descriptor(), 0);
+  void* const mapping = ::mmap(nullptr, size_bytes_, PROT_READ, MAP_PRIVATE, int(file.handle()), 0);
   if (mapping == MAP_FAILED) throw platform::file_error(path_, concat(size_bytes_, " bytes cannot be mapped"), errno);
   begin_ = static_cast<const std::byte*>(mapping);
 }

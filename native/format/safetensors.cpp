@@ -15,6 +15,7 @@
 #include "core/json.h"
 #include "core/printable.h"
 #include "core/problem_list.h"
+#include "format/json_file.h"
 #include "format/mapped_file.h"
 #include "format/unfinished_download.h"
 #include "platform/file.h"
@@ -151,7 +152,7 @@ std::vector<Entry> read_entries(const MappedFile& file, const std::string& label
 
 // Shard of every tensor.
 std::unordered_map<std::string, std::string> read_index(const std::string& path) {
-  const std::string text = platform::read_text(path, kMaxHeaderBytes);
+  const std::string text = read_json_file(path, kMaxHeaderBytes);
   JsonReader json(text, path);
   std::unordered_map<std::string, std::string> shards;
   bool has_map = false;

@@ -10,7 +10,7 @@
 #include "core/error.h"
 #include "core/json.h"
 #include "core/problem_list.h"
-#include "platform/file.h"
+#include "format/json_file.h"
 
 namespace grok {
 namespace {
@@ -107,7 +107,7 @@ struct Found {
 class ConfigReader {
  public:
   explicit ConfigReader(const std::string& path)
-      : path_(path), text_(platform::read_text(path, kMaxBytes)), json_(text_, path) {}
+      : path_(path), text_(read_json_file(path, kMaxBytes)), json_(text_, path) {}
 
   GrokConfig read() {
     read_fields(true);

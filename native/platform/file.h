@@ -17,7 +17,8 @@ class InputFile {
   InputFile& operator=(const InputFile&) = delete;
 
   std::uint64_t size_bytes() const { return size_bytes_; }  // when it was opened
-  int descriptor() const { return descriptor_; }
+  const std::string& path() const { return path_; }
+  std::intptr_t handle() const { return handle_; }  // the system's: a file descriptor, for example
 
   // The next `max_bytes`, or as many as there are.
   std::string read(std::size_t max_bytes) const;
@@ -26,13 +27,9 @@ class InputFile {
 
  private:
   std::string path_;
-  int descriptor_ = -1;
+  std::intptr_t handle_ = -1;
   std::uint64_t size_bytes_ = 0;
 };
-
-// The text of a file that programs on other systems may have written: without the byte order mark of UTF-8. Throws
-// bad_checkpoint for a file of another kind, such as a web page saved under its name.
-std::string read_text(const std::string& path, std::size_t max_bytes);
 
 enum class PathKind { missing, file, directory, other };
 

@@ -9,12 +9,10 @@
 #include <array>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string_view>
 #include <utility>
 
 #include "core/error.h"
-#include "core/file_kind.h"
 #include "core/printable.h"
 #include "platform/linux/file_error.h"
 
@@ -60,23 +58,24 @@ struct CloseDirectory {
 InputFile::InputFile(std::string path) : path_(std::move(path)) {
   const char* const name = system_path(path_);
   // NONBLOCK: opening a named pipe must not wait for its writer.
-  descriptor_ = retry_interrupted([&] { return ::open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); });
-  if (descriptor_ < 0) throw error_at(path_, kNotOpened, errno);
+  const int descriptor = retry_interrupted([&] { return ::open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); });
+  if (descriptor < 0) throw error_at(path_, kNotOpened, errno);
+  handle_ = descriptor;
 
   struct stat status;
-  const int error_number = retry_interrupted([&] { return ::fstat(descriptor_, &status); }) < 0 ? errno : 0;
+  const int error_number = retry_interrupted([&] { return ::fstat(descriptor, &status); }) < 0 ? errno : 0;
   if (error_number == 0 && S_ISREG(status.st_mode)) {
     size_bytes_ = std::uint64_t(status.st_size);
     return;
   }
-  ::close(descriptor_);  // the destructor of an object that is not made does not run
+  ::close(descriptor);  // the destructor of an object that is not made does not run
   if (error_number != 0) throw file_error(path_, "cannot be examined", error_number);
   throw Error(ErrorCode::io,
               concat(path_, ": expected a file, found ",
                      S_ISDIR(status.st_mode) ? "a directory" : "a pipe or device, which is not a regular file"));
 }
 
-InputFile::~InputFile() { ::close(descriptor_); }
+InputFile::~InputFile() { ::close(int(handle_)); }
 
 std::string InputFile::read(std::size_t max_bytes) const {
   std::string bytes;
@@ -84,7 +83,8 @@ std::string InputFile::read(std::size_t max_bytes) const {
   while (size < max_bytes) {
     // One byte more than the file has: the read after the last one says that it has ended.
     if (size == bytes.size()) bytes.resize(std::min<std::uint64_t>(max_bytes, std::max(size_bytes_, 2 * size) + 1));
-    const auto count = retry_interrupted([&] { return ::read(descriptor_, bytes.data() + size, bytes.size() - size); });
+    const auto count =
+        retry_interrupted([&] { return ::read(int(handle_), bytes.data() + size, bytes.size() - size); });
     if (count < 0) throw file_error(path_, "cannot be read", errno);
     if (count == 0) break;
     size += std::size_t(count);
@@ -100,15 +100,6 @@ std::string InputFile::read_all(std::size_t max_bytes) const {
   if (found > max_bytes)
     throw Error(ErrorCode::bad_checkpoint, concat(path_, ": expected at most ", max_bytes, " bytes, found ", found));
   return bytes;
-}
-
-std::string read_text(const std::string& path, std::size_t max_bytes) {
-  std::string text = InputFile(path).read_all(max_bytes);
-  if (const auto kind = recognize(text, Expected::json))
-    throw Error(ErrorCode::bad_checkpoint, concat(path, ": expected JSON, found ", kind->name), kind->fix);
-  constexpr std::string_view kUtf8Mark = "\xef\xbb\xbf";
-  if (text.starts_with(kUtf8Mark)) text.erase(0, kUtf8Mark.size());
-  return text;
 }
 
 PathKind examine(const std::string& path) {
