@@ -1,193 +1,53 @@
 #include "format/mapped_file.h"
 
-#include <pthread.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <atomic>
-#include <cerrno>
-#include <csetjmp>
-#include <csignal>
-#include <cstdint>
-#include <cstring>
-#include <iterator>
-#include <mutex>
+#include <filesystem>
 #include <system_error>
 #include <utility>
 
 #include "core/error.h"
-#include "platform/file.h"
-#include "platform/linux/file_error.h"
 
 namespace grok {
 namespace {
 
-// What a thread is copying from a mapping just now.
-struct GuardedCopy {
-  sigjmp_buf on_fault;
-  const std::byte* begin;
-  const std::byte* end;
-};
-
-// The copies in progress, one for each thread. Not thread-local variables: the handler must reach them without an
-// allocation, and the static storage that promises it is too scarce once the CUDA runtime is linked in, which wants 4 KiB
-// of it: the addon would not load.
-struct CopySlot {
-  std::atomic<std::uintptr_t> owner{0};  // the thread; 0: free
-  GuardedCopy* volatile copy = nullptr;  // of the owner, who alone reads it. Volatile: so does the handler, in a memcpy
-};
-CopySlot copy_slots[256];  // threads that copy at once; more would wait for each other
-
-std::uintptr_t this_thread() { return std::uintptr_t(pthread_self()); }
-
-CopySlot& take_slot() {
-  const std::uintptr_t self = this_thread();
-  for (std::size_t index = self / 4096;; ++index) {
-    CopySlot& slot = copy_slots[index % std::size(copy_slots)];
-    std::uintptr_t free = 0;
-    if (slot.owner.compare_exchange_strong(free, self)) return slot;
-  }
-}
-
-// Null: this thread copies nothing.
-GuardedCopy* copy_of_this_thread() {
-  const std::uintptr_t self = this_thread();
-  for (const CopySlot& slot : copy_slots)
-    if (slot.owner == self) return slot.copy;
-  return nullptr;
-}
-
-struct sigaction previous_action;
-
-void pass_on(int signal, siginfo_t* info, void* context) {
-  if (previous_action.sa_flags & SA_SIGINFO) {
-    previous_action.sa_sigaction(signal, info, context);
-  } else if (previous_action.sa_handler != SIG_DFL && previous_action.sa_handler != SIG_IGN) {
-    previous_action.sa_handler(signal);
-  } else if (previous_action.sa_handler == SIG_DFL || info->si_code > 0) {
-    // Back to the default. A fault happens again on return; a signal that was sent does not, so it is sent again.
-    std::signal(signal, SIG_DFL);
-    if (info->si_code <= 0) std::raise(signal);
-  }
-}
-
-void on_sigbus(int signal, siginfo_t* info, void* context) {
-  GuardedCopy* const copy = copy_of_this_thread();
-  const auto* address = static_cast<const std::byte*>(info->si_addr);
-  const bool is_fault = info->si_code > 0;  // else it was sent by someone
-  if (copy && is_fault && address >= copy->begin && address < copy->end) siglongjmp(copy->on_fault, 1);
-  pass_on(signal, info, context);
-}
-
-// Called at each opening: process.on('SIGBUS') replaces the handler, and process.off('SIGBUS') resets it. The handler
-// found in its place gets the signals that are not for this one.
-void guard_against_faults() {
-  static std::mutex mutex;
-  const std::lock_guard lock(mutex);
-  struct sigaction present;
-  sigaction(SIGBUS, nullptr, &present);
-  if ((present.sa_flags & SA_SIGINFO) && present.sa_sigaction == on_sigbus) return;
-  previous_action = present;
-  struct sigaction action = {};
-  action.sa_sigaction = on_sigbus;
-  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-  sigemptyset(&action.sa_mask);
-  sigaction(SIGBUS, &action, nullptr);
-}
-
-// Rows that lie `stride` apart, one after another to `to`. All under one guard, since setting it up is a system call.
-// False when the bytes are gone. The jump skips destructors, so no object in this frame may have one; and no variable that
-// is set before it may live in a register, so the frame is a function of its own.
-[[gnu::noinline]] bool copy_in_slot(CopySlot& slot, std::byte* to, const std::byte* from, std::uint64_t stride,
-                                    std::size_t row_bytes, std::size_t num_rows) {
-  GuardedCopy copy;
-  copy.begin = from;
-  copy.end = from + (num_rows - 1) * stride + row_bytes;
-  // 1: the jump also restores the signal mask, else SIGBUS would stay blocked and the next one would kill.
-  if (sigsetjmp(copy.on_fault, 1) != 0) return false;
-  slot.copy = &copy;
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  for (std::size_t row = 0; row < num_rows; ++row) std::memcpy(to + row * row_bytes, from + row * stride, row_bytes);
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  slot.copy = nullptr;
-  return true;
-}
-
-bool copy_guarded(std::byte* to, const std::byte* from, std::uint64_t stride, std::size_t row_bytes,
-                  std::size_t num_rows) {
-  CopySlot& slot = take_slot();
-  const bool is_whole = copy_in_slot(slot, to, from, stride, row_bytes, num_rows);
-  slot.copy = nullptr;
-  slot.owner = 0;
-  return is_whole;
+platform::Mapping map(const std::string& path) {
+  const platform::InputFile file(path);
+  if (file.size_bytes() == 0)
+    throw Error(ErrorCode::bad_checkpoint, concat(path, ": the file is empty"), "Download it again.");
+  return platform::Mapping(file);
 }
 
 }  // namespace
 
-MappedFile::MappedFile(std::string path) : path_(std::move(path)) {
-  guard_against_faults();
-  const platform::InputFile file(path_);
-  size_bytes_ = file.size_bytes();
-  if (size_bytes_ == 0)
-    throw Error(ErrorCode::bad_checkpoint, concat(path_, ": the file is empty"), "Download it again.");
-  void* const mapping = ::mmap(nullptr, size_bytes_, PROT_READ, MAP_PRIVATE, int(file.handle()), 0);
-  if (mapping == MAP_FAILED) throw platform::file_error(path_, concat(size_bytes_, " bytes cannot be mapped"), errno);
-  begin_ = static_cast<const std::byte*>(mapping);
-}
-
-MappedFile::~MappedFile() {
-  if (begin_) ::munmap(const_cast<std::byte*>(begin_), size_bytes_);
-}
+MappedFile::MappedFile(std::string path) : path_(std::move(path)), mapping_(map(path_)) {}
 
 void MappedFile::read(std::uint64_t offset, std::span<std::byte> out) const {
   if (out.empty()) return;
-  if (offset > size_bytes_ || out.size() > size_bytes_ - offset)
+  if (offset > size_bytes() || out.size() > size_bytes() - offset)
     throw Error(ErrorCode::io, concat(path_, ": expected ", out.size(), " bytes at ", offset, ", the file has ",
-                                      size_bytes_, " in all"));
-  if (!copy_guarded(out.data(), begin_ + offset, 0, out.size(), 1)) throw_lost(offset, out.size());
+                                      size_bytes(), " in all"));
+  if (!mapping_.copy(out.data(), offset, 0, out.size(), 1)) throw_lost(offset, out.size());
 }
 
 void MappedFile::read_rows(std::uint64_t offset, std::uint64_t stride, std::size_t row_bytes, std::size_t num_rows,
                            std::span<std::byte> out) const {
   if (row_bytes == 0 || num_rows == 0) return;
   const std::uint64_t span_bytes = checked_add(checked_mul(num_rows - 1, stride), row_bytes);
-  if (offset > size_bytes_ || span_bytes > size_bytes_ - offset)
+  if (offset > size_bytes() || span_bytes > size_bytes() - offset)
     throw Error(ErrorCode::io, concat(path_, ": expected ", span_bytes, " bytes at ", offset, ", the file has ",
-                                      size_bytes_, " in all"));
-  if (!copy_guarded(out.data(), begin_ + offset, stride, row_bytes, num_rows)) throw_lost(offset, span_bytes);
+                                      size_bytes(), " in all"));
+  if (!mapping_.copy(out.data(), offset, stride, row_bytes, num_rows)) throw_lost(offset, span_bytes);
 }
 
 void MappedFile::throw_lost(std::uint64_t offset, std::uint64_t size_bytes) const {
-  struct stat status;
-  const std::string now = ::stat(path_.c_str(), &status) == 0
-                              ? concat(status.st_size)
-                              : concat("none (", std::generic_category().message(errno), ")");
+  std::error_code missing;
+  const std::uintmax_t found = std::filesystem::file_size(path_, missing);
+  const std::string now = missing ? concat("none (", missing.message(), ")") : concat(found);
   throw Error(ErrorCode::io,
-              concat(path_, ": could not read ", size_bytes, " bytes at ", offset, ": expected a file of ", size_bytes_,
-                     " bytes, found ", now, " now"),
+              concat(path_, ": could not read ", size_bytes, " bytes at ", offset, ": expected a file of ",
+                     mapping_.size_bytes(), " bytes, found ", now, " now"),
               "The file changed or its disk failed while it was in use. Leave checkpoints alone while a model loads, "
               "or runs with mapped weights.");
-}
-
-void MappedFile::fetch(std::uint64_t offset, std::uint64_t size_bytes) const {
-  if (offset >= size_bytes_) return;
-  const auto page = std::uint64_t(::sysconf(_SC_PAGESIZE));
-  const std::uint64_t first = offset / page * page, last = offset + std::min(size_bytes, size_bytes_ - offset);
-  // A refusal costs time, not correctness.
-  ::madvise(const_cast<std::byte*>(begin_ + first), last - first, MADV_WILLNEED);
-}
-
-void MappedFile::drop(std::uint64_t offset, std::uint64_t size_bytes) const {
-  if (offset >= size_bytes_) return;
-  // Whole pages only: those at the ends may hold a neighbour that is still wanted.
-  const auto page = std::uint64_t(::sysconf(_SC_PAGESIZE));
-  const std::uint64_t first = (offset + page - 1) / page * page;
-  const std::uint64_t end = offset + std::min(size_bytes, size_bytes_ - offset);
-  const std::uint64_t last = end == size_bytes_ ? end : end / page * page;
-  // A refusal costs memory, not correctness.
-  if (first < last) ::madvise(const_cast<std::byte*>(begin_ + first), last - first, MADV_DONTNEED);
 }
 
 void refuse_other_kind(const MappedFile& file, Expected expected, const std::string& place, const char* expected_name) {

@@ -7,36 +7,31 @@
 
 #include "core/file_kind.h"
 #include "core/tensor.h"
+#include "platform/mapping.h"
 
 namespace grok {
 
-// A file mapped for reading. It holds address space, no file descriptor: a checkpoint has 770 of these.
-//
-// A file can shrink while it is mapped, and touching what is gone raises SIGBUS, which would end the whole process. So
-// nothing but read() and read_rows() touches the mapping, and they turn that fault into an error.
+// A file mapped for reading. It holds address space, no file descriptor: a checkpoint has 770 of these. A file that shrinks
+// while it is mapped gives an error.
 class MappedFile final : public ByteSource {
  public:
   // Throws not_found, io (unreadable, no regular file, out of descriptors or address space), bad_checkpoint (empty).
   explicit MappedFile(std::string path);
-  ~MappedFile() override;
-  MappedFile(const MappedFile&) = delete;
-  MappedFile& operator=(const MappedFile&) = delete;
 
   void read(std::uint64_t offset, std::span<std::byte> out) const override;
   void read_rows(std::uint64_t offset, std::uint64_t stride, std::size_t row_bytes, std::size_t num_rows,
                  std::span<std::byte> out) const override;
-  void fetch(std::uint64_t offset, std::uint64_t size_bytes) const override;
-  void drop(std::uint64_t offset, std::uint64_t size_bytes) const override;
+  void fetch(std::uint64_t offset, std::uint64_t size_bytes) const override { mapping_.fetch(offset, size_bytes); }
+  void drop(std::uint64_t offset, std::uint64_t size_bytes) const override { mapping_.drop(offset, size_bytes); }
 
-  std::uint64_t size_bytes() const { return size_bytes_; }  // when it was opened
+  std::uint64_t size_bytes() const { return mapping_.size_bytes(); }  // when it was opened
   const std::string& path() const { return path_; }
 
  private:
   [[noreturn]] void throw_lost(std::uint64_t offset, std::uint64_t size_bytes) const;
 
   std::string path_;
-  std::uint64_t size_bytes_ = 0;
-  const std::byte* begin_ = nullptr;
+  platform::Mapping mapping_;
 };
 
 // Throws bad_checkpoint if the file is of a known other kind than expected. `place` and `expected_name` stand in the
