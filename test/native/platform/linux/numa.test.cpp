@@ -2,10 +2,9 @@
 
 #include <cstring>
 
-#include "backend/cpu/host_memory.h"
+#include "platform/pages.h"
 #include "testing.h"
 
-using namespace grok;
 using namespace grok::platform;
 
 TEST("what is no list of nodes is none") {
@@ -20,12 +19,13 @@ TEST("lists of nodes are numbers and ranges") {
 }
 
 TEST("memory is there and zero, however many nodes the machine has") {
-  const HostMemory memory(std::size_t(5) << 20);
-  auto* const bytes = memory.as<unsigned char>();
-  for (std::size_t i = 0; i < memory.size_bytes(); i += 4096) CHECK_EQ(int(bytes[i]), 0);
-  std::memset(bytes, 7, memory.size_bytes());
-  interleave_over_nodes(bytes, memory.size_bytes());  // pages that were touched stay as they are
-  for (std::size_t i = 0; i < memory.size_bytes(); i += 4096) CHECK_EQ(int(bytes[i]), 7);
+  constexpr std::size_t kSizeBytes = std::size_t(5) << 20;
+  const Pages pages(kSizeBytes);
+  std::byte* const bytes = pages.data();
+  for (std::size_t i = 0; i < kSizeBytes; i += 4096) CHECK_EQ(int(bytes[i]), 0);
+  std::memset(bytes, 7, kSizeBytes);
+  interleave_over_nodes(bytes, kSizeBytes);  // pages that were touched stay as they are
+  for (std::size_t i = 0; i < kSizeBytes; i += 4096) CHECK_EQ(int(bytes[i]), 7);
 }
 
 TEST_MAIN()
