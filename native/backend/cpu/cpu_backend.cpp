@@ -9,6 +9,7 @@
 #include "backend/cpu/mapped_matrix.h"
 #include "backend/cpu/packed_matrix.h"
 #include "backend/cpu/packed_table.h"
+#include "platform/cpu_features.h"
 #include "platform/usable_cores.h"
 #if defined(__x86_64__)
 #include "backend/cpu/amx.h"
@@ -25,7 +26,7 @@ std::vector<const Kernels*> usable_kernels() {
   }
   if (has_avx2()) usable.push_back(&kAvx2Kernels);
 #elif defined(__aarch64__)
-  if (has_dot_product()) usable.push_back(&kNeonKernels);
+  if (platform::has_dot_product()) usable.push_back(&kNeonKernels);
 #endif
   usable.push_back(&kPortableKernels);
   return usable;

@@ -7,6 +7,7 @@
 #include "backend/cpu/host_memory.h"
 #include "backend/cpu/probe_kernels.h"
 #include "core/error.h"
+#include "platform/cpu_features.h"
 #include "platform/usable_cores.h"
 #include "threads/thread_pool.h"
 #if defined(__x86_64__)
@@ -30,7 +31,7 @@ std::vector<const ProbeKernels*> usable_probes() {
   }
   if (has_avx2()) usable.push_back(&kAvx2Probe);
 #elif defined(__aarch64__)
-  usable.push_back(has_dot_product() ? &kNeonDotprodProbe : &kNeonProbe);
+  usable.push_back(platform::has_dot_product() ? &kNeonDotprodProbe : &kNeonProbe);
 #endif
   usable.push_back(&kPortableProbe);
   return usable;

@@ -2,12 +2,11 @@
 
 #include <cpuid.h>
 #include <immintrin.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <cstdint>
 
 #include "backend/cpu/amx.h"
+#include "platform/cpu_features.h"
 
 namespace grok {
 
@@ -15,9 +14,7 @@ bool can_use_amx() {
   unsigned eax, ebx, ecx, edx;
   constexpr unsigned kAmxTile = 1u << 24, kAmxInt8 = 1u << 25;
   if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || (edx & kAmxTile) == 0 || (edx & kAmxInt8) == 0) return false;
-  // Linux lets a process use the 8 KiB of tile registers once it has asked. Source: Documentation/arch/x86/xstate.rst
-  constexpr long kRequestPermission = 0x1023, kTileData = 18;
-  static const bool permitted = syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  static const bool permitted = platform::permit_amx_tiles();
   return permitted;
 }
 
