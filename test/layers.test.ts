@@ -27,12 +27,24 @@ const NATIVE_ARROWS: Record<string, readonly string[]> = {
   'native/napi/': ['runtime/', 'core/'],
 };
 
-const SYSTEM_HEADERS: readonly { header: RegExp; room: string }[] = [
+// Headers in angle brackets, and the room that may include them; the first that matches counts.
+const OUTSIDE_HEADERS: readonly { header: RegExp; room: string; folder?: RegExp }[] = [
   { header: /^(napi|node_api|js_native_api|uv|v8|node)(-inl)?\.h$/, room: 'native/napi/' },
   { header: /^(cuda.*|cub\/.*|cooperative_groups.*|mma\.h|nv.*\.h)$/, room: 'native/backend/cuda/' },
   // The host twins of backend/cuda/device.h, which only the tests have.
   { header: /^emulator\/.*$/, room: 'native/backend/cuda/' },
+  // Intrinsics, which the compiler brings for any system.
+  { header: /^(immintrin|smmintrin|cpuid|arm_neon|wasm_simd128)\.h$/, room: 'native/backend/cpu/' },
+  // Headers of C++ have no dot and no slash. All others are the system's, and so are those of C++ that lead to its calls.
+  {
+    header: /[./]|^(cerrno|csetjmp|csignal|ctime)$/,
+    room: 'native/platform/',
+    folder: /^native\/platform\/\w+\//, // its own headers serve every system
+  },
 ];
+
+// Words that only code for one system has.
+const SYSTEM_WORDS = /\b(__linux__|__APPLE__|_WIN32|__EMSCRIPTEN__)\b|"\/(proc|sys|dev)\b/g;
 
 /** What a native file includes and must not. `file` is relative to the project. */
 function brokenIncludes(file: string, source: string): string[] {
@@ -41,13 +53,20 @@ function brokenIncludes(file: string, source: string): string[] {
   const allowed = [...(NATIVE_ARROWS[room] ?? []), room.replace('native/', '')];
   const broken: string[] = [];
   for (const [, bracket, header = ''] of source.matchAll(/^\s*#\s*include\s*([<"])([^>"]+)[>"]/gm)) {
+    const systemFolder = /^platform\/\w+\//.exec(header)?.[0];
     if (bracket === '<') {
-      const owner = SYSTEM_HEADERS.find((rule) => rule.header.test(header));
-      if (owner && owner.room !== room) broken.push(`${file} includes <${header}>, which belongs in ${owner.room}`);
+      const owner = OUTSIDE_HEADERS.find((rule) => rule.header.test(header));
+      if (owner && (owner.room !== room || owner.folder?.test(file) === false))
+        broken.push(`${file} includes <${header}>, which belongs in ${owner.room}${owner.folder ? 'SYSTEM/' : ''}`);
+    } else if (systemFolder && !file.startsWith(`native/${systemFolder}`)) {
+      broken.push(`${file} includes "${header}", which is private to native/${systemFolder}`);
     } else if (!allowed.some((prefix) => (prefix.endsWith('/') ? header.startsWith(prefix) : header === prefix))) {
       broken.push(`${file} includes "${header}"; allowed: ${allowed.join(', ')}`);
     }
   }
+  if (room !== 'native/platform/')
+    for (const [word] of source.matchAll(SYSTEM_WORDS))
+      broken.push(`${file} has ${word}, which belongs in native/platform/`);
   return broken;
 }
 
@@ -116,6 +135,20 @@ describe('the arrows between native rooms', () => {
       ['native/napi/addon.cpp', '#include "model/forward.h"'],
       ['native/backend/cpu/norm.cpp', '#include <cuda_runtime.h>'],
       ['native/runtime/engine.cpp', '#include <emulator/device.h>'],
+      ['native/runtime/available_memory.cpp', '#include <sys/sysinfo.h>'],
+      ['native/runtime/disk_probe.cpp', '#include <fcntl.h>'],
+      ['native/format/mapped_file.cpp', '#include <csignal>'],
+      ['native/threads/thread_pool.cpp', '#include <pthread.h>'],
+      ['native/backend/cpu/norm.cpp', '#include <sched.h>'],
+      ['native/backend/cuda/upload.cpp', '#include <windows.h>'],
+      ['native/core/json.cpp', '#include <immintrin.h>'],
+      ['native/platform/file.h', '#include <dirent.h>'],
+      ['native/platform/file.h', '#include "platform/linux/file_error.h"'],
+      ['native/format/mapped_file.cpp', '#include "platform/linux/file_error.h"'],
+      ['native/platform/windows/file.cpp', '#include "platform/linux/file_error.h"'],
+      ['native/platform/linux/file.cpp', '#include "threads/thread_pool.h"'],
+      ['native/threads/idle_cores.cpp', 'std::ifstream stat("/proc/stat");'],
+      ['native/backend/cpu/norm.cpp', '#if defined(__linux__)'],
       ['native/helpers/strings.h', '#include <string>'],
     ];
     for (const [file, source] of broken) expect(brokenIncludes(file, source), `${file}: ${source}`).toHaveLength(1);
@@ -126,6 +159,9 @@ describe('the arrows between native rooms', () => {
       ['native/runtime/engine.cpp', '#include "backend/cpu/cpu.h"\n#include "model/forward.h"\n#include <vector>'],
       ['native/napi/addon.cpp', '#include <napi.h>\n#include "runtime/engine.h"'],
       ['native/backend/cuda/norm.cu', '#include <cuda_runtime.h>\n#include "backend/cuda/check.h"'],
+      ['native/platform/linux/file.cpp', '#include <sys/stat.h>\n#include "platform/linux/file_error.h"'],
+      ['native/platform/linux/file.cpp', '#include "platform/file.h"\nstd::ifstream stat("/proc/stat");'],
+      ['native/backend/cpu/norm.cpp', '#include <immintrin.h>\n#include "platform/pages.h"'],
     ];
     for (const [file, source] of kept) expect(brokenIncludes(file, source)).toEqual([]);
   });
