@@ -71,7 +71,7 @@ Bytes room_in_cgroups(const std::string& root) {
   return room;
 }
 
-Bytes room_under(__rlimit_resource resource, std::uint64_t used_pages) {
+Bytes room_under(decltype(RLIMIT_AS) resource, std::uint64_t used_pages) {
   rlimit limit;
   if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return {};
   return left_of(limit.rlim_cur, used_pages * std::uint64_t(sysconf(_SC_PAGESIZE)));
