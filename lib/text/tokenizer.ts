@@ -5,7 +5,7 @@ import { GrokError, invalidArgument } from '../errors.js';
 import { abortSignal, boolean, rejectUnknownOptions } from '../options/checks.js';
 import { EncodingThread } from './sentencepiece/encoding-thread.js';
 import { ExactCuts, partFrom, type TextPart } from './sentencepiece/exact-cuts.js';
-import { badTokenizer, type ModelFile, readModelFile, type SentencePieceModel } from './sentencepiece/model-file.js';
+import { badTokenizer, parseModel, readModelFile, type SentencePieceModel } from './sentencepiece/model-file.js';
 import { PieceDecoder } from './sentencepiece/piece-decoder.js';
 import { placesOf, type TextPlace } from './sentencepiece/piece-places.js';
 import { loadProcessor, startLibrary } from './sentencepiece/processor.js';
@@ -51,9 +51,9 @@ export class Tokenizer {
   readonly #controlPieces: readonly string[];
   #knownCuts: ExactCuts | undefined;
 
-  private constructor(path: string, { bytes, model }: ModelFile, processor: SentencePieceProcessor) {
+  private constructor(path: string, bytes: Uint8Array, model: SentencePieceModel, processor: SentencePieceProcessor) {
     this.path = path;
-    this.#thread = new EncodingThread(bytes);
+    this.#thread = new EncodingThread(sharedCopy(bytes));
     this.#model = model;
     this.#processor = processor;
     this.vocabSize = model.pieces.length;
@@ -74,17 +74,17 @@ export class Tokenizer {
   static async load(file: string, options: { signal?: AbortSignalLike | undefined } = {}): Promise<Tokenizer> {
     if (typeof file !== 'string' || file === '') throw invalidArgument('file', 'the path of a tokenizer.model', file);
     rejectUnknownOptions(options, ['signal']);
-    const abort = abortSignal(options.signal);
-    const starting = startLibrary(); // other threads compile it while this one reads the file
-    const found = await readModelFile(file, abort);
+    const bytes = await readModelFile(file, abortSignal(options.signal));
+    const starting = startLibrary(); // other threads compile it while this one parses
+    const model = parseModel(bytes, file);
     let processor: SentencePieceProcessor;
     try {
-      processor = await loadProcessor(found.bytes, starting);
+      processor = await loadProcessor(bytes, starting);
     } catch (error) {
       if (error instanceof GrokError) throw error;
       throw badTokenizer(file, `the SentencePiece library refused it: ${(error as Error).message}`, error);
     }
-    const tokenizer = new Tokenizer(file, found, processor);
+    const tokenizer = new Tokenizer(file, bytes, model, processor);
     tokenizer.#proveThatItEncodes();
     return tokenizer;
   }
@@ -267,4 +267,10 @@ export class Tokenizer {
 // A spread would put every id on the stack.
 function append(ids: number[], more: readonly number[]): void {
   for (const id of more) ids.push(id);
+}
+
+function sharedCopy(bytes: Uint8Array): Uint8Array<SharedArrayBuffer> {
+  const copy = new Uint8Array(new SharedArrayBuffer(bytes.length));
+  copy.set(bytes);
+  return copy;
 }

@@ -63,7 +63,7 @@ function check(condition, what) {
 async function read(input, asFile) {
   try {
     if (asFile) writeFileSync(file, input);
-    const { pieces, bosId, eosId, padId } = asFile ? (await readModelFile(file)).model : parseModel(input, file);
+    const { pieces, bosId, eosId, padId } = parseModel(asFile ? await readModelFile(file) : input, file);
     check(pieces.length > 0, 'a model has pieces');
     for (const id of [bosId, eosId, padId]) check(id >= -1 && id < pieces.length, 'an id is one of a piece');
     return true;

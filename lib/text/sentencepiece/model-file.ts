@@ -46,22 +46,12 @@ const bytePairModel = 2; // TrainerSpec.ModelType.BPE
 // xAI's has 2.2 MB. A file far beyond that is not a tokenizer: say so before reading it.
 const maxFileBytes = 256 * 1024 * 1024;
 
-/** A tokenizer.model as it was read. */
-export interface ModelFile {
-  /** Shared, so that other threads can load the same bytes. */
-  readonly bytes: Uint8Array<SharedArrayBuffer>;
-  readonly model: SentencePieceModel;
-}
-
-/** Reads a tokenizer.model. @throws {GrokError} GROK_NOT_FOUND, GROK_IO, GROK_BAD_TOKENIZER */
-export async function readModelFile(path: string, abort?: Abort): Promise<ModelFile> {
+/** Bytes of a tokenizer.model. @throws {GrokError} GROK_NOT_FOUND, GROK_IO, GROK_BAD_TOKENIZER */
+export async function readModelFile(path: string, abort?: Abort): Promise<Uint8Array> {
   const { bytes, sizeBytes, mistake, fix } = await readBytes(path, abort);
   if (sizeBytes > maxFileBytes) throw badTokenizer(path, `expected at most ${maxFileBytes} bytes, found ${sizeBytes}`);
   if (mistake !== '') throw badTokenizer(path, `found ${mistake}`, undefined, fix);
-  const model = parseModel(bytes, path);
-  const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
-  shared.set(bytes);
-  return { bytes: shared, model };
+  return bytes;
 }
 
 /** Parses the bytes of a tokenizer.model. Messages name `path`. @throws {GrokError} GROK_BAD_TOKENIZER */

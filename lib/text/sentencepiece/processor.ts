@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import type * as library from '@agnai/sentencepiece-js';
 import type { SentencePieceProcessor } from '@agnai/sentencepiece-js';
 import { GrokError } from '../../errors.js';
-import { requireWasmMemory } from './wasm-memory.js';
+import { isOutOfMemory, noWasmMemory, requireWasmMemory } from './wasm-memory.js';
 
 /** The library starts only by loading a file, and has started when it finds that there is none. */
 const absentFile = '';
@@ -22,7 +22,7 @@ async function start(): Promise<SentencePieceProcessor> {
   requireWasmMemory();
   const processor = newProcessor();
   await processor.load(absentFile).catch((error) => {
-    if (!('sentencepiece' in processor)) throw error;
+    if (!('sentencepiece' in processor)) throw isOutOfMemory(error) ? noWasmMemory(error) : error;
   });
   return processor;
 }

@@ -31,15 +31,24 @@ export function requireWasmMemory(): void {
   try {
     new WebAssembly.Memory({ initial: INITIAL_PAGES });
   } catch (error) {
-    throw new GrokError(
-      `Expected 10 GB of address space for WebAssembly, which the tokenizer runs in: ${(error as Error).message}`,
-      {
-        code: 'GROK_OUT_OF_MEMORY',
-        hint:
-          'Raise the limit on address space (`ulimit -v`), or start Node with --disable-wasm-trap-handler ' +
-          '(NODE_OPTIONS takes it, too): WebAssembly then reserves no more than it uses.',
-        cause: error,
-      },
-    );
+    throw noWasmMemory(error as Error);
   }
+}
+
+/** The error of the library when it found no memory, though there had been some. */
+export function isOutOfMemory(error: unknown): error is Error {
+  return error instanceof Error && /out of memory|could not allocate/i.test(error.message);
+}
+
+export function noWasmMemory(cause: Error): GrokError {
+  return new GrokError(
+    `Expected 10 GB of address space for WebAssembly, which the tokenizer runs in: ${cause.message}`,
+    {
+      code: 'GROK_OUT_OF_MEMORY',
+      hint:
+        'Raise the limit on address space (`ulimit -v`), or start Node with --disable-wasm-trap-handler ' +
+        '(NODE_OPTIONS takes it, too): WebAssembly then reserves no more than it uses.',
+      cause,
+    },
+  );
 }
