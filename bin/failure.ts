@@ -61,12 +61,29 @@ export function failureOf(error: unknown): Failure {
 
   const { code, hint, syscall } = error as { code?: unknown; hint?: unknown; syscall?: unknown };
   const isOurs = typeof code === 'string' && code.startsWith('GROK_');
-  const advice = typeof hint === 'string' && (isOurs ? adviceInFlags(hint) : hint);
+  const isDenied = code === 'ERR_ACCESS_DENIED';
+  const advice = typeof hint === 'string' ? (isOurs ? adviceInFlags(hint) : hint) : permissionFix(error);
   return {
-    code: isOurs ? code : syscall !== undefined ? 'GROK_IO' : 'GROK_INTERNAL',
+    code: isOurs ? code : isDenied ? 'GROK_UNSUPPORTED' : syscall !== undefined ? 'GROK_IO' : 'GROK_INTERNAL',
     message: isOurs ? inFlags(error.message) : error.message || error.name,
     ...(advice && { hint: advice }),
   };
+}
+
+const permissionFlags: Readonly<Record<string, string>> = {
+  FileSystemRead: '--allow-fs-read',
+  FileSystemWrite: '--allow-fs-write',
+  WorkerThreads: '--allow-worker',
+};
+
+/** The flag that allows what Node's permission model refused, here or in what caused `error`. */
+export function permissionFix(error: unknown): string | undefined {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    const { code, permission, resource } = cause as { code?: unknown; permission?: string; resource?: string };
+    const flag = code === 'ERR_ACCESS_DENIED' && permissionFlags[permission ?? ''];
+    if (flag) return `start Node with ${flag}${resource ? `=${resource}` : ''}`;
+  }
+  return undefined;
 }
 
 /** One line, unless the message itself has several. */

@@ -1,7 +1,7 @@
 import { closeSync, constants, createReadStream, fstatSync, openSync, readSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { isatty, ReadStream } from 'node:tty';
-import { UsageError } from './failure.js';
+import { permissionFix, UsageError } from './failure.js';
 import type { Host } from './host.js';
 
 /** More than any context holds. */
@@ -59,7 +59,7 @@ async function readTextFile(host: Host, file: string): Promise<string> {
   } catch (error) {
     if (error instanceof UsageError) throw error;
     const { code = '', message } = error as NodeJS.ErrnoException;
-    throw new UsageError(`Expected a readable file at ${file}: ${message}`, fixes[code]);
+    throw new UsageError(`Expected a readable file at ${file}: ${message}`, fixes[code] ?? permissionFix(error));
   }
 }
 

@@ -1,4 +1,4 @@
-import { rm, unlink, writeFile } from 'node:fs/promises';
+import { lstat, rename, rm, unlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Command } from 'commander';
 import { UsageError } from '../failure.js';
@@ -64,7 +64,7 @@ export function makeReportCommand(host: Host): Command {
     if (flags.json) await printer.json(report);
     else await printer.text(markdown);
     for (const [index, text] of [`${JSON.stringify(report, undefined, 2)}\n`, markdown].entries()) {
-      await writeNew(paths[index] ?? NAME, text, flags.force === true);
+      await writeReport(paths[index] ?? NAME, text, flags.force === true);
     }
     printer.note(`wrote ${paths.join(' and ')}`);
   });
@@ -72,23 +72,44 @@ export function makeReportCommand(host: Host): Command {
 
 /** Refuses a path that cannot be written before the long work, and leaves nothing there: the work may be interrupted. */
 async function tryPath(path: string, force: boolean): Promise<void> {
-  await writeNew(path, '', force);
-  await unlink(path);
+  const found = await lstat(path).catch(() => undefined);
+  if (found && !force) throw fileExists(path);
+  if (found?.isDirectory()) throw new UsageError(`Expected a file at ${path}, found a folder`, 'move it away');
+  await writePart(path, '');
+  await unlink(partOf(path));
 }
 
-async function writeNew(path: string, text: string, force: boolean): Promise<void> {
+/** Writes beside the file and then renames, so that no failure costs the report that is there. */
+async function writeReport(path: string, text: string, force: boolean): Promise<void> {
+  await writePart(path, text);
+  const appeared = !force && (await lstat(path).catch(() => undefined));
+  if (appeared) await unlink(partOf(path));
+  if (appeared) throw fileExists(path);
+  await rename(partOf(path), path);
+}
+
+function partOf(path: string): string {
+  return `${path}.part`;
+}
+
+async function writePart(path: string, text: string): Promise<void> {
+  const part = partOf(path);
   try {
-    if (force) await rm(path, { force }); // a pipe would be waited for
-    await writeFile(path, text, { flag: 'wx' });
+    await rm(part, { force: true }); // a pipe would be waited for
+    await writeFile(part, text, { flag: 'wx' });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR') {
       throw new UsageError(`Expected --output to be a folder, found none at ${dirname(path)}`, 'make it first');
     }
-    if (code !== 'EEXIST') throw error;
-    throw new UsageError(
-      `Expected no file ${path}, found one`,
-      'replace it with --force, or choose a folder with --output',
-    );
+    await rm(part, { force: true }).catch(() => {}); // the first error tells
+    throw error;
   }
+}
+
+function fileExists(path: string): UsageError {
+  return new UsageError(
+    `Expected no file ${path}, found one`,
+    'replace it with --force, or choose a folder with --output',
+  );
 }

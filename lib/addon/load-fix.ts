@@ -31,6 +31,10 @@ export function fixFor({ error, directory, file, libc }: AddonFailure): string {
   if (process.permission && !process.permission.has('fs.read', directory)) {
     return `Start Node with --allow-fs-read=${directory} beside --permission.`;
   }
+  if (code === 'ERR_ACCESS_DENIED') {
+    const { resource = directory } = error as { resource?: string };
+    return `Start Node with --allow-fs-read=${resource} beside --permission, or allow to read all (--allow-fs-read=*).`;
+  }
   if (process.platform !== 'linux' || !['x64', 'arm64'].includes(process.arch) || libc === 'musl') {
     return 'grok-run runs on Linux with glibc, x64 or arm64: use such a machine or container.';
   }

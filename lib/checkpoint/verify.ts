@@ -1,4 +1,4 @@
-import { readdir, readlink, rm, stat, writeFile } from 'node:fs/promises';
+import { lstat, readdir, readlink, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import type { Abort, AbortSignalLike } from '../abort.js';
 import { GrokError } from '../errors.js';
@@ -144,19 +144,27 @@ async function writeManifest(path: string, force: boolean, run: Run): Promise<Ve
   const inspection = await inspect(path); // what cannot be loaded is not worth a manifest
   const { folder, names } = await filesOf(inspection);
   const manifest = join(folder, manifestName);
-  const refuseToReplace = () =>
-    new GrokError(`Expected no file ${manifest}, found one`, {
+  const refuseToReplace = async () => {
+    const found = !force && (await lstat(manifest).catch(() => undefined));
+    if (!found) return;
+    throw new GrokError(`Expected no file ${manifest}, found one`, {
       code: 'GROK_INVALID_ARGUMENT',
       hint: 'Compare with it first, without `write`, or replace it with `force`.',
     });
-  if (!force && (await exists(manifest))) throw refuseToReplace();
+  };
+  await refuseToReplace();
   const files = await hashAll(folder, names, run);
+  // Written beside it and renamed, a manifest is whole or as it was.
+  const part = `${manifest}.part`;
   try {
-    if (force) await rm(manifest, { force }); // a pipe would be waited for, a link followed
-    await writeFile(manifest, formatManifest(files), { flag: 'wx' });
+    await rm(part, { force: true }); // a pipe would be waited for, a link followed
+    await writeFile(part, formatManifest(files), { flag: 'wx' });
+    await refuseToReplace();
+    await rename(part, manifest);
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST') throw refuseToReplace();
+    await rm(part, { force: true }).catch(() => {}); // the first error tells
+    if (error instanceof GrokError) throw error;
+    const { message } = error as NodeJS.ErrnoException;
     throw new GrokError(`${manifest}: cannot be written: ${message}`, { code: 'GROK_IO', cause: error });
   }
   return {

@@ -41,6 +41,17 @@ describe('settle', () => {
     });
   });
 
+  it.each([
+    ['FileSystemRead', '/a', '--allow-fs-read=/a'],
+    ['FileSystemWrite', '/a', '--allow-fs-write=/a'],
+    ['WorkerThreads', '', '--allow-worker'],
+  ])('names the flag that allows what Node was told to refuse: %s', (permission, resource, flag) => {
+    const denied = Object.assign(new Error('refused'), { code: 'ERR_ACCESS_DENIED', permission, resource });
+    expect(settle(denied, TEXT).report).toBe(`grok-run: GROK_UNSUPPORTED: refused (fix: start Node with ${flag})\n`);
+    const caused = Object.assign(grokError('GROK_IO', '/a: refused'), { cause: denied });
+    expect(settle(caused, TEXT).report).toBe(`grok-run: GROK_IO: /a: refused (fix: start Node with ${flag})\n`);
+  });
+
   it("keeps commander's suggestion as the fix", () => {
     const error = new CommanderError(
       1,

@@ -47,6 +47,13 @@ describe('a flag of Node', () => {
     },
   );
 
+  it('that forbids files is named', () => {
+    const mayRead = `${permission} --allow-fs-read=* --allow-addons`;
+    const { status, stderr } = runIn(`cd "$(mktemp -d)"; "$NODE" ${mayRead} "$GROK" report`);
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/GROK_UNSUPPORTED: .*--allow-fs-write=/);
+  });
+
   it('that forbids threads is named', () => {
     const flags = `${permission} --allow-fs-read=* --allow-fs-write=* --allow-addons`;
     const { status, stderr } = runIn(`cd "$(mktemp -d)"; "$NODE" ${flags} "$GROK" report --verify`);

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -79,6 +79,26 @@ describe('grok-run report', () => {
     expect(JSON.parse(readFileSync(json(), 'utf8'))).toEqual(REPORT);
   });
 
+  it('keeps the files that are there when it fails to make new ones', async () => {
+    for (const path of [json(), markdown()]) writeFileSync(path, 'precious');
+    await run(['--force'], async () => {
+      throw grokError('GROK_BAD_CHECKPOINT', 'no');
+    });
+    mkdirSync(`${markdown()}.part`);
+    expect((await run(['--force'], () => expect.unreachable())).exitCode).toBe(1);
+    for (const path of [json(), markdown()]) expect(readFileSync(path, 'utf8')).toBe('precious');
+  });
+
+  it('replaces no file that appeared while it worked', async () => {
+    const { exitCode } = await run([], async () => {
+      writeFileSync(json(), 'precious');
+      return REPORT;
+    });
+    expect(exitCode).toBe(2);
+    expect(readFileSync(json(), 'utf8')).toBe('precious');
+    expect(readdirSync(folder)).toEqual(['grok-run-report.json']);
+  });
+
   it('waits for no reader of a pipe that it replaces', async () => {
     execFileSync('mkfifo', [json()]);
     expect((await run(['--force'])).exitCode).toBe(0);
@@ -105,8 +125,8 @@ describe('grok-run report', () => {
   it('says at once that a folder cannot be written to', async () => {
     mkdirSync(join(folder, 'grok-run-report.md'));
     const { exitCode, stderr } = await run(['--force'], () => expect.unreachable());
-    expect(exitCode).toBe(1);
-    expect(stderr).toContain('GROK_IO');
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain('found a folder');
   });
 
   it('hands each flag of loading to the report', async () => {

@@ -103,6 +103,12 @@ describe('an addon that the system refuses', () => {
     expect(fixForMessage(message)).toContain(fix);
   });
 
+  it('is allowed to be looked for by a flag of Node, of the path that was refused', () => {
+    const error = { code: 'ERR_ACCESS_DENIED', resource: '/etc/alpine-release' };
+    const failure = { error, directory: process.cwd(), file: undefined, libc: 'glibc 2.36' };
+    expect(fixFor(failure)).toContain('--allow-fs-read=/etc/alpine-release');
+  });
+
   it('has no fix on this system where the C library is musl', () => {
     expect(fixForMessage('Error relocating x.node: __vsnprintf_chk: symbol not found', 'musl')).toContain('glibc');
   });

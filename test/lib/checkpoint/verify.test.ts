@@ -116,6 +116,14 @@ describe.skipIf(!addonIsBuilt())('verify', () => {
     expect((await verify(root)).ok).toBe(true);
   });
 
+  it('keeps the manifest that is there when the new one cannot be written', async () => {
+    const manifest = join(await sealed(), 'SHA256SUMS');
+    const before = readFileSync(manifest, 'utf8');
+    mkdirSync(`${manifest}.part`);
+    await expect(verify(root, { write: true, force: true })).rejects.toMatchObject({ code: 'GROK_IO' });
+    expect(readFileSync(manifest, 'utf8')).toBe(before);
+  });
+
   it.skipIf(process.getuid?.() === 0)('tells a file that this user may not read', async () => {
     await sealed();
     chmodSync(join(root, 'config.json'), 0);
