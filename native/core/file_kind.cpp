@@ -14,6 +14,7 @@ using namespace std::string_view_literals;
 constexpr const char* kDownload = "Download the file again, and compare its size with the published one.";
 constexpr const char* kUnpack = "Unpack it, and give what was inside.";
 constexpr const char* kOtherFormat = "grok-run reads xAI's ckpt-0 and safetensors of the same tensors, nothing else.";
+constexpr const char* kTorrentClient = "Open it in a BitTorrent client, which downloads the data.";
 constexpr const char* kSaveAsUtf8 = "Save it as UTF-8, for example with iconv.";
 
 struct Magic {
@@ -28,6 +29,7 @@ constexpr std::array kMagics = {
     Magic{"version https://git-lfs.github.com"sv, "a git-lfs pointer", "Fetch the file it stands for: git lfs pull."},
     Magic{"/annex/objects/"sv, "a git-annex pointer", "Fetch the file it stands for: git annex get."},
     Magic{"# xet version"sv, "a Xet pointer", "Fetch the file it stands for, for example with hf download."},
+    Magic{"magnet:?"sv, "a magnet link", kTorrentClient},
     Magic{"GGUF"sv, "a GGUF model", kOtherFormat},
     Magic{"tjgg"sv, "a GGML model", kOtherFormat},
     Magic{"\x93NUMPY"sv, "a NumPy array (.npy)", kOtherFormat},
@@ -112,7 +114,7 @@ std::optional<FileKind> recognize(std::string_view head, Expected expected) {
   if (head.starts_with("PK\x03\x04"sv) || head.starts_with("PK\x05\x06"sv)) return zip_kind(head);
   for (const std::string_view key : kTorrentKeys)
     if (head.starts_with(key))
-      return FileKind{"a torrent file", "Open it in a BitTorrent client, which downloads the data."};
+      return FileKind{"a torrent file", kTorrentClient};
   if (head.size() >= 16 && std::all_of(head.begin(), head.end(), [](char byte) { return byte == 0; }))
     return FileKind{"nothing but zeros", "A download reserved the space and has not filled it. Let it finish."};
   if (is_pickle(head)) {

@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/file_kind.h"
+#include "core/printable.h"
 #include "format/jax_checkpoint.h"
 #include "format/safetensors.h"
 #include "platform/file.h"
@@ -68,6 +69,32 @@ std::vector<Found> search_below(const fs::path& root) {
   return found;
 }
 
+struct OtherFile {
+  std::string name;
+  FileKind kind;
+};
+
+// The largest file of a folder without a checkpoint that is of a known kind: an archive or a model of another program.
+std::optional<OtherFile> recognize_largest(const fs::path& folder, const std::vector<std::string>& names) {
+  std::optional<OtherFile> largest;
+  std::uint64_t largest_bytes = 0;
+  for (const std::string& name : names) {
+    try {
+      const platform::InputFile file((folder / name).string());
+      if (file.size_bytes() <= largest_bytes) continue;
+      auto kind = recognize(file.read(kFileHeadBytes), Expected::json);
+      if (is_safetensors_name(name))
+        kind = {"a safetensors file", "Name that file. Several need model.safetensors.index.json beside them."};
+      if (!kind) continue;
+      largest = {name, *kind};
+      largest_bytes = file.size_bytes();
+    } catch (const Error&) {
+      // Folders, pipes and files that cannot be read say nothing.
+    }
+  }
+  return largest;
+}
+
 [[noreturn]] void refuse_file(const fs::path& path) {
   const std::string head = platform::InputFile(path.string()).read(kFileHeadBytes);
   // A tensor or a config by itself is a file of a right kind, given in place of its directory.
@@ -102,10 +129,12 @@ Found find_tensors(const fs::path& path) {
                        found[0].tensors.string(), " and ", found[1].tensors.string()),
                 "Give the path of one of them.");
   if (has_directory) return {path / kJaxDirectory, Format::jax};
+  const std::optional<OtherFile> other = recognize_largest(path, names);
   throw Error(ErrorCode::not_found,
               concat(path.string(), ": expected files tensor00000_000 .., a directory ckpt-0, model.safetensors or ",
-                     "model.safetensors.index.json, found none of them"),
-              kGiveDirectory);
+                     "model.safetensors.index.json, found ",
+                     other ? concat(printable(other->name), ", ", other->kind.name) : "none of them"),
+              other ? other->kind.fix : kGiveDirectory);
 }
 
 // The folders above one that may belong to its checkpoint: those below `root`, and the parent of a folder ckpt-0. The

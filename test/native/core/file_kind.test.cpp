@@ -47,6 +47,7 @@ TEST("names the kind of a file that people have by mistake, whatever was expecte
         {"BZh91AY"sv, "bzip2 data"},
         {tar, "a tar archive"},
         {"d8:announce35:udp://tracker"sv, "a torrent file"},
+        {"magnet:?xt=urn:btih:5f96d43576e3"sv, "a magnet link"},
         {"d10:created by18:qBittorrent"sv, "a torrent file"},
         {"GGUF\x03\0\0\0"sv, "a GGUF model"},
         {"\x93NUMPY\x01\0"sv, "a NumPy array (.npy)"},

@@ -50,6 +50,18 @@ TEST("looks into a ckpt-0 within a ckpt-0, and into folders of other names") {
   CHECK(locate(root.path()).format == Format::safetensors);
 }
 
+TEST("names the largest file of a known kind in a folder without a checkpoint") {
+  const TempDirectory root;
+  make_file(root / "README.md", "The weights of a model, and how to download them with a torrent");
+  make_file(root / "notes/README.md");
+  make_file(root / "grok-1.torrent", "d8:announce35:udp://tracker.example");
+  CHECK_ERROR(locate(root.path()), ErrorCode::not_found, "found \"grok-1.torrent\", a torrent file");
+  make_file(root / "grok-1.gguf", "GGUF with more bytes than the torrent has");
+  CHECK_ERROR(locate(root.path()), ErrorCode::not_found, "found \"grok-1.gguf\", a GGUF model");
+  make_file(root / "model-00001-of-00009.safetensors", "more bytes than the torrent and the GGUF model have");
+  CHECK_ERROR(locate(root.path()), ErrorCode::not_found, "found \"model-00001-of-00009.safetensors\", a safetensors");
+}
+
 TEST("asks which of several checkpoints is meant") {
   const TempDirectory root;
   make_file(root / "a/tensor00000_000");
