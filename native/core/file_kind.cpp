@@ -113,8 +113,7 @@ std::optional<FileKind> recognize(std::string_view head, Expected expected) {
       return FileKind{magic.name, magic.fix};
   if (head.starts_with("PK\x03\x04"sv) || head.starts_with("PK\x05\x06"sv)) return zip_kind(head);
   for (const std::string_view key : kTorrentKeys)
-    if (head.starts_with(key))
-      return FileKind{"a torrent file", kTorrentClient};
+    if (head.starts_with(key)) return FileKind{"a torrent file", kTorrentClient};
   if (head.size() >= 16 && std::all_of(head.begin(), head.end(), [](char byte) { return byte == 0; }))
     return FileKind{"nothing but zeros", "A download reserved the space and has not filled it. Let it finish."};
   if (is_pickle(head)) {
