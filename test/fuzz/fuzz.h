@@ -47,6 +47,21 @@ inline void check_view(const TensorView& view, std::uint64_t file_bytes) {
   view.read(size_bytes - 1, byte);
 }
 
+// Bytes without a file.
+struct InputBytes final : ByteSource {
+  InputBytes(const std::uint8_t* bytes, std::size_t size_bytes) : bytes(bytes), size_bytes(size_bytes) {}
+  void read(std::uint64_t offset, std::span<std::byte> out) const override {
+    FUZZ_CHECK(offset <= size_bytes && out.size() <= size_bytes - offset);
+    if (!out.empty()) std::memcpy(out.data(), bytes + offset, out.size());
+  }
+  const std::uint8_t* bytes;
+  std::size_t size_bytes;
+};
+
+// Opening and mapping a file takes longer than parsing it, so one size of input in 16 becomes a file. By size, and not by
+// turns: an input must do the same each time.
+inline bool becomes_file(std::size_t size_bytes) { return size_bytes % 16 == 0; }
+
 // A file without a disk.
 class MemoryFile {
  public:
@@ -57,8 +72,8 @@ class MemoryFile {
 
   std::string path() const { return "/proc/self/fd/" + std::to_string(descriptor_); }
   void write(const std::uint8_t* bytes, std::size_t size_bytes) {
-    FUZZ_CHECK(ftruncate(descriptor_, 0) == 0);
     FUZZ_CHECK(pwrite(descriptor_, bytes, size_bytes, 0) == ssize_t(size_bytes));
+    FUZZ_CHECK(ftruncate(descriptor_, off_t(size_bytes)) == 0);
   }
 
  private:

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "format/safetensors.h"
+#include "format/safetensors_index.h"
 #include "fuzz.h"
 #include "support/files.h"
 
@@ -43,17 +44,29 @@ class ShardedCheckpoint {
   TempDirectory directory_;
 };
 
+void check_index(const std::string& text) {
+  for (const auto& [tensor, shard] : parse_safetensors_index(text, "input")) {
+    FUZZ_CHECK(shard.ends_with(".safetensors"));
+    FUZZ_CHECK(shard.find('/') == std::string::npos && shard.find('\0') == std::string::npos);
+  }
+}
+
+void check_directory(const std::uint8_t* input, std::size_t size_bytes) {
+  static ShardedCheckpoint checkpoint;
+  checkpoint.index.write(input, size_bytes);
+  const auto source = open_safetensors(checkpoint.path());
+  for (const StoredParameter& parameter : source->parameters()) {
+    FUZZ_CHECK(parameter.name == "a" || parameter.name == "b");
+    FUZZ_CHECK(parameter.file == parameter.name + ".safetensors");
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* input, std::size_t size_bytes) {
-  static ShardedCheckpoint checkpoint;
-  checkpoint.index.write(input, size_bytes);
   try {
-    const auto source = open_safetensors(checkpoint.path());
-    for (const StoredParameter& parameter : source->parameters()) {
-      FUZZ_CHECK(parameter.name == "a" || parameter.name == "b");
-      FUZZ_CHECK(parameter.file == parameter.name + ".safetensors");
-    }
+    if (becomes_file(size_bytes)) check_directory(input, size_bytes);
+    check_index(std::string(reinterpret_cast<const char*>(input), size_bytes));
   } catch (const Error& error) {
     check_refusal(error, {ErrorCode::bad_checkpoint, ErrorCode::unsupported, ErrorCode::not_found, ErrorCode::io});
   }
