@@ -50,10 +50,10 @@ function libFuzzer() {
     `-max_total_time=${values.seconds}`,
     `-artifact_prefix=${join(values.corpus, `finding-${target}-`)}`,
     '-print_final_stats=1',
-    '-max_len=2048',
+    `-max_len=${target === 'checkpoint' ? 64 : 1024}`, // a dozen edits, or more than any seed
     '-timeout=60',
     '-rss_limit_mb=1536',
-    '-malloc_limit_mb=256', // no input of 2 KB may ask for more at once
+    '-malloc_limit_mb=256', // no input this short may ask for more at once
     '-entropic=0', // its bookkeeping takes longer than these targets
     ...(existsSync(dictionary) ? [`-dict=${dictionary}`] : []),
     found,
@@ -73,10 +73,13 @@ function tokenizer() {
   };
 }
 
-/** The commit that is fuzzed, with "+" if its code has changes that are not committed. */
+/** The commit that last changed the fuzzed code, with "+" if there are changes that are not committed. */
 function fuzzedCommit() {
   const git = (...args) => spawnSync('git', args, { encoding: 'utf8' }).stdout.trim();
-  return git('rev-parse', '--short=7', 'HEAD') + (git('status', '--porcelain', 'native', 'lib') ? '+' : '');
+  const code = ['native', 'lib'];
+  return (
+    git('log', '-1', '--abbrev=7', '--format=%h', '--', ...code) + (git('status', '--porcelain', ...code) ? '+' : '')
+  );
 }
 
 const commit = fuzzedCommit();
