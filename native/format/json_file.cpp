@@ -3,7 +3,7 @@
 #include <string_view>
 
 #include "core/error.h"
-#include "core/file_kind.h"
+#include "format/file_kind.h"
 #include "platform/file.h"
 
 namespace grok {

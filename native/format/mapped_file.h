@@ -5,8 +5,8 @@
 #include <span>
 #include <string>
 
-#include "core/file_kind.h"
 #include "core/tensor.h"
+#include "format/file_kind.h"
 #include "platform/mapping.h"
 
 namespace grok {

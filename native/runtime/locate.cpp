@@ -5,8 +5,8 @@
 #include <system_error>
 
 #include "core/error.h"
-#include "core/file_kind.h"
 #include "core/printable.h"
+#include "format/file_kind.h"
 #include "format/jax_checkpoint.h"
 #include "format/safetensors.h"
 #include "platform/file.h"

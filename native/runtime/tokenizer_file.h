@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "core/file_kind.h"
+#include "format/file_kind.h"
 
 namespace grok {
 

@@ -1,4 +1,4 @@
-#include "core/file_kind.h"
+#include "format/file_kind.h"
 
 #include <string>
 #include <string_view>
