@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { Command } from 'commander';
 import { makeBenchCommand } from './commands/bench.js';
 import { makeDetokenizeCommand } from './commands/detokenize.js';
@@ -58,14 +59,18 @@ function makeProgram(host: Host): Command {
   return program;
 }
 
-/** A single word that is nearly a command's name: taken as a prompt it would surprise. */
+/** A word that is nearly a command's name, alone or before a path: taken as a prompt it would surprise. */
 function refuseMistypedCommand(program: Command): void {
   const [word, ...others] = program.args;
-  if (word === undefined || others.length > 0) return;
+  if (word === undefined || others.length > 1) return;
+  if (!others.every((other) => other.includes('/') || existsSync(other))) return;
   const meant = program.commands.map((command) => command.name()).find((name) => isOneTypoAway(word, name));
   // Too many words are one letter away from "run".
   if (meant === undefined || meant.length < 4) return;
-  throw new UsageError(`Unknown command '${word}'; did you mean ${meant}?`, `as a prompt: grok-run -- ${word}`);
+  throw new UsageError(
+    `Unknown command '${word}'; did you mean ${meant}?`,
+    `as a prompt: grok-run -- ${program.args.join(' ')}`,
+  );
 }
 
 /** Runs one command line and says how it ended. */

@@ -87,7 +87,7 @@ function checkLibc(): Check {
 }
 
 function checkMemory(): Check {
-  const found = `${formatBytes(os.totalmem())}, ${formatBytes(os.freemem())} free; ${os.availableParallelism()} CPU threads`;
+  const found = `${formatBytes(os.totalmem())}, ${formatBytes(os.freemem())} free`;
   return { name: 'machine', status: 'ok', found };
 }
 
@@ -99,11 +99,13 @@ function checkAddon(host: Host, flags: DoctorFlags): Check[] {
   } catch (error) {
     return [problem('native binary', error)];
   }
-  const { binary, cpuIsas, cudaUnavailable } = diagnosis;
+  const { binary, cpuIsas, cpuThreads, cudaUnavailable } = diagnosis;
   const checks: Check[] = [{ name: 'native binary', status: 'ok', found: binary }];
 
   const isa = cpuIsas[0] ?? 'none';
-  const found = `${os.cpus()[0]?.model.trim() ?? 'unknown'}; kernels: ${cpuIsas.join(', ')}`;
+  const numThreads = flags.threads ?? cpuThreads;
+  const threads = `${numThreads} ${numThreads === 1 ? 'thread' : 'threads'} of ${os.cpus().length}`;
+  const found = `${os.cpus()[0]?.model.trim() ?? 'unknown'}; ${threads}; kernels: ${cpuIsas.join(', ')}`;
   if (cpuIsas.length > 1) checks.push({ name: 'cpu', status: 'ok', found });
   else
     checks.push({

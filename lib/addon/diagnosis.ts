@@ -7,6 +7,8 @@ export interface Diagnosis {
   readonly binary: string;
   /** Instruction sets with kernels in this binary that this CPU runs, best first. */
   readonly cpuIsas: readonly string[];
+  /** Threads that a model takes by default: cores that this process may use, after its affinity and CPU quota. */
+  readonly cpuThreads: number;
   /** Why CUDA cannot be used, or '' when it can. */
   readonly cudaUnavailable: string;
 }
@@ -17,6 +19,7 @@ export function diagnose(): Diagnosis {
   return {
     binary: addonLoader().resolve(packageRoot),
     cpuIsas: addon.cpuIsas(),
+    cpuThreads: addon.cpuThreads(),
     cudaUnavailable: addon.cudaUnavailable(),
   };
 }

@@ -234,6 +234,8 @@ export interface NativeAddon {
   readTokenizer(path: string, maxBytes: number): NativeCall<NativeTokenizerFile>;
   /** Instruction sets with kernels in this binary that this CPU runs, best first. */
   cpuIsas(): string[];
+  /** Threads that an engine on the CPU takes unless asked for a number. */
+  cpuThreads(): number;
   /** Why CUDA cannot be used, or '' when it can. */
   cudaUnavailable(): string;
   /** Every code an error of the addon can carry. */

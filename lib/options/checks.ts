@@ -10,8 +10,9 @@ import type { GenerateOptions, TokenIds } from './options.js';
 export function rejectUnknownOptions<T extends object>(options: T | undefined, known: readonly string[]): T {
   if (options === undefined) return {} as T;
   if (!isPlainObject(options)) throw invalidArgument('options', 'a plain object, which inherits nothing', options);
-  for (const name of Object.keys(options)) {
-    if (known.includes(name)) continue;
+  for (const key of Reflect.ownKeys(options)) {
+    const name = String(key);
+    if (key === name && known.includes(name)) continue;
     const meant = nearestName(name, known);
     throw new GrokError(`Unknown option \`${name}\``, {
       code: 'GROK_INVALID_ARGUMENT',

@@ -117,6 +117,8 @@ Napi::Value inspect_checkpoint(const Napi::CallbackInfo& info) {
 
 Napi::Value cpu_isa_names(const Napi::CallbackInfo& info) { return to_js(info.Env(), usable_isas()); }
 
+Napi::Value cpu_threads(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), default_cpu_threads()); }
+
 Napi::Value cuda_unavailable(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), why_no_cuda()); }
 
 Napi::Value error_codes(const Napi::CallbackInfo& info) {
@@ -137,6 +139,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add("inspect", inspect_checkpoint);
   add("readTokenizer", read_tokenizer);
   add("cpuIsas", cpu_isa_names);
+  add("cpuThreads", cpu_threads);
   add("cudaUnavailable", cuda_unavailable);
   add("errorCodes", error_codes);
   return exports;

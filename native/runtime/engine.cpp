@@ -10,6 +10,7 @@
 #include "model/check_config.h"
 #include "model/weights.h"
 #include "platform/available_memory.h"
+#include "platform/usable_cores.h"
 #include "runtime/checkpoint.h"
 #include "runtime/device_engine.h"
 #include "runtime/kv_cache.h"
@@ -180,6 +181,8 @@ bool is_plan(const std::string& path) {
 }  // namespace
 
 std::vector<std::string> usable_isas() { return cpu_isas(); }
+
+int default_cpu_threads() { return platform::usable_cores(); }
 
 std::string why_no_cuda() {
 #if defined(GROK_WITH_CUDA)

@@ -128,6 +128,8 @@ Inspection inspect(const std::string& path, const EngineOptions& options);
 
 // Instruction sets that device "cpu" can be asked for, best first.
 std::vector<std::string> usable_isas();
+// Threads of an engine on the CPU that is asked for no number of them.
+int default_cpu_threads();
 
 // Why device "cuda" cannot be used, or "" when it can.
 std::string why_no_cuda();

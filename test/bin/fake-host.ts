@@ -210,7 +210,12 @@ function fakeLibrary(calls: Call[]): Record<keyof Library, unknown> {
     },
     verify: async () => expect.unreachable(),
     report: async () => expect.unreachable(),
-    diagnose: () => ({ binary: '/fake/grok-run.node', cpuIsas: ['avx2', 'portable'], cudaUnavailable: 'no driver' }),
+    diagnose: () => ({
+      binary: '/fake/grok-run.node',
+      cpuIsas: ['avx2', 'portable'],
+      cpuThreads: 2,
+      cudaUnavailable: 'no driver',
+    }),
   };
 }
 

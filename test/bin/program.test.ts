@@ -20,6 +20,19 @@ describe('a command', () => {
     expect(calls).toEqual([]);
   });
 
+  it.each([
+    ['verfy', './checkpoints'],
+    ['inspct', 'lib'],
+  ])('that is mistyped before a path is named, too: %s %s', async (word, path) => {
+    const { exitCode, stderr } = await invoke([word, path]);
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain(`as a prompt: grok-run -- ${word} ${path}`);
+  });
+
+  it('is not meant by a word of a prompt', async () => {
+    expect(await promptOf('inspects', 'rooms')).toBe('inspects rooms');
+  });
+
   it('refuses the flags of another', async () => {
     const { exitCode, stderr } = await invoke(['inspect', '--temperature', '1']);
     expect(exitCode).toBe(2);

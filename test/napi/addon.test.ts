@@ -278,6 +278,7 @@ describe('the addon', () => {
   it('exports what lib/addon/types.ts declares, and nothing else', () => {
     expect(Object.keys(addon).sort()).toEqual([
       'cpuIsas',
+      'cpuThreads',
       'cudaUnavailable',
       'errorCodes',
       'inspect',

@@ -69,8 +69,14 @@ describe('grok-run doctor', () => {
     expect(exitCode).toBe(0);
   });
 
+  it('counts the threads that a model would take', async () => {
+    const diagnose = () => ({ binary: '/b.node', cpuIsas: ['avx2', 'portable'], cpuThreads: 1, cudaUnavailable: '' });
+    expect((await doctor([], { diagnose })).byName('cpu')?.found).toContain('; 1 thread of ');
+    expect((await doctor(['--threads', '7'], { diagnose })).byName('cpu')?.found).toContain('; 7 threads of ');
+  });
+
   it('notes a CPU that only the portable kernels run on', async () => {
-    const diagnose = () => ({ binary: '/b.node', cpuIsas: ['portable'], cudaUnavailable: '' });
+    const diagnose = () => ({ binary: '/b.node', cpuIsas: ['portable'], cpuThreads: 1, cudaUnavailable: '' });
     const { byName } = await doctor([], { diagnose });
     expect(byName('cpu')?.status).toBe('note');
     expect(byName('cuda')).toMatchObject({ status: 'ok' });

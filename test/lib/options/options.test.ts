@@ -60,6 +60,7 @@ describe('options of any kind', () => {
     expect(() => generate({ max_tokens: 1 })).toThrow(
       refusal('Unknown option `max_tokens`', 'Did you mean `maxTokens`?'),
     );
+    expect(() => generate({ [Symbol('seed')]: 1 })).toThrow('Unknown option `Symbol(seed)`');
     expect(() => generate({ zebra: 1 })).toThrow(refusal('Unknown option `zebra`', 'The options are maxTokens'));
     expect(() => load({ contextSzie: 1 })).toThrow(
       refusal('Unknown option `contextSzie`', 'Did you mean `contextSize`?'),
