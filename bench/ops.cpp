@@ -262,7 +262,7 @@ void write_json(const Request& request, const std::string& shape, int num_layers
 }
 
 std::unique_ptr<Backend> make_backend(const Request& request) {
-  if (request.device == "cpu") return make_cpu_backend({.num_threads = request.num_threads, .isa = request.isa});
+  if (request.device == "cpu") return cpu::make_cpu_backend({.num_threads = request.num_threads, .isa = request.isa});
 #if defined(GROK_WITH_CUDA)
   if (request.device == "cuda") return make_cuda_backend({.launches_overlap = request.launches_overlap});
 #endif
@@ -281,11 +281,11 @@ void measure_limits(const Request& request) {
     return;
   }
 #endif
-  const Probe probe = probe_cpu(
+  const cpu::Probe probe = cpu::probe_cpu(
       {.num_threads = request.num_threads, .isa = request.isa, .buffer_bytes = std::uint64_t(request.probe_gib) << 30});
   std::string json = concat("{\"limits\": {\"read\": ", probe.read.median);
   std::printf("%s, %d threads: %.1f GB/s of reading", probe.isa.c_str(), probe.num_threads, probe.read.median);
-  for (const MultiplyAddRate& kind : probe.multiply_adds) {
+  for (const cpu::MultiplyAddRate& kind : probe.multiply_adds) {
     std::printf(", %.0f GMAC/s of %s", kind.rate.median, kind.name.c_str());
     json += concat(", \"", kind.name, "\": ", kind.rate.median);
   }

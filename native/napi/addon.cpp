@@ -81,7 +81,7 @@ Napi::Value probe(const Napi::CallbackInfo& info) {
       [threads = int32_from(info[0], "threads"), isa = string_from(info[1], "isa"), stopped] {
         return probe_machine(threads, isa, *stopped);
       },
-      [thread](Napi::Env env, const Probe& probe) { return to_js(env, probe); });
+      [thread](Napi::Env env, const cpu::Probe& probe) { return to_js(env, probe); });
 }
 
 Napi::Value probe_cuda_device(const Napi::CallbackInfo& info) {

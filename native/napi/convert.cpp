@@ -303,10 +303,10 @@ Napi::Object to_js(Napi::Env env, const Inspection& inspection) {
   return object;
 }
 
-Napi::Object to_js(Napi::Env env, const Probe& probe) {
+Napi::Object to_js(Napi::Env env, const cpu::Probe& probe) {
   Napi::Array multiply_adds = Napi::Array::New(env, probe.multiply_adds.size());
   for (std::uint32_t index = 0; index < probe.multiply_adds.size(); ++index) {
-    const MultiplyAddRate& entry = probe.multiply_adds[index];
+    const cpu::MultiplyAddRate& entry = probe.multiply_adds[index];
     Napi::Object object = to_js(env, entry.rate);
     object.Set("name", entry.name);
     object.Set("perProduct", entry.per_product);

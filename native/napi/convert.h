@@ -31,7 +31,7 @@ EngineOptions engine_options_from(Napi::Value value);
 SequenceRequest request_from(Napi::Value value);
 
 Napi::Object to_js(Napi::Env env, const Inspection& inspection);
-Napi::Object to_js(Napi::Env env, const Probe& probe);
+Napi::Object to_js(Napi::Env env, const cpu::Probe& probe);
 Napi::Object to_js(Napi::Env env, const CudaProbe& probe);
 Napi::Object to_js(Napi::Env env, const LoadProgress& progress);
 Napi::Object to_js(Napi::Env env, const TokenizerFile& file);

@@ -41,7 +41,7 @@ bool is_for_cuda(const EngineOptions& options, const Limits& limits) {
   return true;
 }
 
-CpuOptions cpu_options(const EngineOptions& options, const Limits& limits) {
+cpu::CpuOptions cpu_options(const EngineOptions& options, const Limits& limits) {
   return {.num_threads = options.num_threads, .isa = options.isa, .weights = limits.weight_storage};
 }
 
@@ -50,7 +50,7 @@ std::unique_ptr<Backend> make_backend(const EngineOptions& options, const Limits
 #if defined(GROK_WITH_CUDA)
   if (on_cuda) return make_cuda_backend({});
 #endif
-  return make_cpu_backend(cpu_options(options, limits));
+  return cpu::make_cpu_backend(cpu_options(options, limits));
 }
 
 std::unique_ptr<Footprint> make_footprint(const EngineOptions& options, const Limits& limits) {
@@ -58,7 +58,7 @@ std::unique_ptr<Footprint> make_footprint(const EngineOptions& options, const Li
 #if defined(GROK_WITH_CUDA)
   if (on_cuda) return make_cuda_footprint({});
 #endif
-  return make_cpu_footprint(cpu_options(options, limits));
+  return cpu::make_cpu_footprint(cpu_options(options, limits));
 }
 
 // Of the device that the weights go to; none where there is no such device.
@@ -180,7 +180,7 @@ bool is_plan(const std::string& path) {
 
 }  // namespace
 
-std::vector<std::string> usable_isas() { return cpu_isas(); }
+std::vector<std::string> usable_isas() { return cpu::cpu_isas(); }
 
 int default_cpu_threads() { return platform::usable_cores(); }
 

@@ -9,7 +9,7 @@
 
 namespace grok {
 
-Probe probe_machine(int num_threads, const std::string& isa, const std::atomic<bool>& stopped) {
+cpu::Probe probe_machine(int num_threads, const std::string& isa, const std::atomic<bool>& stopped) {
   constexpr int kMaxThreads = 1024;
   if (num_threads < 0 || num_threads > kMaxThreads)
     throw Error(ErrorCode::invalid_argument,
@@ -18,7 +18,7 @@ Probe probe_machine(int num_threads, const std::string& isa, const std::atomic<b
   constexpr std::uint64_t kBufferBytes = std::uint64_t(1) << 30;
   const std::uint64_t buffer_bytes =
       std::min(kBufferBytes, platform::available_memory().value_or(4 * kBufferBytes) / 4);
-  return probe_cpu({.num_threads = num_threads, .isa = isa, .buffer_bytes = buffer_bytes, .stopped = &stopped});
+  return cpu::probe_cpu({.num_threads = num_threads, .isa = isa, .buffer_bytes = buffer_bytes, .stopped = &stopped});
 }
 
 CudaProbe probe_device([[maybe_unused]] const std::atomic<bool>& stopped) {

@@ -1,7 +1,7 @@
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/norm.h"
 
-namespace grok {
+namespace grok::cpu {
 
 void CpuBackend::add_norm(const AddNorm& op) {
   for (int token = 0; token < op.num_tokens; ++token) {
@@ -17,4 +17,4 @@ void CpuBackend::add_norm(const AddNorm& op) {
   }
 }
 
-}  // namespace grok
+}  // namespace grok::cpu

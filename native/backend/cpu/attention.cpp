@@ -8,7 +8,7 @@
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/matmul.h"
 
-namespace grok {
+namespace grok::cpu {
 namespace {
 
 // Positions are summed up in spans, in order, and the spans as a binary tree: pairs of them, then pairs of pairs. So a
@@ -252,4 +252,4 @@ void CpuBackend::attention(const Attention& op) {
   for_each_task(joins.size(), joins.front().join_adds(), pool_, [&](std::size_t index) { joins[index].join(); });
 }
 
-}  // namespace grok
+}  // namespace grok::cpu

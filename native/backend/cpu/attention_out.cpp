@@ -1,7 +1,7 @@
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/matmul.h"
 
-namespace grok {
+namespace grok::cpu {
 
 void CpuBackend::attention_out(const AttentionOut& op) {
   const auto& w = static_cast<const CpuMatrix&>(*op.w);
@@ -11,4 +11,4 @@ void CpuBackend::attention_out(const AttentionOut& op) {
   multiply({&product, 1}, kernels_, pool_);
 }
 
-}  // namespace grok
+}  // namespace grok::cpu

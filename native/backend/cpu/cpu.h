@@ -7,7 +7,7 @@
 #include "backend/backend.h"
 
 // What the CPU backend shows to the rest of the house.
-namespace grok {
+namespace grok::cpu {
 
 struct CpuOptions {
   int num_threads = 0;   // 0: platform::usable_cores()
@@ -24,4 +24,4 @@ std::unique_ptr<Footprint> make_cpu_footprint(const CpuOptions& options);
 // Instruction sets this binary has kernels for and this CPU runs, best first. The last is "portable".
 std::vector<std::string> cpu_isas();
 
-}  // namespace grok
+}  // namespace grok::cpu

@@ -15,7 +15,7 @@
 #include "backend/cpu/amx.h"
 #endif
 
-namespace grok {
+namespace grok::cpu {
 
 std::vector<const Kernels*> usable_kernels() {
   std::vector<const Kernels*> usable;
@@ -112,13 +112,13 @@ void CpuBackend::read(std::span<std::int32_t> host, const std::int32_t* from) {
 
 void CpuBackend::read_kv(const ReadKv& op) {
   for (int head = 0; head < op.num_kv_heads; ++head)
-    grok::read_kv(op.kv,
-                  {.page = op.page,
-                   .position_in_page = op.position_in_page,
-                   .head = head,
-                   .num_heads = op.num_kv_heads,
-                   .head_dim = op.head_dim},
-                  op.key + std::size_t(head) * op.head_dim, op.value + std::size_t(head) * op.head_dim);
+    cpu::read_kv(op.kv,
+                 {.page = op.page,
+                  .position_in_page = op.position_in_page,
+                  .head = head,
+                  .num_heads = op.num_kv_heads,
+                  .head_dim = op.head_dim},
+                 op.key + std::size_t(head) * op.head_dim, op.value + std::size_t(head) * op.head_dim);
 }
 
-}  // namespace grok
+}  // namespace grok::cpu

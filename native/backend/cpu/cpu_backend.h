@@ -8,7 +8,7 @@
 #include "backend/cpu/scratch.h"
 #include "threads/thread_pool.h"
 
-namespace grok {
+namespace grok::cpu {
 
 // The operations as an executable specification. One file an operation, as in backend/cuda.
 class CpuBackend final : public Backend {
@@ -48,4 +48,4 @@ class CpuBackend final : public Backend {
   std::vector<float> rotation_;  // [positions so far, head_dim / 2, 2]: cosine and sine
 };
 
-}  // namespace grok
+}  // namespace grok::cpu

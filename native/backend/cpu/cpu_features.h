@@ -1,7 +1,7 @@
 #pragma once
 
 // Whether this CPU has what CMakeLists.txt compiles the kernels of an instruction set for.
-namespace grok {
+namespace grok::cpu {
 
 #if defined(__x86_64__)
 inline bool has_avx512() {
@@ -12,4 +12,4 @@ inline bool has_avx512() {
 inline bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 #endif
 
-}  // namespace grok
+}  // namespace grok::cpu

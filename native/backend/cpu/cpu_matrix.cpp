@@ -2,7 +2,7 @@
 
 #include "core/error.h"
 
-namespace grok {
+namespace grok::cpu {
 
 CpuMatrix::CpuMatrix(int num_experts, int d_in, int d_out, int num_groups)
     : num_experts(num_experts), d_in(d_in), d_out(d_out), num_groups(num_groups), num_strips(strips_of(d_out)) {
@@ -15,4 +15,4 @@ void CpuMatrix::require_summable(int group_rows) {
                 concat("expected at most ", kMaxGroupRows, " inputs of a matrix to share a scale, found ", group_rows));
 }
 
-}  // namespace grok
+}  // namespace grok::cpu

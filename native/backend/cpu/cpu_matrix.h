@@ -6,7 +6,7 @@
 #include "backend/backend.h"
 #include "backend/cpu/scratch.h"
 
-namespace grok {
+namespace grok::cpu {
 
 inline constexpr int kStrip = 32;            // output columns that are computed together
 inline constexpr int kHalf = 16;             // columns of one vector of sums; a strip has two halves
@@ -57,4 +57,4 @@ class CpuMatrix : public Matrix {
   const int num_strips;
 };
 
-}  // namespace grok
+}  // namespace grok::cpu

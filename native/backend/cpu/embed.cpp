@@ -2,7 +2,7 @@
 #include "backend/cpu/matmul.h"
 #include "backend/cpu/packed_table.h"
 
-namespace grok {
+namespace grok::cpu {
 
 void CpuBackend::embed(const Embed& op) {
   const auto& table = static_cast<const PackedTable&>(*op.table);
@@ -13,4 +13,4 @@ void CpuBackend::embed(const Embed& op) {
   });
 }
 
-}  // namespace grok
+}  // namespace grok::cpu

@@ -4,7 +4,7 @@
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/matmul.h"
 
-namespace grok {
+namespace grok::cpu {
 namespace {
 
 // The (token, rank) pairs that chose one expert.
@@ -90,4 +90,4 @@ void CpuBackend::experts(const Experts& op) {
   }
 }
 
-}  // namespace grok
+}  // namespace grok::cpu

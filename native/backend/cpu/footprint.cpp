@@ -6,7 +6,7 @@
 #include "backend/cpu/packed_table.h"
 #include "core/checked.h"
 
-namespace grok {
+namespace grok::cpu {
 
 std::uint64_t CpuFootprint::matrix_bytes(const QuantizedView& stored) const {
   return weights_ == WeightStorage::mapped ? MappedMatrix::size_bytes(stored) : packed_bytes(stored);
@@ -26,4 +26,4 @@ std::uint64_t CpuFootprint::kv_page_bytes(KvCacheType type, int num_kv_heads, in
   return checked_mul(std::uint64_t(num_kv_heads), kv_head_bytes(type, head_dim));
 }
 
-}  // namespace grok
+}  // namespace grok::cpu

@@ -3,7 +3,7 @@
 #include "backend/backend.h"
 #include "backend/cpu/kernels.h"
 
-namespace grok {
+namespace grok::cpu {
 
 class CpuFootprint final : public Footprint {
  public:
@@ -26,4 +26,4 @@ class CpuFootprint final : public Footprint {
   const int num_threads_;
 };
 
-}  // namespace grok
+}  // namespace grok::cpu

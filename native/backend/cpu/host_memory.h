@@ -6,7 +6,7 @@
 #include "core/error.h"
 #include "platform/pages.h"
 
-namespace grok {
+namespace grok::cpu {
 
 // Memory from the system, page-aligned and zero until written; pages that are never touched cost nothing.
 class HostMemory final : public Buffer {
@@ -25,4 +25,4 @@ class HostMemory final : public Buffer {
   std::size_t size_bytes_;
 };
 
-}  // namespace grok
+}  // namespace grok::cpu

@@ -8,7 +8,7 @@
 
 // The inner loops that profit from wide vectors. One source, kernels.inc, is compiled once per instruction set; which
 // table is used is decided when the backend is made.
-namespace grok {
+namespace grok::cpu {
 
 // Tokens that are multiplied together: the rows of an AMX tile.
 inline constexpr int kPanelTokens = 16;
@@ -126,4 +126,4 @@ extern const Kernels kNeonKernels;  // with the dot product
 // Those that this CPU runs, best first.
 std::vector<const Kernels*> usable_kernels();
 
-}  // namespace grok
+}  // namespace grok::cpu

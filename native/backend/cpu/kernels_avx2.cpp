@@ -7,7 +7,7 @@
 #include "backend/backend.h"
 #include "backend/cpu/packed_matrix.h"
 
-namespace grok {
+namespace grok::cpu {
 namespace {
 
 constexpr int kWidth = 8;
@@ -36,6 +36,6 @@ inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 const Kernels kAvx2Kernels = {"avx2",  kS16Products, nullptr,   page_attention, dot, largest_magnitude,
                               highest, sum_of_exp,   gated_gelu};
 
-}  // namespace grok
+}  // namespace grok::cpu
 
 #endif

@@ -7,7 +7,7 @@
 #include "backend/cpu/packed_matrix.h"
 #include "backend/cpu/product_amx.h"
 
-namespace grok {
+namespace grok::cpu {
 namespace {
 
 constexpr int kWidth = 16;
@@ -92,6 +92,6 @@ const Kernels kAvx512Kernels = {"avx512",          kVnniProducts<2>, &kVnniProdu
 const Kernels kAmxKernels = {"amx",   kAmxProducts<2>, &kAmxProducts<3>, page_attention, dot, largest_magnitude,
                              highest, sum_of_exp,      gated_gelu};
 
-}  // namespace grok
+}  // namespace grok::cpu
 
 #endif

@@ -7,7 +7,7 @@
 #include "backend/backend.h"
 #include "backend/cpu/packed_matrix.h"
 
-namespace grok {
+namespace grok::cpu {
 namespace {
 
 constexpr int kWidth = 4;
@@ -34,6 +34,6 @@ inline Vec fma(Vec a, Vec b, Vec c) { return vfmaq_f32(c, a, b); }
 const Kernels kNeonKernels = {"neon",  kSignedDigitProducts, nullptr,   page_attention, dot, largest_magnitude,
                               highest, sum_of_exp,           gated_gelu};
 
-}  // namespace grok
+}  // namespace grok::cpu
 
 #endif

@@ -7,7 +7,7 @@
 #include "backend/backend.h"
 #include "backend/cpu/packed_matrix.h"
 
-namespace grok {
+namespace grok::cpu {
 namespace {
 
 // 128-bit vectors: every x86-64 and arm64 has them, and the compiler knows how.
@@ -56,4 +56,4 @@ inline Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
 const Kernels kPortableKernels = {"portable",        kF32Products, nullptr,    page_attention, dot,
                                   largest_magnitude, highest,      sum_of_exp, gated_gelu};
 
-}  // namespace grok
+}  // namespace grok::cpu

@@ -6,7 +6,7 @@
 
 #include "core/dtype.h"
 
-namespace grok {
+namespace grok::cpu {
 namespace {
 
 // A key or a value in the cache.
@@ -92,4 +92,4 @@ void read_kv(const KvPages& kv, const KvPlace& from, float* key, float* value) {
   read(value_of(kv, from), kv.type, value);
 }
 
-}  // namespace grok
+}  // namespace grok::cpu

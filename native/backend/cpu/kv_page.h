@@ -12,7 +12,7 @@
 //   values  [kPageSize, kv_width]: positions one after another, so that a vector of the mix is summed over positions
 //
 // Int8 keys, and values, are followed by their scales: f32 [kPageSize].
-namespace grok {
+namespace grok::cpu {
 
 inline constexpr int kKeyGroup = 16;
 
@@ -54,4 +54,4 @@ struct KvPlace {
 void write_kv(const KvPages& kv, const KvPlace& to, const float* key, const float* value);
 void read_kv(const KvPages& kv, const KvPlace& from, float* key, float* value);
 
-}  // namespace grok
+}  // namespace grok::cpu

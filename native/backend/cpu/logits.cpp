@@ -5,7 +5,7 @@
 #include "backend/cpu/matmul.h"
 #include "backend/cpu/packed_table.h"
 
-namespace grok {
+namespace grok::cpu {
 
 // The head's planes are multiplied as matrices of their own, and their results added up.
 void CpuBackend::logits(const Logits& op) {
@@ -39,4 +39,4 @@ void CpuBackend::logits(const Logits& op) {
   });
 }
 
-}  // namespace grok
+}  // namespace grok::cpu

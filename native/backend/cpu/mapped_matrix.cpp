@@ -5,7 +5,7 @@
 
 #include "backend/cpu/packing.h"
 
-namespace grok {
+namespace grok::cpu {
 
 std::uint64_t MappedMatrix::size_bytes(const QuantizedView& stored) {
   const Axes axes(stored);
@@ -44,4 +44,4 @@ CpuMatrix::PackedRows MappedMatrix::rows(const Rows& wanted, Scratch& scratch) c
   return {packed, strip_stride};
 }
 
-}  // namespace grok
+}  // namespace grok::cpu

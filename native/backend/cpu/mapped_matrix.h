@@ -6,7 +6,7 @@
 #include "backend/cpu/cpu_matrix.h"
 #include "backend/cpu/host_memory.h"
 
-namespace grok {
+namespace grok::cpu {
 
 // A matrix whose weights stay where they are stored: rows are read, and packed, whenever a product asks for them. The
 // source must outlive it.
@@ -30,4 +30,4 @@ class MappedMatrix final : public CpuMatrix {
   HostMemory scales_;        // f32 [num_experts, num_groups, num_strips, kStrip]
 };
 
-}  // namespace grok
+}  // namespace grok::cpu

@@ -8,7 +8,7 @@
 #include "backend/cpu/packing.h"
 #include "backend/cpu/scratch.h"
 
-namespace grok {
+namespace grok::cpu {
 namespace {
 
 // Multiply-adds below which a loop stays on one thread: some 20 microseconds' work, a few times the cost of handing out
@@ -247,4 +247,4 @@ void multiply(std::span<const Product> products, const Kernels& kernels, threads
   });
 }
 
-}  // namespace grok
+}  // namespace grok::cpu

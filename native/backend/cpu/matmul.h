@@ -10,7 +10,7 @@
 #include "threads/thread_pool.h"
 
 // Products of rows of activations with matrices: how operations share them out among threads.
-namespace grok {
+namespace grok::cpu {
 
 // Runs body(task) for count tasks of so many multiply-adds each, on one thread where sharing them out would cost more.
 void for_each_task(std::size_t count, std::size_t multiply_adds, threads::ThreadPool& pool,
@@ -64,4 +64,4 @@ std::size_t thread_scratch_bytes(const Kernels& kernels, bool is_mapped);
 // Multiply-adds that packing an activation costs as much as.
 inline constexpr std::size_t kPackingWork = 64;
 
-}  // namespace grok
+}  // namespace grok::cpu

@@ -2,7 +2,7 @@
 
 #include "backend/cpu/cpu_backend.h"
 
-namespace grok {
+namespace grok::cpu {
 
 void CpuBackend::norm(const Norm& op) {
   for (int token = 0; token < op.num_tokens; ++token) {
@@ -14,4 +14,4 @@ void CpuBackend::norm(const Norm& op) {
   }
 }
 
-}  // namespace grok
+}  // namespace grok::cpu

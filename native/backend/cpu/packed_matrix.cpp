@@ -6,7 +6,7 @@
 
 #include "backend/cpu/packing.h"
 
-namespace grok {
+namespace grok::cpu {
 namespace {
 
 // A task packs a few chunks of rows, all columns of them: enough that adding its column sums to the others' costs little.
@@ -79,4 +79,4 @@ std::uint64_t packed_bytes(const QuantizedView& stored) {
   return PackedMatrix::size_bytes(axes.num_experts, axes.d_in, axes.d_out, axes.num_groups);
 }
 
-}  // namespace grok
+}  // namespace grok::cpu

@@ -8,7 +8,7 @@
 #include "backend/cpu/host_memory.h"
 #include "threads/thread_pool.h"
 
-namespace grok {
+namespace grok::cpu {
 
 // A matrix kept in the order in which products read it, front to back.
 //
@@ -60,4 +60,4 @@ class PackedMatrix final : public CpuMatrix {
 std::unique_ptr<PackedMatrix> pack_matrix(const QuantizedView& stored, threads::ThreadPool& pool);
 std::uint64_t packed_bytes(const QuantizedView& stored);
 
-}  // namespace grok
+}  // namespace grok::cpu

@@ -5,7 +5,7 @@
 #include <limits>
 #include <vector>
 
-namespace grok {
+namespace grok::cpu {
 namespace {
 
 // The largest number whose upper byte, when the lower two are taken to the nearest, still fits a signed byte.
@@ -76,4 +76,4 @@ void PackedTable::row(int token, float* out) const {
   }
 }
 
-}  // namespace grok
+}  // namespace grok::cpu

@@ -2,7 +2,7 @@
 
 #include "backend/cpu/packed_matrix.h"
 
-namespace grok {
+namespace grok::cpu {
 
 // The token embedding, and the head that is tied to it, as whole numbers of 24 bits with a scale for each token. Their
 // three signed bytes are three matrices: the head multiplies by the upper two (or by all), which is half of what float32
@@ -26,4 +26,4 @@ class PackedTable final : public Table {
   PackedMatrix planes_;
 };
 
-}  // namespace grok
+}  // namespace grok::cpu

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-namespace grok {
+namespace grok::cpu {
 namespace {
 
 using Bytes16 = std::int8_t __attribute__((vector_size(16)));
@@ -60,4 +60,4 @@ void load_scales(const TensorView& stored, const Axes& axes, const std::function
                        scales_of(expert, strip, group), bf16_to_f32);
 }
 
-}  // namespace grok
+}  // namespace grok::cpu

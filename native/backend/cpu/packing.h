@@ -6,7 +6,7 @@
 #include "backend/cpu/cpu_matrix.h"
 
 // From a stored matrix to what products read.
-namespace grok {
+namespace grok::cpu {
 
 // Rows that are taken out of the file at once.
 inline constexpr int kRowsAtOnce = 16;
@@ -24,4 +24,4 @@ void pack_quads(const std::int8_t* rows, std::size_t stride, int num_quads, std:
 // Reads the scales and writes each as f32 to its place in scales_of(expert, strip, group), [kStrip].
 void load_scales(const TensorView& stored, const Axes& axes, const std::function<float*(int, int, int)>& scales_of);
 
-}  // namespace grok
+}  // namespace grok::cpu

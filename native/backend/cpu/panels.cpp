@@ -4,7 +4,7 @@
 
 #include "backend/cpu/matmul.h"
 
-namespace grok {
+namespace grok::cpu {
 namespace {
 
 // Activations smaller than this become zeros, since the inverse of their scale could overflow.
@@ -86,4 +86,4 @@ void Panels::pack_row(int row, const float* x, const Kernels& kernels) {
                           .scale = scale});
 }
 
-}  // namespace grok
+}  // namespace grok::cpu

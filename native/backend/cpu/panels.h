@@ -10,7 +10,7 @@
 #include "backend/cpu/scratch.h"
 #include "threads/thread_pool.h"
 
-namespace grok {
+namespace grok::cpu {
 
 // Rows of activations, packed as the kernels multiply them: in panels of kPanelTokens rows; in each the scale groups, cut
 // in chunks as the matrix that they are for is.
@@ -55,4 +55,4 @@ class Panels {
   float* scales_;  // [num_rows]
 };
 
-}  // namespace grok
+}  // namespace grok::cpu

@@ -14,7 +14,7 @@
 #include "backend/cpu/amx.h"
 #endif
 
-namespace grok {
+namespace grok::cpu {
 namespace {
 
 constexpr std::size_t kReadChunk = std::size_t(2) << 20;
@@ -98,4 +98,4 @@ Probe probe_cpu(const ProbeOptions& options) {
   return probe;
 }
 
-}  // namespace grok
+}  // namespace grok::cpu

@@ -9,7 +9,7 @@
 
 // What this CPU can do at most, to judge the operations by: how fast it reads memory, and how many multiply-adds a second
 // its instructions make when everything lies in registers.
-namespace grok {
+namespace grok::cpu {
 
 struct ProbeOptions {
   int num_threads = 0;                         // 0: platform::usable_cores()
@@ -36,4 +36,4 @@ struct Probe {
 // Takes about two seconds. Throws invalid_argument for an ISA without a probe here, out_of_memory, cancelled.
 Probe probe_cpu(const ProbeOptions& options);
 
-}  // namespace grok
+}  // namespace grok::cpu

@@ -5,7 +5,7 @@
 #include "backend/cpu/amx.h"
 #include "backend/cpu/probe_kernels.h"
 
-namespace grok {
+namespace grok::cpu {
 
 // Four sums, two tiles of activations and two of weights: each sum waits for itself only every fourth instruction.
 void run_tiles(int num_rounds) {
@@ -26,6 +26,6 @@ void run_tiles(int num_rounds) {
   }
 }
 
-}  // namespace grok
+}  // namespace grok::cpu
 
 #endif

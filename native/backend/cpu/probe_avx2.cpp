@@ -4,7 +4,7 @@
 
 #include "backend/cpu/probe_kernels.h"
 
-namespace grok {
+namespace grok::cpu {
 namespace {
 
 using Vec = std::uint64_t __attribute__((vector_size(32)));
@@ -47,6 +47,6 @@ constexpr MultiplyAddLoop kLoops[] = {
 
 const ProbeKernels kAvx2Probe = {"avx2", kReads, kLoops};
 
-}  // namespace grok
+}  // namespace grok::cpu
 
 #endif

@@ -4,7 +4,7 @@
 
 #include "backend/cpu/probe_kernels.h"
 
-namespace grok {
+namespace grok::cpu {
 namespace {
 
 using Vec = std::uint64_t __attribute__((vector_size(64)));
@@ -49,6 +49,6 @@ constexpr MultiplyAddLoop kLoopsAndTiles[] = {kLoops[0],
 const ProbeKernels kAvx512Probe = {"avx512", kReads, kLoops};
 const ProbeKernels kAmxProbe = {"amx", kReads, kLoopsAndTiles};
 
-}  // namespace grok
+}  // namespace grok::cpu
 
 #endif

@@ -5,7 +5,7 @@
 #include <span>
 
 // The loops that probe.cpp takes the time of, one table an instruction set.
-namespace grok {
+namespace grok::cpu {
 
 struct MultiplyAddLoop {
   const char* name;
@@ -39,4 +39,4 @@ extern const ProbeKernels kNeonProbe;         // without the dot product
 extern const ProbeKernels kNeonDotprodProbe;  // with it
 #endif
 
-}  // namespace grok
+}  // namespace grok::cpu

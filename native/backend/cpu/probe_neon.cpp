@@ -4,7 +4,7 @@
 
 #include "backend/cpu/probe_kernels.h"
 
-namespace grok {
+namespace grok::cpu {
 namespace {
 
 using Vec = std::uint64_t __attribute__((vector_size(16)));
@@ -49,6 +49,6 @@ constexpr MultiplyAddLoop kDotprodLoops[] = {
 const ProbeKernels kNeonProbe = {"neon", kReads, kLoops};
 const ProbeKernels kNeonDotprodProbe = {"neon", kReads, kDotprodLoops};
 
-}  // namespace grok
+}  // namespace grok::cpu
 
 #endif

@@ -1,6 +1,6 @@
 #include "backend/cpu/probe_kernels.h"
 
-namespace grok {
+namespace grok::cpu {
 namespace {
 
 using Vec = std::uint64_t __attribute__((vector_size(16)));
@@ -28,4 +28,4 @@ constexpr MultiplyAddLoop kLoops[] = {{"f32", kNumSums * 4, 1, run<F32>}};
 
 const ProbeKernels kPortableProbe = {"portable", kReads, kLoops};
 
-}  // namespace grok
+}  // namespace grok::cpu

@@ -7,7 +7,7 @@
 #include "backend/cpu/amx.h"
 #include "backend/cpu/packed_matrix.h"
 
-namespace grok {
+namespace grok::cpu {
 
 namespace {
 
@@ -89,6 +89,6 @@ void accumulate(const StripProduct& op) {
 
 void accumulate_amx(const StripProduct& op, int num_digits) { num_digits == 2 ? accumulate<2>(op) : accumulate<3>(op); }
 
-}  // namespace grok
+}  // namespace grok::cpu
 
 #endif

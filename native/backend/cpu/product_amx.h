@@ -2,10 +2,10 @@
 
 #include "backend/cpu/kernels.h"
 
-namespace grok {
+namespace grok::cpu {
 
 // StripProduct for activations in 2 or 3 digits (product_digits.inc), with tiles. op.num_quads is a multiple of 16: what is
 // left of a strip is for accumulate_digits.
 void accumulate_amx(const StripProduct& op, int num_digits);
 
-}  // namespace grok
+}  // namespace grok::cpu

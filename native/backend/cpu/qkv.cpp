@@ -5,7 +5,7 @@
 #include "backend/cpu/kv_page.h"
 #include "backend/cpu/matmul.h"
 
-namespace grok {
+namespace grok::cpu {
 namespace {
 
 // Appends positions to [positions, head_dim / 2, 2] cosines and sines until it holds num_positions of them. The angles
@@ -91,4 +91,4 @@ void CpuBackend::qkv(const Qkv& op) {
   });
 }
 
-}  // namespace grok
+}  // namespace grok::cpu

@@ -4,7 +4,7 @@
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/matmul.h"
 
-namespace grok {
+namespace grok::cpu {
 
 // Summed in double: an expert taken for another changes far more than a rounding.
 void CpuBackend::route(const Route& op) {
@@ -33,4 +33,4 @@ void CpuBackend::route(const Route& op) {
   });
 }
 
-}  // namespace grok
+}  // namespace grok::cpu

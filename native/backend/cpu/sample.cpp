@@ -11,7 +11,7 @@
 #include "backend/cpu/cpu_backend.h"
 #include "core/finite.h"
 
-namespace grok {
+namespace grok::cpu {
 namespace {
 
 // The first of equals: the lower id. NaN never wins.
@@ -174,4 +174,4 @@ void CpuBackend::sample(const Sample& op) {
   });
 }
 
-}  // namespace grok
+}  // namespace grok::cpu

@@ -7,7 +7,7 @@
 #include "backend/backend.h"
 #include "backend/cpu/kernels.h"
 
-namespace grok {
+namespace grok::cpu {
 
 struct Candidate {
   std::int32_t token;
@@ -21,4 +21,4 @@ std::vector<float> adjusted_logits(std::span<const float> logits, const SampleRo
 std::vector<Candidate> sampling_candidates(std::span<const float> adjusted, const SampleRow& row,
                                            const Kernels& kernels);
 
-}  // namespace grok
+}  // namespace grok::cpu

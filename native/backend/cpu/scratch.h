@@ -8,7 +8,7 @@
 
 #include "backend/cpu/host_memory.h"
 
-namespace grok {
+namespace grok::cpu {
 
 // Memory that an operation needs while it runs. It is kept for the next one: fresh memory costs a page fault for every
 // 4 KiB of it, in every layer of every step.
@@ -59,4 +59,4 @@ class Scratch {
   std::size_t used_bytes_ = 0;  // of the last block
 };
 
-}  // namespace grok
+}  // namespace grok::cpu

@@ -7,7 +7,7 @@
 #include "backend/cpu/panels.h"
 #include "backend/cpu/scratch.h"
 
-namespace grok {
+namespace grok::cpu {
 
 // Each sum is of what the operation of that name asks of its Scratch.
 std::uint64_t CpuFootprint::operation_bytes(const StepSize& largest) const {
@@ -43,4 +43,4 @@ std::uint64_t CpuFootprint::scratch_bytes(const StepSize& largest) const {
   return operation_bytes(largest) + num_threads_ * of_a_thread + rotation;
 }
 
-}  // namespace grok
+}  // namespace grok::cpu

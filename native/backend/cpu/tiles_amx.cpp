@@ -8,7 +8,7 @@
 #include "backend/cpu/amx.h"
 #include "platform/cpu_features.h"
 
-namespace grok {
+namespace grok::cpu {
 
 bool can_use_amx() {
   unsigned eax, ebx, ecx, edx;
@@ -46,6 +46,6 @@ void configure_tiles(int num_rows) {
   configured = num_rows;
 }
 
-}  // namespace grok
+}  // namespace grok::cpu
 
 #endif

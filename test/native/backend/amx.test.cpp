@@ -11,11 +11,12 @@
 #define configure_tiles configure_software
 #include "backend/cpu/product_amx.cpp"
 
-namespace grok {
+namespace grok::cpu {
 void configure_software(int num_rows) { software_tiles::tiles.num_rows = num_rows; }
-}  // namespace grok
+}  // namespace grok::cpu
 
 using namespace grok;
+using namespace grok::cpu;
 
 namespace {
 

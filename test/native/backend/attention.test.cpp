@@ -9,6 +9,7 @@
 #include "support/made_up.h"
 
 using namespace grok;
+using namespace grok::cpu;
 using namespace grok::testing;
 
 // qkv writes the cache and attention reads it: how a page is laid out is between the two, and neither is tested without

@@ -9,6 +9,7 @@
 #include "support/made_up.h"
 
 using namespace grok;
+using namespace grok::cpu;
 using namespace grok::testing;
 
 namespace {

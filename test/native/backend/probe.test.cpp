@@ -12,6 +12,7 @@
 #include "testing.h"
 
 using namespace grok;
+using namespace grok::cpu;
 
 namespace {
 

@@ -6,6 +6,7 @@
 #include "testing.h"
 
 using namespace grok;
+using namespace grok::cpu;
 using namespace grok::testing;
 
 // That the CPU's scratch memory is what is said beforehand.

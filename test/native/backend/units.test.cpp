@@ -7,6 +7,7 @@
 #include "support/made_up.h"
 
 using namespace grok;
+using namespace grok::cpu;
 using namespace grok::testing;
 
 // Single operations against xAI's code in float64 (test/fixtures/golden/README.md, "units").

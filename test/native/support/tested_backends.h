@@ -48,10 +48,11 @@ inline std::vector<TestedBackend> tested_backends() {
                     .gates = {.layers = 5e-4, .logits = 5e-4, .tie = 0.01f},
                     .networks = {"ref-small"}});
 #else
-  for (const Kernels* kernels : usable_kernels()) {
+  for (const cpu::Kernels* kernels : cpu::usable_kernels()) {
     const std::string isa = kernels->isa;
     const auto make = [isa](bool is_precise) {
-      return [isa, is_precise] { return make_cpu_backend({.num_threads = 2, .isa = isa, .is_precise = is_precise}); };
+      return
+          [isa, is_precise] { return cpu::make_cpu_backend({.num_threads = 2, .isa = isa, .is_precise = is_precise}); };
     };
     const Gates precise{.layers = 1e-5, .logits = 1e-4};  // 24-bit activations, and a head of 16 bits: 2.5e-5
     const Gates usual{.layers = 5e-4, .logits = 5e-4};    // 16-bit activations: 3e-5 a product

@@ -15,8 +15,8 @@ using namespace grok::testing;
 // Each operation beside the CPU backend, which is the truth: odd sizes, one of everything, more than a block of everything.
 namespace {
 
-std::unique_ptr<Backend> cuda(int num_digits = 3) { return make_cuda_backend({.num_digits = num_digits}); }
-std::unique_ptr<Backend> cpu() { return make_cpu_backend({.num_threads = 1, .isa = "portable"}); }
+std::unique_ptr<Backend> on_cuda(int num_digits = 3) { return make_cuda_backend({.num_digits = num_digits}); }
+std::unique_ptr<Backend> on_cpu() { return cpu::make_cpu_backend({.num_threads = 1, .isa = "portable"}); }
 
 // Two orders of the same float sums.
 constexpr double kTolerance = 2e-6;
@@ -101,7 +101,7 @@ TEST("embeds the rows that the tokens name, as closely as a float32 holds a row'
   const int vocab_size = 50, d_model = 37;
   const auto rows = random_floats(vocab_size * d_model, 1);
   MadeUpBatch made_up({0, 1, 2, 3, 9}, 1, 1, vocab_size);
-  const auto backend = cuda();
+  const auto backend = on_cuda();
   const TablePtr table = table_of(*backend, rows, vocab_size);
   const Batch batch = backend->stage(made_up.batch);
   const BufferPtr out = unwritten(*backend, 5 * d_model);
@@ -123,7 +123,7 @@ TEST("norms and adds as the CPU does, also where the epsilon matters") {
       const auto post = random_floats(d_model, 3), pre = random_floats(d_model, 4);
       std::vector<float> normed[2], residual[2], added[2];
       for (const bool is_cuda : {false, true}) {
-        const auto backend = is_cuda ? cuda() : cpu();
+        const auto backend = is_cuda ? on_cuda() : on_cpu();
         const BufferPtr x_ = on_device(*backend, x), y_ = on_device(*backend, y), post_ = on_device(*backend, post),
                         pre_ = on_device(*backend, pre), out = unwritten(*backend, x.size());
         backend->norm({.out = out->as<float>(),
@@ -169,7 +169,7 @@ TEST("projects, rotates and writes each token's place in the cache and no other"
       std::vector<float> q[2], cache[2];
       std::vector<bool> is_written(num_pages * kPageSize);
       for (const bool is_cuda : {false, true}) {
-        const auto backend = is_cuda ? cuda() : cpu();
+        const auto backend = is_cuda ? on_cuda() : on_cpu();
         const MatrixPtr q_ = backend->load_matrix(w_q.view()), k_ = backend->load_matrix(w_k.view()),
                         v_ = backend->load_matrix(w_v.view());
         const BufferPtr x_ = on_device(*backend, x), out = unwritten(*backend, made_up.positions.size() * q_width);
@@ -220,7 +220,7 @@ TEST("rotation is exact up to position 8191") {
   const Bytes weights(identity), scales(ones);
   const QuantizedView view{{DType::i8, {std::uint64_t(width), std::uint64_t(width)}, &weights, 0},
                            {DType::bf16, {1, std::uint64_t(width)}, &scales, 0}};
-  const auto backend = cuda();
+  const auto backend = on_cuda();
   const MatrixPtr matrix = backend->load_matrix(view);
   const std::vector<std::int32_t> pages(8192 / kPageSize, 0), sequences(num_tokens, 0);
   const Batch batch = backend->stage({.tokens = sequences.data(),
@@ -268,7 +268,7 @@ TEST("attends over pages, splits and heads as the CPU does, with logits far past
     const auto q = random_floats(made_up.positions.size() * q_width, 1, 5);
     std::vector<float> out[2];
     for (const bool is_cuda : {false, true}) {
-      const auto backend = is_cuda ? cuda() : cpu();
+      const auto backend = is_cuda ? on_cuda() : on_cpu();
       const MatrixPtr q_matrix = backend->load_matrix(w_q.view()), kv_matrix = backend->load_matrix(w_kv.view());
       const BufferPtr x_ = on_device(*backend, x), q_ = on_device(*backend, q),
                       ignored = unwritten(*backend, everywhere.size() * q_width), out_ = unwritten(*backend, q.size());
@@ -304,7 +304,7 @@ TEST("attends over pages, splits and heads as the CPU does, with logits far past
 }
 
 TEST("refuses keys that are longer than a warp has registers for") {
-  const auto backend = cuda();
+  const auto backend = on_cuda();
   CHECK_ERROR(backend->attention({.num_q_heads = 1, .num_kv_heads = 1, .head_dim = 1026}), ErrorCode::unsupported,
               "head_dim to be at most 1024, found 1026");
 }
@@ -322,7 +322,7 @@ TEST("routes to the same experts with the same gates, ties to the lower id") {
     std::vector<std::int32_t> experts[2];
     std::vector<float> gates[2], logits[2];
     for (const bool is_cuda : {false, true}) {
-      const auto backend = is_cuda ? cuda() : cpu();
+      const auto backend = is_cuda ? on_cuda() : on_cpu();
       const BufferPtr x_ = on_device(*backend, x), router_ = on_device(*backend, router),
                       experts_ = unwritten(*backend, num_tokens * experts_per_token),
                       gates_ = unwritten(*backend, num_tokens * experts_per_token),
@@ -357,7 +357,7 @@ TEST("tells experts apart whose logits are a billionth of the products apart") {
     router[512 * num_experts + expert] = -1.0f;
     router[1024 * num_experts + expert] = expert == 1 ? 2e-9f : 1e-9f;
   }
-  const auto backend = cuda();
+  const auto backend = on_cuda();
   const BufferPtr x_ = on_device(*backend, x), router_ = on_device(*backend, router), expert = unwritten(*backend, 1),
                   gate = unwritten(*backend, 1), logits = unwritten(*backend, num_experts);
   backend->route({.experts = expert->as<std::int32_t>(),
@@ -398,7 +398,7 @@ TEST("mixes experts whatever the routing: spread, all tokens to one, some expert
     for (const int num_digits : {2, 3}) {
       std::vector<float> out[2];
       for (const bool is_cuda : {false, true}) {
-        const auto backend = is_cuda ? cuda(num_digits) : cpu();
+        const auto backend = is_cuda ? on_cuda(num_digits) : on_cpu();
         const MatrixPtr gate_ = backend->load_matrix(w_gate.view()), up_ = backend->load_matrix(w_up.view()),
                         down_ = backend->load_matrix(w_down.view());
         const BufferPtr x_ = on_device(*backend, x), gates_ = on_device(*backend, gates),
@@ -435,7 +435,7 @@ TEST("logits are those of the rows asked for, and the same bits alone and togeth
   MadeUpBatch made_up(std::vector<int>(num_tokens, 0), 1, 1, vocab_size);
   std::vector<float> found[2], alone;
   for (const bool is_cuda : {false, true}) {
-    const auto backend = is_cuda ? cuda() : cpu();
+    const auto backend = is_cuda ? on_cuda() : on_cpu();
     const TablePtr table = table_of(*backend, rows, vocab_size);
     const BufferPtr x_ = on_device(*backend, x);
     const auto logits_of = [&](std::vector<std::int32_t> wanted) {

@@ -114,7 +114,7 @@ TEST("keeps the tokens that xAI's temperature and top_p keep") {
   std::ifstream file(golden_path("sampling/sampling.json"));
   const std::string text(std::istreambuf_iterator<char>(file), {});
   JsonReader json(text, "sampling.json");
-  const auto backend = make_cuda_backend({}), cpu = make_cpu_backend({.num_threads = 1});
+  const auto backend = make_cuda_backend({}), cpu = cpu::make_cpu_backend({.num_threads = 1});
   int num_cases = 0;
   json.read_array([&] {
     int number = 0;
@@ -190,7 +190,7 @@ TEST("draws what the CPU draws, whatever is asked for at once") {
                     .history = histories[r],
                     .bias = biases[r]});
   }
-  const auto expected = sampled(*make_cpu_backend({.num_threads = 1}), logits, rows);
+  const auto expected = sampled(*cpu::make_cpu_backend({.num_threads = 1}), logits, rows);
   const auto cuda = make_cuda_backend({});
   const auto found = sampled(*cuda, logits, rows), again = sampled(*cuda, logits, rows);
   for (int r = 0; r < num_rows; ++r) {
@@ -217,7 +217,7 @@ void check_draws_as_cpu(const std::vector<float>& logits, SampleRow row) {
     row.uniform = uniform;
     rows.push_back(row);
   }
-  const auto expected = sampled(*make_cpu_backend({.num_threads = 1}), repeated, rows);
+  const auto expected = sampled(*cpu::make_cpu_backend({.num_threads = 1}), repeated, rows);
   const auto found = sampled(*make_cuda_backend({}), repeated, rows);
   for (std::size_t r = 0; r < rows.size(); ++r) CHECK_EQ(found[r].token, expected[r].token);
 }
