@@ -264,7 +264,7 @@ void write_json(const Request& request, const std::string& shape, int num_layers
 std::unique_ptr<Backend> make_backend(const Request& request) {
   if (request.device == "cpu") return cpu::make_cpu_backend({.num_threads = request.num_threads, .isa = request.isa});
 #if defined(GROK_WITH_CUDA)
-  if (request.device == "cuda") return make_cuda_backend({.launches_overlap = request.launches_overlap});
+  if (request.device == "cuda") return cuda::make_cuda_backend({.launches_overlap = request.launches_overlap});
 #endif
   throw Error(ErrorCode::invalid_argument, concat("this build has no device \"", request.device, "\""));
 }
@@ -272,7 +272,7 @@ std::unique_ptr<Backend> make_backend(const Request& request) {
 void measure_limits(const Request& request) {
 #if defined(GROK_WITH_CUDA)
   if (request.device == "cuda") {
-    const CudaProbe probe = probe_cuda({.buffer_bytes = std::uint64_t(request.probe_gib) << 30});
+    const cuda::CudaProbe probe = cuda::probe_cuda({.buffer_bytes = std::uint64_t(request.probe_gib) << 30});
     std::printf("%s: %.0f GB/s of reading, %.0f GB/s of copying\n", probe.device.c_str(), probe.read.median,
                 probe.copy.median);
     if (!request.json.empty())

@@ -20,15 +20,15 @@ if (!nvcc) {
   process.exit(0);
 }
 
-/** "void grok::(anonymous namespace)::stream_product<2, 3>(grok::…)" becomes "stream_product<2, 3>". */
+/** "void grok::cuda::(anonymous namespace)::stream_product<2, 3>(grok::cuda::…)" becomes "stream_product<2, 3>". */
 function shortName(mangled) {
   const { stdout, status } = spawnSync('c++filt', [mangled], { encoding: 'utf8' });
   if (status !== 0) return mangled;
   const plain = stdout
     .trim()
-    .replaceAll(/\((?:anonymous namespace|grok::\w+)\)(?:::)?/g, '')
+    .replaceAll(/\((?:anonymous namespace|grok::[\w:]+)\)(?:::)?/g, '')
     .replace(/^void /, '');
-  return /^(?:grok::)?(\w+(?:<[^(]*>)?)(?:\(|$)/.exec(plain)?.[1] ?? plain;
+  return /^(?:grok::cuda::)?(\w+(?:<[^(]*>)?)(?:\(|$)/.exec(plain)?.[1] ?? plain;
 }
 
 /** What ptxas -v says of each kernel. */

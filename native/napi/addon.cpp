@@ -90,7 +90,7 @@ Napi::Value probe_cuda_device(const Napi::CallbackInfo& info) {
   thread->on_interrupt([stopped] { return *stopped = true; });
   return thread->run(
       info.Env(), [stopped] { return probe_device(*stopped); },
-      [thread](Napi::Env env, const CudaProbe& probe) { return to_js(env, probe); });
+      [thread](Napi::Env env, const cuda::CudaProbe& probe) { return to_js(env, probe); });
 }
 
 Napi::Value probe_disk_of(const Napi::CallbackInfo& info) {

@@ -32,7 +32,7 @@ SequenceRequest request_from(Napi::Value value);
 
 Napi::Object to_js(Napi::Env env, const Inspection& inspection);
 Napi::Object to_js(Napi::Env env, const cpu::Probe& probe);
-Napi::Object to_js(Napi::Env env, const CudaProbe& probe);
+Napi::Object to_js(Napi::Env env, const cuda::CudaProbe& probe);
 Napi::Object to_js(Napi::Env env, const LoadProgress& progress);
 Napi::Object to_js(Napi::Env env, const TokenizerFile& file);
 Napi::Object to_js(Napi::Env env, const EngineStats& stats);

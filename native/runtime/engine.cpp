@@ -48,7 +48,7 @@ cpu::CpuOptions cpu_options(const EngineOptions& options, const Limits& limits) 
 std::unique_ptr<Backend> make_backend(const EngineOptions& options, const Limits& limits) {
   [[maybe_unused]] const bool on_cuda = is_for_cuda(options, limits);
 #if defined(GROK_WITH_CUDA)
-  if (on_cuda) return make_cuda_backend({});
+  if (on_cuda) return cuda::make_cuda_backend({});
 #endif
   return cpu::make_cpu_backend(cpu_options(options, limits));
 }
@@ -56,7 +56,7 @@ std::unique_ptr<Backend> make_backend(const EngineOptions& options, const Limits
 std::unique_ptr<Footprint> make_footprint(const EngineOptions& options, const Limits& limits) {
   [[maybe_unused]] const bool on_cuda = is_for_cuda(options, limits);
 #if defined(GROK_WITH_CUDA)
-  if (on_cuda) return make_cuda_footprint({});
+  if (on_cuda) return cuda::make_cuda_footprint({});
 #endif
   return cpu::make_cpu_footprint(cpu_options(options, limits));
 }
@@ -66,7 +66,7 @@ std::optional<std::uint64_t> memory_for(const EngineOptions& options, const Limi
   if (options.memory_limit) return options.memory_limit;
   [[maybe_unused]] const bool on_cuda = is_for_cuda(options, limits);
 #if defined(GROK_WITH_CUDA)
-  if (on_cuda) return why_no_cuda_device().empty() ? std::optional(cuda_available_bytes()) : std::nullopt;
+  if (on_cuda) return cuda::why_no_cuda_device().empty() ? std::optional(cuda::cuda_available_bytes()) : std::nullopt;
 #endif
   return platform::available_memory();
 }
@@ -186,7 +186,7 @@ int default_cpu_threads() { return platform::usable_cores(); }
 
 std::string why_no_cuda() {
 #if defined(GROK_WITH_CUDA)
-  return why_no_cuda_device();
+  return cuda::why_no_cuda_device();
 #else
   return "this build has no CUDA backend";
 #endif

@@ -21,11 +21,11 @@ cpu::Probe probe_machine(int num_threads, const std::string& isa, const std::ato
   return cpu::probe_cpu({.num_threads = num_threads, .isa = isa, .buffer_bytes = buffer_bytes, .stopped = &stopped});
 }
 
-CudaProbe probe_device([[maybe_unused]] const std::atomic<bool>& stopped) {
+cuda::CudaProbe probe_device([[maybe_unused]] const std::atomic<bool>& stopped) {
 #if defined(GROK_WITH_CUDA)
   // More than ten times the largest cache of any GPU so far.
   constexpr std::uint64_t kBufferBytes = std::uint64_t(2) << 30;
-  return probe_cuda({.buffer_bytes = kBufferBytes, .stopped = &stopped});
+  return cuda::probe_cuda({.buffer_bytes = kBufferBytes, .stopped = &stopped});
 #else
   throw Error(ErrorCode::cuda_unavailable, why_no_cuda(), "Use device \"cpu\" or \"auto\".");
 #endif

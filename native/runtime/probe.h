@@ -14,6 +14,6 @@ cpu::Probe probe_machine(int num_threads, const std::string& isa, const std::ato
 
 // What the memory of the CUDA device can do at most. Throws cuda_unavailable, out_of_memory, device_failed, and
 // cancelled soon after `stopped` is set.
-CudaProbe probe_device(const std::atomic<bool>& stopped);
+cuda::CudaProbe probe_device(const std::atomic<bool>& stopped);
 
 }  // namespace grok

@@ -5,7 +5,7 @@
 #include "backend/cuda/input_layout.h"
 
 // What products multiply, for code that is not of the device: digits.h says what the digits are.
-namespace grok {
+namespace grok::cuda {
 
 struct DigitRows {
   std::int8_t* digits = nullptr;  // [num_digits, num_rows, padded_rows], in the order of digit_place
@@ -21,4 +21,4 @@ struct Activations {
   InputLayout layout = {};
 };
 
-}  // namespace grok
+}  // namespace grok::cuda

@@ -1,7 +1,7 @@
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/norm.h"
 
-namespace grok {
+namespace grok::cuda {
 namespace {
 
 // One block a token, whose row fits registers.
@@ -65,4 +65,4 @@ void CudaBackend::add_norm(const AddNorm& op) {
       op, digits, layout);
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

@@ -6,7 +6,7 @@
 #include "backend/cuda/kv_page.h"
 #include "core/error.h"
 
-namespace grok {
+namespace grok::cuda {
 namespace {
 
 constexpr int kWarps = 4, kThreads = kWarps * kWarpSize;
@@ -284,4 +284,4 @@ void CudaBackend::attention(const Attention& op) {
   }
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

@@ -3,7 +3,7 @@
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/product.h"
 
-namespace grok {
+namespace grok::cuda {
 namespace {
 
 constexpr int kThreads = 256;
@@ -34,4 +34,4 @@ void CudaBackend::attention_out(const AttentionOut& op) {
   }
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

@@ -9,7 +9,7 @@
 #include "core/probe_rate.h"
 
 // What the CUDA backend shows to the rest of the house. No CUDA header: those who include it need none.
-namespace grok {
+namespace grok::cuda {
 
 struct CudaOptions {
   // int8 digits that an activation is split into, and a value of the embedding: 2 hold it to 15 bits of the largest one near
@@ -46,4 +46,4 @@ struct CudaProbe {
 // Throws cuda_unavailable, out_of_memory, device_failed, cancelled.
 CudaProbe probe_cuda(const CudaProbeOptions& options);
 
-}  // namespace grok
+}  // namespace grok::cuda

@@ -7,7 +7,7 @@
 #include "backend/cuda/cuda_error.h"
 #include "backend/cuda/packed_table.h"
 
-namespace grok {
+namespace grok::cuda {
 namespace {
 
 // Every kernel here runs on this and on what came after it.
@@ -231,4 +231,4 @@ void CudaBackend::read(std::span<std::int32_t> host, const std::int32_t* from) {
   read_bytes(host.data(), from, host.size_bytes());
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

@@ -13,7 +13,7 @@
 #include "backend/cuda/stream.h"
 #include "backend/cuda/upload.h"
 
-namespace grok {
+namespace grok::cuda {
 
 struct DeviceTraits {
   std::string name;
@@ -90,4 +90,4 @@ class CudaBackend final : public Backend {
 // Success, if this binary has kernels for device 0.
 cudaError_t find_kernels();
 
-}  // namespace grok
+}  // namespace grok::cuda

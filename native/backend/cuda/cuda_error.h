@@ -7,7 +7,7 @@
 #include "core/error.h"
 
 // What the CUDA runtime answers, in our words.
-namespace grok {
+namespace grok::cuda {
 
 // "cudaErrorIllegalAddress (an illegal memory access was encountered)".
 inline std::string in_words(cudaError_t error) {
@@ -20,4 +20,4 @@ inline Error device_failed(const std::string& what, cudaError_t error) {
           "Nothing on this device can be trusted now: close the model and open it again in a new process."};
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

@@ -13,7 +13,7 @@
 
 #include <cstdint>
 
-namespace grok {
+namespace grok::cuda {
 
 // The block's static variable of this type. Contents undefined.
 template <typename T>
@@ -77,11 +77,11 @@ __device__ inline void mma_s8(int (&c)[4], const uint4& a, const uint2& b) {
       : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "r"(b.x), "r"(b.y));
 }
 
-}  // namespace grok
+}  // namespace grok::cuda
 
 #endif
 
-namespace grok {
+namespace grok::cuda {
 
 // What a kernel begins with that has nothing to do before its turn.
 __device__ inline void take_turn() {
@@ -89,4 +89,4 @@ __device__ inline void take_turn() {
   wait_for_launch_before();
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

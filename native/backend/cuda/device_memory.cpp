@@ -2,7 +2,7 @@
 
 #include "backend/cuda/cuda_error.h"
 
-namespace grok {
+namespace grok::cuda {
 
 DeviceMemory::DeviceMemory(std::size_t size_bytes) : size_bytes_(size_bytes) {
   if (size_bytes == 0) return;
@@ -74,4 +74,4 @@ void* DeviceScratch::bytes(std::size_t size_bytes) {
   return start;
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

@@ -9,7 +9,7 @@
 
 #include "backend/backend.h"
 
-namespace grok {
+namespace grok::cuda {
 
 // Memory of the device, aligned to 256 bytes. Contents undefined.
 class DeviceMemory final : public Buffer {
@@ -73,4 +73,4 @@ class DeviceScratch {
   bool is_counting_ = false;
 };
 
-}  // namespace grok
+}  // namespace grok::cuda

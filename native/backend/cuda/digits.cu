@@ -4,7 +4,7 @@
 
 #include "backend/cuda/cuda_backend.h"
 
-namespace grok {
+namespace grok::cuda {
 namespace {
 
 // One block a slice of a row.
@@ -46,4 +46,4 @@ Activations CudaBackend::activations(const float* values, int num_rows) {
   return {.values = values, .num_rows = num_rows};
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

@@ -14,7 +14,7 @@
 // Activations as integers: x = scale * (d0 + 256 d1 + 65536 d2), each digit an int8 and one scale for each slice of a row.
 // int8 weights then multiply int8 digits on the tensor cores and sum exactly. The error is the rounding to the last
 // digit, at most half of 2^-15 (two digits) or 2^-23 (three) of the slice's largest value.
-namespace grok {
+namespace grok::cuda {
 
 DigitRows digit_rows(int num_rows, int num_digits, const InputLayout& layout, DeviceScratch& scratch);
 
@@ -80,4 +80,4 @@ __device__ void split_slice(const DigitRows& out, const InputLayout& layout, int
   }
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

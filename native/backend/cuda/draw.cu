@@ -1,6 +1,6 @@
 #include "backend/cuda/sampling.h"
 
-namespace grok {
+namespace grok::cuda {
 namespace {
 
 // The tokens that are left to the draw.
@@ -303,4 +303,4 @@ void choose_tokens(const Sampling& op, int num_rows, const Asked& asked, Stream&
   stream.launch("draw", rows, choose_token, op);
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

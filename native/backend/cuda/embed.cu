@@ -2,7 +2,7 @@
 #include "backend/cuda/device.h"
 #include "backend/cuda/packed_table.h"
 
-namespace grok {
+namespace grok::cuda {
 namespace {
 
 constexpr int kThreads = 256;
@@ -69,4 +69,4 @@ void CudaBackend::embed(const Embed& op) {
                  options_.num_digits == 2 ? embed_tokens<2> : embed_tokens<3>, lookup);
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

@@ -4,7 +4,7 @@
 #include "backend/cuda/product.h"
 #include "core/error.h"
 
-namespace grok {
+namespace grok::cuda {
 namespace {
 
 constexpr int kThreads = 256, kMixThreads = 64;
@@ -186,4 +186,4 @@ void CudaBackend::experts(const Experts& op) {
   }
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

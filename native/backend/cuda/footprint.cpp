@@ -2,7 +2,7 @@
 
 #include "backend/cuda/packed_table.h"
 
-namespace grok {
+namespace grok::cuda {
 namespace {
 
 // What the driver takes beside what was asked for: memory comes in pages of 2 MiB, so that each allocation may leave most of
@@ -29,4 +29,4 @@ std::uint64_t CudaFootprint::scratch_bytes(const StepSize& largest) const {
 
 std::uint64_t CudaFootprint::reserve_bytes() const { return kReserveBytes; }
 
-}  // namespace grok
+}  // namespace grok::cuda

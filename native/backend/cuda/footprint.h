@@ -6,7 +6,7 @@
 #include "backend/cuda/device_memory.h"
 #include "backend/cuda/matrix_shape.h"
 
-namespace grok {
+namespace grok::cuda {
 
 // Tokens, or rows to sample, of one launch whose memory grows with them: 4 MB a token for Grok-1's experts. No result
 // depends on it.
@@ -43,4 +43,4 @@ void count_experts(const MatrixShape& w_gate, const MatrixShape& w_up, const Mat
 void count_logits(const MatrixShape& table, int num_outputs, int num_digits, DeviceScratch& scratch);
 void count_sample(const StepSize& largest, DeviceScratch& scratch);
 
-}  // namespace grok
+}  // namespace grok::cuda

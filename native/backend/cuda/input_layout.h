@@ -2,7 +2,7 @@
 
 #include <cuda_runtime.h>
 
-namespace grok {
+namespace grok::cuda {
 
 inline constexpr int kTileRows = 32;     // inputs of one matrix instruction (mma m16n8k32)
 inline constexpr int kTileColumns = 16;  // outputs of one
@@ -43,4 +43,4 @@ struct InputLayout {
   bool operator==(const InputLayout&) const = default;
 };
 
-}  // namespace grok
+}  // namespace grok::cuda

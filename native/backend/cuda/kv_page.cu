@@ -6,7 +6,7 @@
 #include "core/checked.h"
 #include "core/dtype.h"
 
-namespace grok {
+namespace grok::cuda {
 
 std::uint64_t CudaFootprint::kv_page_bytes(KvCacheType type, int num_kv_heads, int head_dim) const {
   return checked_mul(std::uint64_t(num_kv_heads), kv_head_bytes(type, head_dim));
@@ -31,4 +31,4 @@ void CudaBackend::read_kv(const ReadKv& op) {
   }
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

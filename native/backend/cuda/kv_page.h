@@ -9,7 +9,7 @@
 
 // How one kv head's share of a page lies in memory, of keys and of values alike: [kPageSize, head_dim] elements; int8 ones
 // are followed by the scales of their positions, f32 [kPageSize].
-namespace grok {
+namespace grok::cuda {
 
 __host__ __device__ inline std::size_t kv_element_bytes(KvCacheType type) {
   return type == KvCacheType::f32 ? 4 : type == KvCacheType::bf16 ? 2 : 1;
@@ -87,4 +87,4 @@ __device__ inline void write_kv(const KvHead& head, KvCacheType type, int positi
   }
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

@@ -4,7 +4,7 @@
 #include "backend/cuda/packed_table.h"
 #include "backend/cuda/product.h"
 
-namespace grok {
+namespace grok::cuda {
 namespace {
 
 constexpr int kThreads = 256;
@@ -74,4 +74,4 @@ void CudaBackend::logits(const Logits& op) {
   }
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

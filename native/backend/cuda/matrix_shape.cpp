@@ -1,6 +1,6 @@
 #include "backend/cuda/matrix_shape.h"
 
-namespace grok {
+namespace grok::cuda {
 namespace {
 
 int axis_from_end(const TensorView& view, std::size_t from_end) {
@@ -23,4 +23,4 @@ MatrixShape::MatrixShape(int d_in, int d_out)
       layout{.group_rows = d_in, .num_groups = 1},
       column_tiles((d_out + kTileColumns - 1) / kTileColumns) {}
 
-}  // namespace grok
+}  // namespace grok::cuda

@@ -6,7 +6,7 @@
 #include "backend/backend.h"
 #include "backend/cuda/input_layout.h"
 
-namespace grok {
+namespace grok::cuda {
 
 // Of an int8 matrix as it is packed.
 struct MatrixShape {
@@ -23,4 +23,4 @@ struct MatrixShape {
   std::size_t num_scales() const { return std::size_t(num_experts) * layout.num_groups * column_tiles * kTileColumns; }
 };
 
-}  // namespace grok
+}  // namespace grok::cuda

@@ -2,7 +2,7 @@
 
 #include "backend/cuda/cuda_backend.h"
 
-namespace grok {
+namespace grok::cuda {
 namespace {
 
 // One block a token, whose row fits registers.
@@ -47,4 +47,4 @@ void CudaBackend::norm(const Norm& op) {
                  op, digits, layout);
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

@@ -9,7 +9,7 @@
 
 // One block a row. At one token nothing else runs, so what counts is how often that block waits: a row that fits
 // registers is asked for at once and stays there, and each sum over it costs one barrier.
-namespace grok {
+namespace grok::cuda {
 
 inline constexpr int kRowThreads = 512;
 inline constexpr int kRowValues = 12;  // of a thread: d_model is 6,144
@@ -133,4 +133,4 @@ __device__ void split_row(const DigitRows& digits, const InputLayout& layout, co
                                       [&](int k) { return row[layout.first_row(slice) + k]; });
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

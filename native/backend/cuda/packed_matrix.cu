@@ -6,7 +6,7 @@
 #include "backend/cuda/device.h"
 #include "backend/cuda/footprint.h"
 
-namespace grok {
+namespace grok::cuda {
 namespace {
 
 constexpr int kThreads = 256;
@@ -88,4 +88,4 @@ CudaMatrix::CudaMatrix(const QuantizedView& stored, Upload& upload, DeviceScratc
   upload.send(scales_.data(), scales_.size_bytes());
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

@@ -9,7 +9,7 @@
 #include "backend/cuda/stream.h"
 #include "backend/cuda/upload.h"
 
-namespace grok {
+namespace grok::cuda {
 
 // An int8 matrix in tiles of 16 outputs x 32 inputs, 512 bytes each, in the order in which a warp loads the left operand
 // of mma m16n8k32: 16 bytes a lane. The tiles of one (expert, slice, 16 outputs) follow each other along the input, so a
@@ -32,4 +32,4 @@ class CudaMatrix final : public Matrix, public MatrixShape {
   DeviceMemory scales_;
 };
 
-}  // namespace grok
+}  // namespace grok::cuda

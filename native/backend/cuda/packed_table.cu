@@ -5,7 +5,7 @@
 #include "backend/cuda/digits.h"
 #include "backend/cuda/footprint.h"
 
-namespace grok {
+namespace grok::cuda {
 namespace {
 
 constexpr int kThreads = 256;
@@ -123,4 +123,4 @@ CudaTable::CudaTable(const TensorView& f32, int num_digits, Upload& upload, Devi
   }
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

@@ -2,7 +2,7 @@
 
 #include "backend/cuda/packed_matrix.h"
 
-namespace grok {
+namespace grok::cuda {
 
 // The token embedding, and the head that is tied to it, as integers with a scale for each row, as activations are:
 // w = scale * (w0 + 256 w1 (+ 65536 w2)). Each digit of a row is a column of one matrix, with a scale of its own; the
@@ -38,4 +38,4 @@ __device__ inline std::size_t place_of_tile(const InputLayout& layout, int colum
          row_tile % kSliceTiles;
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

@@ -6,7 +6,7 @@
 #include "backend/cuda/device.h"
 #include "backend/cuda/reduce.h"
 
-namespace grok {
+namespace grok::cuda {
 namespace {
 
 constexpr std::size_t kStepVectors = kProbeStep / sizeof(uint4);
@@ -108,4 +108,4 @@ CudaProbe probe_cuda(const CudaProbeOptions& options) {
           .copy = copy};
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

@@ -7,7 +7,7 @@
 #include "backend/cuda/stream.h"
 
 // What probe_cuda() takes the time of: the device's memory, read and copied front to back by all of its multiprocessors.
-namespace grok {
+namespace grok::cuda {
 
 inline constexpr int kProbeThreads = 256;
 inline constexpr int kProbeLoads = 8;  // of 16 bytes, that a thread waits for at once
@@ -21,4 +21,4 @@ void read_buffer(Stream& stream, std::uint32_t* folded, const DeviceMemory& buff
 // The first half to the second.
 void copy_half(Stream& stream, const DeviceMemory& buffer, int num_blocks);
 
-}  // namespace grok
+}  // namespace grok::cuda

@@ -4,7 +4,7 @@
 
 #include "backend/cuda/device.h"
 
-namespace grok {
+namespace grok::cuda {
 namespace {
 
 constexpr int kWarps = 6, kThreads = kWarps * kWarpSize;
@@ -351,4 +351,4 @@ Products multiply(std::span<const CudaMatrix* const> matrices, const Activations
   return products;
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

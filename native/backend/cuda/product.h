@@ -11,7 +11,7 @@
 #include "backend/cuda/packed_matrix.h"
 
 // Products of rows of activations with packed matrices: the weights as one stream that all blocks share evenly.
-namespace grok {
+namespace grok::cuda {
 
 // Rows that one expert multiplies in one pass over its weights.
 struct Job {
@@ -81,4 +81,4 @@ Products multiply(std::span<const CudaMatrix* const> matrices, const DigitRows& 
 Products multiply(std::span<const CudaMatrix* const> matrices, const Activations& x, int num_digits,
                   const JobList& jobs, int num_multiprocessors, DeviceScratch& scratch, Stream& stream);
 
-}  // namespace grok
+}  // namespace grok::cuda

@@ -6,7 +6,7 @@
 #include "backend/cuda/kv_page.h"
 #include "backend/cuda/product.h"
 
-namespace grok {
+namespace grok::cuda {
 namespace {
 
 constexpr int kWarps = 4, kThreads = kWarps * kWarpSize;
@@ -134,4 +134,4 @@ void CudaBackend::qkv(const Qkv& op) {
   }
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

@@ -5,7 +5,7 @@
 #include "backend/cuda/device.h"
 
 // Sums and maxima over the threads of a block, always in the same order: the same input gives the same bits.
-namespace grok {
+namespace grok::cuda {
 
 inline constexpr unsigned kAllLanes = 0xffffffffu;
 inline constexpr int kWarpSize = 32;
@@ -117,4 +117,4 @@ __device__ Running<T> running_sum(T value) {
           __shfl_sync(kAllLanes, warps_up_to, kWarpSize - 1)};
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

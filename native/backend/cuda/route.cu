@@ -2,7 +2,7 @@
 #include "backend/cuda/norm.h"
 #include "core/error.h"
 
-namespace grok {
+namespace grok::cuda {
 namespace {
 
 constexpr int kMaxExperts = 64;
@@ -146,4 +146,4 @@ void CudaBackend::route(const Route& op) {
                  op.num_experts == kExpertsAtOnce ? route_tokens<kWholeRows> : route_tokens<kAnyRows>, op);
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

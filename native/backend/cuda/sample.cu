@@ -5,7 +5,7 @@
 #include "backend/cuda/sampling.h"
 #include "core/error.h"
 
-namespace grok {
+namespace grok::cuda {
 namespace {
 
 // The best rank of the thread's tokens that is below `below`, or 0.
@@ -254,4 +254,4 @@ void CudaBackend::sample_at_once(const Sample& op) {
   }
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

@@ -10,7 +10,7 @@
 #include "backend/cuda/stream.h"
 
 // What the kernels that sample share: the order of tokens, what a row asks for, what one kernel leaves for the next.
-namespace grok {
+namespace grok::cuda {
 
 using Wide = unsigned long long;
 
@@ -137,4 +137,4 @@ struct Asked {
 // The tokens of the rows, from what is known of their spans.
 void choose_tokens(const Sampling& op, int num_rows, const Asked& asked, Stream& stream);
 
-}  // namespace grok
+}  // namespace grok::cuda

@@ -5,7 +5,7 @@
 #include "backend/cuda/packed_table.h"
 #include "backend/cuda/product.h"
 
-namespace grok {
+namespace grok::cuda {
 
 std::size_t CudaFootprint::operation_bytes(const StepSize& largest) const {
   const int num_tokens = std::min(largest.num_tokens, kTokensAtOnce);
@@ -61,4 +61,4 @@ std::size_t CudaFootprint::rotation_bytes(int num_positions, int head_dim) {
   return std::size_t(num_positions) * std::size_t(head_dim) * sizeof(float);
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

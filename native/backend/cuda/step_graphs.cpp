@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace grok {
+namespace grok::cuda {
 
 void StepGraphs::run(const StepShape& shape, const StepMemory& memory, bool is_small, Stream& stream,
                      const std::function<void()>& ask) {
@@ -43,4 +43,4 @@ StepGraphs::Step StepGraphs::record(Stream& stream, const std::function<void()>&
   }
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

@@ -10,7 +10,7 @@
 
 #include "backend/cuda/stream.h"
 
-namespace grok {
+namespace grok::cuda {
 
 // What the launches of a step depend on. All else that differs from step to step (tokens, positions, pages, who chose which
 // expert) lies in memory.
@@ -65,4 +65,4 @@ class StepGraphs {
   std::string why_not_;
 };
 
-}  // namespace grok
+}  // namespace grok::cuda

@@ -4,7 +4,7 @@
 
 #include "backend/cuda/cuda_error.h"
 
-namespace grok {
+namespace grok::cuda {
 
 Stream::Stream(bool launches_overlap) : launches_overlap_(launches_overlap) {
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
@@ -88,4 +88,4 @@ void Stream::throw_if_failed() const {
   if (failure_) throw *failure_;
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

@@ -10,7 +10,7 @@
 
 #include "core/error.h"
 
-namespace grok {
+namespace grok::cuda {
 
 // How a kernel is spread out.
 struct Spread {
@@ -109,4 +109,4 @@ class Stream {
   bool is_recording_ = false;
 };
 
-}  // namespace grok
+}  // namespace grok::cuda

@@ -1,6 +1,6 @@
 #include "backend/cuda/upload.h"
 
-namespace grok {
+namespace grok::cuda {
 
 // Loading may end half way: what is being copied must not go before it was.
 Upload::~Upload() {
@@ -24,4 +24,4 @@ void Upload::send(void* device, std::size_t size_bytes) {
   stream_.record(part.copied);
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

@@ -5,7 +5,7 @@
 #include "backend/cuda/device_memory.h"
 #include "backend/cuda/stream.h"
 
-namespace grok {
+namespace grok::cuda {
 
 // Bytes of a file that go to the device at once.
 inline constexpr std::size_t kUploadBytes = std::size_t(16) << 20;
@@ -39,4 +39,4 @@ class Upload {
   int current_ = 0;
 };
 
-}  // namespace grok
+}  // namespace grok::cuda

@@ -13,7 +13,7 @@
 
 // The host twins of native/backend/cuda/device.h: the same functions, by the lane maps of the PTX manual.
 // Source: PTX ISA, "Matrix Fragments for mma.m16n8k32"
-namespace grok {
+namespace grok::cuda {
 
 template <typename T>
 T& static_shared() {
@@ -77,4 +77,4 @@ inline void mma_s8(int (&c)[4], const uint4& a, const uint2& b, emulator::Where 
   });
 }
 
-}  // namespace grok
+}  // namespace grok::cuda

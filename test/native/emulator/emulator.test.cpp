@@ -15,6 +15,7 @@
 #include "testing.h"
 
 using namespace grok;
+using namespace grok::cuda;
 using emulator::Fault;
 
 // That the emulator can fail: each rule of CUDA that our kernels live by, kept and broken.

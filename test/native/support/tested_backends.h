@@ -37,14 +37,14 @@ inline std::vector<TestedBackend> tested_backends() {
   // Three digits hold a value as well as a float32 does. Two are 2^8 times coarser: 5e-5 to 2e-4 measured, where
   // xAI's bf16 is 6e-3 to 6e-2 away. The emulator takes its time, so not every network is asked for every digit.
   tested.push_back({.name = "cuda, 3 digits",
-                    .make = [] { return make_cuda_backend({.num_digits = 3}); },
+                    .make = [] { return cuda::make_cuda_backend({.num_digits = 3}); },
                     .networks = {"ref-small", "ref-wide"}});
 #if defined(__SANITIZE_ADDRESS__)  // takes ten times as much of it: one network shows a bad access
   tested.back().networks.pop_back();
   return tested;
 #endif
   tested.push_back({.name = "cuda, 2 digits",
-                    .make = [] { return make_cuda_backend({.num_digits = 2}); },
+                    .make = [] { return cuda::make_cuda_backend({.num_digits = 2}); },
                     .gates = {.layers = 5e-4, .logits = 5e-4, .tie = 0.01f},
                     .networks = {"ref-small"}});
 #else

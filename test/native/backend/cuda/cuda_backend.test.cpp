@@ -10,6 +10,7 @@
 #include "support/on_device.h"
 
 using namespace grok;
+using namespace grok::cuda;
 using namespace grok::testing;
 
 // What is said when CUDA cannot be used, and that an error stays.

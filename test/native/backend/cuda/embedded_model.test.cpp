@@ -11,6 +11,7 @@
 #include "support/made_up.h"
 
 using namespace grok;
+using namespace grok::cuda;
 using namespace grok::testing;
 
 // The model that comes with the package, on the CPU and on CUDA: the same text, and what each makes of every position of it.

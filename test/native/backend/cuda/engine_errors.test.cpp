@@ -11,6 +11,7 @@
 #include "testing.h"
 
 using namespace grok;
+using namespace grok::cuda;
 using namespace grok::testing;
 
 // An engine on a device that fails: what its callers are told, and that nothing is left behind.

@@ -11,6 +11,7 @@
 #include "testing.h"
 
 using namespace grok;
+using namespace grok::cuda;
 using namespace grok::testing;
 
 // That what is said beforehand is what is taken, and that it is enough.

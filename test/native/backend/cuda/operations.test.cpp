@@ -10,6 +10,7 @@
 #include "support/on_device.h"
 
 using namespace grok;
+using namespace grok::cuda;
 using namespace grok::testing;
 
 // Each operation beside the CPU backend, which is the truth: odd sizes, one of everything, more than a block of everything.

@@ -9,6 +9,7 @@
 #include "support/on_device.h"
 
 using namespace grok;
+using namespace grok::cuda;
 using namespace grok::testing;
 
 // The embedding and the head as digits: what they hold, whatever the sizes.

@@ -16,6 +16,7 @@
 #include "testing.h"
 
 using namespace grok;
+using namespace grok::cuda;
 using namespace grok::testing;
 
 namespace {

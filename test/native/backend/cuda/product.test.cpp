@@ -8,6 +8,7 @@
 #include "support/on_device.h"
 
 using namespace grok;
+using namespace grok::cuda;
 using namespace grok::testing;
 
 // Products, by way of attention_out: packed tiles, digits, scale groups, slices, and how blocks share the work.

@@ -11,6 +11,7 @@
 #include "support/on_device.h"
 
 using namespace grok;
+using namespace grok::cuda;
 using namespace grok::testing;
 
 // Sampling on the device beside the CPU's, which is held to xAI's own code: test/native/backend/sample.test.cpp.

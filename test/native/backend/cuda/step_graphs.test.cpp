@@ -16,6 +16,7 @@
 #include "support/small_engine.h"
 
 using namespace grok;
+using namespace grok::cuda;
 using namespace grok::testing;
 
 // That a replayed step is the step that was asked for: each is run on two backends, one that may replay and one that may not.

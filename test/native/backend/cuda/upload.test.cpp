@@ -13,6 +13,7 @@
 #include "testing.h"
 
 using namespace grok;
+using namespace grok::cuda;
 using namespace grok::testing;
 
 // The emulated device copies as late as it may: a part that is written again too early shows.
