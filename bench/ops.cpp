@@ -64,9 +64,9 @@ struct Request {
   std::string json = {};
 };
 
-WeightBytes weight_bytes_of(const TensorSource& source, const GrokConfig& config, const Footprint& footprint) {
+WeightBytes weight_bytes_of(const format::TensorSource& source, const GrokConfig& config, const Footprint& footprint) {
   const auto bytes = [&](const std::string& name) {
-    const StoredParameter* stored = source.find(name);
+    const format::StoredParameter* stored = source.find(name);
     if (!stored) throw Error(ErrorCode::internal, "no parameter " + name);
     return double(stored->scales ? footprint.matrix_bytes({stored->weight, *stored->scales})
                                  : footprint.head_bytes(stored->weight));

@@ -6,7 +6,7 @@
 
 #include "core/printable.h"
 
-namespace grok {
+namespace grok::format {
 namespace {
 
 using namespace std::string_view_literals;
@@ -130,4 +130,4 @@ std::optional<FileKind> recognize(std::string_view head, Expected expected) {
   return std::nullopt;
 }
 
-}  // namespace grok
+}  // namespace grok::format

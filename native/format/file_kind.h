@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-namespace grok {
+namespace grok::format {
 
 enum class Expected { json, pickle, safetensors, tokenizer };
 
@@ -20,4 +20,4 @@ struct FileKind {
 // the expected kind, or are of no known one.
 std::optional<FileKind> recognize(std::string_view head, Expected expected);
 
-}  // namespace grok
+}  // namespace grok::format

@@ -15,7 +15,7 @@
 #include "format/unfinished_download.h"
 #include "platform/file.h"
 
-namespace grok {
+namespace grok::format {
 namespace {
 
 namespace fs = std::filesystem;
@@ -130,4 +130,4 @@ std::unique_ptr<TensorSource> open_jax_checkpoint(const std::string& directory, 
   return std::make_unique<JaxCheckpoint>(directory, names);
 }
 
-}  // namespace grok
+}  // namespace grok::format

@@ -6,7 +6,7 @@
 
 #include "format/tensor_source.h"
 
-namespace grok {
+namespace grok::format {
 
 // Whether a directory with these file names is a ckpt-0 checkpoint, whole or not.
 bool has_jax_tensors(const std::vector<std::string>& names);
@@ -16,4 +16,4 @@ bool has_jax_tensors(const std::vector<std::string>& names);
 // Source: xai-org/grok-1 checkpoint.py:load_tensors
 std::unique_ptr<TensorSource> open_jax_checkpoint(const std::string& directory, const std::vector<std::string>& names);
 
-}  // namespace grok
+}  // namespace grok::format

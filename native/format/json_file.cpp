@@ -6,7 +6,7 @@
 #include "format/file_kind.h"
 #include "platform/file.h"
 
-namespace grok {
+namespace grok::format {
 
 std::string read_json_file(const std::string& path, std::size_t max_bytes) {
   std::string text = platform::InputFile(path).read_all(max_bytes);
@@ -17,4 +17,4 @@ std::string read_json_file(const std::string& path, std::size_t max_bytes) {
   return text;
 }
 
-}  // namespace grok
+}  // namespace grok::format

@@ -7,7 +7,7 @@
 
 #include "core/error.h"
 
-namespace grok {
+namespace grok::format {
 namespace {
 
 platform::Mapping map(const std::string& path) {
@@ -58,4 +58,4 @@ void refuse_other_kind(const MappedFile& file, Expected expected, const std::str
                 kind->fix);
 }
 
-}  // namespace grok
+}  // namespace grok::format

@@ -9,7 +9,7 @@
 #include "format/file_kind.h"
 #include "platform/mapping.h"
 
-namespace grok {
+namespace grok::format {
 
 // A file mapped for reading. It holds address space, no file descriptor: a checkpoint has 770 of these. A file that shrinks
 // while it is mapped gives an error.
@@ -38,4 +38,4 @@ class MappedFile final : public ByteSource {
 // message.
 void refuse_other_kind(const MappedFile& file, Expected expected, const std::string& place, const char* expected_name);
 
-}  // namespace grok
+}  // namespace grok::format

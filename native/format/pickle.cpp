@@ -11,7 +11,7 @@
 #include "core/error.h"
 #include "core/printable.h"
 
-namespace grok {
+namespace grok::format {
 namespace {
 
 // xAI's largest framing builds 55 objects, keeps 40 of them by number, and has 12 on the stack.
@@ -499,4 +499,4 @@ PickledTensor read_pickle(const ByteSource& source, std::uint64_t size_bytes, co
   return PickleReader(source, size_bytes, file).read();
 }
 
-}  // namespace grok
+}  // namespace grok::format

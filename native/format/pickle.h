@@ -6,7 +6,7 @@
 
 #include "core/tensor.h"
 
-namespace grok {
+namespace grok::format {
 
 // What one file of a ckpt-0 directory holds: a bare array, or a QuantizedWeight8bit.
 struct PickledTensor {
@@ -25,4 +25,4 @@ struct PickledTensor {
 // other dtypes). `file` stands in messages.
 PickledTensor read_pickle(const ByteSource& source, std::uint64_t size_bytes, const std::string& file);
 
-}  // namespace grok
+}  // namespace grok::format

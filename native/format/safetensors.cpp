@@ -18,7 +18,7 @@
 #include "format/unfinished_download.h"
 #include "platform/file.h"
 
-namespace grok {
+namespace grok::format {
 namespace {
 
 namespace fs = std::filesystem;
@@ -169,4 +169,4 @@ bool has_safetensors(const std::vector<std::string>& names) {
 
 std::unique_ptr<TensorSource> open_safetensors(const std::string& path) { return std::make_unique<Safetensors>(path); }
 
-}  // namespace grok
+}  // namespace grok::format

@@ -7,7 +7,7 @@
 
 #include "format/tensor_source.h"
 
-namespace grok {
+namespace grok::format {
 
 // Opens a .safetensors file, or a directory with model.safetensors or with model.safetensors.index.json and its shards.
 //
@@ -25,4 +25,4 @@ bool is_safetensors_name(std::string_view name);
 // Whether a directory with these file names is a safetensors checkpoint, whole or not.
 bool has_safetensors(const std::vector<std::string>& names);
 
-}  // namespace grok
+}  // namespace grok::format

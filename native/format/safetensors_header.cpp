@@ -10,7 +10,7 @@
 #include "core/json.h"
 #include "core/printable.h"
 
-namespace grok {
+namespace grok::format {
 namespace {
 
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
@@ -128,4 +128,4 @@ std::vector<SafetensorsEntry> read_safetensors_header(const ByteSource& file, st
   return entries;
 }
 
-}  // namespace grok
+}  // namespace grok::format

@@ -6,7 +6,7 @@
 
 #include "core/tensor.h"
 
-namespace grok {
+namespace grok::format {
 
 struct SafetensorsEntry {
   std::string name;
@@ -20,4 +20,4 @@ struct SafetensorsEntry {
 std::vector<SafetensorsEntry> read_safetensors_header(const ByteSource& file, std::uint64_t size_bytes,
                                                       const std::string& label);
 
-}  // namespace grok
+}  // namespace grok::format

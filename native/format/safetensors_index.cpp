@@ -8,7 +8,7 @@
 #include "core/printable.h"
 #include "format/json_file.h"
 
-namespace grok {
+namespace grok::format {
 namespace {
 
 constexpr std::size_t kMaxBytes = 100'000'000;
@@ -49,4 +49,4 @@ SafetensorsIndex read_safetensors_index(const std::string& path) {
   return parse_safetensors_index(read_json_file(path, kMaxBytes), path);
 }
 
-}  // namespace grok
+}  // namespace grok::format

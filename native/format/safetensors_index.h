@@ -4,7 +4,7 @@
 #include <string_view>
 #include <unordered_map>
 
-namespace grok {
+namespace grok::format {
 
 // Shard of every tensor, by name. A shard is the name of a .safetensors file, without a directory.
 using SafetensorsIndex = std::unordered_map<std::string, std::string>;
@@ -15,4 +15,4 @@ SafetensorsIndex read_safetensors_index(const std::string& path);
 // The same for the text of such a file. `path` stands in messages.
 SafetensorsIndex parse_safetensors_index(std::string_view text, const std::string& path);
 
-}  // namespace grok
+}  // namespace grok::format

@@ -7,7 +7,7 @@
 
 #include "core/tensor.h"
 
-namespace grok {
+namespace grok::format {
 
 // One leaf of xAI's parameter tree as it lies in a file. `name` is JAX's path with the parameter's own name last, such as
 // "transformer/decoder_layer_3/moe/linear/w". Quantised leaves have scales.
@@ -34,4 +34,4 @@ class TensorSource {
   }
 };
 
-}  // namespace grok
+}  // namespace grok::format

@@ -5,7 +5,7 @@
 #include <cctype>
 #include <string>
 
-namespace grok {
+namespace grok::format {
 namespace {
 
 // Endings in lower case. The first two belong to aria2 and axel, which write to the file itself and keep their state
@@ -24,4 +24,4 @@ bool is_unfinished_download(std::string_view name, std::string_view wanted) {
   return std::any_of(kMarkers.begin(), kMarkers.end(), [&](std::string_view marker) { return rest.ends_with(marker); });
 }
 
-}  // namespace grok
+}  // namespace grok::format

@@ -2,9 +2,9 @@
 
 #include <string_view>
 
-namespace grok {
+namespace grok::format {
 
 // Whether a file called `name` says that a download of the file `wanted` has not finished: "tensor00000_000.part".
 bool is_unfinished_download(std::string_view name, std::string_view wanted);
 
-}  // namespace grok
+}  // namespace grok::format

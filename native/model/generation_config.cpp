@@ -52,7 +52,7 @@ constexpr Range kCount = {"an integer of 0 or more", 0, kMaxInt, true};
 class GenerationConfigReader {
  public:
   GenerationConfigReader(const std::string& path, std::int32_t vocab_size)
-      : path_(path), vocab_size_(vocab_size), text_(read_json_file(path, kMaxBytes)), json_(text_, path) {}
+      : path_(path), vocab_size_(vocab_size), text_(format::read_json_file(path, kMaxBytes)), json_(text_, path) {}
 
   GenerationConfig read() {
     json_.read_object([&](const std::string& key) {

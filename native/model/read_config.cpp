@@ -107,7 +107,7 @@ struct Found {
 class ConfigReader {
  public:
   explicit ConfigReader(const std::string& path)
-      : path_(path), text_(read_json_file(path, kMaxBytes)), json_(text_, path) {}
+      : path_(path), text_(format::read_json_file(path, kMaxBytes)), json_(text_, path) {}
 
   GrokConfig read() {
     read_fields(true);

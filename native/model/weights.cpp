@@ -42,14 +42,14 @@ struct Place {
   Shape shape;
   bool is_quantized = false;
   int layer = -1;
-  std::function<std::uint64_t(const StoredParameter&)> resident_bytes;
-  std::function<void(const StoredParameter&, Backend&)> load;
-  std::function<std::uint64_t(const StoredParameter&)> step_bytes = resident_bytes;
+  std::function<std::uint64_t(const format::StoredParameter&)> resident_bytes;
+  std::function<void(const format::StoredParameter&, Backend&)> load;
+  std::function<std::uint64_t(const format::StoredParameter&)> step_bytes = resident_bytes;
 };
 
-QuantizedView view_of(const StoredParameter& stored) { return {stored.weight, *stored.scales}; }
+QuantizedView view_of(const format::StoredParameter& stored) { return {stored.weight, *stored.scales}; }
 
-FiniteSource finite_values(const StoredParameter& stored) {
+FiniteSource finite_values(const format::StoredParameter& stored) {
   return {stored.weight, concat(stored.file, ": ", stored.name), "values"};
 }
 
@@ -102,10 +102,11 @@ class Places {
   void table(Shape shape, TablePtr& target) {
     places_[kEmbedding] = {
         .shape = std::move(shape),
-        .resident_bytes = [this](const StoredParameter& stored) { return footprint_.table_bytes(stored.weight); },
-        .load = [&target](const StoredParameter& stored,
+        .resident_bytes =
+            [this](const format::StoredParameter& stored) { return footprint_.table_bytes(stored.weight); },
+        .load = [&target](const format::StoredParameter& stored,
                           Backend& backend) { target = backend.load_table(finite_values(stored).view()); },
-        .step_bytes = [this](const StoredParameter& stored) { return footprint_.head_bytes(stored.weight); }};
+        .step_bytes = [this](const format::StoredParameter& stored) { return footprint_.head_bytes(stored.weight); }};
   }
 
   // Layer -1: of none.
@@ -113,8 +114,8 @@ class Places {
     places_[layer < 0 ? parameter : layer_name(layer, parameter)] = {
         .shape = std::move(shape),
         .layer = layer,
-        .resident_bytes = [](const StoredParameter& stored) { return stored.weight.size_bytes(); },
-        .load = [&target](const StoredParameter& stored,
+        .resident_bytes = [](const format::StoredParameter& stored) { return stored.weight.size_bytes(); },
+        .load = [&target](const format::StoredParameter& stored,
                           Backend& backend) { target = backend.load_vector(finite_values(stored).view()); }};
   }
 
@@ -123,13 +124,15 @@ class Places {
         .shape = std::move(shape),
         .is_quantized = true,
         .layer = layer,
-        .resident_bytes = [this](const StoredParameter& stored) { return footprint_.matrix_bytes(view_of(stored)); },
+        .resident_bytes =
+            [this](const format::StoredParameter& stored) { return footprint_.matrix_bytes(view_of(stored)); },
         .load =
-            [&target](const StoredParameter& stored, Backend& backend) {
+            [&target](const format::StoredParameter& stored, Backend& backend) {
               const FiniteSource scales(*stored.scales, concat(stored.file, ": ", stored.name), "scales");
               target = backend.load_matrix({stored.weight, scales.view()});
             },
-        .step_bytes = [this](const StoredParameter& stored) { return footprint_.product_bytes(view_of(stored)); }};
+        .step_bytes =
+            [this](const format::StoredParameter& stored) { return footprint_.product_bytes(view_of(stored)); }};
   }
 
   const Footprint& footprint_;
@@ -148,7 +151,7 @@ bool scales_fit(const TensorView& scales, const Shape& weight_shape) {
   return num_groups > 0 && weight_shape[rank - 2] % num_groups == 0;
 }
 
-void check(const StoredParameter& stored, const Place& place, ProblemList& problems) {
+void check(const format::StoredParameter& stored, const Place& place, ProblemList& problems) {
   const std::string where = stored.file + ": " + stored.name + ": ";
   const TensorView expected{.dtype = place.is_quantized ? DType::i8 : DType::f32, .shape = place.shape};
   if (stored.weight.dtype != expected.dtype || stored.weight.shape != expected.shape)
@@ -170,8 +173,8 @@ void check(const StoredParameter& stored, const Place& place, ProblemList& probl
 
 // ---------------------------------------------------------------- what shapes say
 
-const Shape& shape_of(const TensorSource& source, const std::string& name, std::size_t rank) {
-  const StoredParameter* parameter = source.find(name);
+const Shape& shape_of(const format::TensorSource& source, const std::string& name, std::size_t rank) {
+  const format::StoredParameter* parameter = source.find(name);
   if (!parameter)
     throw Error(ErrorCode::bad_checkpoint, "expected the parameter " + name + ", found none of that name",
                 "The parameters of a Grok-1 checkpoint are listed in docs/CHECKPOINT.md.");
@@ -189,9 +192,9 @@ int as_size(const std::string& name, std::uint64_t size) {
 }
 
 // One more than the highest layer that any parameter names.
-int count_layers(const TensorSource& source) {
+int count_layers(const format::TensorSource& source) {
   int num_layers = 0;
-  for (const StoredParameter& parameter : source.parameters()) {
+  for (const format::StoredParameter& parameter : source.parameters()) {
     if (!parameter.name.starts_with(kLayerPrefix)) continue;
     constexpr std::size_t kMaxDigits = 6;
     int layer = 0;
@@ -220,12 +223,12 @@ std::vector<std::string> parameter_names(int num_layers) {
   return names;
 }
 
-std::vector<BoundWeight> bind_weights(const GrokConfig& config, const TensorSource& source, const Footprint& footprint,
-                                      Weights& weights) {
+std::vector<BoundWeight> bind_weights(const GrokConfig& config, const format::TensorSource& source,
+                                      const Footprint& footprint, Weights& weights) {
   Places places(config, footprint, weights);
   ProblemList problems;
-  std::vector<std::pair<const StoredParameter*, Place>> bound;
-  for (const StoredParameter& stored : source.parameters()) {
+  std::vector<std::pair<const format::StoredParameter*, Place>> bound;
+  for (const format::StoredParameter& stored : source.parameters()) {
     std::optional<Place> place = places.take(stored.name);
     if (!place) {
       problems.add(stored.file + ": " + printable(stored.name) + " is not a parameter of this network");
@@ -256,9 +259,9 @@ std::vector<BoundWeight> bind_weights(const GrokConfig& config, const TensorSour
   return result;
 }
 
-std::vector<LayerViews> layer_views(const GrokConfig& config, const TensorSource& source) {
-  std::unordered_map<std::string, const StoredParameter*> by_name;
-  for (const StoredParameter& stored : source.parameters()) by_name[stored.name] = &stored;
+std::vector<LayerViews> layer_views(const GrokConfig& config, const format::TensorSource& source) {
+  std::unordered_map<std::string, const format::StoredParameter*> by_name;
+  for (const format::StoredParameter& stored : source.parameters()) by_name[stored.name] = &stored;
   std::vector<LayerViews> layers;
   for (int layer = 0; layer < config.num_layers; ++layer) {
     const auto view = [&](const char* parameter) { return view_of(*by_name.at(layer_name(layer, parameter))); };
@@ -273,7 +276,7 @@ std::vector<LayerViews> layer_views(const GrokConfig& config, const TensorSource
   return layers;
 }
 
-DerivedSizes derive_sizes(const TensorSource& source) {
+DerivedSizes derive_sizes(const format::TensorSource& source) {
   const std::string gate = layer_name(0, kGate), query = layer_name(0, kQuery), key = layer_name(0, kKey);
   const Shape& embedding_shape = shape_of(source, kEmbedding, 2);
   const Shape& gate_shape = shape_of(source, gate, 3);

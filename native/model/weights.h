@@ -42,11 +42,11 @@ struct BoundWeight {
 // Binds every parameter of the source to its place in `weights` by name. Everything is checked before anything is read:
 // one bad_checkpoint error lists all missing, unexpected and misshapen parameters, file by file, expected and found.
 // `weights` and `source` must outlive the result. `footprint` is of the backend that will load them.
-std::vector<BoundWeight> bind_weights(const GrokConfig& config, const TensorSource& source, const Footprint& footprint,
-                                      Weights& weights);
+std::vector<BoundWeight> bind_weights(const GrokConfig& config, const format::TensorSource& source,
+                                      const Footprint& footprint, Weights& weights);
 
 // The matrices of each layer, of a source that bind_weights found right.
-std::vector<LayerViews> layer_views(const GrokConfig& config, const TensorSource& source);
+std::vector<LayerViews> layer_views(const GrokConfig& config, const format::TensorSource& source);
 
 // What the shapes in a checkpoint say about the model.
 struct DerivedSizes {
@@ -55,6 +55,6 @@ struct DerivedSizes {
 };
 
 // Throws bad_checkpoint when the parameters that say it are missing or are not of a Grok-1 network.
-DerivedSizes derive_sizes(const TensorSource& source);
+DerivedSizes derive_sizes(const format::TensorSource& source);
 
 }  // namespace grok

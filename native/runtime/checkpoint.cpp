@@ -15,9 +15,9 @@ namespace {
 
 constexpr const char* kBuiltIn = "built in (Grok-1)";
 
-std::unique_ptr<TensorSource> open_jax(const Location& location, const GrokConfig& config, bool has_config) {
+std::unique_ptr<format::TensorSource> open_jax(const Location& location, const GrokConfig& config, bool has_config) {
   try {
-    return open_jax_checkpoint(location.tensors.string(), parameter_names(config.num_layers));
+    return format::open_jax_checkpoint(location.tensors.string(), parameter_names(config.num_layers));
   } catch (const Error& error) {
     if (has_config || !error.hint.empty()) throw;
     throw Error(error.code, error.what(),
@@ -42,7 +42,7 @@ Checkpoint open_checkpoint(const std::string& path) {
     check_ranges(checkpoint.config, checkpoint.config_from);  // before anything is sized by it
   }
   checkpoint.source = location.format == Format::jax ? open_jax(location, checkpoint.config, has_config)
-                                                     : open_safetensors(checkpoint.path);
+                                                     : format::open_safetensors(checkpoint.path);
   check_config(checkpoint.config, derive_sizes(*checkpoint.source), checkpoint.config_from);
   if (const auto file = location.find("generation_config.json"); !file.empty())
     checkpoint.generation = read_generation_config(file.string(), checkpoint.config.vocab_size);

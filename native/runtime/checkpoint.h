@@ -10,7 +10,7 @@
 namespace grok {
 
 struct Checkpoint {
-  std::unique_ptr<TensorSource> source;
+  std::unique_ptr<format::TensorSource> source;
   GrokConfig config;
   std::string path;                  // the directory or file that holds the tensors
   std::string config_from;           // "config.json" or "built in (Grok-1)"

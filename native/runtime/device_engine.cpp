@@ -11,7 +11,7 @@
 #include "runtime/scheduler.h"
 
 namespace grok {
-DeviceEngine::DeviceEngine(std::unique_ptr<Backend> backend, std::unique_ptr<TensorSource> source,
+DeviceEngine::DeviceEngine(std::unique_ptr<Backend> backend, std::unique_ptr<format::TensorSource> source,
                            Inspection inspection, const Limits& limits)
     : backend_(std::move(backend)), source_(std::move(source)), inspection_(std::move(inspection)), limits_(limits) {
   const GrokConfig& config = inspection_.config;

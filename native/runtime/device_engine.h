@@ -24,7 +24,7 @@ namespace grok {
 class DeviceEngine final : public Engine {
  public:
   // `inspection` is of `source`, and its plan fits. Throws out_of_memory where the device has less than it said.
-  DeviceEngine(std::unique_ptr<Backend> backend, std::unique_ptr<TensorSource> source, Inspection inspection,
+  DeviceEngine(std::unique_ptr<Backend> backend, std::unique_ptr<format::TensorSource> source, Inspection inspection,
                const Limits& limits);
 
   const Inspection& inspection() const override { return inspection_; }
@@ -51,7 +51,7 @@ class DeviceEngine final : public Engine {
 
   // Later members use earlier ones: the backend goes last.
   const std::unique_ptr<Backend> backend_;
-  const std::unique_ptr<TensorSource> source_;
+  const std::unique_ptr<format::TensorSource> source_;
   const Inspection inspection_;
   const Limits limits_;
   Weights weights_;

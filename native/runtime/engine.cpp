@@ -71,7 +71,7 @@ std::optional<std::uint64_t> memory_for(const EngineOptions& options, const Limi
   return platform::available_memory();
 }
 
-TensorInfo describe(const StoredParameter& parameter) {
+TensorInfo describe(const format::StoredParameter& parameter) {
   TensorInfo info{.name = parameter.name,
                   .file = parameter.file,
                   .dtype = name_of(parameter.weight.dtype),
@@ -144,9 +144,10 @@ Inspection inspection_of(const Checkpoint& checkpoint, const Planned& planned, c
                         .memory = plan_memory(planned, limits),
                         .device = choice.options.device,
                         .why_cpu = choice.why_cpu};
-  const std::vector<StoredParameter>& parameters = checkpoint.source->parameters();  // in the order of the weights
+  const std::vector<format::StoredParameter>& parameters =
+      checkpoint.source->parameters();  // in the order of the weights
   for (std::size_t index = 0; index < parameters.size(); ++index) {
-    const StoredParameter& parameter = parameters[index];
+    const format::StoredParameter& parameter = parameters[index];
     inspection.tensors.push_back(describe(parameter));
     const bool is_per_expert = parameter.weight.shape.size() == 3;
     const auto share_of_a_token = [&](std::uint64_t size) {

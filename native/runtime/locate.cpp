@@ -29,8 +29,8 @@ fs::path without_trailing_slash(const std::string& path) {
 }
 
 std::optional<Format> format_of(const std::vector<std::string>& names) {
-  if (has_jax_tensors(names)) return Format::jax;
-  if (has_safetensors(names)) return Format::safetensors;
+  if (format::has_jax_tensors(names)) return Format::jax;
+  if (format::has_safetensors(names)) return Format::safetensors;
   return std::nullopt;
 }
 
@@ -71,7 +71,7 @@ std::vector<Found> search_below(const fs::path& root) {
 
 struct OtherFile {
   std::string name;
-  FileKind kind;
+  format::FileKind kind;
 };
 
 // The largest file of a folder without a checkpoint that is of a known kind: an archive or a model of another program.
@@ -82,8 +82,8 @@ std::optional<OtherFile> recognize_largest(const fs::path& folder, const std::ve
     try {
       const platform::InputFile file((folder / name).string());
       if (file.size_bytes() <= largest_bytes) continue;
-      auto kind = recognize(file.read(kFileHeadBytes), Expected::json);
-      if (is_safetensors_name(name))
+      auto kind = format::recognize(file.read(format::kFileHeadBytes), format::Expected::json);
+      if (format::is_safetensors_name(name))
         kind = {"a safetensors file", "Name that file. Several need model.safetensors.index.json beside them."};
       if (!kind) continue;
       largest = {name, *kind};
@@ -96,9 +96,10 @@ std::optional<OtherFile> recognize_largest(const fs::path& folder, const std::ve
 }
 
 [[noreturn]] void refuse_file(const fs::path& path) {
-  const std::string head = platform::InputFile(path.string()).read(kFileHeadBytes);
+  const std::string head = platform::InputFile(path.string()).read(format::kFileHeadBytes);
   // A tensor or a config by itself is a file of a right kind, given in place of its directory.
-  const auto kind = recognize(head, Expected::json) ? recognize(head, Expected::pickle) : std::nullopt;
+  const auto kind = format::recognize(head, format::Expected::json) ? format::recognize(head, format::Expected::pickle)
+                                                                    : std::nullopt;
   throw Error(ErrorCode::unsupported,
               concat(path.string(), ": expected a ckpt-0 directory or a .safetensors file, found ",
                      kind ? kind->name : "another file"),
@@ -111,15 +112,15 @@ Found find_tensors(const fs::path& path) {
       throw Error(ErrorCode::not_found, concat(path.string(), ": no such file or directory"), kGiveDirectory);
     case platform::PathKind::directory: break;
     default:
-      if (is_safetensors_name(path.string())) return {path, Format::safetensors, true};
+      if (format::is_safetensors_name(path.string())) return {path, Format::safetensors, true};
       refuse_file(path);
   }
   const std::vector<std::string> names = platform::list_directory(path.string());
-  if (has_jax_tensors(names)) return {path, Format::jax};
+  if (format::has_jax_tensors(names)) return {path, Format::jax};
   const bool has_directory = platform::examine((path / kJaxDirectory).string()) == platform::PathKind::directory;
-  if (has_directory && has_jax_tensors(platform::list_directory((path / kJaxDirectory).string())))
+  if (has_directory && format::has_jax_tensors(platform::list_directory((path / kJaxDirectory).string())))
     return {path / kJaxDirectory, Format::jax};
-  if (has_safetensors(names)) return {path, Format::safetensors};
+  if (format::has_safetensors(names)) return {path, Format::safetensors};
 
   const std::vector<Found> found = search_below(path);
   if (found.size() == 1) return found.front();

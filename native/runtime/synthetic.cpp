@@ -165,18 +165,18 @@ class GeneratedBytes final : public ByteSource {
 
 // ---------------------------------------------------------------- parameters
 
-class SyntheticSource final : public TensorSource {
+class SyntheticSource final : public format::TensorSource {
  public:
   SyntheticSource(const GrokConfig& config, std::uint64_t seed, int num_scale_groups)
       : config_(config), seed_(seed), num_scale_groups_(std::uint64_t(num_scale_groups)) {
     for (const std::string& name : parameter_names(config.num_layers)) add(name);
-    for (const StoredParameter& parameter : parameters_) {
+    for (const format::StoredParameter& parameter : parameters_) {
       size_bytes_ = checked_add(size_bytes_, parameter.weight.size_bytes());
       if (parameter.scales) size_bytes_ = checked_add(size_bytes_, parameter.scales->size_bytes());
     }
   }
 
-  const std::vector<StoredParameter>& parameters() const override { return parameters_; }
+  const std::vector<format::StoredParameter>& parameters() const override { return parameters_; }
   std::uint64_t size_bytes() const override { return size_bytes_; }
   std::string description() const override { return concat("synthetic (seed ", seed_, ")"); }
 
@@ -231,7 +231,7 @@ class SyntheticSource final : public TensorSource {
   const std::uint64_t seed_;
   const std::uint64_t num_scale_groups_;
   std::vector<std::unique_ptr<ByteSource>> sources_;
-  std::vector<StoredParameter> parameters_;
+  std::vector<format::StoredParameter> parameters_;
   std::uint64_t size_bytes_ = 0;
 };
 
@@ -261,8 +261,8 @@ GrokConfig shard_of(const GrokConfig& config, int num_shards) {
   return shard;
 }
 
-std::unique_ptr<TensorSource> make_synthetic_source(const GrokConfig& config, std::uint64_t seed,
-                                                    int num_scale_groups) {
+std::unique_ptr<format::TensorSource> make_synthetic_source(const GrokConfig& config, std::uint64_t seed,
+                                                            int num_scale_groups) {
   return std::make_unique<SyntheticSource>(config, seed, num_scale_groups);
 }
 

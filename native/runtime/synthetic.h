@@ -32,7 +32,7 @@ inline constexpr int kScaleGroups = 8;
 // int8 weights are uniform in -127 .. 127 (0 twice as likely), their scales make a product of a normalised input about as
 // large as its input, norms are 1, and the router is wide enough that tokens differ in their experts. `num_scale_groups` are
 // those of attention-out and down; 1 where it does not divide their input.
-std::unique_ptr<TensorSource> make_synthetic_source(const GrokConfig& config, std::uint64_t seed,
-                                                    int num_scale_groups = kScaleGroups);
+std::unique_ptr<format::TensorSource> make_synthetic_source(const GrokConfig& config, std::uint64_t seed,
+                                                            int num_scale_groups = kScaleGroups);
 
 }  // namespace grok

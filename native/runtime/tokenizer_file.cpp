@@ -12,7 +12,7 @@ TokenizerFile read_tokenizer_file(const std::string& path, std::size_t max_bytes
   // One byte more shows that the file has grown since.
   if (file.size_bytes() <= max_bytes) found.bytes = file.read(max_bytes + 1);
   found.size_bytes = std::max<std::uint64_t>(file.size_bytes(), found.bytes.size());
-  if (found.size_bytes <= max_bytes) found.mistake = recognize(found.bytes, Expected::tokenizer);
+  if (found.size_bytes <= max_bytes) found.mistake = format::recognize(found.bytes, format::Expected::tokenizer);
   return found;
 }
 

@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::uint64_t kAvailableBytes = std::uint64_t(1) << 30;
 
-void plan(const GrokConfig& config, const TensorSource& source, const EngineOptions& options) {
+void plan(const GrokConfig& config, const format::TensorSource& source, const EngineOptions& options) {
   const Limits limits = limits_for(config, options);
   const auto footprint = cpu::make_cpu_footprint({.num_threads = 1024, .isa = "", .weights = limits.weight_storage});
   Weights unloaded;

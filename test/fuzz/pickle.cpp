@@ -10,7 +10,7 @@ using namespace grok::fuzz;
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* input, std::size_t size_bytes) {
   const InputBytes file(input, size_bytes);
   try {
-    const PickledTensor tensor = read_pickle(file, size_bytes, "input");
+    const format::PickledTensor tensor = format::read_pickle(file, size_bytes, "input");
     check_view(tensor.weight, size_bytes);
     if (tensor.scales) check_view(*tensor.scales, size_bytes);
   } catch (const Error& error) {

@@ -13,7 +13,7 @@ namespace {
 void check_header(const std::uint8_t* input, std::size_t size_bytes) {
   const InputBytes file(input, size_bytes);
   std::uint64_t data_bytes = 0;
-  for (const SafetensorsEntry& entry : read_safetensors_header(file, size_bytes, "input")) {
+  for (const format::SafetensorsEntry& entry : format::read_safetensors_header(file, size_bytes, "input")) {
     check_view(entry.view, size_bytes);
     data_bytes += entry.view.size_bytes();
   }
@@ -23,8 +23,8 @@ void check_header(const std::uint8_t* input, std::size_t size_bytes) {
 void check_file(const std::uint8_t* input, std::size_t size_bytes) {
   static MemoryFile file;
   file.write(input, size_bytes);
-  const auto source = open_safetensors(file.path());
-  for (const StoredParameter& parameter : source->parameters()) {
+  const auto source = format::open_safetensors(file.path());
+  for (const format::StoredParameter& parameter : source->parameters()) {
     check_view(parameter.weight, size_bytes);
     if (parameter.scales) check_view(*parameter.scales, size_bytes);
   }

@@ -45,7 +45,7 @@ class ShardedCheckpoint {
 };
 
 void check_index(const std::string& text) {
-  for (const auto& [tensor, shard] : parse_safetensors_index(text, "input")) {
+  for (const auto& [tensor, shard] : format::parse_safetensors_index(text, "input")) {
     FUZZ_CHECK(shard.ends_with(".safetensors"));
     FUZZ_CHECK(shard.find('/') == std::string::npos && shard.find('\0') == std::string::npos);
   }
@@ -54,8 +54,8 @@ void check_index(const std::string& text) {
 void check_directory(const std::uint8_t* input, std::size_t size_bytes) {
   static ShardedCheckpoint checkpoint;
   checkpoint.index.write(input, size_bytes);
-  const auto source = open_safetensors(checkpoint.path());
-  for (const StoredParameter& parameter : source->parameters()) {
+  const auto source = format::open_safetensors(checkpoint.path());
+  for (const format::StoredParameter& parameter : source->parameters()) {
     FUZZ_CHECK(parameter.name == "a" || parameter.name == "b");
     FUZZ_CHECK(parameter.file == parameter.name + ".safetensors");
   }

@@ -6,6 +6,7 @@
 #include "testing.h"
 
 using namespace grok;
+using namespace grok::format;
 using namespace grok::testing;
 using namespace std::string_view_literals;
 

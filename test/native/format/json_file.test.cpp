@@ -4,6 +4,7 @@
 #include "testing.h"
 
 using namespace grok;
+using namespace grok::format;
 using namespace grok::testing;
 
 TEST("takes a byte order mark off, and names a file that is no JSON") {

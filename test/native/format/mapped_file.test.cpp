@@ -22,6 +22,7 @@
 #include "testing.h"
 
 using namespace grok;
+using namespace grok::format;
 using namespace grok::testing;
 
 namespace {

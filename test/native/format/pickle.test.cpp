@@ -13,6 +13,7 @@
 #include "testing.h"
 
 using namespace grok;
+using namespace grok::format;
 using namespace grok::testing;
 
 namespace {

@@ -87,12 +87,12 @@ class CountingBytes final : public ByteSource {
   mutable std::uint64_t dropped_bytes = 0;
 };
 
-class MadeUpSource final : public TensorSource {
+class MadeUpSource final : public format::TensorSource {
  public:
   explicit MadeUpSource(const GrokConfig& config) {
     std::uint64_t offset = 0;
     for (const ParameterToWrite& parameter : parameters_to_write(config)) {
-      StoredParameter stored;
+      format::StoredParameter stored;
       stored.name = parameter.name;
       stored.file = "file" + std::to_string(list.size());
       stored.weight = {parameter.is_quantized() ? DType::i8 : DType::f32, parameter.shape, &bytes, offset++};
@@ -101,16 +101,17 @@ class MadeUpSource final : public TensorSource {
     }
   }
 
-  const std::vector<StoredParameter>& parameters() const override { return list; }
+  const std::vector<format::StoredParameter>& parameters() const override { return list; }
   std::uint64_t size_bytes() const override { return 0; }
   std::string description() const override { return "made up"; }
 
-  StoredParameter& at(const std::string& name) {
-    return *std::find_if(list.begin(), list.end(), [&](const StoredParameter& stored) { return stored.name == name; });
+  format::StoredParameter& at(const std::string& name) {
+    return *std::find_if(list.begin(), list.end(),
+                         [&](const format::StoredParameter& stored) { return stored.name == name; });
   }
 
   CountingBytes bytes;
-  std::vector<StoredParameter> list;
+  std::vector<format::StoredParameter> list;
 };
 
 std::vector<BoundWeight> bind(const MadeUpSource& source, const GrokConfig& config = tiny_config()) {

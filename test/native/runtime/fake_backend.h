@@ -177,12 +177,12 @@ class FakeBackend final : public Backend {
 };
 
 // Parameters of the right names and shapes, and no bytes.
-class FakeSource final : public TensorSource {
+class FakeSource final : public format::TensorSource {
  public:
   explicit FakeSource(const GrokConfig& config) {
     const auto size = std::uint64_t(config.d_model), experts = std::uint64_t(config.num_experts);
     for (const std::string& name : parameter_names(config.num_layers)) {
-      StoredParameter parameter{.name = name, .file = "fake", .weight = {}, .scales = {}};
+      format::StoredParameter parameter{.name = name, .file = "fake", .weight = {}, .scales = {}};
       const auto contains = [&](const char* part) { return name.find(part) != std::string::npos; };
       if (contains("/moe/"))
         parameter.weight = {.dtype = DType::i8, .shape = {experts, size, size}};
@@ -205,7 +205,7 @@ class FakeSource final : public TensorSource {
     }
   }
 
-  const std::vector<StoredParameter>& parameters() const override { return parameters_; }
+  const std::vector<format::StoredParameter>& parameters() const override { return parameters_; }
   std::uint64_t size_bytes() const override { return 0; }
   std::string description() const override { return "fake"; }
 
@@ -214,7 +214,7 @@ class FakeSource final : public TensorSource {
     void read(std::uint64_t, std::span<std::byte>) const override {}
   };
   Nothing nothing_;
-  std::vector<StoredParameter> parameters_;
+  std::vector<format::StoredParameter> parameters_;
 };
 
 }  // namespace grok::testing

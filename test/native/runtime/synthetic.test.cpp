@@ -27,8 +27,8 @@ std::vector<T> values_of(const TensorView& view) {
   return values;
 }
 
-const StoredParameter& parameter(const TensorSource& source, const std::string& name) {
-  const StoredParameter* found = source.find(name);
+const format::StoredParameter& parameter(const format::TensorSource& source, const std::string& name) {
+  const format::StoredParameter* found = source.find(name);
   if (!found) throw Error(ErrorCode::internal, "no parameter " + name);
   return *found;
 }
@@ -86,8 +86,8 @@ TEST("one of 8 shards of Grok-1 holds an eighth of its matrices, and what shards
 
   // Its rows of attention-out and down are those of one scale group.
   const auto whole = make_synthetic_source(grok1, 1), part = make_synthetic_source(shard, 1, kScaleGroups / 8);
-  for (const StoredParameter& stored : whole->parameters()) {
-    const StoredParameter& of_shard = parameter(*part, stored.name);
+  for (const format::StoredParameter& stored : whole->parameters()) {
+    const format::StoredParameter& of_shard = parameter(*part, stored.name);
     const bool is_shared = stored.name.ends_with("/scale") || stored.name.ends_with("router/w");
     CHECK_EQ(of_shard.weight.size_bytes() * (is_shared ? 1 : 8), stored.weight.size_bytes());
     if (stored.scales) CHECK_EQ(of_shard.scales->size_bytes() * 8, stored.scales->size_bytes());
@@ -113,7 +113,7 @@ TEST("slice is two layers of Grok-1's own width") {
 TEST("any part of a weight is the same as in the whole") {
   const auto source = make_synthetic_source(synthetic_shape("tiny", 0), 1);
   std::vector<const TensorView*> views;
-  for (const StoredParameter& stored : source->parameters()) {
+  for (const format::StoredParameter& stored : source->parameters()) {
     views.push_back(&stored.weight);
     if (stored.scales) views.push_back(&*stored.scales);
   }
@@ -133,7 +133,7 @@ TEST("another seed, another parameter or another place brings other numbers, and
   const GrokConfig config = synthetic_shape("tiny", 0);
   const auto one = make_synthetic_source(config, 1), again = make_synthetic_source(config, 1);
   const auto two = make_synthetic_source(config, 2);
-  const auto head = [](const TensorSource& source, const std::string& name) {
+  const auto head = [](const format::TensorSource& source, const std::string& name) {
     return read(parameter(source, name).weight, 0, 64);
   };
   CHECK(head(*one, kGate) == head(*again, kGate));
@@ -164,7 +164,7 @@ TEST("int8 weights are uniform in -127 .. 127, and next to each other unrelated"
 TEST("a weight times its scale keeps a normalised input at about its size") {
   const auto source = make_synthetic_source(synthetic_shape("tiny", 0), 1);
   for (const char* name : {kGate, kDown}) {
-    const StoredParameter& stored = parameter(*source, name);
+    const format::StoredParameter& stored = parameter(*source, name);
     const double d_in = double(stored.weight.shape[1]);
     std::vector<float> scales;
     for (const std::uint16_t bits : values_of<std::uint16_t>(*stored.scales)) scales.push_back(bf16_to_f32(bits));

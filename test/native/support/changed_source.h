@@ -14,19 +14,19 @@
 namespace grok::testing {
 
 // Another source's parameters, single numbers of which are replaced.
-class ChangedSource final : public TensorSource {
+class ChangedSource final : public format::TensorSource {
  public:
-  explicit ChangedSource(std::unique_ptr<TensorSource> original)
+  explicit ChangedSource(std::unique_ptr<format::TensorSource> original)
       : original_(std::move(original)), parameters_(original_->parameters()) {}
 
   // Changes one of the scales if the parameter is quantized.
   void set(const std::string& name, std::size_t element, float value) {
-    for (StoredParameter& parameter : parameters_)
+    for (format::StoredParameter& parameter : parameters_)
       if (parameter.name == name) return set(parameter.scales ? *parameter.scales : parameter.weight, element, value);
     throw Error(ErrorCode::internal, name + ": no such parameter");
   }
 
-  const std::vector<StoredParameter>& parameters() const override { return parameters_; }
+  const std::vector<format::StoredParameter>& parameters() const override { return parameters_; }
   std::uint64_t size_bytes() const override { return original_->size_bytes(); }
   std::string description() const override { return original_->description(); }
 
@@ -41,8 +41,8 @@ class ChangedSource final : public TensorSource {
     view.offset = 0;
   }
 
-  std::unique_ptr<TensorSource> original_;
-  std::vector<StoredParameter> parameters_;
+  std::unique_ptr<format::TensorSource> original_;
+  std::vector<format::StoredParameter> parameters_;
   std::deque<Bytes> held_;
 };
 

@@ -34,7 +34,7 @@ inline void check_refused_at_load(const MakeBackend& make_backend) {
     for (const float value : {kNan, kInfinity, -kInfinity}) {
       auto source = std::make_unique<ChangedSource>(make_synthetic_source(config, 1));
       source->set(name, 1, value);
-      const StoredParameter stored = *source->find(name);
+      const format::StoredParameter stored = *source->find(name);
       const std::size_t num_axes = stored.weight.shape.size();
       const auto engine = engine_on(make_backend(), std::move(source), config, {});
       const auto load = [&] {

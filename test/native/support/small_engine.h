@@ -26,8 +26,9 @@ inline GrokConfig small_config() {
 }
 
 // Nothing of it is loaded.
-inline std::unique_ptr<DeviceEngine> engine_on(std::unique_ptr<Backend> backend, std::unique_ptr<TensorSource> source,
-                                               const GrokConfig& config, const EngineOptions& options) {
+inline std::unique_ptr<DeviceEngine> engine_on(std::unique_ptr<Backend> backend,
+                                               std::unique_ptr<format::TensorSource> source, const GrokConfig& config,
+                                               const EngineOptions& options) {
   const Limits limits = limits_for(config, options);
   Weights unloaded;
   const Planned planned{.config = config,

@@ -21,7 +21,7 @@ ArrayToWrite array_of(const HeldBytes& file, const TensorView& view) {
 
 // The file's own numbers, pickled again.
 std::string written_again(const HeldBytes& file, const std::string& path, Numpy numpy) {
-  const PickledTensor tensor = read_pickle(file, file.size_bytes(), path);
+  const format::PickledTensor tensor = format::read_pickle(file, file.size_bytes(), path);
   {
     OutputFile out(path);
     PickleWriter pickle(out, numpy);
@@ -83,9 +83,9 @@ TEST("writes Grok-1's 770 files in the sizes that the real ones have, with numbe
   for (const Real& real : kReal) {
     char name[40];
     std::snprintf(name, sizeof name, "ckpt-0/tensor%05d_000", real.number);
-    const MappedFile file(directory / name);
+    const format::MappedFile file(directory / name);
     CHECK_EQ(file.size_bytes(), real.file_bytes);
-    const PickledTensor tensor = read_pickle(file, file.size_bytes(), name);
+    const format::PickledTensor tensor = format::read_pickle(file, file.size_bytes(), name);
     CHECK_EQ(tensor.weight.offset, real.offset);
     CHECK_EQ(tensor.scales ? tensor.scales->offset : 0, real.scales_offset);
   }

@@ -88,7 +88,7 @@ class Network {
   const GrokConfig config_ = small_config();
   const bool may_replay_;
   const std::unique_ptr<Backend> made_;
-  const std::unique_ptr<TensorSource> source_;
+  const std::unique_ptr<format::TensorSource> source_;
   Weights weights_;
   Workspace workspace_;
   KvCache cache_;
