@@ -64,7 +64,8 @@ struct Request {
   std::string json = {};
 };
 
-WeightBytes weight_bytes_of(const format::TensorSource& source, const GrokConfig& config, const Footprint& footprint) {
+WeightBytes weight_bytes_of(const format::TensorSource& source, const model::GrokConfig& config,
+                            const Footprint& footprint) {
   const auto bytes = [&](const std::string& name) {
     const format::StoredParameter* stored = source.find(name);
     if (!stored) throw Error(ErrorCode::internal, "no parameter " + name);
@@ -83,8 +84,8 @@ WeightBytes weight_bytes_of(const format::TensorSource& source, const GrokConfig
 // Steps of `num_tokens` tokens of each of some sequences, all at the same place.
 class Passes {
  public:
-  Passes(const GrokConfig& config, TimedBackend& backend, const Weights& weights, KvCacheType kv_cache_type,
-         int max_tokens, int max_sequences, int num_positions)
+  Passes(const model::GrokConfig& config, TimedBackend& backend, const model::Weights& weights,
+         KvCacheType kv_cache_type, int max_tokens, int max_sequences, int num_positions)
       : config_(config),
         backend_(backend),
         weights_(weights),
@@ -118,7 +119,7 @@ class Passes {
     backend_.positions = first_position + num_tokens;
     backend_.num_sequences = num_sequences;
     staged_ = backend_.stage(batch);
-    backend_.step([&] { forward(config_, weights_, staged_, cache_.layers(), workspace_, backend_); });
+    backend_.step([&] { model::forward(config_, weights_, staged_, cache_.layers(), workspace_, backend_); });
     std::vector<SampledToken> sampled(num_sequences);
     const std::vector<SampleRow> rows(num_sequences, {.temperature = 0.7f, .top_p = 0.9f, .uniform = 0.5f});
     backend_.sample({.out = sampled.data(),
@@ -129,10 +130,10 @@ class Passes {
   }
 
  private:
-  const GrokConfig& config_;
+  const model::GrokConfig& config_;
   TimedBackend& backend_;
-  const Weights& weights_;
-  Workspace workspace_;
+  const model::Weights& weights_;
+  model::Workspace workspace_;
   KvCache cache_;
   int pages_each_;
   std::vector<std::int32_t> pages_;  // [max_sequences, pages_each_]
@@ -293,8 +294,8 @@ void measure_limits(const Request& request) {
   if (!request.json.empty()) std::fprintf(open_json(request).get(), "%s}}\n", json.c_str());
 }
 
-void measure_after(int context, const std::string& shape, const GrokConfig& config, const Request& request,
-                   TimedBackend& backend, const Weights& weights) {
+void measure_after(int context, const std::string& shape, const model::GrokConfig& config, const Request& request,
+                   TimedBackend& backend, const model::Weights& weights) {
   const int most_tokens = *std::max_element(request.num_tokens.begin(), request.num_tokens.end());
   const int num_positions = context + most_tokens;
   if (num_positions > config.context_length)
@@ -346,16 +347,17 @@ void measure_after(int context, const std::string& shape, const GrokConfig& conf
 }
 
 void measure(const std::string& shape, const Request& request) {
-  const GrokConfig config = shard_of(synthetic_shape(shape, request.num_layers), request.num_shards);
-  check_ranges(config, shape);
+  const model::GrokConfig config = shard_of(synthetic_shape(shape, request.num_layers), request.num_shards);
+  model::check_ranges(config, shape);
   const auto inner = make_backend(request);
   TimedBackend backend(*inner, config);
   const BufferPtr something = inner->allocate(sizeof(float));
   if (request.device != "cpu") backend.something_to_read = something->as<float>();
   const auto source = make_synthetic_source(config, 1, std::max(kScaleGroups / request.num_shards, 1));
   backend.weight_bytes = weight_bytes_of(*source, config, inner->footprint());
-  Weights weights;
-  for (const BoundWeight& weight : bind_weights(config, *source, backend.footprint(), weights)) weight.load(backend);
+  model::Weights weights;
+  for (const model::BoundWeight& weight : model::bind_weights(config, *source, backend.footprint(), weights))
+    weight.load(backend);
 
   for (const int context : request.contexts) measure_after(context, shape, config, request, backend, weights);
 }

@@ -55,7 +55,7 @@ class TimedBackend final : public Backend {
  public:
   enum class Mode { hand_on, time, note };
 
-  TimedBackend(Backend& inner, const GrokConfig& config) : inner_(inner), config_(config) {}
+  TimedBackend(Backend& inner, const model::GrokConfig& config) : inner_(inner), config_(config) {}
 
   std::map<std::string, Timed> times;
   std::vector<Asked> asked;  // that were noted; good until the next stage()
@@ -241,7 +241,7 @@ class TimedBackend final : public Backend {
   }
 
   Backend& inner_;
-  const GrokConfig& config_;
+  const model::GrokConfig& config_;
   std::vector<BufferPtr> chosen_, gates_;  // [num_tokens, experts_per_token], of each layer that was noted
 };
 

@@ -5,7 +5,7 @@
 #include "core/error.h"
 #include "core/problem_list.h"
 
-namespace grok {
+namespace grok::model {
 namespace {
 
 // Far above any Grok, and low enough that products of two sizes fit 63 bits and row offsets fit an int.
@@ -96,4 +96,4 @@ void check_config(const GrokConfig& config, const DerivedSizes& derived, const s
   check.problems.throw_if_any("the config, " + config_from + ", does not fit the checkpoint:", what_to_do(config_from));
 }
 
-}  // namespace grok
+}  // namespace grok::model

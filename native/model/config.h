@@ -14,7 +14,7 @@
 //   embedding_scale, logit_scale  embedding_multiplier_scale, output_multiplier_scale
 //   pre_attn_norm, post_attn_norm, pre_moe_norm, post_moe_norm   rms_norm, rms_norm_1, rms_norm_2, rms_norm_3
 //   w_gate, w_up, w_down          moe/linear, moe/linear_v, moe/linear_1
-namespace grok {
+namespace grok::model {
 
 // The defaults are Grok-1's own. Source: run.py
 struct GrokConfig {
@@ -39,4 +39,4 @@ struct GrokConfig {
   std::int32_t eos_id = 2;
 };
 
-}  // namespace grok
+}  // namespace grok::model

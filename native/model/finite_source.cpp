@@ -8,7 +8,7 @@
 #include "core/error.h"
 #include "core/finite.h"
 
-namespace grok {
+namespace grok::model {
 namespace {
 
 Shape index_of(std::uint64_t element, const Shape& shape) {
@@ -55,4 +55,4 @@ void FiniteSource::refuse(std::uint64_t element, float value) const {
               "The file is damaged, or the program that wrote it overflowed: download or convert it again.");
 }
 
-}  // namespace grok
+}  // namespace grok::model

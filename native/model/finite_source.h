@@ -4,7 +4,7 @@
 
 #include "core/tensor.h"
 
-namespace grok {
+namespace grok::model {
 
 // A tensor's bytes, checked where a backend reads them: a NaN or an infinity throws bad_checkpoint with its place.
 // Reads are of whole elements, f32 or bf16. Safe from several threads.
@@ -28,4 +28,4 @@ class FiniteSource final : public ByteSource {
   const char* const values_;
 };
 
-}  // namespace grok
+}  // namespace grok::model

@@ -2,7 +2,7 @@
 
 #include "core/checked.h"
 
-namespace grok {
+namespace grok::model {
 namespace {
 
 std::size_t bytes_of(std::uint64_t rows, std::uint64_t width) {
@@ -139,4 +139,4 @@ void forward(const GrokConfig& config, const Weights& weights, const Batch& batc
                     .scale = logit_scale});
 }
 
-}  // namespace grok
+}  // namespace grok::model

@@ -7,7 +7,7 @@
 #include "model/config.h"
 #include "model/weights.h"
 
-namespace grok {
+namespace grok::model {
 
 // Activations of one step, allocated once for the largest step.
 struct Workspace {
@@ -39,4 +39,4 @@ void forward(const GrokConfig& config, const Weights& weights, const Batch& batc
              const std::vector<KvPages>& kv_layers, Workspace& workspace, Backend& backend,
              const ForwardOptions& options = {});
 
-}  // namespace grok
+}  // namespace grok::model

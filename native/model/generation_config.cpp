@@ -9,7 +9,7 @@
 #include "core/json.h"
 #include "format/json_file.h"
 
-namespace grok {
+namespace grok::model {
 namespace {
 
 constexpr std::size_t kMaxBytes = 1 << 20;
@@ -117,4 +117,4 @@ GenerationConfig read_generation_config(const std::string& path, std::int32_t vo
   return GenerationConfigReader(path, vocab_size).read();
 }
 
-}  // namespace grok
+}  // namespace grok::model

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-namespace grok {
+namespace grok::model {
 
 // Defaults of generation for one model. A field without a value: the program's own default.
 struct GenerationConfig {
@@ -22,4 +22,4 @@ struct GenerationConfig {
 // is temperature 0. Other fields and null are ignored. Throws not_found, io, bad_checkpoint.
 GenerationConfig read_generation_config(const std::string& path, std::int32_t vocab_size);
 
-}  // namespace grok
+}  // namespace grok::model

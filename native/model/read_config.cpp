@@ -12,7 +12,7 @@
 #include "core/problem_list.h"
 #include "format/json_file.h"
 
-namespace grok {
+namespace grok::model {
 namespace {
 
 constexpr std::size_t kMaxBytes = 1 << 20;  // a config is one page
@@ -194,4 +194,4 @@ int ffn_size(int emb_size, double widening_factor) {
 
 GrokConfig read_config(const std::string& path) { return ConfigReader(path).read(); }
 
-}  // namespace grok
+}  // namespace grok::model

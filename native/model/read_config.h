@@ -4,7 +4,7 @@
 
 #include "model/config.h"
 
-namespace grok {
+namespace grok::model {
 
 // Reads a config.json: xAI's field names (LanguageModelConfig with its "model", "derived" beside them) or Hugging
 // Face's flat ones. Sizes and multipliers must be there; rope base, epsilon, cap and token ids default to Grok-1's.
@@ -14,4 +14,4 @@ GrokConfig read_config(const std::string& path);
 // Width of the experts. Source: xai-org/grok-1 model.py:ffn_size
 int ffn_size(int emb_size, double widening_factor);
 
-}  // namespace grok
+}  // namespace grok::model

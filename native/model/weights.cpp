@@ -12,7 +12,7 @@
 #include "core/problem_list.h"
 #include "model/finite_source.h"
 
-namespace grok {
+namespace grok::model {
 namespace {
 
 constexpr const char* kEmbedding = "language_model/in_out_embed/embeddings";
@@ -291,4 +291,4 @@ DerivedSizes derive_sizes(const format::TensorSource& source) {
           .kv_width = as_size(key, key_shape[1])};
 }
 
-}  // namespace grok
+}  // namespace grok::model

@@ -9,7 +9,7 @@
 #include "format/tensor_source.h"
 #include "model/config.h"
 
-namespace grok {
+namespace grok::model {
 
 struct LayerWeights {
   MatrixPtr w_q, w_k, w_v, w_o;                                          // attention
@@ -57,4 +57,4 @@ struct DerivedSizes {
 // Throws bad_checkpoint when the parameters that say it are missing or are not of a Grok-1 network.
 DerivedSizes derive_sizes(const format::TensorSource& source);
 
-}  // namespace grok
+}  // namespace grok::model

@@ -70,7 +70,7 @@ Napi::Array to_js(Napi::Env env, const Shape& shape) {
   return array;
 }
 
-Napi::Object to_js(Napi::Env env, const GrokConfig& config) {
+Napi::Object to_js(Napi::Env env, const model::GrokConfig& config) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("vocabSize", config.vocab_size);
   object.Set("contextLength", config.context_length);
@@ -94,7 +94,7 @@ Napi::Object to_js(Napi::Env env, const GrokConfig& config) {
   return object;
 }
 
-Napi::Object to_js(Napi::Env env, const GenerationConfig& generation) {
+Napi::Object to_js(Napi::Env env, const model::GenerationConfig& generation) {
   Napi::Object object = Napi::Object::New(env);
   const auto set = [&](const char* name, const auto& value) {
     if (value) object.Set(name, *value);

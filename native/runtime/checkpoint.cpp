@@ -15,9 +15,10 @@ namespace {
 
 constexpr const char* kBuiltIn = "built in (Grok-1)";
 
-std::unique_ptr<format::TensorSource> open_jax(const Location& location, const GrokConfig& config, bool has_config) {
+std::unique_ptr<format::TensorSource> open_jax(const Location& location, const model::GrokConfig& config,
+                                               bool has_config) {
   try {
-    return format::open_jax_checkpoint(location.tensors.string(), parameter_names(config.num_layers));
+    return format::open_jax_checkpoint(location.tensors.string(), model::parameter_names(config.num_layers));
   } catch (const Error& error) {
     if (has_config || !error.hint.empty()) throw;
     throw Error(error.code, error.what(),
@@ -38,14 +39,14 @@ Checkpoint open_checkpoint(const std::string& path) {
   checkpoint.config_from = has_config ? "config.json" : kBuiltIn;
   checkpoint.tokenizer = location.find_tokenizer().string();
   if (has_config) {
-    checkpoint.config = read_config(config_path.string());
-    check_ranges(checkpoint.config, checkpoint.config_from);  // before anything is sized by it
+    checkpoint.config = model::read_config(config_path.string());
+    model::check_ranges(checkpoint.config, checkpoint.config_from);  // before anything is sized by it
   }
   checkpoint.source = location.format == Format::jax ? open_jax(location, checkpoint.config, has_config)
                                                      : format::open_safetensors(checkpoint.path);
-  check_config(checkpoint.config, derive_sizes(*checkpoint.source), checkpoint.config_from);
+  model::check_config(checkpoint.config, model::derive_sizes(*checkpoint.source), checkpoint.config_from);
   if (const auto file = location.find("generation_config.json"); !file.empty())
-    checkpoint.generation = read_generation_config(file.string(), checkpoint.config.vocab_size);
+    checkpoint.generation = model::read_generation_config(file.string(), checkpoint.config.vocab_size);
   return checkpoint;
 }
 

@@ -11,11 +11,11 @@ namespace grok {
 
 struct Checkpoint {
   std::unique_ptr<format::TensorSource> source;
-  GrokConfig config;
-  std::string path;                  // the directory or file that holds the tensors
-  std::string config_from;           // "config.json" or "built in (Grok-1)"
-  GenerationConfig generation = {};  // of the generation_config.json beside it, or empty
-  std::string tokenizer;             // path of the tokenizer.model beside it, or empty
+  model::GrokConfig config;
+  std::string path;                         // the directory or file that holds the tensors
+  std::string config_from;                  // "config.json" or "built in (Grok-1)"
+  model::GenerationConfig generation = {};  // of the generation_config.json beside it, or empty
+  std::string tokenizer;                    // path of the tokenizer.model beside it, or empty
 };
 
 // Opens a checkpoint and checks its config against its shapes; reads no weight. `path` is a ckpt-0 directory, a

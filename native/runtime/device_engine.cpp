@@ -14,11 +14,11 @@ namespace grok {
 DeviceEngine::DeviceEngine(std::unique_ptr<Backend> backend, std::unique_ptr<format::TensorSource> source,
                            Inspection inspection, const Limits& limits)
     : backend_(std::move(backend)), source_(std::move(source)), inspection_(std::move(inspection)), limits_(limits) {
-  const GrokConfig& config = inspection_.config;
-  bound_ = bind_weights(config, *source_, backend_->footprint(), weights_);
-  for (const BoundWeight& weight : bound_) progress_.total_bytes += weight.stored_bytes;
-  backend_->reserve_scratch(largest_step(config, limits_, layer_views(config, *source_)));
-  workspace_ = std::make_unique<Workspace>(*backend_, config, limits_.max_tokens, limits_.max_outputs);
+  const model::GrokConfig& config = inspection_.config;
+  bound_ = model::bind_weights(config, *source_, backend_->footprint(), weights_);
+  for (const model::BoundWeight& weight : bound_) progress_.total_bytes += weight.stored_bytes;
+  backend_->reserve_scratch(largest_step(config, limits_, model::layer_views(config, *source_)));
+  workspace_ = std::make_unique<model::Workspace>(*backend_, config, limits_.max_tokens, limits_.max_outputs);
   cache_ =
       std::make_unique<KvCache>(*backend_, config, limits_.kv_cache_type, num_cache_pages(inspection_.memory, limits_));
 }
@@ -26,7 +26,7 @@ DeviceEngine::DeviceEngine(std::unique_ptr<Backend> backend, std::unique_ptr<for
 LoadProgress DeviceEngine::load_next() {
   throw_if_stopped();
   if (num_loaded_ < bound_.size()) {
-    const BoundWeight& weight = bound_[num_loaded_];
+    const model::BoundWeight& weight = bound_[num_loaded_];
     weight.load(*backend_);
     ++num_loaded_;  // one that failed is not there: asked again, it says so again
     progress_.tensor = weight.name;
@@ -124,8 +124,8 @@ void DeviceEngine::run(std::span<const StepPart> parts, std::vector<SequenceOutp
   const StepBatch batch(parts);
   const Batch staged = backend_->stage(batch.view());
   backend_->step([&] {
-    forward(inspection_.config, weights_, staged, cache_->layers(), *workspace_, *backend_,
-            {.should_stop = [&] { return should_stop(parts); }, .observer = {}});
+    model::forward(inspection_.config, weights_, staged, cache_->layers(), *workspace_, *backend_,
+                   {.should_stop = [&] { return should_stop(parts); }, .observer = {}});
   });
   sample(batch, parts, outputs);
   read_kept_logits(batch, parts, outputs);

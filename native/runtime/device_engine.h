@@ -54,11 +54,11 @@ class DeviceEngine final : public Engine {
   const std::unique_ptr<format::TensorSource> source_;
   const Inspection inspection_;
   const Limits limits_;
-  Weights weights_;
-  std::vector<BoundWeight> bound_;
+  model::Weights weights_;
+  std::vector<model::BoundWeight> bound_;
   std::size_t num_loaded_ = 0;
   LoadProgress progress_;
-  std::unique_ptr<Workspace> workspace_;
+  std::unique_ptr<model::Workspace> workspace_;
   std::unique_ptr<KvCache> cache_;
 
   std::atomic<bool> stopped_{false};

@@ -87,11 +87,12 @@ TensorInfo describe(const format::StoredParameter& parameter) {
 
 // What a checkpoint takes. `unloaded` is what the weights are bound to.
 Planned plan_of(const Checkpoint& checkpoint, const Footprint& footprint, std::optional<std::uint64_t> available,
-                Weights& unloaded) {
-  std::vector<BoundWeight> weights = bind_weights(checkpoint.config, *checkpoint.source, footprint, unloaded);
+                model::Weights& unloaded) {
+  std::vector<model::BoundWeight> weights =
+      model::bind_weights(checkpoint.config, *checkpoint.source, footprint, unloaded);
   return {.config = checkpoint.config,
           .weights = std::move(weights),
-          .layers = layer_views(checkpoint.config, *checkpoint.source),
+          .layers = model::layer_views(checkpoint.config, *checkpoint.source),
           .footprint = footprint,
           .available = available,
           .is_synthetic = checkpoint.config_from == kSynthetic};
@@ -118,7 +119,7 @@ Choice choose(const Checkpoint& checkpoint, const EngineOptions& options) {
     try {
       const Limits limits = limits_for(checkpoint.config, choice.options);
       const std::unique_ptr<Footprint> footprint = make_footprint(choice.options, limits);
-      Weights unloaded;
+      model::Weights unloaded;
       require_fit(plan_of(checkpoint, *footprint, memory_for(choice.options, limits), unloaded), limits);
       return choice;
     } catch (const Error& error) {
@@ -132,7 +133,7 @@ Choice choose(const Checkpoint& checkpoint, const EngineOptions& options) {
 
 Inspection inspection_of(const Checkpoint& checkpoint, const Planned& planned, const Limits& limits,
                          const Choice& choice) {
-  const GrokConfig& config = checkpoint.config;
+  const model::GrokConfig& config = checkpoint.config;
   Inspection inspection{.path = checkpoint.path,
                         .format = checkpoint.source->description(),
                         .config_from = checkpoint.config_from,
@@ -164,8 +165,8 @@ Inspection inspection_of(const Checkpoint& checkpoint, const Planned& planned, c
 // One seed: two runs of a benchmark are of the same network.
 constexpr std::uint64_t kSyntheticSeed = 1;
 
-Checkpoint synthetic_checkpoint(const GrokConfig& config) {
-  check_ranges(config, kSynthetic);  // before anything is sized by it
+Checkpoint synthetic_checkpoint(const model::GrokConfig& config) {
+  model::check_ranges(config, kSynthetic);  // before anything is sized by it
   return {.source = make_synthetic_source(config, kSyntheticSeed),
           .config = config,
           .path = kSynthetic,
@@ -195,11 +196,11 @@ std::string why_no_cuda() {
 
 Inspection inspect(const std::string& path, const EngineOptions& options) {
   const bool from_shapes = is_plan(path);
-  const Checkpoint checkpoint = from_shapes ? synthetic_checkpoint(GrokConfig()) : open_checkpoint(path);
+  const Checkpoint checkpoint = from_shapes ? synthetic_checkpoint(model::GrokConfig()) : open_checkpoint(path);
   const Choice choice = choose(checkpoint, options);
   const Limits limits = limits_for(checkpoint.config, choice.options);
   const std::unique_ptr<Footprint> footprint = make_footprint(choice.options, limits);
-  Weights unloaded;
+  model::Weights unloaded;
   Inspection inspection = inspection_of(
       checkpoint, plan_of(checkpoint, *footprint, memory_for(choice.options, limits), unloaded), limits, choice);
   if (from_shapes) {
@@ -218,7 +219,7 @@ std::unique_ptr<Engine> open_engine(Checkpoint checkpoint, const EngineOptions& 
   const Choice choice = choose(checkpoint, options);
   const Limits limits = limits_for(checkpoint.config, choice.options);
   std::unique_ptr<Backend> backend = make_backend(choice.options, limits);
-  Weights unloaded;
+  model::Weights unloaded;
   const Planned planned = plan_of(checkpoint, backend->footprint(), memory_for(choice.options, limits), unloaded);
   require_fit(planned, limits);
   Inspection inspection = inspection_of(checkpoint, planned, limits, choice);
@@ -232,7 +233,7 @@ std::unique_ptr<Engine> Engine::open(const std::string& path, const EngineOption
   return open_engine(open_checkpoint(path), options);
 }
 
-std::unique_ptr<Engine> Engine::open_synthetic(const GrokConfig& config, const EngineOptions& options) {
+std::unique_ptr<Engine> Engine::open_synthetic(const model::GrokConfig& config, const EngineOptions& options) {
   if (options.weights == name_of(WeightStorage::mapped))
     throw Error(ErrorCode::invalid_argument, "expected weights to be \"packed\": made-up ones have no file to map");
   return open_engine(synthetic_checkpoint(config), options);

@@ -53,8 +53,8 @@ struct Inspection {
   std::string format;       // "ckpt-0 (770 files)"
   std::string config_from;  // "config.json" or "built in (Grok-1)"
   std::string tokenizer;    // path of the tokenizer.model that lies beside it, or empty
-  GrokConfig config;
-  GenerationConfig generation = {};
+  model::GrokConfig config;
+  model::GenerationConfig generation = {};
   std::vector<TensorInfo> tensors;
   std::uint64_t file_bytes = 0;
   std::uint64_t num_parameters = 0;          // scales not counted
@@ -141,7 +141,7 @@ class Engine {
   // Checks names, shapes, types and memory. Reads no weight.
   static std::unique_ptr<Engine> open(const std::string& path, const EngineOptions& options);
   // The same with made-up weights (runtime/synthetic.h), which cannot be mapped.
-  static std::unique_ptr<Engine> open_synthetic(const GrokConfig& config, const EngineOptions& options);
+  static std::unique_ptr<Engine> open_synthetic(const model::GrokConfig& config, const EngineOptions& options);
   virtual ~Engine() = default;
 
   virtual const Inspection& inspection() const = 0;

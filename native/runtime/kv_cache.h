@@ -49,12 +49,12 @@ class PageLease {
 constexpr int pages_for(int num_tokens) { return (num_tokens + kPageSize - 1) / kPageSize; }
 
 // Bytes of one page in all layers, keys and values.
-std::uint64_t page_bytes(const Footprint& footprint, const GrokConfig& config, KvCacheType type);
+std::uint64_t page_bytes(const Footprint& footprint, const model::GrokConfig& config, KvCacheType type);
 
 // The memory behind the pages.
 class KvCache {
  public:
-  KvCache(Backend& backend, const GrokConfig& config, KvCacheType type, int num_pages);
+  KvCache(Backend& backend, const model::GrokConfig& config, KvCacheType type, int num_pages);
 
   const std::vector<KvPages>& layers() const { return layers_; }  // [num_layers]
   PagePool& pool() { return pool_; }

@@ -37,7 +37,7 @@ WeightStorage weight_storage_of(const std::string& name) {
 
 }  // namespace
 
-Limits limits_for(const GrokConfig& config, const EngineOptions& options) {
+Limits limits_for(const model::GrokConfig& config, const EngineOptions& options) {
   if (options.num_threads < 0)
     throw Error(ErrorCode::invalid_argument,
                 concat("expected num_threads to be positive, or 0 for the default; found ", options.num_threads));
@@ -51,7 +51,7 @@ Limits limits_for(const GrokConfig& config, const EngineOptions& options) {
   return with_step_size(limits, config);
 }
 
-Limits with_step_size(Limits limits, const GrokConfig& config) {
+Limits with_step_size(Limits limits, const model::GrokConfig& config) {
   limits.max_tokens = limits.prefill_chunk + limits.max_sequences;
   const std::uint64_t row_bytes = std::uint64_t(config.vocab_size) * sizeof(float);
   const auto affordable = int(std::min<std::uint64_t>(kMostLogitsBytes / row_bytes, std::uint64_t(limits.max_tokens)));

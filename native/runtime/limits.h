@@ -18,9 +18,9 @@ struct Limits {
 };
 
 // With max_tokens and max_outputs as they follow from the others.
-Limits with_step_size(Limits limits, const GrokConfig& config);
+Limits with_step_size(Limits limits, const model::GrokConfig& config);
 
 // Throws invalid_argument with the option's name, what was expected and what was found.
-Limits limits_for(const GrokConfig& config, const EngineOptions& options);
+Limits limits_for(const model::GrokConfig& config, const EngineOptions& options);
 
 }  // namespace grok

@@ -115,7 +115,7 @@ std::string ways_to_fit(const Planned& planned, const Limits& limits) {
 
 }  // namespace
 
-StepSize largest_step(const GrokConfig& config, const Limits& limits, std::span<const LayerViews> layers) {
+StepSize largest_step(const model::GrokConfig& config, const Limits& limits, std::span<const LayerViews> layers) {
   return {.num_tokens = limits.max_tokens,
           .num_sequences = limits.max_sequences,
           .num_outputs = limits.max_outputs,
@@ -129,9 +129,9 @@ StepSize largest_step(const GrokConfig& config, const Limits& limits, std::span<
 }
 
 MemoryPlan plan_memory(const Planned& planned, const Limits& limits) {
-  const GrokConfig& config = planned.config;
+  const model::GrokConfig& config = planned.config;
   MemoryPlan plan;
-  for (const BoundWeight& weight : planned.weights)
+  for (const model::BoundWeight& weight : planned.weights)
     if (weight.layer < config.num_layers) plan.weights = saturating_add(plan.weights, weight.resident_bytes);
   const auto num_pages = std::uint64_t(limits.max_sequences) * std::uint64_t(pages_for(limits.context_length));
   const auto layers = std::span(planned.layers).first(std::size_t(config.num_layers));
@@ -139,7 +139,7 @@ MemoryPlan plan_memory(const Planned& planned, const Limits& limits) {
   plan.kv_cache_type = limits.kv_cache_type;
   plan.kv_page = page_bytes(planned.footprint, config, limits.kv_cache_type);
   plan.kv_cache = saturating_mul(num_pages, plan.kv_page);
-  plan.workspace = saturating_add(Workspace::size_bytes(config, limits.max_tokens, limits.max_outputs),
+  plan.workspace = saturating_add(model::Workspace::size_bytes(config, limits.max_tokens, limits.max_outputs),
                                   planned.footprint.scratch_bytes(largest_step(config, limits, layers)));
   plan.reserve = planned.footprint.reserve_bytes();
   plan.available = planned.available;

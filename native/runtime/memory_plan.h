@@ -13,15 +13,15 @@ namespace grok {
 
 // What a plan is made from.
 struct Planned {
-  GrokConfig config;
-  std::vector<BoundWeight> weights;
+  model::GrokConfig config;
+  std::vector<model::BoundWeight> weights;
   std::vector<LayerViews> layers;
   const Footprint& footprint;
   std::optional<std::uint64_t> available = {};  // none: there is no device to ask
   bool is_synthetic = false;                    // any number of layers will do
 };
 
-StepSize largest_step(const GrokConfig& config, const Limits& limits, std::span<const LayerViews> layers);
+StepSize largest_step(const model::GrokConfig& config, const Limits& limits, std::span<const LayerViews> layers);
 
 // Sums that would pass 64 bits stay at the largest number: too large to fit is all that matters here.
 MemoryPlan plan_memory(const Planned& planned, const Limits& limits);

@@ -36,7 +36,7 @@ void check_sampling(const SampleRow& row, int vocab_size) {
 
 }  // namespace
 
-void check_request(const SequenceRequest& request, const GrokConfig& config, int context_length) {
+void check_request(const SequenceRequest& request, const model::GrokConfig& config, int context_length) {
   if (request.prompt.empty())
     throw Error(ErrorCode::invalid_argument, "expected a prompt of at least one token, found none");
   expect(request.max_tokens >= 0, "max_tokens", "an integer >= 0", request.max_tokens);

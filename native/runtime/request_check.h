@@ -7,6 +7,6 @@ namespace grok {
 
 // Throws invalid_argument or context_overflow, with what was expected and what was found, for a request that no step could
 // run as it stands.
-void check_request(const SequenceRequest& request, const GrokConfig& config, int context_length);
+void check_request(const SequenceRequest& request, const model::GrokConfig& config, int context_length);
 
 }  // namespace grok

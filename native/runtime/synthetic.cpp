@@ -22,17 +22,17 @@ namespace {
 
 struct NamedShape {
   const char* name;
-  GrokConfig config;
+  model::GrokConfig config;
 };
 
-GrokConfig with_usual_scales(GrokConfig config) {
+model::GrokConfig with_usual_scales(model::GrokConfig config) {
   config.embedding_scale = std::sqrt(config.d_model);
   config.attn_logit_scale = 1 / std::sqrt(config.head_dim);
   return config;
 }
 
 std::vector<NamedShape> named_shapes() {
-  GrokConfig slice;
+  model::GrokConfig slice;
   slice.vocab_size = 8192;
   slice.num_layers = 2;
   return {{"tiny", with_usual_scales({.vocab_size = 1024,
@@ -52,10 +52,10 @@ std::vector<NamedShape> named_shapes() {
                                      .head_dim = 128,
                                      .d_ff = 8192})},
           {"slice", slice},
-          {"grok1", GrokConfig()}};
+          {"grok1", model::GrokConfig()}};
 }
 
-GrokConfig named_or_read(const std::string& name_or_path) {
+model::GrokConfig named_or_read(const std::string& name_or_path) {
   std::string names;
   for (const NamedShape& shape : named_shapes()) {
     if (name_or_path == shape.name) return shape.config;
@@ -64,7 +64,7 @@ GrokConfig named_or_read(const std::string& name_or_path) {
   if (platform::examine(name_or_path) == platform::PathKind::missing)
     throw Error(ErrorCode::invalid_argument,
                 concat("expected a shape to be ", names, "or the path of a config.json, found \"", name_or_path, "\""));
-  return read_config(name_or_path);
+  return model::read_config(name_or_path);
 }
 
 // ---------------------------------------------------------------- numbers
@@ -167,9 +167,9 @@ class GeneratedBytes final : public ByteSource {
 
 class SyntheticSource final : public format::TensorSource {
  public:
-  SyntheticSource(const GrokConfig& config, std::uint64_t seed, int num_scale_groups)
+  SyntheticSource(const model::GrokConfig& config, std::uint64_t seed, int num_scale_groups)
       : config_(config), seed_(seed), num_scale_groups_(std::uint64_t(num_scale_groups)) {
-    for (const std::string& name : parameter_names(config.num_layers)) add(name);
+    for (const std::string& name : model::parameter_names(config.num_layers)) add(name);
     for (const format::StoredParameter& parameter : parameters_) {
       size_bytes_ = checked_add(size_bytes_, parameter.weight.size_bytes());
       if (parameter.scales) size_bytes_ = checked_add(size_bytes_, parameter.scales->size_bytes());
@@ -227,7 +227,7 @@ class SyntheticSource final : public format::TensorSource {
     keep(name, std::move(weight), view(DType::bf16, scales_shape, scales));
   }
 
-  const GrokConfig config_;
+  const model::GrokConfig config_;
   const std::uint64_t seed_;
   const std::uint64_t num_scale_groups_;
   std::vector<std::unique_ptr<ByteSource>> sources_;
@@ -237,23 +237,23 @@ class SyntheticSource final : public format::TensorSource {
 
 }  // namespace
 
-GrokConfig synthetic_shape(const std::string& name_or_path, int num_layers) {
+model::GrokConfig synthetic_shape(const std::string& name_or_path, int num_layers) {
   if (num_layers < 0)
     throw Error(ErrorCode::invalid_argument,
                 concat("expected num_layers to be positive, or 0 for the shape's own; found ", num_layers));
-  GrokConfig config = named_or_read(name_or_path);
+  model::GrokConfig config = named_or_read(name_or_path);
   if (num_layers > 0) config.num_layers = num_layers;
   return config;
 }
 
-GrokConfig shard_of(const GrokConfig& config, int num_shards) {
+model::GrokConfig shard_of(const model::GrokConfig& config, int num_shards) {
   const auto share_of = [num_shards](const char* what, int whole) {
     if (num_shards < 1 || whole % num_shards != 0)
       throw Error(ErrorCode::invalid_argument,
                   concat("expected a number of shards that divides ", what, ", ", whole, "; found ", num_shards));
     return whole / num_shards;
   };
-  GrokConfig shard = config;
+  model::GrokConfig shard = config;
   shard.num_kv_heads = share_of("num_kv_heads", config.num_kv_heads);
   shard.num_q_heads = share_of("num_q_heads", config.num_q_heads);
   shard.d_ff = share_of("d_ff", config.d_ff);
@@ -261,7 +261,7 @@ GrokConfig shard_of(const GrokConfig& config, int num_shards) {
   return shard;
 }
 
-std::unique_ptr<format::TensorSource> make_synthetic_source(const GrokConfig& config, std::uint64_t seed,
+std::unique_ptr<format::TensorSource> make_synthetic_source(const model::GrokConfig& config, std::uint64_t seed,
                                                             int num_scale_groups) {
   return std::make_unique<SyntheticSource>(config, seed, num_scale_groups);
 }

@@ -18,12 +18,12 @@ namespace grok {
 //   grok1   Grok-1 itself
 //
 // Throws invalid_argument for a name that is neither, and what read_config throws.
-GrokConfig synthetic_shape(const std::string& name_or_path, int num_layers);
+model::GrokConfig synthetic_shape(const std::string& name_or_path, int num_layers);
 
 // What one of `num_shards` devices computes when they share a network as xAI's code cuts it up: its heads, its columns of
 // every expert, its part of the vocabulary. Norms and router are whole. Throws invalid_argument where it does not come out
 // even.
-GrokConfig shard_of(const GrokConfig& config, int num_shards);
+model::GrokConfig shard_of(const model::GrokConfig& config, int num_shards);
 
 // xAI cut attention-out and the experts' down along their input over 8 devices, each with its own scales.
 inline constexpr int kScaleGroups = 8;
@@ -32,7 +32,7 @@ inline constexpr int kScaleGroups = 8;
 // int8 weights are uniform in -127 .. 127 (0 twice as likely), their scales make a product of a normalised input about as
 // large as its input, norms are 1, and the router is wide enough that tokens differ in their experts. `num_scale_groups` are
 // those of attention-out and down; 1 where it does not divide their input.
-std::unique_ptr<format::TensorSource> make_synthetic_source(const GrokConfig& config, std::uint64_t seed,
+std::unique_ptr<format::TensorSource> make_synthetic_source(const model::GrokConfig& config, std::uint64_t seed,
                                                             int num_scale_groups = kScaleGroups);
 
 }  // namespace grok

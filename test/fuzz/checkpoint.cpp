@@ -35,7 +35,7 @@ constexpr float kOddValues[] = {std::numeric_limits<float>::quiet_NaN(),
 class EditedCheckpoint {
  public:
   EditedCheckpoint() {
-    GrokConfig config = tiny_config();
+    model::GrokConfig config = tiny_config();
     config.num_layers = 1;
     write_jax_checkpoint(directory_.path(), config);
     for (const auto& entry : fs::directory_iterator(directory_ / "ckpt-0")) files_.push_back({entry.path().string()});
@@ -110,7 +110,7 @@ EngineOptions engine_options(std::uint8_t mode) {
           .memory_limit = 64 << 20};
 }
 
-SequenceRequest request(const GrokConfig& config, std::uint8_t mode) {
+SequenceRequest request(const model::GrokConfig& config, std::uint8_t mode) {
   SequenceRequest request;
   for (const int id : {1, 5, 2}) request.prompt.push_back(id % config.vocab_size);
   request.max_tokens = 3;
@@ -133,7 +133,7 @@ void load_and_step(const std::string& path, std::uint8_t mode) {
   const auto engine = Engine::open(path, engine_options(mode));
   while (!engine->load_next().done) {
   }
-  const GrokConfig& config = engine->inspection().config;
+  const model::GrokConfig& config = engine->inspection().config;
   const SequenceRequest asked = request(config, mode);
   if (std::size_t(engine->context_length()) < asked.prompt.size() + std::size_t(asked.max_tokens)) return;
   const SequenceId ids[] = {engine->submit(asked)};

@@ -16,13 +16,13 @@ namespace {
 
 constexpr std::uint64_t kAvailableBytes = std::uint64_t(1) << 30;
 
-void plan(const GrokConfig& config, const format::TensorSource& source, const EngineOptions& options) {
+void plan(const model::GrokConfig& config, const format::TensorSource& source, const EngineOptions& options) {
   const Limits limits = limits_for(config, options);
   const auto footprint = cpu::make_cpu_footprint({.num_threads = 1024, .isa = "", .weights = limits.weight_storage});
-  Weights unloaded;
+  model::Weights unloaded;
   const Planned planned{.config = config,
-                        .weights = bind_weights(config, source, *footprint, unloaded),
-                        .layers = layer_views(config, source),
+                        .weights = model::bind_weights(config, source, *footprint, unloaded),
+                        .layers = model::layer_views(config, source),
                         .footprint = *footprint,
                         .available = kAvailableBytes,
                         .is_synthetic = true};
@@ -43,11 +43,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* input, std::size_t siz
   static MemoryFile file;
   file.write(input, size_bytes);
   try {
-    GrokConfig config = read_config(file.path());
-    check_ranges(config, "config.json");
+    model::GrokConfig config = model::read_config(file.path());
+    model::check_ranges(config, "config.json");
     config.num_layers = std::min(config.num_layers, 40);  // more layers take time and find nothing
     const auto source = make_synthetic_source(config, 1);
-    check_config(config, derive_sizes(*source), "config.json");
+    model::check_config(config, model::derive_sizes(*source), "config.json");
     for (const char* weights : {"packed", "mapped"})
       for (const char* kv_cache_type : {"f32", "int8"})
         plan(config, *source,

@@ -18,7 +18,7 @@ void check_range(const std::optional<Value>& value, Value lowest, Value highest)
   FUZZ_CHECK(!value || (*value >= lowest && *value <= highest));
 }
 
-void check_ranges(const GenerationConfig& config) {
+void check_ranges(const model::GenerationConfig& config) {
   constexpr double kMaxFloat = std::numeric_limits<float>::max();
   constexpr std::int32_t kMaxInt = std::numeric_limits<std::int32_t>::max();
   check_range(config.temperature, 0.0, kMaxFloat);
@@ -36,7 +36,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* input, std::size_t siz
   static MemoryFile file;
   file.write(input, size_bytes);
   try {
-    check_ranges(read_generation_config(file.path(), kVocabSize));
+    check_ranges(model::read_generation_config(file.path(), kVocabSize));
   } catch (const Error& error) {
     check_refusal(error, {ErrorCode::bad_checkpoint});
   }

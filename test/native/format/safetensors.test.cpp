@@ -48,10 +48,10 @@ std::string content_of(const TensorView& view) {
 }
 
 // The same tensors as a ckpt-0 directory of the same seed, to the byte.
-void check_same_as_jax(const TensorSource& source, const GrokConfig& config, std::uint64_t seed) {
+void check_same_as_jax(const TensorSource& source, const model::GrokConfig& config, std::uint64_t seed) {
   const TempDirectory directory;
   write_jax_checkpoint(directory.path(), config, Numpy::v1, seed);
-  const auto jax = open_jax_checkpoint(directory / "ckpt-0", parameter_names(config.num_layers));
+  const auto jax = open_jax_checkpoint(directory / "ckpt-0", model::parameter_names(config.num_layers));
   CHECK_EQ(source.parameters().size(), jax->parameters().size());
   for (const StoredParameter& expected : jax->parameters()) {
     const StoredParameter* found = source.find(expected.name);
@@ -185,7 +185,7 @@ TEST("says which shards are missing and which tensors lie elsewhere than the ind
 
 TEST("refuses a small file cut short anywhere") {
   const TempDirectory directory;
-  GrokConfig config = tiny_config();
+  model::GrokConfig config = tiny_config();
   config.num_layers = 1;
   write_safetensors(directory.path(), config);
   const std::string whole = read_file(directory / "model.safetensors");
@@ -241,7 +241,7 @@ TEST("pairs weights with their scales under each of the names") {
 }
 
 TEST("reads the same tensors from one file and from shards as from ckpt-0") {
-  const GrokConfig config = tiny_config();
+  const model::GrokConfig config = tiny_config();
   for (const std::size_t num_shards : {std::size_t(1), std::size_t(4)}) {
     const TempDirectory directory;
     write_safetensors(directory.path(), config, 5, num_shards);

@@ -7,6 +7,7 @@
 #include "testing.h"
 
 using namespace grok;
+using namespace grok::model;
 
 namespace {
 

@@ -13,6 +13,7 @@
 #include "support/tested_backends.h"
 
 using namespace grok;
+using namespace grok::model;
 using namespace grok::testing;
 
 // The whole network against xAI's own code: test/fixtures/golden/README.md says what each tensor is.

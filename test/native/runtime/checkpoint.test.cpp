@@ -71,7 +71,7 @@ TEST("asks for a config.json where another size than Grok-1's has none") {
 
 TEST("refuses a config of another network, and one whose numbers would size nothing sensible") {
   const TinyCheckpoint checkpoint;
-  GrokConfig config = tiny_config();
+  model::GrokConfig config = tiny_config();
   config.head_dim = 8;
   write_config(checkpoint.directory / "config.json", config);
   CHECK_ERROR(open_checkpoint(checkpoint.directory.path()), ErrorCode::bad_checkpoint,
@@ -164,7 +164,7 @@ TEST("opens every golden network") {
 
 TEST("opens Grok-1 itself without a config.json, in under two seconds") {
   const TempDirectory directory;
-  write_jax_tensors(directory.path(), GrokConfig(), Numpy::v1, 0, Payloads::holes);
+  write_jax_tensors(directory.path(), model::GrokConfig(), Numpy::v1, 0, Payloads::holes);
   const std::clock_t start = std::clock();  // the processor's time: it does not depend on what else the machine does
   const Checkpoint opened = open_checkpoint(directory.path());
   const double elapsed_s = double(std::clock() - start) / CLOCKS_PER_SEC;

@@ -18,7 +18,7 @@ using testing::FakeBackend;
 // An engine over the fake backend, loaded.
 struct Rig {
   explicit Rig(const EngineOptions& options = {}, bool loaded = true) {
-    const GrokConfig config = testing::fake_config();
+    const model::GrokConfig config = testing::fake_config();
     auto owned_backend = std::make_unique<FakeBackend>();
     backend = owned_backend.get();
     engine =

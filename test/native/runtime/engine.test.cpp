@@ -53,7 +53,7 @@ TEST("device \"auto\" is the CPU where something is asked for that only the CPU 
 }
 
 TEST("device \"auto\" is the CPU where the model fits that and no GPU") {
-  const GrokConfig config = synthetic_shape("mid", 6);
+  const model::GrokConfig config = synthetic_shape("mid", 6);
   const MemoryPlan on_cpu = Engine::open_synthetic(config, {.device = "cpu"})->inspection().memory;
   const auto engine = Engine::open_synthetic(config, {.memory_limit = on_cpu.total()});  // a GPU has a reserve besides
   CHECK(engine->device().starts_with("cpu ("));
@@ -82,7 +82,7 @@ TEST("a model that just fits its limit opens, with cache for what is left") {
 
 TEST("parameters are counted, and those that one token uses") {
   const Inspection inspection = inspect(golden_path("ref-small"), {});
-  const GrokConfig& config = inspection.config;
+  const model::GrokConfig& config = inspection.config;
   std::uint64_t expert_parameters = 0;
   for (const TensorInfo& tensor : inspection.tensors)
     if (tensor.name.find("/moe/") != std::string::npos) expert_parameters += num_elements(tensor.shape);

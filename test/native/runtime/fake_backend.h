@@ -18,8 +18,8 @@ namespace grok::testing {
 
 inline constexpr int kFakeVocabSize = 32;
 
-inline GrokConfig fake_config() {
-  GrokConfig config;
+inline model::GrokConfig fake_config() {
+  model::GrokConfig config;
   config.vocab_size = kFakeVocabSize;
   config.context_length = 256;
   config.d_model = 4;
@@ -179,9 +179,9 @@ class FakeBackend final : public Backend {
 // Parameters of the right names and shapes, and no bytes.
 class FakeSource final : public format::TensorSource {
  public:
-  explicit FakeSource(const GrokConfig& config) {
+  explicit FakeSource(const model::GrokConfig& config) {
     const auto size = std::uint64_t(config.d_model), experts = std::uint64_t(config.num_experts);
-    for (const std::string& name : parameter_names(config.num_layers)) {
+    for (const std::string& name : model::parameter_names(config.num_layers)) {
       format::StoredParameter parameter{.name = name, .file = "fake", .weight = {}, .scales = {}};
       const auto contains = [&](const char* part) { return name.find(part) != std::string::npos; };
       if (contains("/moe/"))

@@ -65,7 +65,8 @@ TEST("leases never share a page") {
 
 TEST("Grok-1's cache takes half a mebibyte a token") {
   const testing::FakeBackend backend;
-  CHECK_EQ(page_bytes(backend.footprint(), GrokConfig{}, KvCacheType::f32), std::uint64_t(kPageSize) * 512 * 1024);
+  CHECK_EQ(page_bytes(backend.footprint(), model::GrokConfig{}, KvCacheType::f32),
+           std::uint64_t(kPageSize) * 512 * 1024);
 }
 
 TEST("each layer has its own keys and values, of the type asked for") {

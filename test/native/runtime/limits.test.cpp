@@ -8,7 +8,7 @@ namespace {
 Limits with(void (*change)(EngineOptions&)) {
   EngineOptions options;
   change(options);
-  return limits_for(GrokConfig{}, options);
+  return limits_for(model::GrokConfig{}, options);
 }
 
 TEST("options out of range are refused by name, with the range") {

@@ -20,8 +20,8 @@ Limits limits_of(int context_length, int max_sequences, int prefill_chunk = 0) {
   return limits_for(testing::fake_config(), options);
 }
 
-BoundWeight weight_of(int layer, std::uint64_t resident_bytes) {
-  BoundWeight weight;
+model::BoundWeight weight_of(int layer, std::uint64_t resident_bytes) {
+  model::BoundWeight weight;
   weight.layer = layer;
   weight.resident_bytes = resident_bytes;
   return weight;
@@ -30,7 +30,7 @@ BoundWeight weight_of(int layer, std::uint64_t resident_bytes) {
 // Weights of no layer.
 Planned planned_of(const std::vector<std::uint64_t>& weights, const Footprint& footprint,
                    std::optional<std::uint64_t> available = {}) {
-  const GrokConfig config = testing::fake_config();
+  const model::GrokConfig config = testing::fake_config();
   Planned planned{.config = config, .weights = {}, .layers = {}, .footprint = footprint, .available = available};
   planned.layers.resize(std::size_t(config.num_layers));
   for (const std::uint64_t size : weights) planned.weights.push_back(weight_of(-1, size));
@@ -173,11 +173,11 @@ TEST("the plan is the sum of what is allocated") {
   testing::FakeFootprint footprint;
   footprint.token_scratch = 1000;
   footprint.reserve = 77;
-  const GrokConfig config = testing::fake_config();
+  const model::GrokConfig config = testing::fake_config();
   const Limits limits = limits_of(64, 2);
   const MemoryPlan plan = plan_memory(planned_of({10, 32}, footprint, kLargest), limits);
   CHECK_EQ(plan.weights, 42u);
-  CHECK_EQ(plan.workspace, Workspace::size_bytes(config, limits.max_tokens, limits.max_outputs) + 514u * 1000);
+  CHECK_EQ(plan.workspace, model::Workspace::size_bytes(config, limits.max_tokens, limits.max_outputs) + 514u * 1000);
   CHECK_EQ(plan.total(), plan.weights + plan.workspace + plan.kv_cache + 77);
 }
 

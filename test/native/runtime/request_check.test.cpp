@@ -15,7 +15,7 @@ SequenceRequest sound_request() { return {.prompt = {1, 2, 3}, .max_tokens = 5};
 void check_with(void (*change)(SequenceRequest&)) {
   SequenceRequest request = sound_request();
   change(request);
-  GrokConfig config;
+  model::GrokConfig config;
   config.vocab_size = 100;
   check_request(request, config, 8);
 }

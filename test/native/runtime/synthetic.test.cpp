@@ -59,7 +59,7 @@ TEST("refuses a shape that is neither a name nor a file") {
 }
 
 TEST("refuses a network that cannot run, before anything is sized by it") {
-  GrokConfig config = synthetic_shape("tiny", 0);
+  model::GrokConfig config = synthetic_shape("tiny", 0);
   config.d_model = 1 << 30;
   CHECK_ERROR(Engine::open_synthetic(config, {}), ErrorCode::bad_checkpoint, "d_model");
 }
@@ -70,13 +70,13 @@ TEST("refuses Grok-1 where it does not fit, before a weight is made") {
 }
 
 TEST("refuses shards that would cut a head in two") {
-  const GrokConfig grok1;
+  const model::GrokConfig grok1;
   CHECK_ERROR(shard_of(grok1, 16), ErrorCode::invalid_argument, "divides num_kv_heads, 8; found 16");
   CHECK_ERROR(shard_of(grok1, 0), ErrorCode::invalid_argument, "found 0");
 }
 
 TEST("one of 8 shards of Grok-1 holds an eighth of its matrices, and what shards have in common") {
-  const GrokConfig grok1, shard = shard_of(grok1, 8);
+  const model::GrokConfig grok1, shard = shard_of(grok1, 8);
   CHECK_EQ(shard.num_layers, 64);
   CHECK_EQ(shard.num_q_heads, 6);
   CHECK_EQ(shard.num_kv_heads, 1);
@@ -103,7 +103,7 @@ TEST("a config.json is a shape, too, and num_layers replaces its own") {
 }
 
 TEST("slice is two layers of Grok-1's own width") {
-  const GrokConfig slice = synthetic_shape("slice", 0), grok1;
+  const model::GrokConfig slice = synthetic_shape("slice", 0), grok1;
   CHECK_EQ(slice.num_layers, 2);
   CHECK_EQ(slice.vocab_size, 8192);
   CHECK_EQ(slice.d_model, grok1.d_model);
@@ -130,7 +130,7 @@ TEST("any part of a weight is the same as in the whole") {
 }
 
 TEST("another seed, another parameter or another place brings other numbers, and the same the same") {
-  const GrokConfig config = synthetic_shape("tiny", 0);
+  const model::GrokConfig config = synthetic_shape("tiny", 0);
   const auto one = make_synthetic_source(config, 1), again = make_synthetic_source(config, 1);
   const auto two = make_synthetic_source(config, 2);
   const auto head = [](const format::TensorSource& source, const std::string& name) {
@@ -177,7 +177,7 @@ TEST("a weight times its scale keeps a normalised input at about its size") {
 }
 
 TEST("norms are 1, and embedding and router as wide as they should be") {
-  const GrokConfig config = synthetic_shape("tiny", 0);
+  const model::GrokConfig config = synthetic_shape("tiny", 0);
   const auto source = make_synthetic_source(config, 1);
   for (const float value : values_of<float>(parameter(*source, "language_model/rms_norm/scale").weight))
     CHECK_EQ(value, 1.0f);

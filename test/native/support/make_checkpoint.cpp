@@ -19,7 +19,7 @@ using namespace grok::testing;
 
 struct Request {
   std::string directory;
-  GrokConfig config = tiny_config();
+  model::GrokConfig config = tiny_config();
   Numpy numpy = Numpy::v1;
   std::uint64_t seed = 1;
   std::size_t num_shards = 1;
@@ -80,7 +80,7 @@ Request parse(int argc, char** argv) {
       throw Error(ErrorCode::invalid_argument, concat("unknown: ", option, " ", value));
   }
   if (request.directory.empty()) throw Error(ErrorCode::invalid_argument, "expected a directory to write to");
-  GrokConfig& config = request.config;
+  model::GrokConfig& config = request.config;
   config.experts_per_token = std::min(config.experts_per_token, config.num_experts);
   config.embedding_scale = std::sqrt(config.d_model);
   config.attn_logit_scale = 1 / std::sqrt(config.head_dim);
@@ -89,7 +89,7 @@ Request parse(int argc, char** argv) {
 
 void write(const Request& request) {
   if (request.grok1_sparse) {
-    write_jax_tensors(request.directory, GrokConfig(), request.numpy, request.seed, Payloads::holes);
+    write_jax_tensors(request.directory, model::GrokConfig(), request.numpy, request.seed, Payloads::holes);
   } else if (request.safetensors) {
     write_safetensors(request.directory, request.config, request.seed, request.num_shards);
   } else {

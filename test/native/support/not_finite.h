@@ -17,8 +17,8 @@ namespace grok::testing {
 
 using MakeBackend = std::function<std::unique_ptr<Backend>()>;
 
-inline GrokConfig not_finite_config() {
-  GrokConfig config = small_config();
+inline model::GrokConfig not_finite_config() {
+  model::GrokConfig config = small_config();
   config.num_layers = 1;
   config.d_model = config.d_ff = config.vocab_size = 16;
   config.num_experts = 2;
@@ -29,8 +29,8 @@ inline GrokConfig not_finite_config() {
 // A NaN or infinity in any tensor that is not int8 is refused with its name and place while it loads.
 inline void check_refused_at_load(const MakeBackend& make_backend) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity(), kNan = std::numeric_limits<float>::quiet_NaN();
-  const GrokConfig config = not_finite_config();
-  for (const std::string& name : parameter_names(config.num_layers))
+  const model::GrokConfig config = not_finite_config();
+  for (const std::string& name : model::parameter_names(config.num_layers))
     for (const float value : {kNan, kInfinity, -kInfinity}) {
       auto source = std::make_unique<ChangedSource>(make_synthetic_source(config, 1));
       source->set(name, 1, value);
@@ -55,7 +55,7 @@ inline void check_refused_at_load(const MakeBackend& make_backend) {
 // A finite weight so large that its token overflows: the logits after it are told as not finite, at its place, however the
 // cache holds it, and a sequence beside it goes on as if it were alone.
 inline void check_overflow_is_told(const MakeBackend& make_backend) {
-  const GrokConfig config = not_finite_config();
+  const model::GrokConfig config = not_finite_config();
   constexpr std::int32_t kOverflowing = 5;
   for (const char* kv_cache_type : {"f32", "bf16", "int8"}) {
     auto source = std::make_unique<ChangedSource>(make_synthetic_source(config, 1));

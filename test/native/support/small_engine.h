@@ -11,8 +11,8 @@
 // Engines for tests, on any backend and any weights, without the look at a device's memory that Engine::open takes.
 namespace grok::testing {
 
-inline GrokConfig small_config() {
-  GrokConfig config;
+inline model::GrokConfig small_config() {
+  model::GrokConfig config;
   config.vocab_size = 40;
   config.context_length = 1024;
   config.d_model = 48;
@@ -27,13 +27,13 @@ inline GrokConfig small_config() {
 
 // Nothing of it is loaded.
 inline std::unique_ptr<DeviceEngine> engine_on(std::unique_ptr<Backend> backend,
-                                               std::unique_ptr<format::TensorSource> source, const GrokConfig& config,
-                                               const EngineOptions& options) {
+                                               std::unique_ptr<format::TensorSource> source,
+                                               const model::GrokConfig& config, const EngineOptions& options) {
   const Limits limits = limits_for(config, options);
-  Weights unloaded;
+  model::Weights unloaded;
   const Planned planned{.config = config,
-                        .weights = bind_weights(config, *source, backend->footprint(), unloaded),
-                        .layers = layer_views(config, *source),
+                        .weights = model::bind_weights(config, *source, backend->footprint(), unloaded),
+                        .layers = model::layer_views(config, *source),
                         .footprint = backend->footprint()};
   Inspection inspection;
   inspection.config = config;

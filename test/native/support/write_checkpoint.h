@@ -37,7 +37,7 @@ struct ParameterToWrite {
 };
 
 // All parameters in the order of xAI's files: layers by the decimal text of their number.
-inline std::vector<ParameterToWrite> parameters_to_write(const GrokConfig& config) {
+inline std::vector<ParameterToWrite> parameters_to_write(const model::GrokConfig& config) {
   const auto vocab_size = std::uint64_t(config.vocab_size), d_model = std::uint64_t(config.d_model);
   const auto d_ff = std::uint64_t(config.d_ff), num_experts = std::uint64_t(config.num_experts);
   const auto q_width = std::uint64_t(config.num_q_heads) * std::uint64_t(config.head_dim);
@@ -103,7 +103,7 @@ inline MadeUpNumbers make_up(const ParameterToWrite& parameter, std::uint64_t se
 // ---------------------------------------------------------------- config.json
 
 // In xAI's field names.
-inline void write_config(const std::string& path, const GrokConfig& config) {
+inline void write_config(const std::string& path, const model::GrokConfig& config) {
   // The factor from which ffn_size() makes d_ff again: int(factor * emb) * 2 // 3, rounded up to a multiple of 8.
   if (config.d_ff % 8 != 0) throw Error(ErrorCode::invalid_argument, "expected d_ff to be a multiple of 8");
   const double widening_factor = double(config.d_ff) * 1.5 / config.d_model;
@@ -138,7 +138,7 @@ inline void write_config(const std::string& path, const GrokConfig& config) {
 }
 
 // A network small enough to be read a thousand times in a test.
-inline GrokConfig tiny_config() {
+inline model::GrokConfig tiny_config() {
   return {.vocab_size = 32,
           .context_length = 64,
           .d_model = 16,
@@ -158,8 +158,8 @@ inline GrokConfig tiny_config() {
 enum class Payloads { made_up, holes };
 
 // DIRECTORY/ckpt-0/tensor00000_000 .. and no config.json.
-inline void write_jax_tensors(const std::string& directory, const GrokConfig& config, Numpy numpy, std::uint64_t seed,
-                              Payloads payloads = Payloads::made_up) {
+inline void write_jax_tensors(const std::string& directory, const model::GrokConfig& config, Numpy numpy,
+                              std::uint64_t seed, Payloads payloads = Payloads::made_up) {
   const std::string folder = directory + "/ckpt-0";
   std::filesystem::create_directories(folder);
   std::size_t number = 0;
@@ -179,7 +179,7 @@ inline void write_jax_tensors(const std::string& directory, const GrokConfig& co
 }
 
 // DIRECTORY/ckpt-0/ and DIRECTORY/config.json.
-inline void write_jax_checkpoint(const std::string& directory, const GrokConfig& config, Numpy numpy = Numpy::v1,
+inline void write_jax_checkpoint(const std::string& directory, const model::GrokConfig& config, Numpy numpy = Numpy::v1,
                                  std::uint64_t seed = 1) {
   write_jax_tensors(directory, config, numpy, seed);
   write_config(directory + "/config.json", config);
@@ -222,7 +222,7 @@ inline void write_safetensors_file(const std::string& path, const std::vector<Pa
 }
 
 // DIRECTORY/model.safetensors or, with several shards, model.safetensors.index.json and its files; and config.json.
-inline void write_safetensors(const std::string& directory, const GrokConfig& config, std::uint64_t seed = 1,
+inline void write_safetensors(const std::string& directory, const model::GrokConfig& config, std::uint64_t seed = 1,
                               std::size_t num_shards = 1) {
   std::filesystem::create_directories(directory);
   write_config(directory + "/config.json", config);

@@ -72,7 +72,7 @@ TEST("writes Grok-1's 770 files in the sizes that the real ones have, with numbe
       {13, 196'770, 148, 0},
   };
   const TempDirectory directory;
-  write_jax_tensors(directory.path(), GrokConfig(), Numpy::v1, 0, Payloads::holes);
+  write_jax_tensors(directory.path(), model::GrokConfig(), Numpy::v1, 0, Payloads::holes);
   std::uint64_t total_bytes = 0, num_files = 0;
   for (const auto& entry : std::filesystem::directory_iterator(directory / "ckpt-0")) {
     total_bytes += entry.file_size();

@@ -39,13 +39,13 @@ std::vector<int> steps() {
 // Logits after each token: [kText.size(), vocab_size].
 std::vector<float> logits_on(std::unique_ptr<Backend> backend) {
   const Checkpoint checkpoint = open_checkpoint(concat(GROK_PROJECT_DIR, "/models/grok-tiny"));
-  const GrokConfig& config = checkpoint.config;
-  Weights weights;
-  for (BoundWeight& weight : bind_weights(config, *checkpoint.source, backend->footprint(), weights))
+  const model::GrokConfig& config = checkpoint.config;
+  model::Weights weights;
+  for (model::BoundWeight& weight : model::bind_weights(config, *checkpoint.source, backend->footprint(), weights))
     weight.load(*backend);
   const int num_tokens = int(kText.size());
   KvCache cache(*backend, config, KvCacheType::f32, pages_for(num_tokens));
-  Workspace workspace(*backend, config, num_tokens, num_tokens);
+  model::Workspace workspace(*backend, config, num_tokens, num_tokens);
   std::vector<std::int32_t> pages(std::size_t(pages_for(num_tokens)));
   std::iota(pages.begin(), pages.end(), 0);
 
@@ -65,7 +65,7 @@ std::vector<float> logits_on(std::unique_ptr<Backend> backend) {
                                         .num_sequences = 1,
                                         .max_pages = int(pages.size()),
                                         .num_outputs = size});
-    backend->step([&] { forward(config, weights, batch, cache.layers(), workspace, *backend); });
+    backend->step([&] { model::forward(config, weights, batch, cache.layers(), workspace, *backend); });
     std::vector<float> found(std::size_t(size) * std::size_t(config.vocab_size));
     backend->read(std::span(found), workspace.logits->as<float>());
     logits.insert(logits.end(), found.begin(), found.end());

@@ -20,7 +20,7 @@ namespace {
 constexpr int kTokensEach = 4;  // a prompt, a step by itself, one that is recorded and one that is replayed
 
 std::unique_ptr<DeviceEngine> open_engine() {
-  GrokConfig config = small_config();
+  model::GrokConfig config = small_config();
   config.num_layers = 1;  // it is run some hundred times
   config.d_model = config.d_ff = config.vocab_size = 16;
   config.num_experts = 2;

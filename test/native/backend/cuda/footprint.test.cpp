@@ -90,7 +90,7 @@ TEST("loading takes no more than what stays, and the scratch that was reserved")
 
 TEST("an engine takes what its plan says and its steps nothing") {
   const Restore restore;
-  GrokConfig config = small_config();
+  model::GrokConfig config = small_config();
   config.context_length = 192;
   EngineOptions options;
   options.max_sequences = 3;

@@ -67,7 +67,7 @@ class Network {
                                          .max_pages = max_pages,
                                          .num_outputs = num_outputs < 0 ? int(parts.size()) : num_outputs});
     const auto ask = [&] {
-      forward(config_, weights_, batch, cache_.layers(), workspace_, backend());
+      model::forward(config_, weights_, batch, cache_.layers(), workspace_, backend());
       if (after_forward) after_forward();
     };
     may_replay_ ? backend().step(ask) : ask();
@@ -82,15 +82,16 @@ class Network {
 
  private:
   void load() {
-    for (BoundWeight& weight : bind_weights(config_, *source_, made_->footprint(), weights_)) weight.load(*made_);
+    for (model::BoundWeight& weight : model::bind_weights(config_, *source_, made_->footprint(), weights_))
+      weight.load(*made_);
   }
 
-  const GrokConfig config_ = small_config();
+  const model::GrokConfig config_ = small_config();
   const bool may_replay_;
   const std::unique_ptr<Backend> made_;
   const std::unique_ptr<format::TensorSource> source_;
-  Weights weights_;
-  Workspace workspace_;
+  model::Weights weights_;
+  model::Workspace workspace_;
   KvCache cache_;
 };
 
