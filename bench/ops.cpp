@@ -90,8 +90,8 @@ class Passes {
         backend_(backend),
         weights_(weights),
         workspace_(backend, config, max_tokens, max_sequences),
-        cache_(backend, config, kv_cache_type, max_sequences * pages_for(num_positions)),
-        pages_each_(pages_for(num_positions)),
+        cache_(backend, config, kv_cache_type, max_sequences * runtime::pages_for(num_positions)),
+        pages_each_(runtime::pages_for(num_positions)),
         pages_(std::size_t(max_sequences) * pages_each_) {
     std::iota(pages_.begin(), pages_.end(), 0);
   }
@@ -134,7 +134,7 @@ class Passes {
   TimedBackend& backend_;
   const model::Weights& weights_;
   model::Workspace workspace_;
-  KvCache cache_;
+  runtime::KvCache cache_;
   int pages_each_;
   std::vector<std::int32_t> pages_;  // [max_sequences, pages_each_]
   Batch staged_;                     // what is asked for again looks here
@@ -347,13 +347,15 @@ void measure_after(int context, const std::string& shape, const model::GrokConfi
 }
 
 void measure(const std::string& shape, const Request& request) {
-  const model::GrokConfig config = shard_of(synthetic_shape(shape, request.num_layers), request.num_shards);
+  const model::GrokConfig config =
+      runtime::shard_of(runtime::synthetic_shape(shape, request.num_layers), request.num_shards);
   model::check_ranges(config, shape);
   const auto inner = make_backend(request);
   TimedBackend backend(*inner, config);
   const BufferPtr something = inner->allocate(sizeof(float));
   if (request.device != "cpu") backend.something_to_read = something->as<float>();
-  const auto source = make_synthetic_source(config, 1, std::max(kScaleGroups / request.num_shards, 1));
+  const auto source =
+      runtime::make_synthetic_source(config, 1, std::max(runtime::kScaleGroups / request.num_shards, 1));
   backend.weight_bytes = weight_bytes_of(*source, config, inner->footprint());
   model::Weights weights;
   for (const model::BoundWeight& weight : model::bind_weights(config, *source, backend.footprint(), weights))

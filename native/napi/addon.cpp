@@ -46,7 +46,7 @@ Napi::Value open(const Napi::CallbackInfo& info) {
   return run_reading(
       info,
       [options = engine_options_from(info[1])](const std::string& path) {
-        return std::shared_ptr<Engine>(Engine::open(path, options));
+        return std::shared_ptr<runtime::Engine>(runtime::Engine::open(path, options));
       },
       wrap_model);
 }
@@ -55,9 +55,11 @@ Napi::Value read_tokenizer(const Napi::CallbackInfo& info) {
   return run_reading(
       info,
       [max_bytes = std::size_t(int32_from(info[1], "maxBytes"))](const std::string& path) {
-        return read_tokenizer_file(path, max_bytes);
+        return runtime::read_tokenizer_file(path, max_bytes);
       },
-      [](Napi::Env env, const TokenizerFile& file, const ThreadPtr&, const TurnPtr&) { return to_js(env, file); });
+      [](Napi::Env env, const runtime::TokenizerFile& file, const ThreadPtr&, const TurnPtr&) {
+        return to_js(env, file);
+      });
 }
 
 Napi::Value open_synthetic(const Napi::CallbackInfo& info) {
@@ -65,9 +67,10 @@ Napi::Value open_synthetic(const Napi::CallbackInfo& info) {
   return thread->run(
       info.Env(),
       [shape = shape_from(info[0]), options = engine_options_from(info[1])] {
-        return std::shared_ptr<Engine>(Engine::open_synthetic(synthetic_shape(shape.name, shape.num_layers), options));
+        return std::shared_ptr<runtime::Engine>(
+            runtime::Engine::open_synthetic(runtime::synthetic_shape(shape.name, shape.num_layers), options));
       },
-      [thread](Napi::Env env, std::shared_ptr<Engine> engine) {
+      [thread](Napi::Env env, std::shared_ptr<runtime::Engine> engine) {
         return wrap_model(env, std::move(engine), thread, std::make_shared<FileTurn>("made-up weights"));
       });
 }
@@ -79,7 +82,7 @@ Napi::Value probe(const Napi::CallbackInfo& info) {
   return thread->run(
       info.Env(),
       [threads = int32_from(info[0], "threads"), isa = string_from(info[1], "isa"), stopped] {
-        return probe_machine(threads, isa, *stopped);
+        return runtime::probe_machine(threads, isa, *stopped);
       },
       [thread](Napi::Env env, const cpu::Probe& probe) { return to_js(env, probe); });
 }
@@ -89,7 +92,7 @@ Napi::Value probe_cuda_device(const Napi::CallbackInfo& info) {
   const auto stopped = std::make_shared<std::atomic<bool>>(false);
   thread->on_interrupt([stopped] { return *stopped = true; });
   return thread->run(
-      info.Env(), [stopped] { return probe_device(*stopped); },
+      info.Env(), [stopped] { return runtime::probe_device(*stopped); },
       [thread](Napi::Env env, const cuda::CudaProbe& probe) { return to_js(env, probe); });
 }
 
@@ -101,7 +104,7 @@ Napi::Value probe_disk_of(const Napi::CallbackInfo& info) {
     return false;  // the disk may not answer
   });
   return thread->run(
-      info.Env(), [folder = string_from(info[0], "folder"), stopped] { return probe_disk(folder, *stopped); },
+      info.Env(), [folder = string_from(info[0], "folder"), stopped] { return runtime::probe_disk(folder, *stopped); },
       [thread](Napi::Env env, std::optional<double> rate) -> Napi::Value {
         return rate ? Napi::Value(Napi::Number::New(env, *rate)) : env.Null();
       });
@@ -109,17 +112,22 @@ Napi::Value probe_disk_of(const Napi::CallbackInfo& info) {
 
 Napi::Value inspect_checkpoint(const Napi::CallbackInfo& info) {
   return run_reading(
-      info, [options = engine_options_from(info[1])](const std::string& path) { return inspect(path, options); },
-      [](Napi::Env env, const Inspection& inspection, const ThreadPtr&, const TurnPtr&) {
+      info,
+      [options = engine_options_from(info[1])](const std::string& path) { return runtime::inspect(path, options); },
+      [](Napi::Env env, const runtime::Inspection& inspection, const ThreadPtr&, const TurnPtr&) {
         return to_js(env, inspection);
       });
 }
 
-Napi::Value cpu_isa_names(const Napi::CallbackInfo& info) { return to_js(info.Env(), usable_isas()); }
+Napi::Value cpu_isa_names(const Napi::CallbackInfo& info) { return to_js(info.Env(), runtime::usable_isas()); }
 
-Napi::Value cpu_threads(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), default_cpu_threads()); }
+Napi::Value cpu_threads(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), runtime::default_cpu_threads());
+}
 
-Napi::Value cuda_unavailable(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), why_no_cuda()); }
+Napi::Value cuda_unavailable(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), runtime::why_no_cuda());
+}
 
 Napi::Value error_codes(const Napi::CallbackInfo& info) {
   std::vector<std::string> names;

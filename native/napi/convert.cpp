@@ -45,19 +45,19 @@ std::vector<float> floats_from(Napi::Value value, const char* name) {
   return {array.Data(), array.Data() + array.ElementLength()};
 }
 
-PromptOutputs prompt_outputs_from(Napi::Value value) {
+runtime::PromptOutputs prompt_outputs_from(Napi::Value value) {
   const std::string name = string_from(value, "promptOutputs");
-  if (name == "none") return PromptOutputs::none;
-  if (name == "logprobs") return PromptOutputs::logprobs;
-  if (name == "logits") return PromptOutputs::logits;
+  if (name == "none") return runtime::PromptOutputs::none;
+  if (name == "logprobs") return runtime::PromptOutputs::logprobs;
+  if (name == "logits") return runtime::PromptOutputs::logits;
   throw_type_error(value, "promptOutputs", "'none', 'logprobs' or 'logits'");
 }
 
-const char* name_of(Finish finish) {
+const char* name_of(runtime::Finish finish) {
   switch (finish) {
-    case Finish::no: return "no";
-    case Finish::stop: return "stop";
-    case Finish::length: return "length";
+    case runtime::Finish::no: return "no";
+    case runtime::Finish::stop: return "stop";
+    case runtime::Finish::length: return "length";
   }
   return "no";
 }
@@ -112,7 +112,7 @@ Napi::Object to_js(Napi::Env env, const model::GenerationConfig& generation) {
   return object;
 }
 
-Napi::Object to_js(Napi::Env env, const MemoryPlan& memory) {
+Napi::Object to_js(Napi::Env env, const runtime::MemoryPlan& memory) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("weights", to_js(env, memory.weights));
   object.Set("weightStorage", name_of(memory.weight_storage));
@@ -133,7 +133,7 @@ Napi::Object to_js(Napi::Env env, const ProbeRate& rate) {
   return object;
 }
 
-Napi::Object to_js(Napi::Env env, const TensorInfo& tensor) {
+Napi::Object to_js(Napi::Env env, const runtime::TensorInfo& tensor) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("name", tensor.name);
   object.Set("file", tensor.file);
@@ -176,7 +176,7 @@ Napi::Float32Array to_js(Napi::Env env, std::vector<float> values) {
   return copy;
 }
 
-Napi::Object to_js(Napi::Env env, SequenceOutput output) {
+Napi::Object to_js(Napi::Env env, runtime::SequenceOutput output) {
   Napi::Array prompt = Napi::Array::New(env, output.prompt.size());
   for (std::uint32_t index = 0; index < output.prompt.size(); ++index)
     prompt.Set(index, to_js(env, output.prompt[index]));
@@ -212,17 +212,19 @@ std::int32_t int32_from(Napi::Value value, const char* name) {
   return std::int32_t(integer_from(value, name, Limits::min(), Limits::max()));
 }
 
-SequenceId sequence_from(Napi::Value value, const char* name) { return SequenceId(uint53_from(value, name)); }
+runtime::SequenceId sequence_from(Napi::Value value, const char* name) {
+  return runtime::SequenceId(uint53_from(value, name));
+}
 
-std::vector<SequenceId> sequences_from(Napi::Value value, const char* name) {
+std::vector<runtime::SequenceId> sequences_from(Napi::Value value, const char* name) {
   if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_float64_array)
     throw_type_error(value, name, "a Float64Array");
   const auto array = value.As<Napi::Float64Array>();
-  std::vector<SequenceId> sequences;
+  std::vector<runtime::SequenceId> sequences;
   for (std::size_t index = 0; index < array.ElementLength(); ++index) {
     const double sequence = array[index];
     if (!(sequence >= 0 && sequence < 0x1p53)) throw_type_error(value, name, "ids of sequences");
-    sequences.push_back(SequenceId(sequence));
+    sequences.push_back(runtime::SequenceId(sequence));
   }
   return sequences;
 }
@@ -239,7 +241,7 @@ ShapeRequest shape_from(Napi::Value value) {
   return {.name = string_from(object.Get("name"), "name"), .num_layers = int32_from(object.Get("layers"), "layers")};
 }
 
-EngineOptions engine_options_from(Napi::Value value) {
+runtime::EngineOptions engine_options_from(Napi::Value value) {
   const Napi::Object object = object_from(value, "options");
   return {.device = string_from(object.Get("device"), "device"),
           .num_threads = int32_from(object.Get("threads"), "threads"),
@@ -252,9 +254,9 @@ EngineOptions engine_options_from(Napi::Value value) {
           .memory_limit = uint53_from(object.Get("memoryLimit"), "memoryLimit")};
 }
 
-SequenceRequest request_from(Napi::Value value) {
+runtime::SequenceRequest request_from(Napi::Value value) {
   const Napi::Object object = object_from(value, "request");
-  SequenceRequest request;
+  runtime::SequenceRequest request;
   request.prompt = int32s_from(object.Get("prompt"), "prompt");
   request.max_tokens = int32_from(object.Get("maxTokens"), "maxTokens");
   request.prompt_outputs = prompt_outputs_from(object.Get("promptOutputs"));
@@ -278,7 +280,7 @@ SequenceRequest request_from(Napi::Value value) {
   return request;
 }
 
-Napi::Object to_js(Napi::Env env, const Inspection& inspection) {
+Napi::Object to_js(Napi::Env env, const runtime::Inspection& inspection) {
   Napi::Array tensors = Napi::Array::New(env, inspection.tensors.size());
   for (std::uint32_t index = 0; index < inspection.tensors.size(); ++index) {
     const Napi::HandleScope scope(env);
@@ -330,7 +332,7 @@ Napi::Object to_js(Napi::Env env, const cuda::CudaProbe& probe) {
   return object;
 }
 
-Napi::Object to_js(Napi::Env env, const LoadProgress& progress) {
+Napi::Object to_js(Napi::Env env, const runtime::LoadProgress& progress) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("tensor", progress.tensor);
   object.Set("loadedBytes", to_js(env, progress.loaded_bytes));
@@ -339,7 +341,7 @@ Napi::Object to_js(Napi::Env env, const LoadProgress& progress) {
   return object;
 }
 
-Napi::Object to_js(Napi::Env env, const TokenizerFile& file) {
+Napi::Object to_js(Napi::Env env, const runtime::TokenizerFile& file) {
   Napi::Uint8Array bytes = Napi::Uint8Array::New(env, file.bytes.size());
   std::copy(file.bytes.begin(), file.bytes.end(), bytes.Data());
   Napi::Object object = Napi::Object::New(env);
@@ -350,7 +352,7 @@ Napi::Object to_js(Napi::Env env, const TokenizerFile& file) {
   return object;
 }
 
-Napi::Object to_js(Napi::Env env, const EngineStats& stats) {
+Napi::Object to_js(Napi::Env env, const runtime::EngineStats& stats) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("steps", to_js(env, stats.steps));
   object.Set("promptTokens", to_js(env, stats.prompt_tokens));
@@ -361,7 +363,7 @@ Napi::Object to_js(Napi::Env env, const EngineStats& stats) {
   return object;
 }
 
-Napi::Array to_js(Napi::Env env, std::vector<SequenceOutput>&& outputs) {
+Napi::Array to_js(Napi::Env env, std::vector<runtime::SequenceOutput>&& outputs) {
   Napi::Array array = Napi::Array::New(env, outputs.size());
   for (std::uint32_t index = 0; index < outputs.size(); ++index)
     array.Set(index, to_js(env, std::move(outputs[index])));
@@ -378,7 +380,7 @@ Napi::Array to_js(Napi::Env env, const std::vector<std::string>& strings) {
 Napi::Value to_js_error(Napi::Env env, const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
-  } catch (const StepError& failed) {
+  } catch (const runtime::StepError& failed) {
     Napi::Object object = error_object(env, failed.code, failed.what(), failed.hint.c_str());
     Napi::Float64Array sequences = Napi::Float64Array::New(env, failed.sequences.size());
     std::copy(failed.sequences.begin(), failed.sequences.end(), sequences.Data());

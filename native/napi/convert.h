@@ -17,8 +17,8 @@ namespace grok {
 std::string string_from(Napi::Value value, const char* name);
 std::int32_t int32_from(Napi::Value value, const char* name);
 std::vector<std::int32_t> int32s_from(Napi::Value value, const char* name);
-SequenceId sequence_from(Napi::Value value, const char* name);
-std::vector<SequenceId> sequences_from(Napi::Value value, const char* name);
+runtime::SequenceId sequence_from(Napi::Value value, const char* name);
+std::vector<runtime::SequenceId> sequences_from(Napi::Value value, const char* name);
 
 // A shape to make weights up for: the arguments of synthetic_shape().
 struct ShapeRequest {
@@ -27,16 +27,17 @@ struct ShapeRequest {
 };
 
 ShapeRequest shape_from(Napi::Value value);
-EngineOptions engine_options_from(Napi::Value value);
-SequenceRequest request_from(Napi::Value value);
+runtime::EngineOptions engine_options_from(Napi::Value value);
+runtime::SequenceRequest request_from(Napi::Value value);
 
-Napi::Object to_js(Napi::Env env, const Inspection& inspection);
+Napi::Object to_js(Napi::Env env, const runtime::Inspection& inspection);
 Napi::Object to_js(Napi::Env env, const cpu::Probe& probe);
 Napi::Object to_js(Napi::Env env, const cuda::CudaProbe& probe);
-Napi::Object to_js(Napi::Env env, const LoadProgress& progress);
-Napi::Object to_js(Napi::Env env, const TokenizerFile& file);
-Napi::Object to_js(Napi::Env env, const EngineStats& stats);
-Napi::Array to_js(Napi::Env env, std::vector<SequenceOutput>&& outputs);  // takes the memory of logits, keeps the ids
+Napi::Object to_js(Napi::Env env, const runtime::LoadProgress& progress);
+Napi::Object to_js(Napi::Env env, const runtime::TokenizerFile& file);
+Napi::Object to_js(Napi::Env env, const runtime::EngineStats& stats);
+Napi::Array to_js(Napi::Env env,
+                  std::vector<runtime::SequenceOutput>&& outputs);  // takes the memory of logits, keeps the ids
 Napi::Array to_js(Napi::Env env, const std::vector<std::string>& strings);
 
 // An Error with `code` and `hint`, and with `sequences` when it is a StepError.

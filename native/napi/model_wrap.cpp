@@ -14,12 +14,12 @@ namespace {
 
 // What the methods of one object share. Its fields are the JavaScript thread's, but the engine may be used by jobs.
 struct Model {
-  std::shared_ptr<Engine> engine;
+  std::shared_ptr<runtime::Engine> engine;
   std::shared_ptr<EngineThread> thread;
   std::shared_ptr<FileTurn> turn;
   Napi::Reference<Napi::Promise> closing;  // empty until close()
   std::mutex mutex;
-  std::vector<SequenceId> runnable;  // under mutex
+  std::vector<runtime::SequenceId> runnable;  // under mutex
 
   ~Model() {
     if (!engine) return;
@@ -72,24 +72,24 @@ Napi::Value load_next(const ModelPtr& model, const Napi::CallbackInfo& info) {
   const Napi::Function abandon = abandon_function(info.Env(), model->thread);
   const Napi::Promise loaded = run(
       model, info.Env(),
-      [turn = model->turn](Engine& engine) { return turn->take([&] { return engine.load_next(); }); },
-      [](Napi::Env env, const LoadProgress& progress) { return to_js(env, progress); });
+      [turn = model->turn](runtime::Engine& engine) { return turn->take([&] { return engine.load_next(); }); },
+      [](Napi::Env env, const runtime::LoadProgress& progress) { return to_js(env, progress); });
   loaded.Set("abandon", abandon);
   return loaded;
 }
 
 Napi::Value submit(const ModelPtr& model, const Napi::CallbackInfo& info) {
-  SequenceRequest request = request_from(info[0]);
-  return answer(model, info.Env(), [&](Engine& engine) {
+  runtime::SequenceRequest request = request_from(info[0]);
+  return answer(model, info.Env(), [&](runtime::Engine& engine) {
     return Napi::Number::New(info.Env(), double(engine.submit(std::move(request))));
   });
 }
 
 // The reason why a step could not begin. No sequence was part of it.
-StepError not_begun() { return {current_error(), {}}; }
+runtime::StepError not_begun() { return {current_error(), {}}; }
 
 Napi::Value set_runnable(const ModelPtr& model, const Napi::CallbackInfo& info) try {
-  std::vector<SequenceId> runnable = sequences_from(info[0], "sequences");
+  std::vector<runtime::SequenceId> runnable = sequences_from(info[0], "sequences");
   const std::lock_guard lock(model->mutex);
   model->runnable.swap(runnable);
   return info.Env().Undefined();
@@ -97,33 +97,33 @@ Napi::Value set_runnable(const ModelPtr& model, const Napi::CallbackInfo& info) 
   throw not_begun();
 }
 
-std::vector<SequenceId> runnable_now(Model& model) try {
+std::vector<runtime::SequenceId> runnable_now(Model& model) try {
   const std::lock_guard lock(model.mutex);
   return model.runnable;
 } catch (const std::bad_alloc&) {
   throw not_begun();
 }
 
-Napi::Value outputs_to_js(Napi::Env env, std::vector<SequenceOutput> outputs) {
+Napi::Value outputs_to_js(Napi::Env env, std::vector<runtime::SequenceOutput> outputs) {
   try {
     return to_js(env, std::move(outputs));
   } catch (const std::bad_alloc&) {
-    std::vector<SequenceId> sequences;  // their outputs are lost
-    for (const SequenceOutput& output : outputs) sequences.push_back(output.sequence);
-    throw StepError(current_error(), std::move(sequences));
+    std::vector<runtime::SequenceId> sequences;  // their outputs are lost
+    for (const runtime::SequenceOutput& output : outputs) sequences.push_back(output.sequence);
+    throw runtime::StepError(current_error(), std::move(sequences));
   }
 }
 
 Napi::Value step(const ModelPtr& model, const Napi::CallbackInfo& info) try {
   return run(
-      model, info.Env(), [model](Engine& engine) { return engine.step(runnable_now(*model)); }, outputs_to_js);
+      model, info.Env(), [model](runtime::Engine& engine) { return engine.step(runnable_now(*model)); }, outputs_to_js);
 } catch (const std::bad_alloc&) {
   throw not_begun();
 }
 
 Napi::Value release(const ModelPtr& model, const Napi::CallbackInfo& info) {
-  const SequenceId sequence = sequence_from(info[0], "sequence");
-  return answer(model, info.Env(), [&](Engine& engine) {
+  const runtime::SequenceId sequence = sequence_from(info[0], "sequence");
+  return answer(model, info.Env(), [&](runtime::Engine& engine) {
     engine.release(sequence);
     return info.Env().Undefined();
   });
@@ -151,7 +151,7 @@ Napi::Value close(const ModelPtr& model, const Napi::CallbackInfo& info) {
 
 }  // namespace
 
-Napi::Object wrap_model(Napi::Env env, std::shared_ptr<Engine> engine, std::shared_ptr<EngineThread> thread,
+Napi::Object wrap_model(Napi::Env env, std::shared_ptr<runtime::Engine> engine, std::shared_ptr<EngineThread> thread,
                         std::shared_ptr<FileTurn> turn) {
   thread->on_interrupt([weak = std::weak_ptr(engine), turn] {
     if (const auto running = weak.lock()) running->stop();

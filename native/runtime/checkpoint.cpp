@@ -10,7 +10,7 @@
 #include "model/weights.h"
 #include "runtime/locate.h"
 
-namespace grok {
+namespace grok::runtime {
 namespace {
 
 constexpr const char* kBuiltIn = "built in (Grok-1)";
@@ -50,4 +50,4 @@ Checkpoint open_checkpoint(const std::string& path) {
   return checkpoint;
 }
 
-}  // namespace grok
+}  // namespace grok::runtime

@@ -7,7 +7,7 @@
 #include "model/config.h"
 #include "model/generation_config.h"
 
-namespace grok {
+namespace grok::runtime {
 
 struct Checkpoint {
   std::unique_ptr<format::TensorSource> source;
@@ -23,4 +23,4 @@ struct Checkpoint {
 // Throws not_found, io, bad_checkpoint, unsupported, invalid_argument.
 Checkpoint open_checkpoint(const std::string& path);
 
-}  // namespace grok
+}  // namespace grok::runtime

@@ -10,7 +10,7 @@
 #include "runtime/request_check.h"
 #include "runtime/scheduler.h"
 
-namespace grok {
+namespace grok::runtime {
 DeviceEngine::DeviceEngine(std::unique_ptr<Backend> backend, std::unique_ptr<format::TensorSource> source,
                            Inspection inspection, const Limits& limits)
     : backend_(std::move(backend)), source_(std::move(source)), inspection_(std::move(inspection)), limits_(limits) {
@@ -233,4 +233,4 @@ void DeviceEngine::throw_if_stopped() const {
   if (stopped_) throw Error(ErrorCode::cancelled, "the engine was stopped");
 }
 
-}  // namespace grok
+}  // namespace grok::runtime

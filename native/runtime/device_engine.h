@@ -18,7 +18,7 @@
 #include "runtime/sequence.h"
 #include "runtime/step_batch.h"
 
-namespace grok {
+namespace grok::runtime {
 
 // The engine on one device.
 class DeviceEngine final : public Engine {
@@ -68,4 +68,4 @@ class DeviceEngine final : public Engine {
   EngineStats counted_;  // all but the cache
 };
 
-}  // namespace grok
+}  // namespace grok::runtime

@@ -12,7 +12,7 @@
 #include "core/error.h"
 #include "platform/uncached_file.h"
 
-namespace grok {
+namespace grok::runtime {
 namespace {
 
 constexpr std::size_t kBlockBytes = std::size_t(4) << 20;
@@ -65,4 +65,4 @@ std::optional<double> probe_disk(const std::string& folder, const std::atomic<bo
   return double(num_read * kBlockBytes) / elapsed.count() * 1e-9;
 }
 
-}  // namespace grok
+}  // namespace grok::runtime

@@ -18,7 +18,7 @@
 #include "runtime/memory_plan.h"
 #include "runtime/synthetic.h"
 
-namespace grok {
+namespace grok::runtime {
 namespace {
 
 constexpr const char* kSynthetic = "synthetic";  // where made-up weights and their configuration are from
@@ -239,4 +239,4 @@ std::unique_ptr<Engine> Engine::open_synthetic(const model::GrokConfig& config, 
   return open_engine(synthetic_checkpoint(config), options);
 }
 
-}  // namespace grok
+}  // namespace grok::runtime

@@ -13,7 +13,7 @@
 #include "model/config.h"
 #include "model/generation_config.h"
 
-namespace grok {
+namespace grok::runtime {
 
 struct EngineOptions {
   std::string device = "auto";        // "auto", "cpu", "cuda"
@@ -171,4 +171,4 @@ class Engine {
   virtual void stop() = 0;
 };
 
-}  // namespace grok
+}  // namespace grok::runtime

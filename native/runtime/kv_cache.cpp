@@ -8,7 +8,7 @@
 #include "core/checked.h"
 #include "core/error.h"
 
-namespace grok {
+namespace grok::runtime {
 namespace {
 
 // Keys or values of one page in one layer.
@@ -64,4 +64,4 @@ KvCache::KvCache(Backend& backend, const model::GrokConfig& config, KvCacheType 
   }
 }
 
-}  // namespace grok
+}  // namespace grok::runtime

@@ -7,7 +7,7 @@
 #include "backend/backend.h"
 #include "model/config.h"
 
-namespace grok {
+namespace grok::runtime {
 
 class PageLease;
 
@@ -65,4 +65,4 @@ class KvCache {
   PagePool pool_;
 };
 
-}  // namespace grok
+}  // namespace grok::runtime

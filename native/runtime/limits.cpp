@@ -4,7 +4,7 @@
 
 #include "core/error.h"
 
-namespace grok {
+namespace grok::runtime {
 namespace {
 
 constexpr int kDefaultSequences = 4;
@@ -59,4 +59,4 @@ Limits with_step_size(Limits limits, const model::GrokConfig& config) {
   return limits;
 }
 
-}  // namespace grok
+}  // namespace grok::runtime

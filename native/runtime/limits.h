@@ -4,7 +4,7 @@
 #include "model/config.h"
 #include "runtime/engine.h"
 
-namespace grok {
+namespace grok::runtime {
 
 // The engine's options for one model, with every 0 replaced by what it stands for.
 struct Limits {
@@ -23,4 +23,4 @@ Limits with_step_size(Limits limits, const model::GrokConfig& config);
 // Throws invalid_argument with the option's name, what was expected and what was found.
 Limits limits_for(const model::GrokConfig& config, const EngineOptions& options);
 
-}  // namespace grok
+}  // namespace grok::runtime

@@ -11,7 +11,7 @@
 #include "format/safetensors.h"
 #include "platform/file.h"
 
-namespace grok {
+namespace grok::runtime {
 namespace {
 
 namespace fs = std::filesystem;
@@ -184,4 +184,4 @@ Location locate(const std::string& path) {
   return location;
 }
 
-}  // namespace grok
+}  // namespace grok::runtime

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-namespace grok {
+namespace grok::runtime {
 
 enum class Format { jax, safetensors };
 
@@ -24,4 +24,4 @@ struct Location {
 // Throws not_found, io, unsupported, invalid_argument.
 Location locate(const std::string& path);
 
-}  // namespace grok
+}  // namespace grok::runtime

@@ -9,7 +9,7 @@
 #include "model/forward.h"
 #include "runtime/kv_cache.h"
 
-namespace grok {
+namespace grok::runtime {
 namespace {
 
 constexpr std::uint64_t kLargest = std::numeric_limits<std::uint64_t>::max();
@@ -174,4 +174,4 @@ int num_cache_pages(const MemoryPlan& plan, const Limits& limits) {
   return int(std::min({fitting, wanted, std::uint64_t(std::numeric_limits<int>::max())}));
 }
 
-}  // namespace grok
+}  // namespace grok::runtime

@@ -9,7 +9,7 @@
 #include "runtime/engine.h"
 #include "runtime/limits.h"
 
-namespace grok {
+namespace grok::runtime {
 
 // What a plan is made from.
 struct Planned {
@@ -33,4 +33,4 @@ void require_fit(const Planned& planned, const Limits& limits);
 // Pages the cache gets: enough for all sequences at full length, or as many as fit.
 int num_cache_pages(const MemoryPlan& plan, const Limits& limits);
 
-}  // namespace grok
+}  // namespace grok::runtime

@@ -7,7 +7,7 @@
 #include "platform/available_memory.h"
 #include "runtime/engine.h"
 
-namespace grok {
+namespace grok::runtime {
 
 cpu::Probe probe_machine(int num_threads, const std::string& isa, const std::atomic<bool>& stopped) {
   constexpr int kMaxThreads = 1024;
@@ -31,4 +31,4 @@ cuda::CudaProbe probe_device([[maybe_unused]] const std::atomic<bool>& stopped) 
 #endif
 }
 
-}  // namespace grok
+}  // namespace grok::runtime

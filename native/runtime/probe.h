@@ -6,7 +6,7 @@
 #include "backend/cpu/probe.h"
 #include "backend/cuda/cuda.h"
 
-namespace grok {
+namespace grok::runtime {
 
 // What this machine can do at most, measured now. 0 threads: as many as an engine would take; "" is the best
 // instruction set. Throws invalid_argument, out_of_memory, and cancelled soon after `stopped` is set.
@@ -16,4 +16,4 @@ cpu::Probe probe_machine(int num_threads, const std::string& isa, const std::ato
 // cancelled soon after `stopped` is set.
 cuda::CudaProbe probe_device(const std::atomic<bool>& stopped);
 
-}  // namespace grok
+}  // namespace grok::runtime

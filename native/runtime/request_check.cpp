@@ -5,7 +5,7 @@
 
 #include "core/error.h"
 
-namespace grok {
+namespace grok::runtime {
 namespace {
 
 template <typename Value>
@@ -63,4 +63,4 @@ void check_request(const SequenceRequest& request, const model::GrokConfig& conf
   check_sampling(request.sampling, config.vocab_size);
 }
 
-}  // namespace grok
+}  // namespace grok::runtime

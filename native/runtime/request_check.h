@@ -3,10 +3,10 @@
 #include "model/config.h"
 #include "runtime/engine.h"
 
-namespace grok {
+namespace grok::runtime {
 
 // Throws invalid_argument or context_overflow, with what was expected and what was found, for a request that no step could
 // run as it stands.
 void check_request(const SequenceRequest& request, const model::GrokConfig& config, int context_length);
 
-}  // namespace grok
+}  // namespace grok::runtime

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace grok {
+namespace grok::runtime {
 
 std::vector<int> schedule(std::span<const Candidate> candidates, StepRoom room) {
   std::vector<int> num_tokens(candidates.size(), 0);
@@ -42,4 +42,4 @@ std::vector<int> schedule(std::span<const Candidate> candidates, StepRoom room) 
   return num_tokens;
 }
 
-}  // namespace grok
+}  // namespace grok::runtime

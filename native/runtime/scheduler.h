@@ -3,7 +3,7 @@
 #include <span>
 #include <vector>
 
-namespace grok {
+namespace grok::runtime {
 
 // A sequence as the scheduler sees it.
 struct Candidate {
@@ -27,4 +27,4 @@ struct StepRoom {
 // starve.
 std::vector<int> schedule(std::span<const Candidate> candidates, StepRoom room);
 
-}  // namespace grok
+}  // namespace grok::runtime

@@ -10,7 +10,7 @@
 #include "runtime/engine.h"
 #include "runtime/kv_cache.h"
 
-namespace grok {
+namespace grok::runtime {
 
 // What the penalties look at: each token seen, and how often it was generated.
 class TokenHistory {
@@ -79,4 +79,4 @@ struct Sequence {
   bool released = false;        // while it was in a step
 };
 
-}  // namespace grok
+}  // namespace grok::runtime

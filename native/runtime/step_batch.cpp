@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace grok {
+namespace grok::runtime {
 
 StepBatch::StepBatch(std::span<const StepPart> parts) : num_parts(int(parts.size())) {
   for (const StepPart& part : parts)
@@ -59,4 +59,4 @@ Batch StepBatch::view() const {
           .num_outputs = int(output_rows.size())};
 }
 
-}  // namespace grok
+}  // namespace grok::runtime

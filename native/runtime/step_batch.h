@@ -7,7 +7,7 @@
 #include "backend/backend.h"
 #include "runtime/sequence.h"
 
-namespace grok {
+namespace grok::runtime {
 
 // A sequence's share of a step: its next tokens.
 struct StepPart {
@@ -40,4 +40,4 @@ struct StepBatch {
   int num_sampled = 0;  // outputs that a token is drawn from or scored with: the first ones
 };
 
-}  // namespace grok
+}  // namespace grok::runtime

@@ -15,7 +15,7 @@
 #include "model/weights.h"
 #include "platform/file.h"
 
-namespace grok {
+namespace grok::runtime {
 namespace {
 
 // ---------------------------------------------------------------- shapes
@@ -266,4 +266,4 @@ std::unique_ptr<format::TensorSource> make_synthetic_source(const model::GrokCon
   return std::make_unique<SyntheticSource>(config, seed, num_scale_groups);
 }
 
-}  // namespace grok
+}  // namespace grok::runtime

@@ -8,7 +8,7 @@
 #include "model/config.h"
 
 // Networks whose weights are made up in memory while they are read: to measure speed at any size without a checkpoint.
-namespace grok {
+namespace grok::runtime {
 
 // A named shape, or the path of a config.json; `num_layers` replaces its own unless it is 0.
 //
@@ -35,4 +35,4 @@ inline constexpr int kScaleGroups = 8;
 std::unique_ptr<format::TensorSource> make_synthetic_source(const model::GrokConfig& config, std::uint64_t seed,
                                                             int num_scale_groups = kScaleGroups);
 
-}  // namespace grok
+}  // namespace grok::runtime

@@ -4,7 +4,7 @@
 
 #include "platform/file.h"
 
-namespace grok {
+namespace grok::runtime {
 
 TokenizerFile read_tokenizer_file(const std::string& path, std::size_t max_bytes) {
   const platform::InputFile file(path);
@@ -16,4 +16,4 @@ TokenizerFile read_tokenizer_file(const std::string& path, std::size_t max_bytes
   return found;
 }
 
-}  // namespace grok
+}  // namespace grok::runtime

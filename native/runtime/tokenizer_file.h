@@ -7,7 +7,7 @@
 
 #include "format/file_kind.h"
 
-namespace grok {
+namespace grok::runtime {
 
 // The bytes of a tokenizer.model, which JavaScript parses.
 struct TokenizerFile {
@@ -19,4 +19,4 @@ struct TokenizerFile {
 // Throws not_found, io, invalid_argument.
 TokenizerFile read_tokenizer_file(const std::string& path, std::size_t max_bytes);
 
-}  // namespace grok
+}  // namespace grok::runtime

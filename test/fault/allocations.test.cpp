@@ -53,13 +53,14 @@ void operator delete[](void* memory, std::align_val_t) noexcept { give_back(memo
 void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { give_back(memory); }
 void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { give_back(memory); }
 
-namespace grok {
+namespace grok::fault {
 namespace {
 
-std::vector<std::int32_t> whole_life(const EngineOptions& options) {
-  const auto engine = Engine::open(GROK_PROJECT_DIR "/test/fixtures/golden/ref-small", options);
+std::vector<std::int32_t> whole_life(const runtime::EngineOptions& options) {
+  const auto engine = runtime::Engine::open(GROK_PROJECT_DIR "/test/fixtures/golden/ref-small", options);
   while (!engine->load_next().done) continue;
-  SequenceRequest drawn{.prompt = {1, 5, 9, 7, 3}, .max_tokens = 3, .prompt_outputs = PromptOutputs::logprobs};
+  runtime::SequenceRequest drawn{
+      .prompt = {1, 5, 9, 7, 3}, .max_tokens = 3, .prompt_outputs = runtime::PromptOutputs::logprobs};
   drawn.sampling.temperature = 0.8f;
   drawn.sampling.top_p = 0.9f;
   drawn.sampling.top_k = 40;
@@ -67,13 +68,13 @@ std::vector<std::int32_t> whole_life(const EngineOptions& options) {
   drawn.sampling.num_logprobs = 3;
   drawn.bias = {{.token = 4, .bias = 1}};
   drawn.seed = 3;
-  const std::vector<SequenceId> ids = {engine->submit(drawn),
-                                       engine->submit({.prompt = {2, 4}, .prompt_outputs = PromptOutputs::logits})};
+  const std::vector<runtime::SequenceId> ids = {
+      engine->submit(drawn), engine->submit({.prompt = {2, 4}, .prompt_outputs = runtime::PromptOutputs::logits})};
   std::vector<std::int32_t> tokens;
   for (std::size_t num_finished = 0; num_finished < ids.size();)
-    for (const SequenceOutput& output : engine->step(ids)) {
+    for (const runtime::SequenceOutput& output : engine->step(ids)) {
       if (output.token) tokens.push_back(output.token->token);
-      num_finished += output.finish != Finish::no;
+      num_finished += output.finish != runtime::Finish::no;
     }
   return tokens;
 }
@@ -84,7 +85,7 @@ long stride() {
   return wanted ? std::atol(wanted) : 7;
 }
 
-void check_each_allocation(const EngineOptions& options) {
+void check_each_allocation(const runtime::EngineOptions& options) {
   const std::vector<std::int32_t> expected = whole_life(options);
   CHECK_EQ(expected.size(), 3u);
   num_allocations = 0;
@@ -131,6 +132,6 @@ TEST("the same with mapped weights, a cache of int8 and two threads") {
 }
 
 }  // namespace
-}  // namespace grok
+}  // namespace grok::fault
 
 TEST_MAIN()

@@ -24,7 +24,7 @@ extern "C" [[gnu::visibility("default")]] int pthread_create(pthread_t* thread, 
   return num_allowed-- > 0 ? real(thread, attributes, body, argument) : EAGAIN;
 }
 
-namespace grok {
+namespace grok::fault {
 namespace {
 
 // Threads of this process.
@@ -55,6 +55,6 @@ TEST("a device says how many threads it has, not how many were asked for") {
 }
 
 }  // namespace
-}  // namespace grok
+}  // namespace grok::fault
 
 TEST_MAIN()

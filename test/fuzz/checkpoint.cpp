@@ -98,7 +98,7 @@ class EditedCheckpoint {
   std::set<std::size_t> edited_;
 };
 
-EngineOptions engine_options(std::uint8_t mode) {
+runtime::EngineOptions engine_options(std::uint8_t mode) {
   return {.device = "cpu",
           .num_threads = 1,
           .isa = mode & 8 ? "portable" : "",
@@ -110,11 +110,11 @@ EngineOptions engine_options(std::uint8_t mode) {
           .memory_limit = 64 << 20};
 }
 
-SequenceRequest request(const model::GrokConfig& config, std::uint8_t mode) {
-  SequenceRequest request;
+runtime::SequenceRequest request(const model::GrokConfig& config, std::uint8_t mode) {
+  runtime::SequenceRequest request;
   for (const int id : {1, 5, 2}) request.prompt.push_back(id % config.vocab_size);
   request.max_tokens = 3;
-  request.prompt_outputs = PromptOutputs::logprobs;
+  request.prompt_outputs = runtime::PromptOutputs::logprobs;
   request.sampling.temperature = mode & 16 ? 0 : 0.8f;
   request.sampling.top_p = mode & 32 ? 0.5f : 1;
   request.sampling.top_k = mode & 64 ? 5 : 0;
@@ -130,15 +130,15 @@ void check_token(const SampledToken& sampled, int vocab_size) {
 }
 
 void load_and_step(const std::string& path, std::uint8_t mode) {
-  const auto engine = Engine::open(path, engine_options(mode));
+  const auto engine = runtime::Engine::open(path, engine_options(mode));
   while (!engine->load_next().done) {
   }
   const model::GrokConfig& config = engine->inspection().config;
-  const SequenceRequest asked = request(config, mode);
+  const runtime::SequenceRequest asked = request(config, mode);
   if (std::size_t(engine->context_length()) < asked.prompt.size() + std::size_t(asked.max_tokens)) return;
-  const SequenceId ids[] = {engine->submit(asked)};
+  const runtime::SequenceId ids[] = {engine->submit(asked)};
   for (int step = 0; step <= asked.max_tokens; ++step) {
-    for (const SequenceOutput& output : engine->step(ids)) {
+    for (const runtime::SequenceOutput& output : engine->step(ids)) {
       if (output.token) check_token(*output.token, config.vocab_size);
       for (const SampledToken& token : output.prompt) check_token(token, config.vocab_size);
     }

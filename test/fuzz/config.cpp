@@ -16,20 +16,20 @@ namespace {
 
 constexpr std::uint64_t kAvailableBytes = std::uint64_t(1) << 30;
 
-void plan(const model::GrokConfig& config, const format::TensorSource& source, const EngineOptions& options) {
-  const Limits limits = limits_for(config, options);
+void plan(const model::GrokConfig& config, const format::TensorSource& source, const runtime::EngineOptions& options) {
+  const runtime::Limits limits = runtime::limits_for(config, options);
   const auto footprint = cpu::make_cpu_footprint({.num_threads = 1024, .isa = "", .weights = limits.weight_storage});
   model::Weights unloaded;
-  const Planned planned{.config = config,
-                        .weights = model::bind_weights(config, source, *footprint, unloaded),
-                        .layers = model::layer_views(config, source),
-                        .footprint = *footprint,
-                        .available = kAvailableBytes,
-                        .is_synthetic = true};
-  const MemoryPlan memory = plan_memory(planned, limits);
+  const runtime::Planned planned{.config = config,
+                                 .weights = model::bind_weights(config, source, *footprint, unloaded),
+                                 .layers = model::layer_views(config, source),
+                                 .footprint = *footprint,
+                                 .available = kAvailableBytes,
+                                 .is_synthetic = true};
+  const runtime::MemoryPlan memory = runtime::plan_memory(planned, limits);
   FUZZ_CHECK(memory.kv_page > 0);
   try {
-    require_fit(planned, limits);
+    runtime::require_fit(planned, limits);
     FUZZ_CHECK(num_cache_pages(memory, limits) > 0);
     FUZZ_CHECK(memory.weights <= kAvailableBytes);
   } catch (const Error& error) {
@@ -46,7 +46,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* input, std::size_t siz
     model::GrokConfig config = model::read_config(file.path());
     model::check_ranges(config, "config.json");
     config.num_layers = std::min(config.num_layers, 40);  // more layers take time and find nothing
-    const auto source = make_synthetic_source(config, 1);
+    const auto source = runtime::make_synthetic_source(config, 1);
     model::check_config(config, model::derive_sizes(*source), "config.json");
     for (const char* weights : {"packed", "mapped"})
       for (const char* kv_cache_type : {"f32", "int8"})

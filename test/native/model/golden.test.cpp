@@ -65,7 +65,7 @@ class Network {
   static constexpr int kMaxSequences = 4, kPagesEach = 2, kMaxTokens = 128;
 
   Network(const std::string& path, const TestedBackend& tested, KvCacheType type = KvCacheType::f32)
-      : gates(tested.gates), checkpoint_(open_checkpoint(path)), backend_(tested.make()) {
+      : gates(tested.gates), checkpoint_(runtime::open_checkpoint(path)), backend_(tested.make()) {
     for (BoundWeight& weight : bind_weights(config(), *checkpoint_.source, backend_->footprint(), weights_))
       weight.load(*backend_);
     const std::uint64_t cache_bytes =
@@ -154,7 +154,7 @@ class Network {
   }
 
  private:
-  Checkpoint checkpoint_;
+  runtime::Checkpoint checkpoint_;
   std::unique_ptr<Backend> backend_;
   Weights weights_;
   std::vector<BufferPtr> cache_;

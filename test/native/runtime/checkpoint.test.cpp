@@ -11,6 +11,7 @@
 #include "testing.h"
 
 using namespace grok;
+using namespace grok::runtime;
 using namespace grok::testing;
 
 namespace {

@@ -9,7 +9,7 @@
 #include "support/small_engine.h"
 #include "testing.h"
 
-namespace grok {
+namespace grok::runtime {
 namespace {
 
 using Tokens = std::vector<std::int32_t>;
@@ -422,6 +422,6 @@ TEST("logits of every prompt position come in order, whatever the chunk, beside 
 }
 
 }  // namespace
-}  // namespace grok
+}  // namespace grok::runtime
 
 TEST_MAIN()

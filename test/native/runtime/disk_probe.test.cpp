@@ -7,7 +7,7 @@
 
 #include "testing.h"
 
-namespace grok {
+namespace grok::runtime {
 namespace {
 
 namespace fs = std::filesystem;
@@ -38,6 +38,6 @@ TEST("a probe that was stopped says so") {
 }
 
 }  // namespace
-}  // namespace grok
+}  // namespace grok::runtime
 
 TEST_MAIN()

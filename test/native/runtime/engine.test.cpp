@@ -8,7 +8,7 @@
 #include "support/made_up.h"
 #include "testing.h"
 
-namespace grok {
+namespace grok::runtime {
 namespace {
 
 using testing::Golden;
@@ -140,6 +140,6 @@ TEST("logits of a prompt in chunks, beside a sequence that decodes, are the exac
 }
 
 }  // namespace
-}  // namespace grok
+}  // namespace grok::runtime
 
 TEST_MAIN()

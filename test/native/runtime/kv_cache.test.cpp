@@ -6,7 +6,7 @@
 #include "runtime/fake_backend.h"
 #include "testing.h"
 
-namespace grok {
+namespace grok::runtime {
 namespace {
 
 TEST("refuses to hand out more pages than are free") {
@@ -82,6 +82,6 @@ TEST("each layer has its own keys and values, of the type asked for") {
 }
 
 }  // namespace
-}  // namespace grok
+}  // namespace grok::runtime
 
 TEST_MAIN()

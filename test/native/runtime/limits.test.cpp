@@ -2,7 +2,7 @@
 
 #include "testing.h"
 
-namespace grok {
+namespace grok::runtime {
 namespace {
 
 Limits with(void (*change)(EngineOptions&)) {
@@ -62,6 +62,6 @@ TEST("by default four sequences share Grok-1's context, and the logits of a step
 }
 
 }  // namespace
-}  // namespace grok
+}  // namespace grok::runtime
 
 TEST_MAIN()

@@ -8,6 +8,7 @@
 #include "testing.h"
 
 using namespace grok;
+using namespace grok::runtime;
 using namespace grok::testing;
 
 namespace {

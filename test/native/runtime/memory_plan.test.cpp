@@ -7,7 +7,7 @@
 #include "runtime/kv_cache.h"
 #include "testing.h"
 
-namespace grok {
+namespace grok::runtime {
 namespace {
 
 constexpr std::uint64_t kLargest = std::numeric_limits<std::uint64_t>::max();
@@ -182,6 +182,6 @@ TEST("the plan is the sum of what is allocated") {
 }
 
 }  // namespace
-}  // namespace grok
+}  // namespace grok::runtime
 
 TEST_MAIN()

@@ -4,7 +4,7 @@
 
 #include "testing.h"
 
-namespace grok {
+namespace grok::runtime {
 namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
@@ -90,6 +90,6 @@ TEST("the ends of all ranges are accepted") {
 }
 
 }  // namespace
-}  // namespace grok
+}  // namespace grok::runtime
 
 TEST_MAIN()

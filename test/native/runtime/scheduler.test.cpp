@@ -2,7 +2,7 @@
 
 #include "testing.h"
 
-namespace grok {
+namespace grok::runtime {
 namespace {
 
 constexpr Candidate kDecoding{.holds_cache = true};
@@ -82,6 +82,6 @@ TEST("prompts and decoding share a step") {
 }
 
 }  // namespace
-}  // namespace grok
+}  // namespace grok::runtime
 
 TEST_MAIN()

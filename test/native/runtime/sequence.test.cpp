@@ -4,7 +4,7 @@
 
 #include "testing.h"
 
-namespace grok {
+namespace grok::runtime {
 namespace {
 
 TEST("draws lie in [0, 1), are repeatable, and differ by seed and by place") {
@@ -59,6 +59,6 @@ TEST("a history is kept only where a penalty asks for it") {
 }
 
 }  // namespace
-}  // namespace grok
+}  // namespace grok::runtime
 
 TEST_MAIN()

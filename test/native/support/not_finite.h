@@ -32,7 +32,7 @@ inline void check_refused_at_load(const MakeBackend& make_backend) {
   const model::GrokConfig config = not_finite_config();
   for (const std::string& name : model::parameter_names(config.num_layers))
     for (const float value : {kNan, kInfinity, -kInfinity}) {
-      auto source = std::make_unique<ChangedSource>(make_synthetic_source(config, 1));
+      auto source = std::make_unique<ChangedSource>(runtime::make_synthetic_source(config, 1));
       source->set(name, 1, value);
       const format::StoredParameter stored = *source->find(name);
       const std::size_t num_axes = stored.weight.shape.size();
@@ -58,33 +58,33 @@ inline void check_overflow_is_told(const MakeBackend& make_backend) {
   const model::GrokConfig config = not_finite_config();
   constexpr std::int32_t kOverflowing = 5;
   for (const char* kv_cache_type : {"f32", "bf16", "int8"}) {
-    auto source = std::make_unique<ChangedSource>(make_synthetic_source(config, 1));
+    auto source = std::make_unique<ChangedSource>(runtime::make_synthetic_source(config, 1));
     source->set("language_model/in_out_embed/embeddings", std::size_t(kOverflowing) * config.d_model,
                 5e36f);  // times embedding_scale: infinity; as a row of the head: finite
-    EngineOptions options;
+    runtime::EngineOptions options;
     options.kv_cache_type = kv_cache_type;
     const auto engine = engine_on(make_backend(), std::move(source), config, options);
     while (!engine->load_next().done) continue;
 
     // The logits of the row that is the overflowing token's own are not asked for, but in the last two.
-    const std::map<SequenceId, int> expected = {
+    const std::map<runtime::SequenceId, int> expected = {
         {engine->submit({.prompt = {1, kOverflowing, 2, 3}, .max_tokens = 3}), 3},
-        {engine->submit({.prompt = {1, 2, kOverflowing, 3}, .prompt_outputs = PromptOutputs::logprobs}), 2},
-        {engine->submit({.prompt = {1, kOverflowing, 2}, .prompt_outputs = PromptOutputs::logits}), 1}};
-    const SequenceId bystander =
+        {engine->submit({.prompt = {1, 2, kOverflowing, 3}, .prompt_outputs = runtime::PromptOutputs::logprobs}), 2},
+        {engine->submit({.prompt = {1, kOverflowing, 2}, .prompt_outputs = runtime::PromptOutputs::logits}), 1}};
+    const runtime::SequenceId bystander =
         engine->submit({.prompt = {1, 2, 3}, .max_tokens = 4, .bias = {{kOverflowing, -1e38f}}});
-    std::vector<SequenceId> ids = {bystander};
+    std::vector<runtime::SequenceId> ids = {bystander};
     for (const auto& [id, position] : expected) ids.push_back(id);
 
-    std::map<SequenceId, int> found;
+    std::map<runtime::SequenceId, int> found;
     int num_tokens = 0;
     for (bool finished = false; !finished;)
-      for (const SequenceOutput& output : engine->step(ids)) {
+      for (const runtime::SequenceOutput& output : engine->step(ids)) {
         if (output.not_finite_at) found[output.sequence] = *output.not_finite_at;
         if (output.sequence != bystander) continue;
         CHECK(!output.not_finite_at);
         num_tokens += output.token.has_value();
-        finished = output.finish != Finish::no;
+        finished = output.finish != runtime::Finish::no;
       }
     CHECK(found == expected);
     CHECK_EQ(num_tokens, 4);

@@ -26,19 +26,20 @@ inline model::GrokConfig small_config() {
 }
 
 // Nothing of it is loaded.
-inline std::unique_ptr<DeviceEngine> engine_on(std::unique_ptr<Backend> backend,
-                                               std::unique_ptr<format::TensorSource> source,
-                                               const model::GrokConfig& config, const EngineOptions& options) {
-  const Limits limits = limits_for(config, options);
+inline std::unique_ptr<runtime::DeviceEngine> engine_on(std::unique_ptr<Backend> backend,
+                                                        std::unique_ptr<format::TensorSource> source,
+                                                        const model::GrokConfig& config,
+                                                        const runtime::EngineOptions& options) {
+  const runtime::Limits limits = runtime::limits_for(config, options);
   model::Weights unloaded;
-  const Planned planned{.config = config,
-                        .weights = model::bind_weights(config, *source, backend->footprint(), unloaded),
-                        .layers = model::layer_views(config, *source),
-                        .footprint = backend->footprint()};
-  Inspection inspection;
+  const runtime::Planned planned{.config = config,
+                                 .weights = model::bind_weights(config, *source, backend->footprint(), unloaded),
+                                 .layers = model::layer_views(config, *source),
+                                 .footprint = backend->footprint()};
+  runtime::Inspection inspection;
   inspection.config = config;
-  inspection.memory = plan_memory(planned, limits);
-  return std::make_unique<DeviceEngine>(std::move(backend), std::move(source), std::move(inspection), limits);
+  inspection.memory = runtime::plan_memory(planned, limits);
+  return std::make_unique<runtime::DeviceEngine>(std::move(backend), std::move(source), std::move(inspection), limits);
 }
 
 }  // namespace grok::testing

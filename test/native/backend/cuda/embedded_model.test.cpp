@@ -38,15 +38,15 @@ std::vector<int> steps() {
 
 // Logits after each token: [kText.size(), vocab_size].
 std::vector<float> logits_on(std::unique_ptr<Backend> backend) {
-  const Checkpoint checkpoint = open_checkpoint(concat(GROK_PROJECT_DIR, "/models/grok-tiny"));
+  const runtime::Checkpoint checkpoint = runtime::open_checkpoint(concat(GROK_PROJECT_DIR, "/models/grok-tiny"));
   const model::GrokConfig& config = checkpoint.config;
   model::Weights weights;
   for (model::BoundWeight& weight : model::bind_weights(config, *checkpoint.source, backend->footprint(), weights))
     weight.load(*backend);
   const int num_tokens = int(kText.size());
-  KvCache cache(*backend, config, KvCacheType::f32, pages_for(num_tokens));
+  runtime::KvCache cache(*backend, config, KvCacheType::f32, runtime::pages_for(num_tokens));
   model::Workspace workspace(*backend, config, num_tokens, num_tokens);
-  std::vector<std::int32_t> pages(std::size_t(pages_for(num_tokens)));
+  std::vector<std::int32_t> pages(std::size_t(runtime::pages_for(num_tokens)));
   std::iota(pages.begin(), pages.end(), 0);
 
   std::vector<float> logits;

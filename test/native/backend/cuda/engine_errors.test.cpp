@@ -19,35 +19,35 @@ namespace {
 
 constexpr int kTokensEach = 4;  // a prompt, a step by itself, one that is recorded and one that is replayed
 
-std::unique_ptr<DeviceEngine> open_engine() {
+std::unique_ptr<runtime::DeviceEngine> open_engine() {
   model::GrokConfig config = small_config();
   config.num_layers = 1;  // it is run some hundred times
   config.d_model = config.d_ff = config.vocab_size = 16;
   config.num_experts = 2;
   config.context_length = 64;
-  EngineOptions options;
+  runtime::EngineOptions options;
   options.max_sequences = 2;
   options.prefill_chunk = 4;
-  return engine_on(make_cuda_backend({}), make_synthetic_source(config, 1), config, options);
+  return engine_on(make_cuda_backend({}), runtime::make_synthetic_source(config, 1), config, options);
 }
 
-std::unique_ptr<DeviceEngine> open_loaded() {
+std::unique_ptr<runtime::DeviceEngine> open_loaded() {
   auto engine = open_engine();
   while (!engine->load_next().done) continue;
   return engine;
 }
 
-std::vector<SequenceId> submit_two(Engine& engine) {
+std::vector<runtime::SequenceId> submit_two(runtime::Engine& engine) {
   return {engine.submit({.prompt = {1, 2, 3}, .max_tokens = kTokensEach}),
           engine.submit({.prompt = {4}, .max_tokens = kTokensEach})};
 }
 
-int run_to_end(Engine& engine, const std::vector<SequenceId>& ids) {
+int run_to_end(runtime::Engine& engine, const std::vector<runtime::SequenceId>& ids) {
   int num_tokens = 0;
   for (std::size_t num_finished = 0; num_finished < ids.size();)
-    for (const SequenceOutput& output : engine.step(ids)) {
+    for (const runtime::SequenceOutput& output : engine.step(ids)) {
       num_tokens += output.token.has_value();
-      num_finished += output.finish != Finish::no;
+      num_finished += output.finish != runtime::Finish::no;
     }
   return num_tokens;
 }
@@ -89,16 +89,16 @@ TEST("a device that fails in the middle of a generation: the engine says so to a
   const NothingLeft nothing_left;
   const auto engine = open_loaded();
   const int free_pages = engine->stats().free_cache_pages;
-  const std::vector<SequenceId> running = submit_two(*engine), waiting = submit_two(*engine);
+  const std::vector<runtime::SequenceId> running = submit_two(*engine), waiting = submit_two(*engine);
   CHECK_EQ(engine->step(running).size(), 2u);
   emulator::fail("cudaStreamSynchronize", cudaErrorIllegalAddress, 1, true);
 
   const std::string failure = "the CUDA device failed at waiting for the device: cudaErrorIllegalAddress";
-  const auto check_told = [&](const std::vector<SequenceId>& ids) {
-    std::vector<SequenceId> failed;
+  const auto check_told = [&](const std::vector<runtime::SequenceId>& ids) {
+    std::vector<runtime::SequenceId> failed;
     try {
       engine->step(ids);
-    } catch (const StepError& error) {
+    } catch (const runtime::StepError& error) {
       CHECK_EQ(std::string(code_name(error.code)), "GROK_DEVICE_FAILED");
       CHECK(std::string(error.what()).starts_with(failure));
       CHECK_EQ(error.hint,
@@ -124,7 +124,7 @@ TEST("whichever call to CUDA fails for good: one code for all that follow, and n
     const NothingLeft nothing_left;
     emulator::fail(nullptr, cudaErrorIllegalAddress, num_calls + 1, true);
     {
-      std::unique_ptr<DeviceEngine> engine;
+      std::unique_ptr<runtime::DeviceEngine> engine;
       if (const auto error = error_of([&] { engine = open_engine(); })) {
         CHECK(error->code == ErrorCode::cuda_unavailable || error->code == ErrorCode::device_failed);
         CHECK(says(*error, "cudaErrorIllegalAddress"));

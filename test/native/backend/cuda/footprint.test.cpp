@@ -92,20 +92,20 @@ TEST("an engine takes what its plan says and its steps nothing") {
   const Restore restore;
   model::GrokConfig config = small_config();
   config.context_length = 192;
-  EngineOptions options;
+  runtime::EngineOptions options;
   options.max_sequences = 3;
   options.prefill_chunk = 80;
 
   const std::size_t before = emulator::allocated_bytes();
-  const auto engine = engine_on(make_cuda_backend({}), make_synthetic_source(config, 1), config, options);
+  const auto engine = engine_on(make_cuda_backend({}), runtime::make_synthetic_source(config, 1), config, options);
   while (!engine->load_next().done) continue;
-  const MemoryPlan& plan = engine->inspection().memory;
+  const runtime::MemoryPlan& plan = engine->inspection().memory;
   CHECK_EQ(emulator::allocated_bytes() - before, plan.total() - plan.reserve);
 
   refuse_memory();
-  std::vector<SequenceId> ids;
+  std::vector<runtime::SequenceId> ids;
   for (int index = 0; index < 3; ++index) {
-    SequenceRequest request;
+    runtime::SequenceRequest request;
     for (int token = 0; token < 190; ++token) request.prompt.push_back((token * 7 + index) % config.vocab_size);
     request.max_tokens = 2;
     request.sampling.temperature = 1;
@@ -114,7 +114,8 @@ TEST("an engine takes what its plan says and its steps nothing") {
   }
   int num_finished = 0;
   for (int step = 0; step < 40 && num_finished < 3; ++step)
-    for (const SequenceOutput& output : engine->step(ids)) num_finished += output.finish != Finish::no;
+    for (const runtime::SequenceOutput& output : engine->step(ids))
+      num_finished += output.finish != runtime::Finish::no;
   CHECK_EQ(num_finished, 3);
 }
 

@@ -36,7 +36,7 @@ class Network {
   explicit Network(bool may_replay)
       : may_replay_(may_replay),
         made_(make_cuda_backend({})),
-        source_(make_synthetic_source(config_, 1)),
+        source_(runtime::make_synthetic_source(config_, 1)),
         workspace_((load(), *made_), config_, kMaxTokens, kMaxSequences),
         cache_(*made_, config_, KvCacheType::f32, kMaxSequences * kPagesEach) {}
 
@@ -92,7 +92,7 @@ class Network {
   const std::unique_ptr<format::TensorSource> source_;
   model::Weights weights_;
   model::Workspace workspace_;
-  KvCache cache_;
+  runtime::KvCache cache_;
 };
 
 struct Pair {
