@@ -46,6 +46,7 @@
 namespace {
 
 using namespace grok;
+using namespace grok::bench;
 
 struct Request {
   std::string device = "cpu";

@@ -12,7 +12,7 @@
 #include "model/config.h"
 
 // A backend that takes the time of what it is asked for, and how often what was asked for can be asked for again.
-namespace grok {
+namespace grok::bench {
 
 // What one call must do at least.
 struct Work {
@@ -245,4 +245,4 @@ class TimedBackend final : public Backend {
   std::vector<BufferPtr> chosen_, gates_;  // [num_tokens, experts_per_token], of each layer that was noted
 };
 
-}  // namespace grok
+}  // namespace grok::bench
