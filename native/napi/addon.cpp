@@ -18,7 +18,7 @@
 #include "runtime/synthetic.h"
 #include "runtime/tokenizer_file.h"
 
-namespace grok {
+namespace grok::napi {
 namespace {
 
 using ThreadPtr = std::shared_ptr<EngineThread>;
@@ -154,13 +154,13 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
 }
 
 }  // namespace
-}  // namespace grok
+}  // namespace grok::napi
 
 static Napi::Object initialise_addon(Napi::Env env, Napi::Object exports) {
   try {
-    return grok::initialise(env, exports);
+    return grok::napi::initialise(env, exports);
   } catch (const std::bad_alloc&) {
-    throw Napi::Error(env, grok::to_js_error(env, std::current_exception()));
+    throw Napi::Error(env, grok::napi::to_js_error(env, std::current_exception()));
   }
 }
 NODE_API_MODULE(grok_run, initialise_addon)

@@ -9,7 +9,7 @@
 
 #include "core/error.h"
 
-namespace grok {
+namespace grok::napi {
 namespace {
 
 [[noreturn]] void throw_type_error(Napi::Value value, const char* name, const char* expected) {
@@ -410,4 +410,4 @@ Napi::Function function_of(Napi::Env env, const char* name, FunctionBody body) {
   return Napi::Function::New(env, call, name);
 }
 
-}  // namespace grok
+}  // namespace grok::napi

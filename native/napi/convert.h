@@ -12,7 +12,7 @@
 #include "runtime/tokenizer_file.h"
 
 // JavaScript values to plain C++ ones and back. A value of the wrong type is a TypeError that names it.
-namespace grok {
+namespace grok::napi {
 
 std::string string_from(Napi::Value value, const char* name);
 std::int32_t int32_from(Napi::Value value, const char* name);
@@ -47,4 +47,4 @@ Napi::Value to_js_error(Napi::Env env, const std::exception_ptr& error);
 using FunctionBody = std::function<Napi::Value(const Napi::CallbackInfo&)>;
 Napi::Function function_of(Napi::Env env, const char* name, FunctionBody body);
 
-}  // namespace grok
+}  // namespace grok::napi

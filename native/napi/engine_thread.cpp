@@ -6,7 +6,7 @@
 #include "core/error.h"
 #include "napi/convert.h"
 
-namespace grok {
+namespace grok::napi {
 
 std::shared_ptr<EngineThread> EngineThread::start(Napi::Env env) {
   return {new EngineThread(env), [](EngineThread* thread) { thread->finish(); }};
@@ -177,4 +177,4 @@ Napi::Function abandon_function(Napi::Env env, const std::shared_ptr<EngineThrea
   });
 }
 
-}  // namespace grok
+}  // namespace grok::napi

@@ -13,7 +13,7 @@
 
 #include "napi/napi_setup.h"
 
-namespace grok {
+namespace grok::napi {
 
 // Something to do on an engine's thread and to answer on JavaScript's. Made and destroyed on JavaScript's.
 class Job {
@@ -110,4 +110,4 @@ class EngineThread {
 // cannot be made, no promise may be left without a handler.
 Napi::Function abandon_function(Napi::Env env, const std::shared_ptr<EngineThread>& thread);
 
-}  // namespace grok
+}  // namespace grok::napi

@@ -8,7 +8,7 @@
 
 #include "core/error.h"
 
-namespace grok {
+namespace grok::napi {
 namespace {
 
 constexpr std::size_t kMaxReading = 4;
@@ -72,4 +72,4 @@ void FileTurn::throw_if_given_up() const {
   if (is_given_up_) throw given_up_error();
 }
 
-}  // namespace grok
+}  // namespace grok::napi

@@ -3,7 +3,7 @@
 #include <string>
 #include <utility>
 
-namespace grok {
+namespace grok::napi {
 
 // The right of one caller to wait for files. A mount that does not answer keeps a thread for ever: at most four threads
 // of the process read files at once, so that it loses no more than four.
@@ -42,4 +42,4 @@ class FileTurn {
   bool is_reading_ = false;
 };
 
-}  // namespace grok
+}  // namespace grok::napi

@@ -9,7 +9,7 @@
 #include "core/error.h"
 #include "napi/convert.h"
 
-namespace grok {
+namespace grok::napi {
 namespace {
 
 // What the methods of one object share. Its fields are the JavaScript thread's, but the engine may be used by jobs.
@@ -182,4 +182,4 @@ Napi::Object wrap_model(Napi::Env env, std::shared_ptr<runtime::Engine> engine, 
   return object;
 }
 
-}  // namespace grok
+}  // namespace grok::napi

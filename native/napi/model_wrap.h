@@ -7,11 +7,11 @@
 #include "napi/napi_setup.h"
 #include "runtime/engine.h"
 
-namespace grok {
+namespace grok::napi {
 
 // The object that lib/addon/types.ts calls NativeModel. When it and all its methods are garbage, the engine is freed on
 // its own thread.
 Napi::Object wrap_model(Napi::Env env, std::shared_ptr<runtime::Engine> engine, std::shared_ptr<EngineThread> thread,
                         std::shared_ptr<FileTurn> turn);
 
-}  // namespace grok
+}  // namespace grok::napi
