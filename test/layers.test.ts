@@ -1,6 +1,7 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { filesUnder } from './files-under.js';
 
 // Who may know whom (docs/ARCHITECTURE.md). An entry ending in "/" allows a whole room, any other one file.
 // A room may always include its own files.
@@ -113,12 +114,6 @@ function brokenImports(file: string, source: string): string[] {
     }
   }
   return broken;
-}
-
-function filesUnder(folder: string, name: RegExp): string[] {
-  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .map((file) => join(folder, file))
-    .filter((file) => name.test(file));
 }
 
 describe('the arrows between native rooms', () => {
