@@ -37,28 +37,35 @@ const USAGE_CODES: ReadonlySet<string> = new Set(['GROK_USAGE', 'GROK_INVALID_AR
 /** The one place that turns errors into exit codes, and into what stderr says of them. */
 export function settle(
   error: unknown,
-  options: { asJson: boolean; verbose: boolean },
+  options: { asJson: boolean; verbose: boolean; help?: string },
 ): { exitCode: number; report: string } {
   // Help and version are errors to commander; help for a command that there is not is one to us, too.
   if (error instanceof CommanderError && error.exitCode === 0) return { exitCode: EXIT_DONE, report: '' };
   if (error instanceof CommanderError && error.code === 'commander.help') return { exitCode: EXIT_USAGE, report: '' };
   if (error instanceof ProblemsFound) return { exitCode: EXIT_FAILED, report: '' };
-  const failure = failureOf(error);
+  const failure = failureOf(error, options.help);
   const exitCode = USAGE_CODES.has(failure.code) ? EXIT_USAGE : EXIT_FAILED;
   if (options.asJson) return { exitCode, report: `${JSON.stringify({ error: failure })}\n` };
   const stack = options.verbose && error instanceof Error ? `${error.stack}\n` : '';
   return { exitCode, report: printableLines(`${inWords(failure)}\n${stack}`) };
 }
 
-/** Code, message and fix of anything that was thrown. */
-export function failureOf(error: unknown): Failure {
+/**
+ * Code, message and fix of anything that was thrown.
+ *
+ * @param help the command line that explains the command, the fix of wrong usage without a better one
+ */
+export function failureOf(error: unknown, help = 'grok-run --help'): Failure {
   if (error instanceof CommanderError) {
     // Commander's message is "error: unknown option '--sed'\n(Did you mean --seed?)".
     const [message = '', suggestion] = error.message.replace(/^error: /, '').split('\n');
-    return { code: 'GROK_USAGE', message, hint: suggestion?.replace(/^\((.*)\)$/, '$1') ?? 'see grok-run --help' };
+    const { hint = suggestion?.replace(/^\((.*)\)$/, '$1') } = error as { hint?: string };
+    return { code: 'GROK_USAGE', message, hint: hint ?? `see ${help}` };
   }
   if (!(error instanceof Error)) return { code: 'GROK_INTERNAL', message: String(error) };
 
+  if (error instanceof UsageError)
+    return { code: error.code, message: error.message, hint: error.hint ?? `see ${help}` };
   const { code, hint, syscall } = error as { code?: unknown; hint?: unknown; syscall?: unknown };
   const isOurs = typeof code === 'string' && code.startsWith('GROK_');
   const isDenied = code === 'ERR_ACCESS_DENIED';

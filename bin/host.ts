@@ -4,7 +4,7 @@ import type * as library from '../lib/index.js';
 /** The part of the public library that the commands call. */
 export type Library = Pick<
   typeof library,
-  'Grok' | 'Tokenizer' | 'inspect' | 'plan' | 'diagnose' | 'benchmark' | 'verify' | 'report' | 'version' | 'defaults'
+  'Grok' | 'Tokenizer' | 'inspect' | 'plan' | 'diagnose' | 'benchmark' | 'verify' | 'report' | 'version'
 >;
 
 /** What the program stands on: the library and the outside world. Tests pass their own. */

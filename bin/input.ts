@@ -37,14 +37,14 @@ export async function readInput(
   }
   const fromStdin = file === undefined && (words.length === 0 || (words.length === 1 && words[0] === '-'));
   if (fromStdin && words.length === 0 && host.stdin.isTTY) {
-    throw new UsageError(`Expected ${what} as words, with --file or on stdin, found none`, 'see grok-run --help');
+    throw new UsageError(`Expected ${what} as words, with --file or on stdin, found none`);
   }
   const text = fromStdin
     ? await readStdin(host)
     : file === undefined
       ? words.join(' ')
       : await readTextFile(host, file);
-  if (text === '') throw new UsageError(`Expected ${what}, found an empty text`, 'see grok-run --help');
+  if (text === '') throw new UsageError(`Expected ${what}, found an empty text`);
   return text;
 }
 
@@ -59,7 +59,10 @@ async function readTextFile(host: Host, file: string): Promise<string> {
   } catch (error) {
     if (error instanceof UsageError) throw error;
     const { code = '', message } = error as NodeJS.ErrnoException;
-    throw new UsageError(`Expected a readable file at ${file}: ${message}`, fixes[code] ?? permissionFix(error));
+    throw new UsageError(
+      `Expected a readable file at ${file}: ${message}`,
+      fixes[code] ?? permissionFix(error) ?? 'check the path',
+    );
   }
 }
 

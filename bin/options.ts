@@ -1,8 +1,8 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { GenerateOptions, KvCacheType, LoadOptions, WeightStorage } from '../lib/index.js';
+import { type InspectOptions, type OptionKind, optionSchema, type SchemaOption } from '../lib/index.js';
 import { UsageError } from './failure.js';
-import type { Library } from './host.js';
 import { parseBytes } from './units.js';
+import { flagOf } from './vocabulary.js';
 
 // The parsers say whether a value is written as it should be; what it may be is the library's to say.
 
@@ -12,20 +12,20 @@ function parseNumber(text: string): number {
   return value;
 }
 
-export function parseWhole(text: string): number {
+function parseWhole(text: string): number {
   const value = parseNumber(text);
   if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('Expected a whole number.');
   return value;
 }
 
-export function parseSize(text: string): number {
+function parseSize(text: string): number {
   const bytes = parseBytes(text);
   if (bytes === undefined) throw new InvalidArgumentError('Expected a size such as 70GiB, 512M or a number of bytes.');
   return bytes;
 }
 
 /** `1,2` */
-export function parseWholes(text: string): readonly number[] {
+function parseWholes(text: string): readonly number[] {
   return text.split(',').map(parseWhole);
 }
 
@@ -36,37 +36,74 @@ function collect(text: string, before: readonly string[] = []): readonly string[
 function collectBias(text: string, before: Readonly<Record<number, number>> = {}): Readonly<Record<number, number>> {
   const match = /^(\d+)=(.+)$/.exec(text);
   if (!match) throw new InvalidArgumentError('Expected <token id>=<number>, such as 42=-5.');
-  return { ...before, [Number(match[1])]: parseNumber(match[2] ?? '') };
+  const id = Number(match[1]);
+  if (Object.hasOwn(before, id)) throw new InvalidArgumentError(`Expected each token id once, found ${id} again.`);
+  return { ...before, [id]: parseNumber(match[2] ?? '') };
 }
 
-export interface ModelFlags {
+type Schema = (typeof optionSchema)[keyof typeof optionSchema];
+
+/** The word for a value, and its parser. */
+const values: Readonly<Record<OptionKind, readonly [word: string, parse?: (text: string, before: never) => unknown]>> =
+  {
+    number: [' <x>', parseNumber],
+    integer: [' <n>', parseWhole],
+    integers: [' <n,...>', parseWholes],
+    bytes: [' <size>', parseSize],
+    choice: [' <name>'],
+    text: [' <text>'],
+    texts: [' <text>', collect],
+    biases: [' <id=x>', collectBias],
+    switch: [''],
+    function: [''],
+  };
+
+/** A former name of a flag: not in the help, and read as the new one. */
+class FormerFlag extends Option {
+  readonly current: string;
+
+  constructor(flags: string, current: string) {
+    super(flags);
+    this.current = current;
+    this.hideHelp();
+  }
+}
+
+/** Adds a flag for each option of the schema that has one, or for those named. */
+export function addOptions(command: Command, schema: Schema, names: readonly string[] = Object.keys(schema)): Command {
+  for (const [name, option] of Object.entries<SchemaOption>(schema)) {
+    const { help, short, formerFlag, env } = option;
+    if (help === undefined || !names.includes(name)) continue;
+    const word = option.placeholder ? ` ${option.placeholder}` : values[option.kind][0];
+    const flag = new Option(`${short ? `${short}, ` : ''}${flagOf[name]}${word}`, help + defaultIn(option));
+    command.addOption(reading(env ? flag.env(env) : flag, option));
+    if (formerFlag) command.addOption(reading(new FormerFlag(formerFlag + word, flag.attributeName()), option));
+  }
+  return command;
+}
+
+function reading(flag: Option, { kind, choices }: SchemaOption): Option {
+  const parse = values[kind][1];
+  if (choices) flag.choices(choices);
+  else if (parse) flag.argParser(parse as (text: string, before: unknown) => unknown);
+  return flag;
+}
+
+function defaultIn({ kind, otherwise, ...option }: SchemaOption): string {
+  const shown = kind === 'switch' ? undefined : (option.default ?? otherwise);
+  return shown === undefined || shown === 'none' ? '' : ` (default: ${shown})`;
+}
+
+/** The options of the schema that flags were given for. An empty text, as of a variable, counts as none. */
+export function optionsOf<Options extends object>(schema: Schema, flags: Options): Given<Options> {
+  const isGiven = ([name, value]: [string, unknown]) => value !== undefined && value !== '' && name in schema;
+  return Object.fromEntries(Object.entries(flags).filter(isGiven)) as Given<Options>;
+}
+
+type Given<T> = { [Key in keyof T]?: Exclude<T[Key], undefined> };
+
+export interface ModelFlags extends Readonly<InspectOptions> {
   readonly model?: string;
-  readonly tokenizer?: string;
-  readonly device?: 'auto' | 'cuda' | 'cpu';
-  readonly contextSize?: number;
-  readonly threads?: number;
-  readonly prefillChunk?: number;
-  readonly kvCacheType?: KvCacheType;
-  readonly weights?: WeightStorage;
-  readonly maxRam?: number;
-}
-
-export interface SamplingFlags {
-  readonly maxTokens?: number;
-  readonly temperature?: number;
-  readonly topK?: number;
-  readonly topP?: number;
-  readonly minP?: number;
-  readonly repeatPenalty?: number;
-  readonly presencePenalty?: number;
-  readonly frequencyPenalty?: number;
-  readonly seed?: number;
-  readonly stop?: readonly string[];
-  readonly stopTokenIds?: readonly number[];
-  readonly logitBias?: Readonly<Record<number, number>>;
-  readonly ignoreEos?: boolean;
-  readonly echo?: boolean;
-  readonly logprobs?: number;
 }
 
 export interface OutputFlags {
@@ -78,12 +115,7 @@ export interface OutputFlags {
 
 /** Which checkpoint, and so which tokenizer. */
 export function addCheckpointOptions(command: Command): Command {
-  return command
-    .optionsGroup('Model:')
-    .addOption(modelOption())
-    .addOption(
-      new Option('--tokenizer <file>', 'tokenizer.model (default: beside the checkpoint)').env('GROK_RUN_TOKENIZER'),
-    );
+  return addOptions(command.optionsGroup('Model:').addOption(modelOption()), optionSchema.inspect, ['tokenizer']);
 }
 
 export function modelOption(): Option {
@@ -92,73 +124,14 @@ export function modelOption(): Option {
   );
 }
 
-/** Memory against exactness, for whatever loads a model. */
-export function kvCacheTypeOption(): Option {
-  return new Option('--kv-cache-type <name>', 'how keys and values are held (default: f32)').choices([
-    'f32',
-    'bf16',
-    'int8',
-  ]);
-}
-
-/** Memory and loading time against speed, for whatever loads a model. */
-export function weightsOption(): Option {
-  return new Option('--weights <how>', 'copied into memory or left in the files (default: packed)').choices([
-    'packed',
-    'mapped',
-  ]);
-}
-
 /** Which checkpoint, and the machine it runs on. */
 export function addModelOptions(command: Command): Command {
-  return addCheckpointOptions(command)
-    .addOption(
-      new Option('-d, --device <name>', 'where to run (default: auto)')
-        .choices(['auto', 'cuda', 'cpu'])
-        .env('GROK_RUN_DEVICE'),
-    )
-    .addOption(
-      new Option('-c, --context-size <tokens>', "prompt and continuation together (default: the model's)").argParser(
-        parseWhole,
-      ),
-    )
-    .addOption(
-      new Option('--threads <n>', 'CPU threads (default: as many as there are)')
-        .argParser(parseWhole)
-        .env('GROK_RUN_THREADS'),
-    )
-    .addOption(
-      new Option('--prefill-chunk <tokens>', 'prompt tokens that one step takes (default: 512)').argParser(parseWhole),
-    )
-    .addOption(kvCacheTypeOption())
-    .addOption(weightsOption())
-    .addOption(
-      new Option('--max-ram <size>', 'refuse to use more, such as 70GiB (default: what is free)').argParser(parseSize),
-    );
+  return addOptions(command.optionsGroup('Model:').addOption(modelOption()), optionSchema.inspect);
 }
 
 /** How the next token is chosen, and when to stop. */
-export function addSamplingOptions(command: Command, { generate }: Library['defaults']): Command {
-  return command
-    .optionsGroup('Generation:')
-    .option('-n, --max-tokens <n>', `tokens to generate at most (default: ${generate.maxTokens})`, parseWhole)
-    .option('-t, --temperature <x>', `0 always takes the likeliest (default: ${generate.temperature})`, parseNumber)
-    .option('--top-k <n>', `choose among the n likeliest; 0 is off (default: ${generate.topK})`, parseWhole)
-    .option('--top-p <x>', `choose among the likeliest that make up x (default: ${generate.topP})`, parseNumber)
-    .option('--min-p <x>', `drop what is x times less likely than the best (default: ${generate.minP})`, parseNumber)
-    .option('--repeat-penalty <x>', `1 is off (default: ${generate.repetitionPenalty})`, parseNumber)
-    .option('--presence-penalty <x>', `0 is off (default: ${generate.presencePenalty})`, parseNumber)
-    .option('--frequency-penalty <x>', `0 is off (default: ${generate.frequencyPenalty})`, parseNumber)
-    .option('--seed <n>', 'same seed, same text (default: random; --verbose shows it)', parseWhole)
-    .option('--stop <text>', 'stop before this text; may be given again', collect)
-    .option('--stop-token-ids <id,...>', 'stop at any of these tokens, too', parseWholes)
-    .option('--logit-bias <id=x>', 'add x to the logit of a token; may be given again', collectBias)
-    .option('--ignore-eos', 'go on after the model says it is done')
-    .option(
-      '--logprobs <n>',
-      'log-probabilities of the token and the n likeliest; needs --json or --jsonl',
-      parseWhole,
-    );
+export function addGenerateOptions(command: Command): Command {
+  return addOptions(command.optionsGroup('Generation:'), optionSchema.generate);
 }
 
 /** What goes to stderr. */
@@ -169,13 +142,6 @@ export function addOutputOptions(command: Command): Command {
     .option('-v, --verbose', 'timings and seed; the stack of an error')
     .option('--no-progress', 'no bar while weights load')
     .option('--no-color', 'no colours (also: NO_COLOR)');
-}
-
-type Given<T> = { [Key in keyof T]?: Exclude<T[Key], undefined> };
-
-/** Only what was given: the library fills in the rest. */
-export function given<T extends object>(values: T): Given<T> {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Given<T>;
 }
 
 /** An empty variable is an unset one. */
@@ -191,39 +157,9 @@ export function pathOrModelOf(command: Command, path: string | undefined): strin
   return path ?? modelOf(flagsOf<ModelFlags>(command));
 }
 
-export function loadOptionsOf(flags: ModelFlags): LoadOptions {
-  return given({
-    tokenizer: flags.tokenizer || undefined,
-    device: flags.device,
-    contextSize: flags.contextSize,
-    threads: flags.threads,
-    prefillChunk: flags.prefillChunk,
-    kvCacheType: flags.kvCacheType,
-    weights: flags.weights,
-    memoryLimit: flags.maxRam,
-    // One command, one text: memory for more is not needed.
-    maxSequences: 1,
-  });
-}
-
-export function generateOptionsOf(flags: SamplingFlags): GenerateOptions {
-  return given({
-    maxTokens: flags.maxTokens,
-    temperature: flags.temperature,
-    topK: flags.topK,
-    topP: flags.topP,
-    minP: flags.minP,
-    repetitionPenalty: flags.repeatPenalty,
-    presencePenalty: flags.presencePenalty,
-    frequencyPenalty: flags.frequencyPenalty,
-    seed: flags.seed,
-    stop: flags.stop,
-    stopTokenIds: flags.stopTokenIds,
-    logitBias: flags.logitBias,
-    ignoreEos: flags.ignoreEos,
-    echo: flags.echo,
-    logprobs: flags.logprobs,
-  });
+export function loadOptionsOf(flags: ModelFlags): InspectOptions {
+  // One command, one text: memory for more is not needed.
+  return { ...optionsOf(optionSchema.inspect, flags), maxSequences: 1 };
 }
 
 /**
@@ -240,6 +176,14 @@ export function flagsOf<Flags>(command: Command): Flags {
       throw new UsageError(`${flag} means nothing to ${command.name()}`, `see grok-run ${command.name()} --help`);
     }
     if (command.getOptionValueSource(name) !== 'cli') flags[name] = value;
+  }
+  for (const option of command.options) {
+    const name = option.attributeName();
+    if (!(option instanceof FormerFlag) || flags[name] === undefined) continue;
+    const current = command.options.find((other) => other.attributeName() === option.current);
+    if (!flags.quiet) command.configureOutput().writeErr?.(`grok-run: ${option.long} is now ${current?.long}\n`);
+    flags[option.current] ??= flags[name];
+    delete flags[name];
   }
   return flags as Flags;
 }

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { Command } from 'commander';
+import { Command, type CommanderError } from 'commander';
 import { makeBenchCommand } from './commands/bench.js';
 import { makeDetokenizeCommand } from './commands/detokenize.js';
 import { makeDoctorCommand } from './commands/doctor.js';
@@ -24,8 +24,12 @@ class Program extends Command {
   }
 }
 
-/** The whole command line, ready for parseAsync. It throws instead of exiting and reports no error by itself. */
-function makeProgram(host: Host): Command {
+/**
+ * The whole command line, ready for parseAsync. It throws instead of exiting and reports no error by itself.
+ *
+ * @param onCommand called with the command that runs, or whose flags cannot be parsed
+ */
+function makeProgram(host: Host, onCommand: (command: Command) => void): Command {
   const program = new Program('grok-run')
     .description('Continues a prompt with Grok-1, or with the small model of its architecture that comes along.')
     .version(host.library.version, '-V, --version', 'print the version')
@@ -47,16 +51,30 @@ function makeProgram(host: Host): Command {
   ];
   for (const command of commands) program.addCommand(command);
   program.hook('preAction', (_, called) => {
+    onCommand(called);
     if (called === program) refuseMistypedCommand(program);
   });
   for (const command of [program, ...commands]) {
-    command.exitOverride().configureOutput({
+    const onExit = (error: CommanderError) => {
+      onCommand(command);
+      throw withHint(error, command);
+    };
+    command.exitOverride(onExit).configureOutput({
       writeOut: (text) => host.stdout.write(text),
       writeErr: (text) => host.stderr.write(text),
       outputError: () => {},
     });
   }
   return program;
+}
+
+/** Adds the flags that a shortened one may mean; commander looks for typing errors only. */
+function withHint(error: CommanderError, command: Command): CommanderError {
+  const start = /^error: unknown option '(--[^'=]+)/.exec(error.message)?.[1];
+  const flags = command.options.filter(({ hidden }) => !hidden).map(({ long }) => long);
+  const meant = flags.filter((flag) => start && flag?.startsWith(start));
+  if (meant.length === 0) return error;
+  return Object.assign(error, { hint: `Did you mean ${meant.length > 1 ? 'one of ' : ''}${meant.join(', ')}?` });
 }
 
 /** A word that is nearly a command's name, alone or before a path: taken as a prompt it would surprise. */
@@ -75,21 +93,25 @@ function refuseMistypedCommand(program: Command): void {
 
 /** Runs one command line and says how it ended. */
 export async function runProgram(host: Host, args: readonly string[]): Promise<number> {
+  let help = 'grok-run';
+  const onCommand = (command: Command) => {
+    help = command.parent ? `grok-run ${command.name()}` : 'grok-run';
+  };
   try {
-    await makeProgram(host).parseAsync(args, { from: 'user' });
+    await makeProgram(host, onCommand).parseAsync(args, { from: 'user' });
     return 0;
   } catch (error) {
-    return report(host, args, error);
+    return report(host, args, error, `${help} --help`);
   }
 }
 
 /** Tells of an error in the way that `args` ask for, and gives the exit code. */
-export function report(host: Host, args: readonly string[], error: unknown): number {
+export function report(host: Host, args: readonly string[], error: unknown, help = 'grok-run --help'): number {
   // Read here and not by commander: the flags must hold when parsing is what failed.
   const flags = new Set(args.includes('--') ? args.slice(0, args.indexOf('--')) : args);
   const asJson = flags.has('--json') || flags.has('--jsonl');
   const verbose = flags.has('-v') || flags.has('--verbose');
-  const { exitCode, report: text } = settle(error, { asJson, verbose });
+  const { exitCode, report: text } = settle(error, { asJson, verbose, help });
   host.stderr.write(text);
   return exitCode;
 }

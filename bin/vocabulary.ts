@@ -1,38 +1,15 @@
+import { optionSchema } from '../lib/index.js';
+
 /** The flag of each option of the library. The command line cannot set other options. */
 export const flagOf: Readonly<Record<string, string>> = {
   source: '--model',
   file: '--tokenizer',
-  tokenizer: '--tokenizer',
-  device: '--device',
-  threads: '--threads',
-  contextSize: '--context-size',
-  prefillChunk: '--prefill-chunk',
-  kvCacheType: '--kv-cache-type',
-  weights: '--weights',
-  memoryLimit: '--max-ram',
-  maxTokens: '--max-tokens',
-  temperature: '--temperature',
-  topP: '--top-p',
-  topK: '--top-k',
-  minP: '--min-p',
-  repetitionPenalty: '--repeat-penalty',
-  presencePenalty: '--presence-penalty',
-  frequencyPenalty: '--frequency-penalty',
-  logitBias: '--logit-bias',
-  seed: '--seed',
-  stop: '--stop',
-  stopTokenIds: '--stop-token-ids',
-  logprobs: '--logprobs',
-  echo: '--echo',
-  ignoreEos: '--ignore-eos',
-  shape: '--shape',
-  layers: '--layers',
-  prefill: '--prefill',
-  decode: '--decode',
-  reps: '--reps',
-  keepDisturbed: '--keep-disturbed',
-  write: '--write',
-  force: '--force',
+  ...Object.fromEntries(
+    Object.values(optionSchema)
+      .flatMap((schema) => Object.entries<{ help?: string }>(schema))
+      .filter(([, { help }]) => help !== undefined)
+      .map(([name]) => [name, `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`]),
+  ),
 };
 
 const words: Readonly<Record<string, string>> = { prompt: 'the prompt', text: 'the text', id: 'each token id' };

@@ -11,34 +11,33 @@ export {
 } from './bench/benchmark.js';
 export { type Plan, type PlannedSetting, plan } from './bench/plan.js';
 export type { Series } from './bench/repeats.js';
-export { type PromptReport, type ReportOptions, type RunReport, report } from './bench/report.js';
+export { type PromptReport, type RunReport, report } from './bench/report.js';
 export { type Inspection, inspect, type ModelConfig } from './checkpoint/inspection.js';
 export type { ManifestState } from './checkpoint/manifest.js';
-export {
-  type Verification,
-  type VerifiedFile,
-  type VerifyOptions,
-  type VerifyProgress,
-  verify,
-} from './checkpoint/verify.js';
+export { type Verification, type VerifiedFile, type VerifyProgress, verify } from './checkpoint/verify.js';
 export type { Chunk, Completion, ScoredToken, Timings, TokenLogprob, Usage } from './engine/completion.js';
 export type { Generation } from './engine/generation.js';
 export { Grok, type ModelInfo, type Stats } from './engine/grok.js';
 export type { Logits } from './engine/scoring.js';
 export { GrokError, type GrokErrorCode } from './errors.js';
-export type { BenchOptions } from './options/bench.js';
+export type { TokenIds } from './options/checks.js';
 export type { GenerationConfig } from './options/generation-config.js';
+export type { AnyOption as SchemaOption, Kind as OptionKind } from './options/option.js';
 export {
+  type BenchOptions,
   defaults,
+  type EncodeOptions,
   type GenerateOptions,
   type InspectOptions,
   type LoadOptions,
   type LoadProgress,
   type LogitsOptions,
   type OpenedModel,
+  optionSchema,
+  type ReportOptions,
   type ScoreOptions,
-  type TokenIds,
-} from './options/options.js';
+  type VerifyOptions,
+} from './options/schema.js';
 export { version } from './package-root.js';
 export type { TextPlace } from './text/sentencepiece/piece-places.js';
-export { type EncodeOptions, type IncrementalDecoder, Tokenizer } from './text/tokenizer.js';
+export { type IncrementalDecoder, Tokenizer } from './text/tokenizer.js';

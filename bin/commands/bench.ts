@@ -1,72 +1,35 @@
-import { Command, Option } from 'commander';
-import type { BenchReport, BenchRun, KvCacheType, MachineLimits, Series, WeightStorage } from '../../lib/index.js';
+import { Command } from 'commander';
+import {
+  type BenchOptions,
+  type BenchReport,
+  type BenchRun,
+  type MachineLimits,
+  optionSchema,
+  type Series,
+} from '../../lib/index.js';
 import { UsageError } from '../failure.js';
 import type { Host } from '../host.js';
-import {
-  addOutputOptions,
-  flagsOf,
-  given,
-  kvCacheTypeOption,
-  modelOption,
-  type OutputFlags,
-  parseSize,
-  parseWhole,
-  parseWholes,
-  weightsOption,
-} from '../options.js';
+import { addOptions, addOutputOptions, flagsOf, modelOption, type OutputFlags, optionsOf } from '../options.js';
 import { Printer, table } from '../printer.js';
 import { formatBytes, formatCount, formatDuration } from '../units.js';
 
-interface BenchFlags extends OutputFlags {
+interface BenchFlags extends OutputFlags, Omit<BenchOptions, 'source'> {
   readonly model?: string;
-  readonly shape?: string;
-  readonly layers?: number;
-  readonly device?: 'auto' | 'cuda' | 'cpu';
-  /** A number where --threads stands before the command's name. */
-  readonly threads?: number | readonly number[];
-  readonly kvCacheType?: KvCacheType;
-  readonly weights?: WeightStorage;
-  readonly maxRam?: number;
-  readonly prefill?: readonly number[];
-  readonly decode?: number;
-  readonly reps?: number;
-  readonly keepDisturbed?: boolean;
   readonly json?: boolean;
 }
 
 export function makeBenchCommand(host: Host): Command {
-  const { bench } = host.library.defaults;
   const command = new Command('bench')
     .summary('how fast it runs here, and how fast it could')
     .description(
       'Measures reading a prompt and generating, and beside them what memory and arithmetic of this machine can do at ' +
         'most. Repeats beside which other processes used more than 5 % of a core are done again.',
     )
-    .optionsGroup('Model:')
-    .addOption(modelOption())
-    .option('--shape <name>', 'made-up weights instead: tiny, mid, slice, grok1, or a config.json')
-    .option('--layers <n>', 'of the shape, instead of its own', parseWhole)
-    .addOption(
-      new Option('-d, --device <name>', 'where to run (default: auto)')
-        .choices(['auto', 'cuda', 'cpu'])
-        .env('GROK_RUN_DEVICE'),
-    )
-    .addOption(
-      new Option('--threads <n,...>', 'CPU threads, one number or several (default: as many as there are)')
-        .argParser(parseWholes)
-        .env('GROK_RUN_THREADS'),
-    )
-    .addOption(kvCacheTypeOption())
-    .addOption(weightsOption())
-    .addOption(
-      new Option('--max-ram <size>', 'refuse to use more, such as 70GiB (default: what is free)').argParser(parseSize),
-    )
-    .optionsGroup('Measurement:')
-    .option('--prefill <n,...>', `prompt sizes in tokens (default: ${bench.prefill}, where they fit)`, parseWholes)
-    .option('--decode <n>', `tokens to generate one by one (default: ${bench.decode})`, parseWhole)
-    .option('--reps <n>', `repeats of each (default: ${bench.reps})`, parseWhole)
-    .option('--keep-disturbed', 'count disturbed repeats, too')
     .option('--json', 'everything as one JSON object');
+  const measurement = ['prefill', 'decode', 'reps', 'keepDisturbed'];
+  const model = Object.keys(optionSchema.benchmark).filter((name) => !measurement.includes(name));
+  addOptions(command.optionsGroup('Model:').addOption(modelOption()), optionSchema.benchmark, model);
+  addOptions(command.optionsGroup('Measurement:'), optionSchema.benchmark, measurement);
   addOutputOptions(command);
   return command.action(async () => {
     const flags = flagsOf<BenchFlags>(command);
@@ -76,23 +39,12 @@ export function makeBenchCommand(host: Host): Command {
     }
     const printer = new Printer(host, flags);
     const wantsProgress = host.stderr.isTTY && !flags.quiet && flags.progress !== false;
-    const report = await host.library.benchmark(
-      given({
-        source: flags.shape === undefined ? flags.model || undefined : undefined,
-        shape: flags.shape,
-        layers: flags.layers,
-        device: flags.device,
-        threads: flags.threads,
-        kvCacheType: flags.kvCacheType,
-        weights: flags.weights,
-        memoryLimit: flags.maxRam,
-        prefill: flags.prefill,
-        decode: flags.decode,
-        reps: flags.reps,
-        keepDisturbed: flags.keepDisturbed,
-        onProgress: wantsProgress ? (what: string) => printer.note(what) : undefined,
-      }),
-    );
+    const source = flags.shape === undefined ? flags.model || undefined : undefined;
+    const report = await host.library.benchmark({
+      ...optionsOf(optionSchema.benchmark, flags),
+      ...(source !== undefined && { source }),
+      ...(wantsProgress && { onProgress: (what: string) => printer.note(what) }),
+    });
     if (flags.json) await printer.json(report);
     else await printer.line(describe(report).join('\n'));
   });

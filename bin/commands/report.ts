@@ -1,15 +1,17 @@
 import { lstat, rename, rm, unlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Command } from 'commander';
+import { optionSchema } from '../../lib/index.js';
 import { UsageError } from '../failure.js';
 import type { Host } from '../host.js';
 import {
   addModelOptions,
+  addOptions,
   addOutputOptions,
   flagsOf,
-  given,
   type ModelFlags,
   type OutputFlags,
+  optionsOf,
   pathOrModelOf,
 } from '../options.js';
 import { Printer } from '../printer.js';
@@ -32,11 +34,10 @@ export function makeReportCommand(host: Host): Command {
         'model makes of three fixed prompts. Takes at most ten minutes after loading. The files name no user, host or folder.',
     )
     .argument('[path]', 'checkpoint directory or file (default: --model, or the embedded toy)')
-    .option('--verify', 'hash all files, also where there is no SHA256SUMS to compare with')
-    .option('--no-verify', 'hash no files')
     .option('-o, --output <folder>', 'where to write the files (default: the current folder)')
     .option('--force', 'replace files that are there')
     .option('--json', 'the report on stdout as one JSON object, too');
+  addOptions(command, optionSchema.report, ['verify']).option('--no-verify', 'hash no files');
   addModelOptions(command);
   addOutputOptions(command);
   return command.action(async (path: string | undefined) => {
@@ -45,21 +46,10 @@ export function makeReportCommand(host: Host): Command {
     const printer = new Printer(host, flags);
     const paths = ['json', 'md'].map((ending) => join(flags.output ?? '.', `${NAME}.${ending}`));
     for (const path of paths) await tryPath(path, flags.force === true);
-    const report = await host.library.report(
-      source,
-      given({
-        tokenizer: flags.tokenizer || undefined,
-        device: flags.device,
-        contextSize: flags.contextSize,
-        threads: flags.threads,
-        prefillChunk: flags.prefillChunk,
-        kvCacheType: flags.kvCacheType,
-        weights: flags.weights,
-        memoryLimit: flags.maxRam,
-        verify: flags.verify,
-        onProgress: (what: string) => printer.note(what),
-      }),
-    );
+    const report = await host.library.report(source, {
+      ...optionsOf(optionSchema.report, flags),
+      onProgress: (what: string) => printer.note(what),
+    });
     const markdown = reportAsMarkdown(report);
     if (flags.json) await printer.json(report);
     else await printer.text(markdown);

@@ -1,24 +1,23 @@
 import type { Command } from 'commander';
-import type { Completion, Generation, Grok } from '../../lib/index.js';
+import { type Completion, type GenerateOptions, type Generation, type Grok, optionSchema } from '../../lib/index.js';
 import { UsageError } from '../failure.js';
 import type { Host } from '../host.js';
 import { readInput } from '../input.js';
 import { loadModel } from '../load.js';
 import {
+  addGenerateOptions,
   addModelOptions,
   addOutputOptions,
-  addSamplingOptions,
   flagsOf,
-  generateOptionsOf,
   type ModelFlags,
   modelOf,
   type OutputFlags,
-  type SamplingFlags,
+  optionsOf,
 } from '../options.js';
 import { Printer } from '../printer.js';
 import { formatCount, formatDuration, formatRate } from '../units.js';
 
-interface RunFlags extends ModelFlags, SamplingFlags, OutputFlags {
+interface RunFlags extends ModelFlags, Readonly<GenerateOptions>, OutputFlags {
   readonly file?: string;
   readonly json?: boolean;
   readonly jsonl?: boolean;
@@ -55,13 +54,11 @@ export function makeRunCommand(command: Command, host: Host): Command {
   command
     .argument('[prompt...]', 'text to continue, its words joined by a space (none or -: stdin)')
     .option('-f, --file <path>', 'read the prompt from a file')
-    .option('--echo', 'print the prompt first (default: on a terminal)')
-    .option('--no-echo', 'print the continuation alone (default: in a pipe or a file)')
     .option('--json', 'one JSON object at the end')
     .option('--jsonl', 'one JSON object a line, as the text comes')
     .option('--no-stream', 'print the text once it is complete');
   addModelOptions(command);
-  addSamplingOptions(command, host.library.defaults);
+  addGenerateOptions(command).option('--no-echo', 'print the continuation alone (default: in a pipe or a file)');
   addOutputOptions(command);
   return command.addHelpText('after', HELP).action(async (words: string[]) => {
     await run(host, words, flagsOf<RunFlags>(command));
@@ -76,7 +73,7 @@ async function run(host: Host, words: readonly string[], flags: RunFlags): Promi
   }
   const prompt = await readInput(host, words, flags.file, 'a prompt');
   const options = {
-    ...generateOptionsOf(flags),
+    ...optionsOf(optionSchema.generate, flags),
     echo: flags.echo ?? (!asJson && host.stdout.isTTY === true),
   };
   const startedAt = performance.now();

@@ -1,8 +1,8 @@
 import { Command } from 'commander';
-import type { Verification } from '../../lib/index.js';
+import { optionSchema, type Verification } from '../../lib/index.js';
 import { ProblemsFound, UsageError } from '../failure.js';
 import type { Host } from '../host.js';
-import { addOutputOptions, flagsOf, modelOption, type OutputFlags, pathOrModelOf } from '../options.js';
+import { addOptions, addOutputOptions, flagsOf, modelOption, type OutputFlags, pathOrModelOf } from '../options.js';
 import { printable } from '../printable.js';
 import { Printer, table } from '../printer.js';
 import { withBar } from '../progress.js';
@@ -23,9 +23,8 @@ export function makeVerifyCommand(host: Host): Command {
     )
     .argument('[path]', 'checkpoint directory or file (default: --model, or the embedded toy)')
     .addOption(modelOption())
-    .option('--write', 'write the list from the files as they are')
-    .option('--force', 'with --write: replace the list that is there')
     .option('--json', 'everything as one JSON object');
+  addOptions(command, optionSchema.verify);
   addOutputOptions(command);
   return command.action(async (path: string | undefined) => {
     const flags = flagsOf<VerifyFlags>(command);

@@ -1,5 +1,7 @@
 import type { Abort } from '../abort.js';
 import { GrokError, type GrokErrorCode, grokErrorCodes } from '../errors.js';
+import { snakeCase } from '../options/option.js';
+import { optionSchema } from '../options/schema.js';
 import type { NativeCall } from './types.js';
 
 /**
@@ -39,16 +41,12 @@ export async function callReading<T>(call: () => NativeCall<T>, abort: Abort | u
 }
 
 /** The library's name of each option that messages of the addon name. */
-const optionNames: Readonly<Record<string, string>> = {
-  context_length: 'contextSize',
-  kv_cache_type: 'kvCacheType',
-  max_sequences: 'maxSequences',
-  max_tokens: 'maxTokens',
-  memory_limit: 'memoryLimit',
-  num_layers: 'layers',
-  num_threads: 'threads',
-  prefill_chunk: 'prefillChunk',
-};
+function optionNames(): Readonly<Record<string, string>> {
+  const names = Object.values(optionSchema).flatMap((schema) => Object.keys(schema));
+  const bySnakeCase = Object.fromEntries(names.map((name) => [snakeCase(name), name]));
+  return { ...bySnakeCase, context_length: 'contextSize', num_layers: 'layers', num_threads: 'threads' };
+}
+
 const codesAboutOptions: ReadonlySet<unknown> = new Set([
   'GROK_INVALID_ARGUMENT',
   'GROK_UNSUPPORTED',
@@ -60,8 +58,9 @@ const codesAboutOptions: ReadonlySet<unknown> = new Set([
 /** Names options as the library does. Errors of other codes mean fields of a config.json by the same names. */
 function inOptions(code: unknown, text: string): string {
   if (!codesAboutOptions.has(code)) return text;
+  const names = optionNames();
   return text
-    .replace(/\b[a-z]+_[a-z]+(?:_[a-z]+)?\b/g, (name) => (optionNames[name] ? `\`${optionNames[name]}\`` : name))
+    .replace(/\b[a-z]+_[a-z]+(?:_[a-z]+)?\b/g, (name) => (names[name] ? `\`${names[name]}\`` : name))
     .replace(/\b(device|weights) (?=")/gi, (_, name: string) => `\`${name}\` `);
 }
 

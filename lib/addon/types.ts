@@ -1,3 +1,5 @@
+import type { Sampling } from '../options/schema.js';
+
 /** The addon's surface. */
 
 /** Mirrors `KvCacheType` in native/backend/backend.h. */
@@ -106,17 +108,10 @@ export interface NativeLoadProgress {
 }
 
 /** Mirrors `SequenceRequest`. */
-export interface NativeRequest {
+export interface NativeRequest extends Sampling {
   prompt: Int32Array;
   maxTokens: number;
   promptOutputs: 'none' | 'logprobs' | 'logits';
-  temperature: number;
-  topK: number;
-  topP: number;
-  minP: number;
-  repetitionPenalty: number;
-  presencePenalty: number;
-  frequencyPenalty: number;
   numLogprobs: number;
   biasTokens: Int32Array;
   biasValues: Float32Array;

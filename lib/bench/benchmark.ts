@@ -1,6 +1,7 @@
 import os from 'node:os';
 import type { Abort } from '../abort.js';
 import { callNative } from '../addon/calls.js';
+import { chosenIsa } from '../addon/isa.js';
 import { loadNative } from '../addon/loader.js';
 import type {
   KvCacheType,
@@ -16,7 +17,8 @@ import { greedyRequest } from '../engine/native-request.js';
 import { runToEnd } from '../engine/run-to-end.js';
 import { StepLoop } from '../engine/step-loop.js';
 import { GrokError } from '../errors.js';
-import { type BenchOptions, type ResolvedBenchOptions, resolveBenchOptions } from '../options/bench.js';
+import { type ResolvedBenchOptions, resolveBenchOptions } from '../options/bench.js';
+import type { BenchOptions } from '../options/schema.js';
 import { version } from '../package-root.js';
 import { peakMemory, resetPeakMemory } from './peak-memory.js';
 import { type Repeats, repeat, type Series, seriesOf } from './repeats.js';
@@ -168,7 +170,7 @@ async function measureModel(
   threads: number,
 ): Promise<{ inspection: NativeInspection; run: BenchRun }> {
   const { signal, shape } = options;
-  const native = { ...options.native, threads };
+  const native = { ...options.native, threads, isa: chosenIsa() };
   resetPeakMemory();
   const startedAt = performance.now();
   const model = await callNative(async () =>
@@ -277,7 +279,7 @@ export function promptOf(size: number, vocabSize: number): Int32Array {
 }
 
 export async function probe(
-  options: Pick<ResolvedBenchOptions, 'native' | 'keepDisturbed' | 'signal' | 'onProgress'>,
+  options: Pick<ResolvedBenchOptions, 'keepDisturbed' | 'signal' | 'onProgress'>,
   threads: number,
   device: string,
 ): Promise<MachineLimits> {
@@ -287,7 +289,7 @@ export async function probe(
   const measure = async () => {
     options.signal?.throwIfAborted();
     return await callNative<Omit<MachineLimits, 'disturbed'>>(() =>
-      isCuda ? probeCuda() : loadNative().probe(threads, options.native.isa),
+      isCuda ? probeCuda() : loadNative().probe(threads, chosenIsa()),
     );
   };
   // Repeated inside: once undisturbed is enough.

@@ -3,7 +3,7 @@ import { callNative } from '../addon/calls.js';
 import { loadNative } from '../addon/loader.js';
 import type { KvCacheType, WeightStorage } from '../addon/types.js';
 import { type Inspection, inspect } from '../checkpoint/inspection.js';
-import type { InspectOptions } from '../options/options.js';
+import type { InspectOptions } from '../options/schema.js';
 
 /** One way to hold weights, keys and values on this machine. */
 export interface PlannedSetting {

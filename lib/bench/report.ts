@@ -7,8 +7,8 @@ import { hashCheckpoint, publishedTokenizer, type VerifiedFile, verify } from '.
 import { Grok, type ModelInfo } from '../engine/grok.js';
 import type { Logits } from '../engine/scoring.js';
 import { GrokError } from '../errors.js';
-import { boolean, callback, number, rejectUnknownOptions } from '../options/checks.js';
-import { type LoadOptions, resolveLoadOptions } from '../options/options.js';
+import { resolveOptions } from '../options/resolve.js';
+import { type ReportOptions, reportOptions } from '../options/schema.js';
 import { version } from '../package-root.js';
 import {
   type DecodeResult,
@@ -37,29 +37,6 @@ const DECODE_TOKENS = 64;
 /** A longer prompt is read only where the one before says that there is time. */
 const PREFILL_SIZES = [16, 64, 256];
 const CONTEXT_SIZE = 512;
-/** Eight sections and two probes of the machine then end within ten minutes. */
-const SECTION_SECONDS = 60;
-
-export interface ReportOptions
-  extends Pick<
-    LoadOptions,
-    | 'device'
-    | 'threads'
-    | 'contextSize'
-    | 'prefillChunk'
-    | 'kvCacheType'
-    | 'weights'
-    | 'memoryLimit'
-    | 'tokenizer'
-    | 'signal'
-  > {
-  /** Hashes all files, also where there is no manifest to compare with. Default: where there is one. */
-  verify?: boolean | undefined;
-  /** Seconds that each of the eight measured sections takes at most. Default: 60. */
-  sectionSeconds?: number | undefined;
-  /** Called with what is being done now, for people. */
-  onProgress?: ((what: string) => void) | undefined;
-}
 
 export interface PromptReport {
   /** null where there is no tokenizer. */
@@ -118,21 +95,18 @@ export interface RunReport {
  * await writeFile('report.json', JSON.stringify(await report('./checkpoints')));
  */
 export async function report(source?: string, options?: ReportOptions): Promise<RunReport> {
-  const { verify: hashes, sectionSeconds, onProgress: onWork, ...given } = rejectUnknownOptions(options, names);
-  const wantsHashes = boolean('verify', hashes);
-  const milliseconds = (number('sectionSeconds', sectionSeconds, 0, 3600) ?? SECTION_SECONDS) * 1000;
-  const onProgress = callback('onProgress', onWork);
-  const { native, signal } = resolveLoadOptions(given);
-  const { signal: _, ...inspectOptions } = given;
+  const resolved = resolveOptions(reportOptions, options);
+  const { verify: wantsHashes, sectionSeconds, signal, onProgress, ...open } = resolved;
+  const milliseconds = sectionSeconds * 1000;
   const date = new Date().toISOString();
-  const inspection = await inspect(source, { ...inspectOptions, maxSequences: 1 });
-  const contextSize = given.contextSize ?? Math.min(CONTEXT_SIZE, inspection.config.contextLength);
+  const inspection = await inspect(source, { ...open, maxSequences: 1 });
+  const contextSize = open.contextSize ?? Math.min(CONTEXT_SIZE, inspection.config.contextLength);
   const files = await hashesOf(source, inspection, { wantsHashes, signal, onProgress });
 
   onProgress?.('loading');
   resetPeakMemory();
   const startedAt = performance.now();
-  const grok = await Grok.load(source, { ...given, contextSize, maxSequences: 1 });
+  const grok = await Grok.load(source, { ...open, contextSize, maxSequences: 1, signal: options?.signal });
   const loadMs = performance.now() - startedAt;
   const bound: Bound = { milliseconds, signal, onProgress };
   try {
@@ -143,7 +117,7 @@ export async function report(source?: string, options?: ReportOptions): Promise<
     const decode = await measureDecode(grok, bound);
     const peakMemoryBytes = peakMemory();
     await grok.close(); // the probe takes memory of its own
-    const limits = await probe({ native, keepDisturbed: true, signal, onProgress }, native.threads, grok.info.device);
+    const limits = await probe({ keepDisturbed: true, signal, onProgress }, open.threads ?? 0, grok.info.device);
     const { cpuIsas, cudaUnavailable } = diagnose();
     const { config, parameters, memoryBytes, weightStorage, kvCacheType, contextLength } = grok.info;
     const { format, configFrom, fileBytes, weightBytesPerToken } = inspection;
@@ -178,21 +152,6 @@ export async function report(source?: string, options?: ReportOptions): Promise<
     await grok.close();
   }
 }
-
-const names = [
-  'device',
-  'threads',
-  'contextSize',
-  'prefillChunk',
-  'kvCacheType',
-  'weights',
-  'memoryLimit',
-  'tokenizer',
-  'signal',
-  'verify',
-  'sectionSeconds',
-  'onProgress',
-] as const satisfies readonly (keyof ReportOptions)[];
 
 /** How long a section may take, and who may end it. */
 interface Bound {

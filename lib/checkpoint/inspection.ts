@@ -1,10 +1,12 @@
 import { join } from 'node:path';
 import { callReading } from '../addon/calls.js';
+import { chosenIsa } from '../addon/isa.js';
 import { loadNative } from '../addon/loader.js';
 import type { NativeConfig, NativeInspection } from '../addon/types.js';
 import { invalidArgument } from '../errors.js';
 import { type GenerationConfig, generationConfigOf } from '../options/generation-config.js';
-import { type InspectOptions, resolveInspectOptions } from '../options/options.js';
+import { resolveInspectOptions } from '../options/resolve.js';
+import type { InspectOptions } from '../options/schema.js';
 import { packageRoot } from '../package-root.js';
 import { type ManifestState, manifestState } from './manifest.js';
 
@@ -26,7 +28,7 @@ export interface Inspection extends Omit<NativeInspection, 'generation'> {
 export async function inspect(source?: string, options?: InspectOptions): Promise<Inspection> {
   const path = sourcePath(source);
   const native = resolveInspectOptions(options);
-  const inspection = await callReading(() => loadNative().inspect(path, native), undefined);
+  const inspection = await callReading(() => loadNative().inspect(path, { ...native, isa: chosenIsa() }), undefined);
   const manifest = inspection.isPlan ? null : await manifestState(inspection.path);
   return { ...inspection, generation: generationConfigOf(inspection), manifest };
 }

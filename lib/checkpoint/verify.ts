@@ -1,8 +1,9 @@
 import { lstat, readdir, readlink, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve } from 'node:path';
-import type { Abort, AbortSignalLike } from '../abort.js';
+import type { Abort } from '../abort.js';
 import { GrokError } from '../errors.js';
-import { abortSignal, boolean, callback, rejectUnknownOptions } from '../options/checks.js';
+import { resolveOptions } from '../options/resolve.js';
+import { type VerifyOptions, verifyOptions } from '../options/schema.js';
 import { type FileHash, type HashProblem, hashFiles } from './hash-files.js';
 import { type Inspection, inspect, sourcePath } from './inspection.js';
 import { findManifest, formatManifest, type Manifest, manifestName } from './manifest.js';
@@ -15,16 +16,6 @@ export interface VerifyProgress {
   readonly totalBytes: number;
   /** The file being read, relative to the manifest's folder. */
   readonly file: string;
-}
-
-export interface VerifyOptions {
-  /** Writes the manifest from the files as they are, instead of comparing. Default: false. */
-  write?: boolean | undefined;
-  /** Replaces a manifest that is there. Default: false. */
-  force?: boolean | undefined;
-  /** Aborts; `verify` then rejects with the signal's reason. */
-  signal?: AbortSignalLike | undefined;
-  onProgress?: ((progress: VerifyProgress) => void) | undefined;
 }
 
 export interface VerifiedFile {
@@ -62,10 +53,7 @@ export interface Verification {
  */
 export async function verify(source?: string, options?: VerifyOptions): Promise<Verification> {
   const path = resolve(sourcePath(source));
-  const given = rejectUnknownOptions(options, ['write', 'force', 'signal', 'onProgress']);
-  const write = boolean('write', given.write) ?? false;
-  const force = boolean('force', given.force) ?? false;
-  const run = { signal: abortSignal(given.signal), onProgress: callback('onProgress', given.onProgress) };
+  const { write, force, ...run } = resolveOptions(verifyOptions, options);
   run.signal?.throwIfAborted();
   if (write) return await writeManifest(path, force, run);
   const manifest = await findManifest(path);

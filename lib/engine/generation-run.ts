@@ -1,5 +1,5 @@
 import type { NativeOutput } from '../addon/types.js';
-import type { ResolvedGenerateOptions } from '../options/options.js';
+import type { ResolvedGenerateOptions } from '../options/resolve.js';
 import { ChunkBuilder, toLogprob, unscored } from '../text/chunk-builder.js';
 import { ChunkStream } from '../text/chunk-stream.js';
 import type { Chunk, Completion, TokenLogprob } from './completion.js';

@@ -2,7 +2,7 @@
 // For programs that compile without this library: it has Symbol.asyncDispose.
 
 import { alreadyRead } from '../errors.js';
-import type { ResolvedGenerateOptions } from '../options/options.js';
+import type { ResolvedGenerateOptions } from '../options/resolve.js';
 import type { Chunk, Completion } from './completion.js';
 import { type GenerationHost, GenerationRun } from './generation-run.js';
 import type { Prompt } from './prompt.js';

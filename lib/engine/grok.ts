@@ -4,25 +4,28 @@
 import { setTimeout } from 'node:timers/promises';
 import type { Abort } from '../abort.js';
 import { callNative, callReading } from '../addon/calls.js';
+import { chosenIsa } from '../addon/isa.js';
 import { loadNative } from '../addon/loader.js';
 import type { KvCacheType, NativeModel, WeightStorage } from '../addon/types.js';
 import { type ModelConfig, sourcePath } from '../checkpoint/inspection.js';
 import { closedError, GrokError, ofItem } from '../errors.js';
-import { tokenIds } from '../options/checks.js';
+import { type TokenIds, tokenIds } from '../options/checks.js';
 import { type GenerationConfig, generationConfigOf } from '../options/generation-config.js';
 import {
-  type GenerateOptions,
-  type LoadOptions,
-  type LogitsOptions,
   type ResolvedGenerateOptions,
   type ResolvedLoadOptions,
   resolveGenerateOptions,
   resolveLoadOptions,
-  resolveLogitsOptions,
-  resolveScoreOptions,
+  resolveOptions,
+} from '../options/resolve.js';
+import {
+  type GenerateOptions,
+  type LoadOptions,
+  type LogitsOptions,
+  logitsOptions,
   type ScoreOptions,
-  type TokenIds,
-} from '../options/options.js';
+  scoreOptions,
+} from '../options/schema.js';
 import { Tokenizer } from '../text/tokenizer.js';
 import type { Completion, ScoredToken } from './completion.js';
 import { Generation } from './generation.js';
@@ -142,7 +145,7 @@ export class Grok implements AsyncDisposable {
     const path = sourcePath(source);
     const resolved = resolveLoadOptions(options);
     const { signal } = resolved;
-    const model = await callReading(() => loadNative().open(path, resolved.native), signal);
+    const model = await callReading(() => loadNative().open(path, { ...resolved.native, isa: chosenIsa() }), signal);
     try {
       const file = resolved.tokenizer ?? (model.inspection.tokenizer || undefined);
       const grok = new Grok(model, await loadTokenizer(file, model, signal), resolved);
@@ -206,7 +209,7 @@ export class Grok implements AsyncDisposable {
    */
   async logits(ids: TokenIds, options?: LogitsOptions): Promise<Logits> {
     this.#refuseWhenClosed();
-    const { signal } = resolveLogitsOptions(options);
+    const { signal } = resolveOptions(logitsOptions, options);
     return await computeLogits(tokenIds('ids', ids, this.#host), this.#host, signal);
   }
 
@@ -222,7 +225,7 @@ export class Grok implements AsyncDisposable {
     options?: ScoreOptions,
   ): Promise<ScoredToken[] | ScoredToken[][]> {
     this.#refuseWhenClosed();
-    const resolved = resolveScoreOptions(options);
+    const resolved = resolveOptions(scoreOptions, options);
     const scoreOne = async (prompt: unknown, signal: Abort | undefined) => {
       const ids = await encodePrompt(checkPrompt(prompt, this.#host), this.#host, signal);
       return await scoreTokens(ids, this.#host, { ...resolved, signal });

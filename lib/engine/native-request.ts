@@ -1,22 +1,18 @@
 import type { NativeRequest } from '../addon/types.js';
-import type { ResolvedGenerateOptions } from '../options/options.js';
+import type { ResolvedGenerateOptions } from '../options/resolve.js';
+import { neutralSampling, type Sampling, samplingOptions } from '../options/schema.js';
+
+const samplingNames = Object.keys(samplingOptions) as (keyof Sampling)[];
 
 /** A request to continue a prompt that is still to come. Smaller than the options: each request that waits holds one. */
 export function generationRequest(
   eosIds: readonly number[],
   options: ResolvedGenerateOptions,
 ): Omit<NativeRequest, 'prompt' | 'maxTokens'> {
-  const { temperature, topK, topP, minP, repetitionPenalty, presencePenalty, frequencyPenalty, seed } = options;
   return {
+    ...(Object.fromEntries(samplingNames.map((name) => [name, options[name]])) as Sampling),
     promptOutputs: options.echo && options.logprobs !== undefined ? 'logprobs' : 'none',
-    temperature,
-    topK,
-    topP,
-    minP,
-    repetitionPenalty,
-    presencePenalty,
-    frequencyPenalty,
-    seed,
+    seed: options.seed,
     numLogprobs: options.logprobs ?? 0,
     biasTokens: Int32Array.from(options.logitBias.keys()),
     biasValues: Float32Array.from(options.logitBias.values()),
@@ -36,16 +32,10 @@ export function scoringRequest(
 /** A request for the likeliest tokens, exactly so many. */
 export function greedyRequest(prompt: ArrayLike<number>, maxTokens: number): NativeRequest {
   return {
+    ...neutralSampling,
     prompt: Int32Array.from(prompt),
     maxTokens,
     promptOutputs: 'none',
-    temperature: 0,
-    topK: 0,
-    topP: 1,
-    minP: 0,
-    repetitionPenalty: 1,
-    presencePenalty: 0,
-    frequencyPenalty: 0,
     seed: 0,
     numLogprobs: 0,
     biasTokens: new Int32Array(),

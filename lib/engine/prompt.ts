@@ -2,7 +2,7 @@ import type { Abort } from '../abort.js';
 import { GrokError } from '../errors.js';
 import { emptyPrompt, tokenIds } from '../options/checks.js';
 import type { GenerationConfig } from '../options/generation-config.js';
-import type { ResolvedGenerateOptions } from '../options/options.js';
+import type { ResolvedGenerateOptions } from '../options/resolve.js';
 import type { Tokenizer } from '../text/tokenizer.js';
 
 export type Prompt = string | readonly number[];

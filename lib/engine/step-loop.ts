@@ -1,7 +1,7 @@
 import { callNative, fromNative } from '../addon/calls.js';
 import type { NativeModel, NativeOutput, NativeRequest } from '../addon/types.js';
 import { closedError, GrokError, notFiniteError } from '../errors.js';
-import { defaults } from '../options/options.js';
+import { defaults } from '../options/schema.js';
 
 /** The receiver of a sequence's outputs. */
 export interface StepListener {

@@ -2,9 +2,14 @@ import { types } from 'node:util';
 import { Abort, type AbortSignalLike } from '../abort.js';
 import { GrokError, invalidArgument } from '../errors.js';
 import { nearestName } from './nearest-name.js';
-import type { GenerateOptions, TokenIds } from './options.js';
 
-/** One check for each kind of value. Each gives the value back, or refuses it by the name of its option. */
+/** Token ids: an array, or a typed array of integers. */
+export type TokenIds = readonly number[] | Int32Array | Uint32Array;
+
+/** Added to the logits of token ids. */
+export type LogitBias = Readonly<Record<number, number>> | ReadonlyMap<number, number>;
+
+// One check for each kind of value. Each returns the value, or refuses it by the name of its option.
 
 /** Refuses unknown names and containers such as a Map, whose options would silently do nothing. */
 export function rejectUnknownOptions<T extends object>(options: T | undefined, known: readonly string[]): T {
@@ -48,8 +53,7 @@ function requireIdArray(name: string, ids: unknown): asserts ids is TokenIds {
   throw invalidArgument(name, name === 'prompt' ? 'a text or an array of token ids' : 'an array of token ids', ids);
 }
 
-export function stopTokenIds(value: unknown, vocabSize: number): number[] {
-  if (value === undefined) return [];
+export function stopTokenIds(value: unknown, vocabSize: number): readonly number[] {
   requireIdArray('stopTokenIds', value);
   if (value.length > mostStops) throw invalidArgument('stopTokenIds', `at most ${mostStops} token ids`, value);
   return idsIn('stopTokenIds', value, vocabSize);
@@ -74,56 +78,17 @@ export function emptyPrompt(name: string): GrokError {
   });
 }
 
-// The engine computes in float32: beyond these, numbers become 0 or infinity.
-const leastFloat = 1e-38;
-const mostFloat = 3.4e38;
-
-export function number(name: string, value: unknown, lowest: number, highest = mostFloat): number | undefined {
-  if (value === undefined) return undefined;
-  if (typeof value === 'number' && value >= lowest && value <= highest) return value;
-  const range = highest === mostFloat ? `≥ ${lowest}, at most ${mostFloat}` : `from ${lowest} to ${highest}`;
-  throw invalidArgument(name, `a number ${range}`, value);
-}
-
-export function positive(name: string, value: unknown): number | undefined {
-  if (value === undefined) return undefined;
-  if (typeof value === 'number' && value >= leastFloat && value <= mostFloat) return value;
-  throw invalidArgument(name, `a number > 0, from ${leastFloat} to ${mostFloat}`, value);
-}
-
-export function integer(name: string, value: unknown, lowest: number, highest: number): number | undefined {
-  if (value === undefined) return undefined;
-  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= lowest && value <= highest) return value;
-  throw invalidArgument(name, `an integer from ${lowest} to ${highest}`, value);
-}
-
-export function integers(
-  name: string,
-  values: unknown,
-  lowest: number,
-  highest: number,
-): readonly number[] | undefined {
-  if (values === undefined) return undefined;
-  if (!Array.isArray(values) || values.length === 0) throw invalidArgument(name, 'an array of numbers', values);
-  return values.map((value, index) => integer(`${name}[${index}]`, value ?? null, lowest, highest) ?? lowest);
-}
-
-export function boolean(name: string, value: unknown): boolean | undefined {
-  if (value === undefined || typeof value === 'boolean') return value;
+export function boolean(name: string, value: unknown): boolean {
+  if (typeof value === 'boolean') return value;
   throw invalidArgument(name, 'true or false', value);
-}
-
-export function callback<T extends (...args: never[]) => unknown>(name: string, value: T | undefined): T | undefined {
-  if (value === undefined || typeof value === 'function') return value;
-  throw invalidArgument(name, 'a function', value);
 }
 
 // Each token is compared with each stop: 256 texts cost some 25 µs.
 const mostStops = 256;
 const longestStopText = 1024;
 
-export function stopTexts(value: GenerateOptions['stop']): readonly string[] {
-  const texts = value === undefined ? [] : typeof value === 'string' ? [value] : value;
+export function stopTexts(value: unknown): readonly string[] {
+  const texts = typeof value === 'string' ? [value] : value;
   if (!Array.isArray(texts)) throw invalidArgument('stop', 'a text or an array of texts', value);
   if (texts.length > mostStops) throw invalidArgument('stop', `at most ${mostStops} texts`, texts);
   texts.forEach((text, index) => {
@@ -140,17 +105,19 @@ export function stopTexts(value: GenerateOptions['stop']): readonly string[] {
   return [...texts];
 }
 
+/** The engine computes in float32: beyond this, a number becomes infinity. */
+export const mostFloat = 3.4e38;
+
 // A queued request holds 8 bytes for each.
 const mostBiases = 8192;
 
 /** Keys are token ids: numbers, or numbers written as texts, as JSON has them. */
-export function logitBias(value: GenerateOptions['logitBias'], vocabSize: number): ReadonlyMap<number, number> {
+export function logitBias(value: unknown, vocabSize: number): ReadonlyMap<number, number> {
   const biases = new Map<number, number>();
-  if (value === undefined) return biases;
   if (!types.isMap(value) && !isPlainObject(value)) {
     throw invalidArgument('logitBias', 'an object or a Map of token ids and numbers', value);
   }
-  const entries: Iterable<[string | number, number]> = types.isMap(value) ? value : Object.entries(value);
+  const entries = (types.isMap(value) ? value : Object.entries(value)) as Iterable<[string | number, number]>;
   for (const [key, bias] of entries) {
     const id = typeof key !== 'string' ? key : /^(0|[1-9]\d*)$/.test(key) ? Number(key) : -1;
     if (!Number.isInteger(id) || id < 0 || id >= vocabSize) {
@@ -179,8 +146,7 @@ export function logitBias(value: GenerateOptions['logitBias'], vocabSize: number
 const signalMembers = { aborted: 'boolean', addEventListener: 'function', removeEventListener: 'function' } as const;
 
 /** Any object that behaves like one: signals may come from another realm. */
-export function abortSignal(value: unknown): Abort | undefined {
-  if (value === undefined) return undefined;
+export function abortSignal(value: unknown): Abort {
   if (typeof value !== 'object' || value === null) throw invalidArgument('signal', 'an AbortSignal', value);
   for (const [name, type] of Object.entries(signalMembers)) {
     const member = (value as Record<string, unknown>)[name];

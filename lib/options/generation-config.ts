@@ -1,5 +1,5 @@
 import type { NativeInspection } from '../addon/types.js';
-import { defaults } from '../options/options.js';
+import { defaults } from './schema.js';
 
 /** Defaults of generation for one model: its generation_config.json, else the defaults of the library. */
 export interface GenerationConfig {

@@ -2,7 +2,9 @@ import { setImmediate } from 'node:timers/promises';
 import type { SentencePieceProcessor } from '@agnai/sentencepiece-js';
 import type { Abort, AbortSignalLike } from '../abort.js';
 import { GrokError, invalidArgument } from '../errors.js';
-import { abortSignal, boolean, rejectUnknownOptions } from '../options/checks.js';
+import type { ResolvedOf } from '../options/option.js';
+import { resolveOptions } from '../options/resolve.js';
+import { type EncodeOptions, encodeAsyncOptions, encodeOptions, tokenizerOptions } from '../options/schema.js';
 import { EncodingThread } from './sentencepiece/encoding-thread.js';
 import { ExactCuts, partFrom, type TextPart } from './sentencepiece/exact-cuts.js';
 import { badTokenizer, parseModel, readModelFile, type SentencePieceModel } from './sentencepiece/model-file.js';
@@ -10,17 +12,7 @@ import { PieceDecoder } from './sentencepiece/piece-decoder.js';
 import { placesOf, type TextPlace } from './sentencepiece/piece-places.js';
 import { loadProcessor, startLibrary } from './sentencepiece/processor.js';
 
-export interface EncodeOptions {
-  /** Puts the [BOS] token first. Default: false, as xAI's own code does. */
-  bos?: boolean | undefined;
-  /**
-   * What text such as `<|separator|>` means. true: the control token of that name, as in xAI's tokenizer. false: the
-   * characters themselves, for text from people you do not trust. Default: true.
-   */
-  allowControl?: boolean | undefined;
-}
-
-const encodeNames = ['bos', 'allowControl'] as const satisfies readonly (keyof EncodeOptions)[];
+type CheckedOptions = ResolvedOf<typeof encodeOptions>;
 
 /** Turns ids into text one at a time. */
 export interface IncrementalDecoder {
@@ -73,8 +65,8 @@ export class Tokenizer {
    */
   static async load(file: string, options: { signal?: AbortSignalLike | undefined } = {}): Promise<Tokenizer> {
     if (typeof file !== 'string' || file === '') throw invalidArgument('file', 'the path of a tokenizer.model', file);
-    rejectUnknownOptions(options, ['signal']);
-    const bytes = await readModelFile(file, abortSignal(options.signal));
+    const { signal } = resolveOptions(tokenizerOptions, options);
+    const bytes = await readModelFile(file, signal);
     const starting = startLibrary(); // other threads compile it while this one parses
     const model = parseModel(bytes, file);
     let processor: SentencePieceProcessor;
@@ -94,8 +86,9 @@ export class Tokenizer {
    * @throws {GrokError} GROK_INVALID_ARGUMENT when the text has half of a surrogate pair
    */
   encode(text: string, options: EncodeOptions = {}): number[] {
-    const ids = this.#start(text, options);
-    for (const part of this.#partsByControl(text, options)) append(ids, this.#encodePart(part));
+    const checked = resolveOptions(encodeOptions, options);
+    const ids = this.#start(text, checked);
+    for (const part of this.#partsByControl(text, checked)) append(ids, this.#encodePart(part));
     return ids;
   }
 
@@ -104,11 +97,10 @@ export class Tokenizer {
     text: string,
     options: EncodeOptions & { signal?: AbortSignalLike | undefined } = {},
   ): Promise<number[]> {
-    const { signal: given, ...encodeOptions } = rejectUnknownOptions(options, [...encodeNames, 'signal']);
-    const signal = abortSignal(given);
+    const { signal, ...checked } = resolveOptions(encodeAsyncOptions, options);
     signal?.throwIfAborted();
-    const ids = this.#start(text, encodeOptions);
-    for (const part of this.#partsByControl(text, encodeOptions)) {
+    const ids = this.#start(text, checked);
+    for (const part of this.#partsByControl(text, checked)) {
       for await (const some of this.#encodeSlowly(part, signal)) append(ids, some);
     }
     return ids;
@@ -160,11 +152,8 @@ export class Tokenizer {
     }
   }
 
-  #start(text: string, options: EncodeOptions): number[] {
+  #start(text: string, { bos }: CheckedOptions): number[] {
     if (typeof text !== 'string') throw invalidArgument('text', 'a string', text);
-    rejectUnknownOptions(options, encodeNames);
-    boolean('bos', options.bos);
-    boolean('allowControl', options.allowControl);
     const lone = /\p{Surrogate}/u.exec(text);
     if (lone) {
       throw invalidArgument(
@@ -174,13 +163,13 @@ export class Tokenizer {
         `Character ${lone.index} is half of a pair.`,
       );
     }
-    if (!options.bos) return [];
+    if (!bos) return [];
     if (this.bosId < 0) throw invalidArgument('bos', 'false, because this tokenizer has no [BOS]', true);
     return [this.bosId];
   }
 
   /** Without control tokens, text is cut inside the name of each, so that no part has the whole name. */
-  #partsByControl(text: string, { allowControl = true }: EncodeOptions): TextPart[] {
+  #partsByControl(text: string, { allowControl }: CheckedOptions): TextPart[] {
     const parts: TextPart[] = [];
     let start = 0;
     while (!allowControl) {

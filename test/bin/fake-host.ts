@@ -165,19 +165,6 @@ function fakeLibrary(calls: Call[]): Record<keyof Library, unknown> {
   };
   return {
     version: '1.2.3',
-    defaults: {
-      generate: {
-        maxTokens: 11,
-        temperature: 0.12,
-        topK: 13,
-        topP: 0.14,
-        minP: 0.15,
-        repetitionPenalty: 1.6,
-        presencePenalty: 0.17,
-        frequencyPenalty: 0.18,
-      },
-      bench: { prefill: [19, 20], decode: 21, reps: 22 },
-    },
     Grok: {
       async load(source: unknown, { onOpened, ...options }: { onOpened?: (opened: object) => Promise<void> }) {
         called('load', source, options);

@@ -140,8 +140,8 @@ describe('grok-run, failing', () => {
     expect({ status, stderr }).toEqual({ status: 1, stderr: expect.stringMatching(/^grok-run: GROK_IO: ENOSPC.*\n$/) });
   });
 
-  it('refuses a model that does not fit --max-ram before it reads it', async () => {
-    const { code, stderr } = await run(['--max-ram', '1MiB', 'x']);
+  it('refuses a model that does not fit --memory-limit before it reads it', async () => {
+    const { code, stderr } = await run(['--memory-limit', '1MiB', 'x']);
     expect(code).toBe(1);
     expect(stderr).toContain('GROK_OUT_OF_MEMORY');
   });
@@ -248,7 +248,7 @@ describe('grok-run', () => {
     expect(biased.tokenIds[0]).not.toBe(first);
     const longer = ['-q', '-n', '60', '--ignore-eos', '-t', '0', 'The little dog'];
     const long = (await run(longer)).stdout;
-    for (const penalty of ['--repeat-penalty', '--presence-penalty', '--frequency-penalty']) {
+    for (const penalty of ['--repetition-penalty', '--presence-penalty', '--frequency-penalty']) {
       expect((await run([...longer, penalty, '1.9'])).stdout, penalty).not.toBe(long);
     }
   });
@@ -311,7 +311,7 @@ describe('grok-run', () => {
       '64',
       '-d',
       'cpu',
-      '--max-ram',
+      '--memory-limit',
       '4GiB',
       'Once',
     ];

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { defaults } from '../../lib/index.js';
 import { invoke } from './fake-host.js';
 
 afterEach(() => vi.unstubAllEnvs());
@@ -115,7 +116,8 @@ describe('the program', () => {
     const { exitCode, stdout, stderr } = await invoke(['--help']);
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
     for (const name of COMMANDS) expect(stdout).toMatch(new RegExp(`^  ${name} `, 'm'));
-    expect(stdout).toContain('(default: 0.12)');
+    expect(stdout).toMatch(new RegExp(`\\(default:\\s+${defaults.generate.temperature}\\)`));
+    expect(stdout).not.toContain('--max-ram');
     expect(stdout).toContain('GROK_RUN_MODEL');
   });
 

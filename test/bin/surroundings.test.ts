@@ -15,7 +15,14 @@ function runIn(command: string, env: Record<string, string> = {}) {
 }
 
 describe('an empty variable', () => {
-  const names = ['GROK_RUN_MODEL', 'GROK_RUN_TOKENIZER', 'GROK_RUN_DEVICE', 'GROK_RUN_THREADS', 'GROK_CPU'];
+  const names = [
+    'GROK_RUN_MODEL',
+    'GROK_RUN_TOKENIZER',
+    'GROK_RUN_DEVICE',
+    'GROK_RUN_THREADS',
+    'GROK_RUN_ISA',
+    'GROK_CPU',
+  ];
   const empty = Object.fromEntries(names.map((name) => [name, '']));
 
   it.each(['-q -n 2 Once', 'inspect', 'tokenize Once', 'score Once', 'bench --help'])('is unset: %s', (args) => {

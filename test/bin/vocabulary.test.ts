@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { adviceInFlags, flagOf, inFlags } from '../../bin/vocabulary.js';
 import { fromNative } from '../../lib/addon/calls.js';
 import { resolveBenchOptions } from '../../lib/options/bench.js';
-import { resolveGenerateOptions, resolveLoadOptions } from '../../lib/options/options.js';
+import { resolveGenerateOptions, resolveLoadOptions } from '../../lib/options/resolve.js';
 import { invoke } from './fake-host.js';
 
 /** As a refusal of an unknown name lists them. */
@@ -28,7 +28,9 @@ describe('the words of the command line', () => {
     ]);
     const unset = [...options].filter((name) => flagOf[name] === undefined).sort();
     expect(unset).toEqual(['maxQueue', 'maxSequences', 'onOpened', 'onProgress', 'readTimeout', 'signal']);
-    const helps = await Promise.all([[], ['bench'], ['verify']].map((command) => invoke([...command, '--help'])));
+    const helps = await Promise.all(
+      [[], ['bench'], ['verify'], ['report']].map((command) => invoke([...command, '--help'])),
+    );
     const help = helps.map(({ stdout }) => stdout).join('');
     for (const flag of Object.values(flagOf)) expect(help).toContain(flag);
   });

@@ -5,7 +5,7 @@ import { greedyRequest } from '../../lib/engine/native-request.js';
 import { runToEnd } from '../../lib/engine/run-to-end.js';
 import { StepLoop } from '../../lib/engine/step-loop.js';
 import { abortSignal } from '../../lib/options/checks.js';
-import { resolveGenerateOptions, resolveLoadOptions } from '../../lib/options/options.js';
+import { resolveGenerateOptions, resolveLoadOptions } from '../../lib/options/resolve.js';
 import { FakeModel } from './engine/fake-model.js';
 
 /** As in polyfills of old: no `reason`, no `throwIfAborted`, listeners without options. */

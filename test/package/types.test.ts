@@ -68,6 +68,21 @@ const nodeNext = { module: ts.ModuleKind.NodeNext, moduleResolution: ts.ModuleRe
 const bundler = { module: ts.ModuleKind.ESNext, moduleResolution: ts.ModuleResolutionKind.Bundler };
 
 describe.skipIf(!existsSync('dist/lib/index.d.ts'))('the types', () => {
+  it('have the comment of each option, for editors', () => {
+    const program = ts.createProgram(['dist/lib/index.d.ts'], { ...strictest, ...nodeNext, types: ['node'] });
+    const checker = program.getTypeChecker();
+    const door = program.getSourceFile('dist/lib/index.d.ts');
+    const exported = checker.getExportsOfModule(checker.getSymbolAtLocation(door as ts.SourceFile) as ts.Symbol);
+    for (const name of ['LoadOptions', 'GenerateOptions', 'BenchOptions', 'VerifyOptions', 'ReportOptions']) {
+      const symbol = exported.find((one) => one.name === name) as ts.Symbol;
+      const options = checker.getDeclaredTypeOfSymbol(checker.getAliasedSymbol(symbol)).getProperties();
+      expect(options.length).toBeGreaterThan(3);
+      for (const option of options) {
+        expect(ts.displayPartsToString(option.getDocumentationComment(checker)), option.name).not.toBe('');
+      }
+    }
+  });
+
   it.each<[string, string, ts.CompilerOptions]>([
     ['node16', 'consumer.ts', node16],
     ['nodenext', 'consumer.ts', nodeNext],

@@ -67,7 +67,7 @@ Kernels kernels_for(const CpuOptions& options) {
     for (const Kernels* kernels : usable) names += concat(names.empty() ? "" : ", ", kernels->isa);
     throw Error(ErrorCode::invalid_argument,
                 concat("no kernels for the instruction set \"", options.isa, "\" on this CPU: expected one of ", names),
-                "unset GROK_CPU to let the program choose");
+                "unset GROK_RUN_ISA to let the program choose");
   }
   Kernels kernels = **wanted;
   if (options.is_precise && kernels.precise_product) kernels.product = *kernels.precise_product;

@@ -46,7 +46,7 @@ const ProbeKernels& probe_for(const std::string& isa) {
   }
   throw Error(ErrorCode::invalid_argument,
               concat("no probe for the instruction set \"", isa, "\" on this CPU: expected one of ", names),
-              "unset GROK_CPU to let the program choose");
+              "unset GROK_RUN_ISA to let the program choose");
 }
 
 class Stopped {

@@ -37,7 +37,7 @@ describe('grok-run bench', () => {
 
   it('asks for what the flags say', async () => {
     const words =
-      'bench --shape slice --layers 1 --threads 1,2 -d cpu --kv-cache-type int8 --weights packed --max-ram 1GiB --prefill 16,32 --decode 4 --reps 3 --keep-disturbed';
+      'bench --shape slice --layers 1 --threads 1,2 -d cpu --kv-cache-type int8 --weights packed --memory-limit 1GiB --prefill 16,32 --decode 4 --reps 3 --keep-disturbed';
     expect((await invoke(words.split(' '))).calls).toEqual([
       {
         name: 'benchmark',

@@ -71,7 +71,18 @@ describe('grok-run inspect', () => {
   });
 
   it('asks for the memory that the flags mean', async () => {
-    const { calls } = await invoke(['inspect', './a', '-c', '128', '--max-ram', '1GiB', '--threads', '2', '-d', 'cpu']);
+    const { calls } = await invoke([
+      'inspect',
+      './a',
+      '-c',
+      '128',
+      '--memory-limit',
+      '1GiB',
+      '--threads',
+      '2',
+      '-d',
+      'cpu',
+    ]);
     expect(calls).toEqual([
       {
         name: 'inspect',

@@ -132,7 +132,7 @@ describe('grok-run report', () => {
   it('hands each flag of loading to the report', async () => {
     let given: object = {};
     await run(
-      ['--prefill-chunk', '8', '-c', '64', '--max-ram', '1GiB', '--no-verify'],
+      ['--prefill-chunk', '8', '-c', '64', '--memory-limit', '1GiB', '--no-verify'],
       async (_: string, options: object) => {
         given = options;
         return REPORT;

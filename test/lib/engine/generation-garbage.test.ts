@@ -5,7 +5,7 @@ import type { Chunk } from '../../../lib/engine/completion.js';
 import { Generation } from '../../../lib/engine/generation.js';
 import { StepLoop } from '../../../lib/engine/step-loop.js';
 import { generationConfigOf } from '../../../lib/options/generation-config.js';
-import { resolveGenerateOptions } from '../../../lib/options/options.js';
+import { resolveGenerateOptions } from '../../../lib/options/resolve.js';
 import { FakeModel, turn, until } from './fake-model.js';
 
 setFlagsFromString('--expose-gc');

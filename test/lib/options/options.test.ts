@@ -4,23 +4,28 @@ import { resolveBenchOptions } from '../../../lib/options/bench.js';
 import { rejectUnknownOptions, tokenIds } from '../../../lib/options/checks.js';
 import { nearestName } from '../../../lib/options/nearest-name.js';
 import {
-  defaults,
-  type GenerateOptions,
-  type LoadOptions,
   resolveGenerateOptions,
   resolveInspectOptions,
   resolveLoadOptions,
-  resolveLogitsOptions,
-  resolveScoreOptions,
-} from '../../../lib/options/options.js';
+  resolveOptions,
+} from '../../../lib/options/resolve.js';
+import {
+  defaults,
+  type GenerateOptions,
+  type LoadOptions,
+  logitsOptions,
+  scoreOptions,
+} from '../../../lib/options/schema.js';
 
 const model = { vocabSize: 4096 };
 const generate = (options: unknown) => resolveGenerateOptions(options as GenerateOptions, model);
+const scored = (options: unknown) => resolveOptions(scoreOptions, options as object);
+const logits = (options: unknown) => resolveOptions(logitsOptions, options as object);
 const load = (options: unknown) => resolveLoadOptions(options as LoadOptions);
 
 describe('options of any kind', () => {
   const resolvers = [
-    ...[generate, load, resolveInspectOptions, resolveScoreOptions, resolveLogitsOptions, resolveBenchOptions],
+    ...[generate, load, resolveInspectOptions, scored, logits, resolveBenchOptions],
     (options: unknown) => rejectUnknownOptions(options as object, ['seed']),
   ];
 
@@ -66,8 +71,8 @@ describe('options of any kind', () => {
       refusal('Unknown option `contextSzie`', 'Did you mean `contextSize`?'),
     );
     expect(() => resolveInspectOptions({ onProgress() {} } as object)).toThrow('Unknown option `onProgress`');
-    expect(() => resolveScoreOptions({ seed: 1 } as object)).toThrow('Unknown option `seed`');
-    expect(() => resolveLogitsOptions({ logprobs: 1 } as object)).toThrow('Unknown option `logprobs`');
+    expect(() => scored({ seed: 1 } as object)).toThrow('Unknown option `seed`');
+    expect(() => logits({ logprobs: 1 } as object)).toThrow('Unknown option `logprobs`');
   });
 
   it('take undefined for not given', () => {
@@ -241,7 +246,6 @@ describe('options of load', () => {
     expect(load(undefined).native).toEqual({
       device: 'auto',
       threads: 0,
-      isa: process.env.GROK_CPU ?? '',
       contextLength: 0,
       maxSequences: 0,
       prefillChunk: 0,
@@ -259,17 +263,6 @@ describe('options of load', () => {
 
   it('pass on where the weights are to be', () => {
     for (const weights of ['packed', 'mapped'] as const) expect(load({ weights }).native.weights).toBe(weights);
-  });
-
-  it('take the CPU kernels from GROK_CPU', () => {
-    const before = process.env.GROK_CPU;
-    process.env.GROK_CPU = 'portable';
-    try {
-      expect(load({}).native.isa).toBe('portable');
-    } finally {
-      if (before === undefined) delete process.env.GROK_CPU;
-      else process.env.GROK_CPU = before;
-    }
   });
 });
 

@@ -1,0 +1,369 @@
+import type { Abort, AbortSignalLike } from '../abort.js';
+import type { VerifyProgress } from '../checkpoint/verify.js';
+import type { Grok } from '../engine/grok.js';
+import { invalidArgument } from '../errors.js';
+import { abortSignal, type LogitBias, logitBias, stopTexts, stopTokenIds, type TokenIds } from './checks.js';
+import {
+  type AnyOption,
+  boolean,
+  callback,
+  checked,
+  choice,
+  type DefaultsOf,
+  defaultsOf,
+  integer,
+  integers,
+  integersIn,
+  number,
+  type OptionsOf,
+  type ResolvedOf,
+  text,
+} from './option.js';
+
+// The one table of options. Types, checks, defaults, flags, help and docs/API.md come from it. A comment says what an option
+// does, and its default where the engine or the model chooses it.
+
+/** How much has been loaded. */
+export interface LoadProgress {
+  /** Bytes of the checkpoint's files read so far. */
+  readonly loadedBytes: number;
+  readonly totalBytes: number;
+  /** The tensor just loaded. */
+  readonly tensor: string;
+}
+
+/** A model whose weights are not there yet. */
+export type OpenedModel = Pick<Grok, 'info' | 'tokenizer' | 'check'>;
+
+const signal = checked<AbortSignalLike, Abort>({
+  kind: 'function',
+  expectation: 'an AbortSignal',
+  check: (_, value) => abortSignal(value),
+});
+
+/** A timer takes no more: a longer one would end at once. */
+const mostTime = 2 ** 31 - 1;
+const timeRange = `Infinity or a number from 0 to ${mostTime}`;
+
+/** The device and its memory. */
+export const placementOptions = {
+  /**
+   * Where to run. `'auto'` is a GPU where there is one that a model of 1 GiB or more fits; otherwise `info.whyCpu` says why
+   * not. Default: `'auto'`.
+   */
+  device: choice(['auto', 'cpu', 'cuda'], {
+    default: 'auto',
+    short: '-d',
+    env: 'GROK_RUN_DEVICE',
+    help: 'where to run',
+  }),
+  /** Bytes of memory of the device to stay within; a larger model is refused before it is read. Default: what is free. */
+  memoryLimit: integer({
+    kind: 'bytes',
+    from: 1,
+    to: Number.MAX_SAFE_INTEGER,
+    otherwise: 'what is free',
+    formerFlag: '--max-ram',
+    help: "refuse to use more of the device's memory, such as 70GiB",
+  }),
+  /**
+   * Where the weights are. `'packed'` copies them into memory, in the order that is fastest to compute from. `'mapped'`
+   * leaves them in the checkpoint's files: loads at once and runs what is larger than memory, and generates slower.
+   * Both give the same numbers. Default: `'packed'`.
+   */
+  weights: choice(['packed', 'mapped'], {
+    default: 'packed',
+    placeholder: '<how>',
+    help: 'copied into memory or left in the files',
+  }),
+  /**
+   * How keys and values of earlier tokens are held. `'bf16'` takes half the memory of `'f32'` and `'int8'` about a
+   * quarter; both move the logits by some thousandths. Default: `'f32'`.
+   */
+  kvCacheType: choice(['f32', 'bf16', 'int8'], { default: 'f32', help: 'how keys and values are held' }),
+};
+
+/** Loading for one text at a time. */
+export const oneTextOptions = {
+  ...placementOptions,
+  /** CPU threads, 1 to 1024. Default: as many as there are physical cores that the process may use. */
+  threads: integer({
+    from: 1,
+    to: 1024,
+    otherwise: 'as many as there are cores',
+    env: 'GROK_RUN_THREADS',
+    help: 'CPU threads',
+  }),
+  /** Tokens a prompt and its continuation may have together, 1 to what the model was made for. Default: that. */
+  contextSize: integer({
+    from: 1,
+    otherwise: "the model's",
+    short: '-c',
+    placeholder: '<tokens>',
+    help: 'prompt and continuation together',
+  }),
+  /** Prompt tokens that one step takes at most, 1 to 65536. Default: 512. */
+  prefillChunk: integer({
+    from: 1,
+    to: 65536,
+    otherwise: '512',
+    placeholder: '<tokens>',
+    help: 'prompt tokens that one step takes',
+  }),
+  /** Path of a tokenizer.model. Default: the one beside the checkpoint. */
+  tokenizer: text('the path of a tokenizer.model', {
+    otherwise: 'beside the checkpoint',
+    env: 'GROK_RUN_TOKENIZER',
+    placeholder: '<file>',
+    help: 'tokenizer.model',
+  }),
+};
+
+export const inspectOptions = {
+  ...oneTextOptions,
+  /** Generations that run at once, 1 to 1024; more wait their turn. Default: 4. */
+  maxSequences: integer({ from: 1, to: 1024, otherwise: '4' }),
+};
+
+export const loadOptions = {
+  ...inspectOptions,
+  /**
+   * Requests that may wait beside the `maxSequences` that run, 0 to 1048576. One more is refused with GROK_BUSY.
+   * Default: 1024.
+   */
+  maxQueue: integer({ from: 0, to: 2 ** 20, default: 1024 }),
+  /**
+   * Milliseconds that a reader may pause while other requests wait for the place of its generation, which then fails with
+   * GROK_READ_TIMEOUT. A reader pauses when 256 chunks are unread. 0 and Infinity are off. Default: 60000.
+   */
+  readTimeout: checked<number, number, 60_000>({
+    kind: 'number',
+    expectation: timeRange,
+    default: 60_000,
+    check: (name, value) => {
+      if (value === Infinity) return 0;
+      if (typeof value === 'number' && value >= 0 && value <= mostTime) return value;
+      throw invalidArgument(name, timeRange, value);
+    },
+  }),
+  /** Aborts loading; `load` then rejects with the signal's reason. */
+  signal,
+  /**
+   * Called once headers and tokenizer are read, before any weight is. An error that it throws ends the load. Call
+   * {@link Grok.check} here, so that a bad request costs no reading of weights.
+   */
+  onOpened: callback<(opened: OpenedModel) => void | Promise<void>>(),
+  /** Called after each tensor. */
+  onProgress: callback<(progress: LoadProgress) => void>(),
+};
+
+/** The addon gets these by the same names. `neutral` of one does nothing; without it, the default does nothing. */
+export const samplingOptions = {
+  /** Divides the logits, from 0. 0 takes the likeliest token each time. Default: 0.7. */
+  temperature: number({ from: 0, default: 0.7, neutral: 0, short: '-t', help: '0 always takes the likeliest token' }),
+  /** Draws from the likeliest tokens that together make up this probability, 0 to 1. 1 is off. Default: 0.9. */
+  topP: number({
+    from: 0,
+    to: 1,
+    default: 0.9,
+    neutral: 1,
+    help: 'choose among the likeliest that make up x; 1 is off',
+  }),
+  /** Draws from this many of the likeliest tokens. 0 is off. Default: 0. */
+  topK: integer({ default: 0, help: 'choose among the n likeliest; 0 is off' }),
+  /** Drops tokens less likely than this share of the likeliest one, 0 to 1. 0 is off. Default: 0. */
+  minP: number({ from: 0, to: 1, default: 0, help: 'drop tokens less likely than x times the most likely one' }),
+  /** Makes tokens seen before, prompt included, less likely above 1 and likelier below, above 0. 1 is off. Default: 1. */
+  repetitionPenalty: number({ default: 1, formerFlag: '--repeat-penalty', help: 'of tokens seen before; 1 is off' }),
+  /** Subtracted once from the logit of each token generated before, -2 to 2. Default: 0. */
+  presencePenalty: number({ from: -2, to: 2, default: 0, help: 'once for a token generated before; 0 is off' }),
+  /** Subtracted from a token's logit for each time it was generated, -2 to 2. Default: 0. */
+  frequencyPenalty: number({ from: -2, to: 2, default: 0, help: 'for each time it was generated; 0 is off' }),
+};
+
+/** A value for each sampling option. */
+export type Sampling = ResolvedOf<typeof samplingOptions>;
+
+/** Takes the likeliest token. */
+export const neutralSampling = Object.fromEntries(
+  Object.entries<AnyOption>(samplingOptions).map(([name, option]) => [name, option.neutral ?? option.default]),
+) as Sampling;
+
+export const generateOptions = {
+  /** Tokens to generate at most, from 0. Default: 256, or fewer when the context has no room for them. */
+  maxTokens: integer({ default: 256, short: '-n', help: 'tokens to generate at most' }),
+  // Sampling a base model: cooler than 1 keeps a story together, and the tail beyond 0.9 is mostly noise.
+  ...samplingOptions,
+  /** Added to the logits of these token ids, 8192 at most; -Infinity bans a token. Default: none. */
+  logitBias: checked<LogitBias, ReadonlyMap<number, number>>({
+    kind: 'biases',
+    expectation: 'an object or a Map of token ids and numbers',
+    otherwise: 'none',
+    help: 'add x to the logit of a token; may be given again',
+    check: (_, value, { vocabSize }) => logitBias(value, vocabSize),
+  }),
+  /** Same seed, prompt, options, device and build: same tokens. An integer, 0 to 2^53 - 1. Default: random. */
+  seed: integer({ to: Number.MAX_SAFE_INTEGER, otherwise: 'random', help: 'same seed, same text; --verbose shows it' }),
+  /** Ends before the first of these texts: 256 at most, of 1024 characters at most. Default: none. */
+  stop: checked<string | readonly string[], readonly string[]>({
+    kind: 'texts',
+    expectation: 'a text or an array of texts',
+    otherwise: 'none',
+    help: 'stop before this text; may be given again',
+    check: (_, value) => stopTexts(value),
+  }),
+  /** Ends at the first of these tokens, 256 at most, which is neither in the text nor in tokenIds. Default: [EOS] alone. */
+  stopTokenIds: checked<TokenIds, readonly number[]>({
+    kind: 'integers',
+    expectation: 'an array of token ids',
+    otherwise: '[EOS] alone',
+    placeholder: '<id,...>',
+    help: 'stop at any of these tokens, too',
+    check: (_, value, { vocabSize }) => stopTokenIds(value, vocabSize),
+  }),
+  /** Reports the log-probability of each token and of this many of the likeliest, 0 to 20. Default: not at all. */
+  logprobs: integer({
+    to: 20,
+    otherwise: 'none',
+    help: 'log-probabilities of the token and the n likeliest; needs --json or --jsonl',
+  }),
+  /** Gives the prompt first, as the beginning of text, tokenIds and logprobs. Default: false. */
+  echo: boolean({ default: false, help: 'print the prompt first (default: on a terminal)' }),
+  /** Goes on after the [EOS] token, unless `stopTokenIds` has it. Default: false. */
+  ignoreEos: boolean({ default: false, help: 'go on after the model says it is done' }),
+  /** Aborts: iterator and `result` reject with the signal's reason. */
+  signal,
+};
+
+export const scoreOptions = {
+  /** Reports this many of the likeliest tokens at each place, 0 to 20. Default: 0. */
+  logprobs: integer({ to: 20, default: 0 }),
+  /** Aborts; `score` then rejects with the signal's reason. */
+  signal,
+};
+
+export const logitsOptions = {
+  /** Aborts; `logits` then rejects with the signal's reason. */
+  signal,
+};
+
+export const tokenizerOptions = {
+  /** Aborts; `Tokenizer.load` then rejects with the signal's reason. */
+  signal,
+};
+
+export const encodeOptions = {
+  /** Puts the [BOS] token first. Default: false, as xAI's own code does. */
+  bos: boolean({ default: false }),
+  /**
+   * The meaning of text such as `<|separator|>`. true: the control token of that name, as in xAI's tokenizer. false: the
+   * characters themselves, for text from people you do not trust. Default: true.
+   */
+  allowControl: boolean({ default: true }),
+};
+
+export const encodeAsyncOptions = {
+  ...encodeOptions,
+  /** Aborts; `encodeAsync` then rejects with the signal's reason. */
+  signal,
+};
+
+export const benchOptions = {
+  /** A checkpoint, as for loading. Default: the embedded model, unless there is a `shape`. */
+  source: text('the path of a checkpoint', {}),
+  /** Made-up weights instead: `'tiny'`, `'mid'`, `'slice'`, `'grok1'`, or the path of a config.json. */
+  shape: text("'tiny', 'mid', 'slice', 'grok1' or the path of a config.json", {
+    placeholder: '<name>',
+    help: 'made-up weights instead: tiny, mid, slice, grok1, or a config.json',
+  }),
+  /** Layers of the shape, 1 to 1024. Default: its own. */
+  layers: integer({ from: 1, to: 1024, otherwise: 'its own', help: 'of the shape' }),
+  ...placementOptions,
+  /** CPU threads, 1 to 1024, one or several numbers of them in turn. Default: as for loading. */
+  threads: checked<number | readonly number[], readonly number[]>({
+    kind: 'integers',
+    expectation: 'an integer from 1 to 1024, or an array of them',
+    otherwise: 'as many as there are cores',
+    env: 'GROK_RUN_THREADS',
+    help: 'CPU threads, one number or several',
+    check: (name, value) => integersIn(name, typeof value === 'number' ? [value] : value, 1, 1024),
+  }),
+  /** Sizes of prompts to read, in tokens. Default: 128 and 512, as far as the context has room for them. */
+  prefill: integers({ from: 1, to: 2 ** 20, default: [128, 512], help: 'prompt sizes in tokens, where they fit' }),
+  /** Tokens to generate one by one after the first. Default: 32. */
+  decode: integer({ to: 2 ** 20, from: 1, default: 32, help: 'tokens to generate one by one' }),
+  /** Repeats of each measurement, 1 to 1000. Default: 5. */
+  reps: integer({ from: 1, to: 1000, default: 5, help: 'repeats of each' }),
+  /** Counts repeats that other processes disturbed. Default: false, they are done again. */
+  keepDisturbed: boolean({ default: false, help: 'count disturbed repeats, too' }),
+  /** Aborts; `benchmark` then rejects with the signal's reason. */
+  signal,
+  /** Called with what is being measured now, for people. */
+  onProgress: callback<(what: string) => void>(),
+};
+
+export const verifyOptions = {
+  /** Writes the manifest from the files as they are, instead of comparing. Default: false. */
+  write: boolean({ default: false, help: 'write the list from the files as they are' }),
+  /** Replaces a manifest that is there. Default: false. */
+  force: boolean({ default: false, help: 'with --write: replace the list that is there' }),
+  /** Aborts; `verify` then rejects with the signal's reason. */
+  signal,
+  /** Called after each part of a file. */
+  onProgress: callback<(progress: VerifyProgress) => void>(),
+};
+
+export const reportOptions = {
+  ...oneTextOptions,
+  /** Hashes all files, also where there is no manifest to compare with. Default: where there is one. */
+  verify: boolean({ help: 'hash all files, also where there is no SHA256SUMS to compare with' }),
+  /** Seconds that each of the eight measured sections takes at most: all end within ten minutes. Default: 60. */
+  sectionSeconds: number({ from: 0, to: 3600, default: 60 }),
+  /** Aborts; `report` then rejects with the signal's reason. */
+  signal,
+  /** Called with what is being done now, for people. */
+  onProgress: callback<(what: string) => void>(),
+};
+
+/** Every option, by the function that takes it. */
+export const optionSchema = {
+  inspect: inspectOptions,
+  load: loadOptions,
+  generate: generateOptions,
+  score: scoreOptions,
+  logits: logitsOptions,
+  loadTokenizer: tokenizerOptions,
+  encode: encodeOptions,
+  encodeAsync: encodeAsyncOptions,
+  benchmark: benchOptions,
+  verify: verifyOptions,
+  report: reportOptions,
+} as const;
+
+/**
+ * Defaults of options. Other options have no value, or the engine chooses it. A generation_config.json replaces those of
+ * `generate` for its model.
+ */
+export const defaults: {
+  readonly load: DefaultsOf<typeof loadOptions>;
+  readonly generate: DefaultsOf<typeof generateOptions>;
+  readonly bench: DefaultsOf<typeof benchOptions>;
+} = {
+  load: defaultsOf(loadOptions),
+  generate: defaultsOf(generateOptions),
+  bench: defaultsOf(benchOptions),
+};
+
+/** Options of {@link inspect}: those of loading that memory depends on. */
+export interface InspectOptions extends OptionsOf<typeof inspectOptions> {}
+export interface LoadOptions extends OptionsOf<typeof loadOptions> {}
+export interface GenerateOptions extends OptionsOf<typeof generateOptions> {}
+export interface ScoreOptions extends OptionsOf<typeof scoreOptions> {}
+export interface LogitsOptions extends OptionsOf<typeof logitsOptions> {}
+export interface EncodeOptions extends OptionsOf<typeof encodeOptions> {}
+/** Options of {@link benchmark}. */
+export interface BenchOptions extends OptionsOf<typeof benchOptions> {}
+/** Options of {@link verify}. */
+export interface VerifyOptions extends OptionsOf<typeof verifyOptions> {}
+/** Options of {@link report}. */
+export interface ReportOptions extends OptionsOf<typeof reportOptions> {}

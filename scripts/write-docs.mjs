@@ -1,0 +1,141 @@
+// Writes the tables of options in README.md and docs/API.md from lib/options/schema.ts and its comments: `npm run docs`, after
+// `npm run build:ts`. test/docs.test.ts compares them.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import ts from 'typescript';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** The functions that take the options of each entry of the schema. */
+const calls = {
+  load: ['Grok.load(source?, options?)'],
+  generate: ['grok.generate(prompt, options?)', 'grok.complete(prompt, options?)', 'grok.check(prompt, options?)'],
+  score: ['grok.score(prompt, options?)'],
+  logits: ['grok.logits(ids, options?)'],
+  inspect: ['inspect(source?, options?)', 'plan(source?, options?)'],
+  verify: ['verify(source?, options?)'],
+  report: ['report(source?, options?)'],
+  benchmark: ['benchmark(options?)'],
+  loadTokenizer: ['Tokenizer.load(file, options?)'],
+  encode: ['tokenizer.encode(text, options?)'],
+  encodeAsync: ['tokenizer.encodeAsync(text, options?)'],
+};
+
+/** Clients of a server send these, by OpenAI's and vLLM's names. */
+const wired = ['generate', 'score'];
+
+/** The comment of each option object of the schema. */
+export function commentsOf(schemaTables, source) {
+  const file = ts.createSourceFile('schema.ts', source, ts.ScriptTarget.Latest, true);
+  const comments = new Map();
+  const visit = (node) => {
+    if (ts.isVariableDeclaration(node) && node.initializer && ts.isObjectLiteralExpression(node.initializer)) {
+      for (const property of node.initializer.properties) {
+        const [comment] = property.jsDoc ?? [];
+        const option = schemaTables[node.name.text]?.[property.name?.text];
+        if (comment && option) comments.set(`${node.name.text}.${property.name.text}`, textOf(comment));
+      }
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(file);
+  return comments;
+}
+
+function textOf(comment) {
+  const text = ts.getTextOfJSDocComment(comment.comment) ?? '';
+  return text.replaceAll(/\{@link ([^}]+)\}/g, '`$1`').replaceAll(/\s+/g, ' ');
+}
+
+/** The comment of an option: of its own table, or of the one that the table takes it from. */
+export function commentOf(tables, comments, table, name) {
+  const option = tables[table][name];
+  const own = comments.get(`${table}.${name}`);
+  if (own !== undefined) return own;
+  const other = Object.keys(tables).find((key) => tables[key][name] === option && comments.has(`${key}.${name}`));
+  return comments.get(`${other}.${name}`) ?? '';
+}
+
+/** README.md and docs/API.md as they should be. `tables` are the exports of lib/options/schema.ts. */
+export function documents(tables, { readme, source }) {
+  const comments = commentsOf(tables, source);
+  const tableOf = (call) => Object.keys(tables).find((key) => tables[key] === tables.optionSchema[call]);
+  const sections = Object.entries(calls).map(([call, signatures]) => {
+    const table = tableOf(call);
+    const columns = ['option', 'value', 'default', 'meaning', 'flag', ...(wired.includes(call) ? ['wire'] : [])];
+    const rows = Object.entries(tables[table]).map(([name, option]) =>
+      cellsOf(name, option, commentOf(tables, comments, table, name)),
+    );
+    const lines = [columns, columns.map(() => '---'), ...rows].map((cells) => row(cells.slice(0, columns.length)));
+    return [`## ${signatures.map(code).join(', ')}`, '', ...lines, ''].join('\n');
+  });
+  const summary = ['load', 'generate', 'score', 'inspect', 'verify', 'report', 'benchmark'].map((call) => {
+    const names = Object.entries(tables.optionSchema[call]).map(([name, option]) => code(name) + shortDefault(option));
+    return row([calls[call].map((signature) => code(signature.split('(')[0])).join(', '), names.join(', ')]);
+  });
+  return {
+    api: `${intro}\n${sections.join('\n')}`,
+    readme: readme.replace(
+      /(<!-- options[^>]*-->\n)[\s\S]*?(<!-- end of options -->)/,
+      (_, start, end) =>
+        `${start}${[row(['call', 'options (default)']), row(['---', '---']), ...summary].join('\n')}\n${end}`,
+    ),
+  };
+}
+
+const intro = `# Options
+
+All options of the library, their flags on the command line and their names in the wire format of OpenAI and vLLM. Written
+by \`scripts/write-docs.mjs\` from \`lib/options/schema.ts\`.
+`;
+
+function cellsOf(name, option, comment) {
+  const meaning = comment.replace(/ ?Default: .*$/, '');
+  return [code(name), option.expectation, defaultOf(option), meaning, flagOf(name, option), wireOf(name, option)];
+}
+
+function row(cells) {
+  return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+}
+
+function defaultOf({ default: value, otherwise = '' }) {
+  if (value === undefined) return otherwise;
+  return Array.isArray(value) ? value.join(', ') : typeof value === 'string' ? `'${value}'` : `${value}`;
+}
+
+function shortDefault(option) {
+  const value = option.default;
+  return value === undefined || value === false || value === 0 ? '' : ` (${defaultOf(option)})`;
+}
+
+function flagOf(name, { help, short, env, formerFlag }) {
+  if (help === undefined) return '';
+  const long = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  const flag = short ? `${code(short)}, ${code(long)}` : code(long);
+  return [flag, env && `variable ${code(env)}`, formerFlag && `formerly ${code(formerFlag)}`]
+    .filter(Boolean)
+    .join('; ');
+}
+
+function wireOf(name, { kind }) {
+  return kind === 'function' ? '' : code(name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
+}
+
+function code(text) {
+  return `\`${text}\``;
+}
+
+const paths = { readme: join(root, 'README.md'), api: join(root, 'docs/API.md'), source: 'lib/options/schema.ts' };
+
+/** The texts that the documents are made of. */
+export function sources() {
+  return { readme: readFileSync(paths.readme, 'utf8'), source: readFileSync(join(root, paths.source), 'utf8') };
+}
+
+if (process.argv[1] && import.meta.url === pathToFileURL(resolve(process.argv[1])).href) {
+  const tables = await import(pathToFileURL(join(root, 'dist/lib/options/schema.js')).href);
+  const { readme, api } = documents(tables, sources());
+  writeFileSync(paths.readme, readme);
+  writeFileSync(paths.api, api);
+}
