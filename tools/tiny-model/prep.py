@@ -1,6 +1,6 @@
 """From the corpus to what training reads: tokenizer.model, one array of token ids for each text, and counts.json.
 
-    python prep.py CORPUS DATA
+    python prep.py CORPUS DATA [--tokenizer FILE]
 
 CORPUS holds the *.txt.xz files and their SHA256SUMS; documents in them are separated by <|endoftext|>.
 """
@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import json
 import lzma
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--tokenizer", type=Path, help="the one of a model to go on with; without it, a new one")
     arguments = parser.parse_args()
 
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -148,7 +150,10 @@ def main() -> None:
         for name, files in TEXTS.items()
     }
     check_overlap(texts)
-    train_tokenizer([*texts["gb_tr"][::TOKENIZER_BOOK_STRIDE], *texts["ts_tr"], *texts["cc_tr"]], arguments.out)
+    if arguments.tokenizer:
+        shutil.copyfile(arguments.tokenizer, arguments.out / "tokenizer.model")
+    else:
+        train_tokenizer([*texts["gb_tr"][::TOKENIZER_BOOK_STRIDE], *texts["ts_tr"], *texts["cc_tr"]], arguments.out)
     tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(arguments.out / "tokenizer.model"))
     counts = {name: write_tokens(documents, tokenizer, arguments.out, name) for name, documents in texts.items()}
     for name, count in counts.items():
