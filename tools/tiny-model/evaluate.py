@@ -1,6 +1,6 @@
 """The release gate of the embedded model. Prints one JSON object; exits with 1 when a gate is not passed.
 
-    python evaluate.py RUN DATA EXPORTED > evaluation.json
+    python evaluate.py RUN DATA EXPORTED [--weights final] > evaluation.json
 
 It compares the run file (float32) with the exported directory (int8), and measures samples of the latter. A person has
 to read them too.
@@ -8,7 +8,6 @@ to read them too.
 
 import argparse
 import json
-import math
 import sys
 from pathlib import Path
 
@@ -16,14 +15,13 @@ import sentencepiece
 import torch
 
 import text_measures
-from export import read_run
+from export import add_weights_option, read_run
 from exported import read_exported
+from held_out import HELD_OUT, bits_per_character, held_out_loss
 from model import Grok
 from prep import EOS
-from rows import TokenArray, validation_batches
+from rows import TokenArray
 
-NUM_ROWS = 160  # of the whole context, from each held-out text
-BATCH_SIZE = 16
 PROMPTS = ("Once upon a time", "The little fox", "One day, Lily")
 SAMPLES_PER_PROMPT = 20
 SAMPLE_TOKENS = 200
@@ -32,7 +30,6 @@ TOP_P = 0.9
 REPEAT_LENGTH = 4  # words
 RECITE_LENGTH = 12  # words
 
-HELD_OUT = ("gb_va", "ts_va")
 TRAINED_ON = ("gb_tr", "ts_tr", "cc_tr")
 TINYSTORIES = "ts_tr"  # seen several times in a run, so the one that could be known by heart
 
@@ -49,17 +46,6 @@ class Text:
     @property
     def characters_per_token(self) -> float:
         return sum(map(len, self.documents)) / len(self.array.tokens)
-
-
-@torch.no_grad()
-def held_out(model: Grok, text: TokenArray) -> tuple[float, torch.Tensor]:
-    """Nats per token, and the loads [num_layers, num_experts]."""
-    loss, loads = 0.0, 0.0
-    for ids, targets in validation_batches(text, NUM_ROWS, model.config.context_length, BATCH_SIZE):
-        losses = model.losses(ids, targets)
-        loss += losses.text.item() * BATCH_SIZE / NUM_ROWS
-        loads = loads + losses.loads * BATCH_SIZE / NUM_ROWS
-    return loss, loads
 
 
 @torch.no_grad()
@@ -88,12 +74,13 @@ def evaluate(run: Grok, exported: Grok, texts: dict[str, Text], tokenizer) -> di
     loads_of = []
     for name in HELD_OUT:
         text = texts[name]
-        f32, _ = held_out(run, text.array)
-        int8, loads = held_out(exported, text.array)
+        context = exported.config.context_length
+        f32, _ = held_out_loss(run.losses, text.array, context)
+        int8, loads = held_out_loss(exported.losses, text.array, context)
         result["validation"][name] = {
             "f32_nats_per_token": round(f32, 4),
             "int8_nats_per_token": round(int8, 4),
-            "int8_bits_per_character": round(int8 / math.log(2) / text.characters_per_token, 4),
+            "int8_bits_per_character": round(bits_per_character(int8, text.characters_per_token), 4),
         }
         result["expert_load"][name] = extremes(loads)
         loads_of.append(loads)
@@ -145,12 +132,13 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("exported", type=Path)
+    add_weights_option(parser)
     arguments = parser.parse_args()
 
     torch.set_num_threads(1)
     tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(arguments.exported / "tokenizer.model"))
     texts = {name: Text(arguments.data, name, tokenizer) for name in (*HELD_OUT, *TRAINED_ON)}
-    result = evaluate(read_run(arguments.run), read_exported(arguments.exported), texts, tokenizer)
+    result = evaluate(read_run(arguments.run, arguments.weights), read_exported(arguments.exported), texts, tokenizer)
     result["gates"] = gates(result)
     print(json.dumps(result, indent=2))
     if not all(result["gates"].values()):

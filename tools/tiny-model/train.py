@@ -1,8 +1,8 @@
 """Trains the embedded model; README.md has the command line of the one that is shipped.
 
 Hidden matrices by Muon, everything else by AdamW. The learning rate warms up, stays, and falls linearly over the last
---decay tokens, which see the whole context. All of this goes by tokens, so a paused or a slow run trains the same model.
---tokens can be changed on --resume, to stay at the full rate for longer or to begin the fall at once.
+--decay tokens. All of this goes by tokens, so a paused or a slow run trains the same model. --tokens can be changed on
+--resume, to stay at the full rate for longer or to begin the fall at once.
 
 The run file holds everything that the next step depends on. It is written every --save-minutes, at each evaluation and
 on SIGTERM. A run resumed from it computes the same weights as one that never stopped. The log has one JSON object a
@@ -13,7 +13,6 @@ line: settings, training losses, and at each evaluation nats per token and bits 
 import argparse
 import ctypes
 import json
-import math
 import os
 import signal
 import sys
@@ -25,11 +24,11 @@ from pathlib import Path
 import torch
 
 import model as network
+from held_out import BATCH_SIZE, HELD_OUT, NUM_ROWS, bits_per_character, held_out_loss
 from model import Grok, ModelConfig
 from muon import Muon
-from rows import TokenArray, TrainingRows, validation_batches
+from rows import TokenArray, TrainingRows
 
-SHORT_CONTEXT = 256  # tokens, until the rate falls: twice the rows for the same time
 MUON_RATE = 0.02
 # The matrix before a post-norm has no scale of its own: without decay it would grow, and its steps would come to
 # nothing.
@@ -43,11 +42,10 @@ ROUTER_Z_WEIGHT = 1e-4
 # the loss after the fall of the rate.
 AVERAGING = 0.998
 STEPS_PER_LOG_LINE = 20
-HELD_OUT = ("gb_va", "ts_va")
-HELD_OUT_TOKENS = 2**15  # of each text, at each evaluation
 # Small enough to run in a minute, in every other way the same.
 SMOKE_CONFIG = ModelConfig(num_layers=2, d_model=64, head_dim=16, d_ff=64, embedding_scale=8.0)
-SMOKE_TOKENS = 30 * 32 * SHORT_CONTEXT
+SMOKE_TOKENS = 30 * 16 * 512
+SMOKE_ROWS = 16  # of each held-out text
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -58,13 +56,14 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--tokens", type=float, default=60e6, help="length of the run")
     parser.add_argument("--decay", type=float, default=12e6, help="the last tokens, over which the rate falls")
     parser.add_argument("--steps", type=int, default=10**9, help="stop after this step; --resume goes on")
-    parser.add_argument("--mix", default="ts:0.60,gb:0.34,cc:0.06", help="texts and how often they are drawn from")
-    parser.add_argument("--batch", type=int, default=32, help="rows of 256 tokens in a step")
-    parser.add_argument("--micro", type=int, default=8, help="rows of 256 tokens that a worker takes at once")
+    parser.add_argument("--mix", default="ts:0.70,gb:0.25,cc:0.05", help="texts and how often they are drawn from")
+    parser.add_argument("--batch", type=int, default=16, help="rows of 512 tokens in a step")
+    parser.add_argument("--micro", type=int, default=4, help="rows that a worker takes at once")
     parser.add_argument("--every", type=int, default=200, help="steps between evaluations")
     parser.add_argument("--save-minutes", type=float, default=5.0)
     parser.add_argument("--workers", type=int, default=1, help="threads, each with rows of its own")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--bf16", action="store_true", help="matrix products in bf16; needs instructions for it")
     parser.add_argument("--compile", action="store_true", help="fuse element-wise work by torch.compile")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--resume", action="store_true", help="go on with the run file")
@@ -94,7 +93,7 @@ class Trainer:
         for name, parameter in self.model.named_parameters():
             is_hidden = name.startswith("layers") and parameter.ndim >= 2 and "router" not in name
             (hidden if is_hidden else other).append(parameter)
-        self.muon = Muon(hidden, MUON_DECAY)
+        self.muon = Muon(hidden, MUON_DECAY, torch.bfloat16 if arguments.bf16 else torch.float32)
         self.adam_parameters = other
         self.adam = torch.optim.AdamW(other, lr=ADAM_RATE, betas=(0.9, 0.95), weight_decay=0.0)
         self.averaged = [parameter.detach().clone() for parameter in self.parameters]
@@ -109,7 +108,6 @@ class Trainer:
         self.core_seconds_before = 0.0
         self.validation: list[dict] = []
         self.stop_requested = False
-        self.compiled_for = 0  # tokens of context
         self.saved_at = time.monotonic()
 
         if arguments.resume:
@@ -185,13 +183,8 @@ class Trainer:
         falling = max(LOWEST_RATE, self.tokens_left / self.arguments.decay)
         return min(1.0, (self.step + 1) / WARM_UP_STEPS, falling)
 
-    @property
-    def context(self) -> int:
-        return self.model.config.context_length if self.tokens_left < self.arguments.decay else SHORT_CONTEXT
-
     def losses(self, ids, targets):
-        # A CPU without bf16 instructions multiplies bf16 30 times slower than float32.
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.arguments.bf16):
             return self.model.losses(ids.to(self.device), targets.to(self.device))
 
     def gradients(self, rows):
@@ -199,23 +192,18 @@ class Trainer:
         total = losses.text + BALANCE_WEIGHT * losses.balance + ROUTER_Z_WEIGHT * losses.router_z
         return losses, torch.autograd.grad(total, self.parameters)
 
-    def compile_for(self, context: int) -> None:
-        """Compiles for this context in one thread, before several workers would compile at the same time."""
-        num_rows = max(1, self.arguments.micro * SHORT_CONTEXT // context)
-        ids = torch.zeros(num_rows, context, dtype=torch.int64)
-        self.gradients((ids, ids))
-        with torch.no_grad():
-            self.losses(ids, ids)
-        self.compiled_for = context
+    def compile(self) -> None:
+        """Compiles in one thread, before several workers would compile at the same time."""
+        for num_rows in (self.arguments.micro, BATCH_SIZE):
+            ids = torch.zeros(num_rows, self.model.config.context_length, dtype=torch.int64)
+            self.gradients((ids, ids))
+            with torch.no_grad():
+                self.losses(ids, ids)
 
     def train_step(self) -> None:
-        context, rate = self.context, self.rate
-        if self.arguments.compile and context != self.compiled_for:
-            self.compile_for(context)
-        num_rows = self.arguments.batch * SHORT_CONTEXT // context
-        rows_of_worker = max(1, self.arguments.micro * SHORT_CONTEXT // context)
+        context, rate, num_rows = self.model.config.context_length, self.rate, self.arguments.batch
         ids, targets = self.rows.draw(num_rows, context)
-        micro_batches = list(zip(ids.split(rows_of_worker), targets.split(rows_of_worker)))
+        micro_batches = list(zip(ids.split(self.arguments.micro), targets.split(self.arguments.micro)))
 
         # Gradients are added in the order of the rows, so the sum does not depend on which worker was faster.
         for parameter in self.parameters:
@@ -251,22 +239,6 @@ class Trainer:
                 }
             )
 
-    @torch.no_grad()
-    def held_out_loss(self, name: str) -> tuple[float, torch.Tensor]:
-        """Nats per token, and the loads [num_layers, num_experts]."""
-        context = self.context
-        rows_of_worker = max(1, self.arguments.micro * SHORT_CONTEXT // context)
-        num_rows = HELD_OUT_TOKENS // context // rows_of_worker * rows_of_worker
-        batches = list(validation_batches(self.held_out[name], num_rows, context, rows_of_worker))
-
-        def losses(rows):
-            with torch.no_grad():
-                return self.losses(*rows)
-
-        results = list(self.workers.map(losses, batches))
-        loss = sum(result.text.item() for result in results) / len(results)
-        return loss, sum(result.loads for result in results) / len(results)
-
     def swap_averaged(self) -> None:
         for parameter, averaged in zip(self.parameters, self.averaged):
             parameter.data, averaged.data = averaged.data, parameter.data
@@ -276,18 +248,15 @@ class Trainer:
             "step": self.step,
             "core_minutes": round(self.core_seconds() / 60, 2),
             "tokens": self.num_tokens,
-            "context": self.context,
         }
-        for name in HELD_OUT:
-            loss, loads = self.held_out_loss(name)
-            line[name] = round(loss, 4)
-            line[f"{name}_bits"] = round(loss / math.log(2) / self.characters_per_token[name], 4)
-            line[f"{name}_load"] = [round(loads.min().item(), 3), round(loads.max().item(), 3)]
-        self.swap_averaged()
-        for name in HELD_OUT:
-            loss, _ = self.held_out_loss(name)
-            line[f"{name}_bits_averaged"] = round(loss / math.log(2) / self.characters_per_token[name], 4)
-        self.swap_averaged()
+        context, num_rows = self.model.config.context_length, SMOKE_ROWS if self.arguments.smoke else NUM_ROWS
+        for suffix in ("", "_averaged"):
+            for name in HELD_OUT:
+                loss, loads = held_out_loss(self.losses, self.held_out[name], context, num_rows, self.workers.map)
+                line[f"{name}{suffix}"] = round(loss, 4)
+                line[f"{name}{suffix}_bits"] = round(bits_per_character(loss, self.characters_per_token[name]), 4)
+                line[f"{name}{suffix}_load"] = [round(loads.min().item(), 3), round(loads.max().item(), 3)]
+            self.swap_averaged()
         self.validation.append(line)
         self.log(line)
 
@@ -297,7 +266,9 @@ class Trainer:
         }
         num_parameters = sum(parameter.numel() for parameter in self.parameters)
         self.log({"parameters": num_parameters, "config": asdict(self.model.config), "arguments": settings})
-        if self.arguments.smoke and not self.validation:
+        if self.arguments.compile:
+            self.compile()
+        if not self.validation:
             self.evaluate()
         while self.tokens_left > 0 and self.step < self.arguments.steps and not self.stop_requested:
             self.train_step()
@@ -312,6 +283,12 @@ class Trainer:
         self.stop_requested = True
 
 
+def check_smoke(trainer: Trainer) -> None:
+    first, last = trainer.validation[0]["gb_va"], trainer.validation[-1]["gb_va"]
+    if trainer.tokens_left <= 0 and not last < first - 0.4:
+        sys.exit(f"smoke: expected the validation loss to fall by more than 0.4 from {first}, found {last}")
+
+
 def main() -> None:
     arguments = parse_arguments()
     if arguments.smoke:
@@ -323,10 +300,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, trainer.request_stop)
     signal.signal(signal.SIGINT, trainer.request_stop)
     trainer.run()
-    if arguments.smoke and trainer.tokens_left <= 0:
-        first, last = trainer.validation[0]["gb_va"], trainer.validation[-1]["gb_va"]
-        if not last < first - 0.4:
-            sys.exit(f"smoke: expected the validation loss to fall by more than 0.4 from {first}, found {last}")
+    if arguments.smoke:
+        check_smoke(trainer)
+
 
 
 if __name__ == "__main__":
