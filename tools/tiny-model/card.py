@@ -11,6 +11,7 @@ from evaluate import SAMPLES_PER_PROMPT, TEMPERATURE, TOP_P
 
 BEGIN = "<!-- figures: written by tools/tiny-model/card.py -->\n"
 END = "<!-- end of figures -->\n"
+WITHOUT_EFFECT = ("data", "out", "log", "steps", "save_minutes", "smoke")  # on the weights
 TEXT_NAMES = {"gb_va": "children's books", "ts_va": "TinyStories"}
 
 
@@ -19,20 +20,21 @@ def percent(share: float) -> str:
 
 
 def command_of(arguments: dict) -> str:
-    flags = "".join(f" --{name}" for name in ("compile", "resume") if arguments[name])
-    return (
-        f"    train.py --tokens {arguments['tokens']:g} --decay {arguments['decay']:g} --mix {arguments['mix']} \\\n"
-        f"      --batch {arguments['batch']} --micro {arguments['micro']} --every {arguments['every']} "
-        f"--device {arguments['device']} --workers {arguments['workers']} --seed {arguments['seed']}{flags}"
-    )
+    shown = ["    train.py"]
+    for name, value in arguments.items():
+        if name in WITHOUT_EFFECT or value in (None, False):
+            continue
+        number = f"{value:g}" if isinstance(value, float) else value
+        shown.append(f"--{name}" if value is True else f"--{name} {number}")
+    return " ".join(shown)
 
 
 def training_lines(log: list[dict]) -> list[str]:
-    """A run that was resumed with other options has a command for each."""
+    """A run that was resumed, or begun from the weights of the one before, has several commands."""
     last = log[-1]
     commands = [command_of(line["arguments"]) for line in log if "arguments" in line]
     return [
-        f"{last['tokens']:,} tokens in {last['step']:,} steps and {last['core_minutes'] / 60:.1f} hours of a core:",
+        f"{last['tokens']:,} tokens in {last['core_minutes'] / 60:.1f} hours of a core:",
         "",
         *dict.fromkeys(commands),
     ]

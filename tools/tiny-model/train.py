@@ -4,6 +4,9 @@ Hidden matrices by Muon, everything else by AdamW. The learning rate warms up, s
 --decay tokens. All of this goes by tokens, so a paused or a slow run trains the same model. --tokens can be changed on
 --resume, to stay at the full rate for longer or to begin the fall at once.
 
+--init starts from the weights of an exported model, and counts tokens and time on from its training-log.jsonl. Only the
+weights go on: the optimisers start anew, with a warm-up.
+
 The run file holds everything that the next step depends on. It is written every --save-minutes, at each evaluation and
 on SIGTERM. A run resumed from it computes the same weights as one that never stopped. The log has one JSON object a
 line: settings, training losses, and at each evaluation nats per token and bits per character of the held-out texts
@@ -24,6 +27,7 @@ from pathlib import Path
 import torch
 
 import model as network
+from exported import read_exported
 from held_out import BATCH_SIZE, HELD_OUT, NUM_ROWS, bits_per_character, held_out_loss
 from model import Grok, ModelConfig
 from muon import Muon
@@ -66,6 +70,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--bf16", action="store_true", help="matrix products in bf16; needs instructions for it")
     parser.add_argument("--compile", action="store_true", help="fuse element-wise work by torch.compile")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--init", type=Path, help="exported model to start from; --data has its tokenizer")
     parser.add_argument("--resume", action="store_true", help="go on with the run file")
     parser.add_argument("--smoke", action="store_true", help="30 steps of a small model; fails unless the loss falls")
     return parser.parse_args()
@@ -87,7 +92,7 @@ class Trainer:
         self.arguments = arguments
         self.device = torch.device(arguments.device)
         torch.manual_seed(arguments.seed)
-        self.model = Grok(SMOKE_CONFIG if arguments.smoke else ModelConfig()).to(self.device)
+        self.model = self.first_model().to(self.device)
         self.parameters = list(self.model.parameters())
         hidden, other = [], []
         for name, parameter in self.model.named_parameters():
@@ -117,9 +122,26 @@ class Trainer:
             raise SystemExit(f"{arguments.out} is there already; go on with --resume, or move it away")
         else:
             self.log_file = open(arguments.log, "w")
+            if arguments.init:
+                self.take_up_log(arguments.init / "training-log.jsonl")
         # One thread per operation. Threads that share an operation wait for each other many times a step, so one
         # busy core slows all of them. Workers wait for each other once a step.
         self.workers = ThreadPoolExecutor(arguments.workers, initializer=torch.set_num_threads, initargs=(1,))
+
+    def first_model(self) -> Grok:
+        init = self.arguments.init
+        if not init:
+            return Grok(SMOKE_CONFIG if self.arguments.smoke else ModelConfig())
+        ours, theirs = (folder / "tokenizer.model" for folder in (init, self.arguments.data))
+        if ours.read_bytes() != theirs.read_bytes():
+            raise SystemExit(f"expected {theirs} to be {ours}; run prep.py with --tokenizer {ours}")
+        return read_exported(init)
+
+    def take_up_log(self, path: Path) -> None:
+        log = path.read_text()
+        self.log_file.write(log)
+        last = json.loads(log.splitlines()[-1])
+        self.num_tokens, self.core_seconds_before = last["tokens"], 60 * last["core_minutes"]
 
     def core_seconds(self) -> float:
         return self.core_seconds_before + time.process_time()
@@ -285,7 +307,11 @@ class Trainer:
 
 def check_smoke(trainer: Trainer) -> None:
     first, last = trainer.validation[0]["gb_va"], trainer.validation[-1]["gb_va"]
-    if trainer.tokens_left <= 0 and not last < first - 0.4:
+    if trainer.arguments.init:
+        exported = json.loads(trainer.arguments.log.read_text().splitlines()[-3])["gb_va_averaged"]
+        if abs(first - exported) > 0.02:
+            sys.exit(f"smoke: expected the validation loss {exported} of the exported weights, found {first}")
+    elif trainer.tokens_left <= 0 and not last < first - 0.4:
         sys.exit(f"smoke: expected the validation loss to fall by more than 0.4 from {first}, found {last}")
 
 
