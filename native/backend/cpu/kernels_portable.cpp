@@ -47,9 +47,78 @@ inline Vec load_bf16(const std::uint16_t* from) {
 inline Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
 
 #include "backend/cpu/kernels.inc"
-#include "backend/cpu/product_f32.inc"
 // Builds on the one above.
 #include "backend/cpu/attention_kernels.inc"
+
+// Products in float32, the specification of the others: an activation is itself, and a sum is a float.
+
+void pack_f32(const PackActivations& op) {
+  for (int chunk = 0; chunk * kChunkRows < op.num_rows; ++chunk) {
+    float out[kChunkRows] = {};
+    const int first = chunk * kChunkRows;
+    for (int row = 0; row < smaller(kChunkRows, op.num_rows - first); ++row) out[row] = op.x[first + row];
+    __builtin_memcpy(op.out + (std::size_t(chunk) * op.num_tokens + op.token) * sizeof out, out, sizeof out);
+  }
+}
+
+// Four columns of kTokens tokens. The four rows of a quad are summed in lanes of their own, chunk by chunk, so that the
+// order does not depend on how many chunks are multiplied at once.
+template <int kTokens>
+void accumulate_f32(const StripProduct& op, int half, int first_column, int first_token) {
+  for (int first_quad = 0; first_quad < op.num_quads; first_quad += kChunkRows / kQuad) {
+    const int chunk_quads = smaller(kChunkRows / kQuad, op.num_quads - first_quad);
+    const std::int8_t* weights = op.weights + (first_quad * kStrip + half * kHalf + first_column) * kQuad;
+    const float* x =
+        reinterpret_cast<const float*>(op.x) + first_quad * kQuad * op.num_tokens + first_token * kChunkRows;
+    Vec lanes[kTokens][4] = {};
+    for (int quad = 0; quad < chunk_quads; ++quad, weights += kStrip * kQuad, x += kQuad)
+      for (int column = 0; column < 4; ++column) {
+        const Vec weight = load_i8(weights + column * kQuad);
+        for (int token = 0; token < kTokens; ++token)
+          lanes[token][column] = fma(weight, load(x + token * kChunkRows), lanes[token][column]);
+      }
+    for (int token = 0; token < kTokens; ++token)
+      for (int column = 0; column < 4; ++column) {
+        float& so_far =
+            static_cast<float*>(op.sums)[(half * kPanelTokens + first_token + token) * kHalf + first_column + column];
+        const float of_chunk = sum(lanes[token][column]);
+        so_far = op.add || first_quad > 0 ? so_far + of_chunk : of_chunk;
+      }
+  }
+}
+
+void accumulate_f32(const StripProduct& op) {
+  for (int half = 0; half < 2; ++half)
+    for (int column = 0; column < kHalf; column += 4) {
+      int token = 0;
+      for (; token + 3 <= op.num_tokens; token += 3) accumulate_f32<3>(op, half, column, token);
+      for (; token < op.num_tokens; ++token) accumulate_f32<1>(op, half, column, token);
+    }
+}
+
+void finish_f32(const StripResult& op) {
+  for (int token = 0; token < op.num_tokens; ++token)
+    for (int column = 0; column < kStrip; ++column) {
+      const int half = column / kHalf;
+      const float sum = static_cast<const float*>(op.sums)[(half * kPanelTokens + token) * kHalf + column % kHalf];
+      float& out = op.out[token * kStrip + column];
+      const float value = sum * op.scales[column];
+      out = op.add ? out + value : value;
+    }
+}
+
+const ProductKernels kF32Products = {.activation_bytes = 4,
+                                     .num_sums = 1,
+                                     .block_rows = 512,
+                                     .exact_rows = kMaxGroupRows,
+                                     .paired_tokens = 0,
+                                     .tokens_at_once = kPanelTokens,
+                                     .table_planes = 3,
+                                     .largest = 0,
+                                     .pack = pack_f32,
+                                     .accumulate = accumulate_f32,
+                                     .finish = finish_f32,
+                                     .add_columns = nullptr};
 
 }  // namespace
 
