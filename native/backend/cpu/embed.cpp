@@ -1,6 +1,7 @@
 #include "backend/cpu/cpu_backend.h"
-#include "backend/cpu/matmul.h"
 #include "backend/cpu/packed_table.h"
+#include "backend/cpu/panels.h"
+#include "backend/cpu/tasks.h"
 
 namespace grok::cpu {
 

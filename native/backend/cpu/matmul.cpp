@@ -7,14 +7,10 @@
 
 #include "backend/cpu/packing.h"
 #include "backend/cpu/scratch.h"
+#include "backend/cpu/tasks.h"
 
 namespace grok::cpu {
 namespace {
-
-// Multiply-adds below which a loop stays on one thread: some 20 microseconds' work, a few times the cost of handing out
-// indices to threads that are awake. Shared out smaller, the loops of the embedded model wait for a thread that lost its
-// core: beside one busy process on two cores it decoded 1,240 tokens/s with 150'000 and 1,640 with this.
-constexpr std::size_t kMinParallelWork = 500'000;
 
 constexpr int kMaxSums = 3;                                        // of one output
 constexpr int kMaxStrips = 32;                                     // of a block
@@ -99,12 +95,6 @@ void stream_block(const CpuMatrix& matrix, int expert, const Panels& x, const Pr
 }
 
 }  // namespace
-
-void for_each_task(std::size_t count, std::size_t multiply_adds, threads::ThreadPool& pool,
-                   const std::function<void(std::size_t)>& body) {
-  if (count * multiply_adds >= kMinParallelWork) return pool.parallel_for(count, body);
-  for (std::size_t task = 0; task < count; ++task) body(task);
-}
 
 // Of a mapped matrix, as many rows as are read at once, and those of a block packed.
 std::size_t thread_scratch_bytes(const Kernels& kernels, bool is_mapped) {

@@ -12,10 +12,6 @@
 // Products of rows of activations with matrices: how operations share them out among threads.
 namespace grok::cpu {
 
-// Runs body(task) for count tasks of so many multiply-adds each, on one thread where sharing them out would cost more.
-void for_each_task(std::size_t count, std::size_t multiply_adds, threads::ThreadPool& pool,
-                   const std::function<void(std::size_t)>& body);
-
 // Some strips of a matrix times some panels of activations: as much as one thread does at once.
 struct ProductBlock {
   std::size_t product = 0;  // which of those that are computed together
@@ -60,8 +56,5 @@ void multiply(std::span<const Product> products, const Kernels& kernels, threads
 
 // Bytes of memory that each thread keeps for the blocks that it computes.
 std::size_t thread_scratch_bytes(const Kernels& kernels, bool is_mapped);
-
-// Multiply-adds that packing an activation costs as much as.
-inline constexpr std::size_t kPackingWork = 64;
 
 }  // namespace grok::cpu

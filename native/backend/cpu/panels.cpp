@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "backend/cpu/matmul.h"
+#include "backend/cpu/tasks.h"
 
 namespace grok::cpu {
 namespace {

@@ -12,6 +12,9 @@
 
 namespace grok::cpu {
 
+// Multiply-adds that packing an activation costs as much as.
+inline constexpr std::size_t kPackingWork = 64;
+
 // Rows of activations, packed as the kernels multiply them: in panels of kPanelTokens rows; in each the scale groups, cut
 // in chunks as the matrix that they are for is.
 class Panels {

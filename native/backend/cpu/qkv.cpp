@@ -4,6 +4,7 @@
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/kv_page.h"
 #include "backend/cpu/matmul.h"
+#include "backend/cpu/tasks.h"
 
 namespace grok::cpu {
 namespace {

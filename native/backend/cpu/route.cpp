@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "backend/cpu/cpu_backend.h"
-#include "backend/cpu/matmul.h"
+#include "backend/cpu/tasks.h"
 
 namespace grok::cpu {
 
