@@ -4,34 +4,13 @@
 #include <cstring>
 
 #include "backend/cpu/cpu.h"
-#include "backend/cpu/cpu_features.h"
 #include "backend/cpu/kv_page.h"
 #include "backend/cpu/mapped_matrix.h"
 #include "backend/cpu/packed_matrix.h"
 #include "backend/cpu/packed_table.h"
-#include "platform/cpu_features.h"
 #include "platform/usable_cores.h"
-#if defined(__x86_64__)
-#include "backend/cpu/amx.h"
-#endif
 
 namespace grok::cpu {
-
-std::vector<const Kernels*> usable_kernels() {
-  std::vector<const Kernels*> usable;
-#if defined(__x86_64__)
-  if (has_avx512()) {
-    if (can_use_amx()) usable.push_back(&kAmxKernels);
-    usable.push_back(&kAvx512Kernels);
-  }
-  if (has_avx2()) usable.push_back(&kAvx2Kernels);
-#elif defined(__aarch64__)
-  if (platform::has_dot_product()) usable.push_back(&kNeonKernels);
-#endif
-  usable.push_back(&kPortableKernels);
-  return usable;
-}
-
 namespace {
 
 // Bytes of the file that one task copies.
