@@ -31,7 +31,7 @@
 #include <vector>
 
 #include "backend/cpu/cpu.h"
-#include "backend/cpu/probe.h"
+#include "backend/cpu/probe/probe.h"
 #if defined(GROK_WITH_CUDA)
 #include "backend/cuda/cuda.h"
 #endif

@@ -19,7 +19,7 @@ const NATIVE_ARROWS: Record<string, readonly string[]> = {
     'model/',
     'backend/backend.h',
     'backend/cpu/cpu.h',
-    'backend/cpu/probe.h',
+    'backend/cpu/probe/probe.h',
     'backend/cuda/cuda.h',
     'format/',
     'platform/',
@@ -121,20 +121,20 @@ describe('the arrows between native rooms', () => {
     const broken: [string, string][] = [
       ['native/core/tensor.h', '#include "format/tensor_source.h"'],
       ['native/backend/backend.h', '#include "backend/cpu/cpu.h"'],
-      ['native/backend/cpu/norm.cpp', '#include "backend/cuda/cuda.h"'],
-      ['native/backend/cpu/norm.cpp', '#include "model/config.h"'],
+      ['native/backend/cpu/ops/norm.cpp', '#include "backend/cuda/cuda.h"'],
+      ['native/backend/cpu/ops/norm.cpp', '#include "model/config.h"'],
       ['native/model/forward.cpp', '  #  include "backend/cpu/cpu.h"'],
       ['native/model/weights.cpp', '#include "format/pickle.h"'],
-      ['native/runtime/engine.cpp', '#include "backend/cpu/kernels.h"'],
+      ['native/runtime/engine.cpp', '#include "backend/cpu/isa/kernels.h"'],
       ['native/runtime/engine.cpp', '#include <napi.h>'],
       ['native/napi/addon.cpp', '#include "model/forward.h"'],
-      ['native/backend/cpu/norm.cpp', '#include <cuda_runtime.h>'],
+      ['native/backend/cpu/ops/norm.cpp', '#include <cuda_runtime.h>'],
       ['native/runtime/engine.cpp', '#include <emulator/device.h>'],
       ['native/runtime/available_memory.cpp', '#include <sys/sysinfo.h>'],
       ['native/runtime/disk_probe.cpp', '#include <fcntl.h>'],
       ['native/format/mapped_file.cpp', '#include <csignal>'],
       ['native/threads/thread_pool.cpp', '#include <pthread.h>'],
-      ['native/backend/cpu/norm.cpp', '#include <sched.h>'],
+      ['native/backend/cpu/ops/norm.cpp', '#include <sched.h>'],
       ['native/backend/cuda/upload.cpp', '#include <windows.h>'],
       ['native/core/json.cpp', '#include <immintrin.h>'],
       ['native/platform/file.h', '#include <dirent.h>'],
@@ -143,7 +143,7 @@ describe('the arrows between native rooms', () => {
       ['native/platform/windows/file.cpp', '#include "platform/linux/file_error.h"'],
       ['native/platform/linux/file.cpp', '#include "threads/thread_pool.h"'],
       ['native/threads/idle_cores.cpp', 'std::ifstream stat("/proc/stat");'],
-      ['native/backend/cpu/norm.cpp', '#if defined(__linux__)'],
+      ['native/backend/cpu/ops/norm.cpp', '#if defined(__linux__)'],
       ['native/helpers/strings.h', '#include <string>'],
     ];
     for (const [file, source] of broken) expect(brokenIncludes(file, source), `${file}: ${source}`).toHaveLength(1);
@@ -156,7 +156,7 @@ describe('the arrows between native rooms', () => {
       ['native/backend/cuda/norm.cu', '#include <cuda_runtime.h>\n#include "backend/cuda/check.h"'],
       ['native/platform/linux/file.cpp', '#include <sys/stat.h>\n#include "platform/linux/file_error.h"'],
       ['native/platform/linux/file.cpp', '#include "platform/file.h"\nstd::ifstream stat("/proc/stat");'],
-      ['native/backend/cpu/norm.cpp', '#include <immintrin.h>\n#include "platform/pages.h"'],
+      ['native/backend/cpu/ops/norm.cpp', '#include <immintrin.h>\n#include "platform/pages.h"'],
     ];
     for (const [file, source] of kept) expect(brokenIncludes(file, source)).toEqual([]);
   });

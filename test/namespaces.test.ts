@@ -143,7 +143,7 @@ function definedTwice(files: readonly (readonly [file: string, source: string])[
 describe('one namespace a room', () => {
   it('is seen to be broken when it is', () => {
     const broken: [string, string][] = [
-      ['native/backend/cpu/kv_page.h', 'namespace grok { struct KvPlace {}; }'],
+      ['native/backend/cpu/layout/kv_page.h', 'namespace grok { struct KvPlace {}; }'],
       ['native/backend/cpu/ops/norm.cpp', 'namespace grok::cuda {}'],
       ['native/backend/cuda/norm.cu', 'namespace grok { namespace cpu { void norm() {} } }'],
       ['native/core/json.h', 'namespace grok::core {}'],

@@ -194,7 +194,7 @@ export interface NativeRate {
   max: number;
 }
 
-/** Mirrors `Probe` in native/backend/cpu/probe.h. */
+/** Mirrors `Probe` in native/backend/cpu/probe/probe.h. */
 export interface NativeProbe {
   isa: string;
   threads: number;

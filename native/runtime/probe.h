@@ -3,7 +3,7 @@
 #include <atomic>
 #include <string>
 
-#include "backend/cpu/probe.h"
+#include "backend/cpu/probe/probe.h"
 #include "backend/cuda/cuda.h"
 
 namespace grok::runtime {

@@ -4,10 +4,10 @@
 #include <cstring>
 
 #include "backend/cpu/cpu.h"
-#include "backend/cpu/kv_page.h"
-#include "backend/cpu/mapped_matrix.h"
-#include "backend/cpu/packed_matrix.h"
-#include "backend/cpu/packed_table.h"
+#include "backend/cpu/layout/kv_page.h"
+#include "backend/cpu/layout/mapped_matrix.h"
+#include "backend/cpu/layout/packed_matrix.h"
+#include "backend/cpu/layout/packed_table.h"
 #include "platform/usable_cores.h"
 
 namespace grok::cpu {

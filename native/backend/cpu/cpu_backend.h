@@ -4,8 +4,8 @@
 
 #include "backend/backend.h"
 #include "backend/cpu/footprint.h"
-#include "backend/cpu/kernels.h"
-#include "backend/cpu/scratch.h"
+#include "backend/cpu/isa/kernels.h"
+#include "backend/cpu/layout/scratch.h"
 #include "threads/thread_pool.h"
 
 namespace grok::cpu {

@@ -1,9 +1,9 @@
 #include "backend/cpu/footprint.h"
 
-#include "backend/cpu/kv_page.h"
-#include "backend/cpu/mapped_matrix.h"
-#include "backend/cpu/packed_matrix.h"
-#include "backend/cpu/packed_table.h"
+#include "backend/cpu/layout/kv_page.h"
+#include "backend/cpu/layout/mapped_matrix.h"
+#include "backend/cpu/layout/packed_matrix.h"
+#include "backend/cpu/layout/packed_table.h"
 #include "core/checked.h"
 
 namespace grok::cpu {

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "backend/backend.h"
-#include "backend/cpu/kernels.h"
+#include "backend/cpu/isa/kernels.h"
 
 namespace grok::cpu {
 

@@ -9,7 +9,7 @@
 #include "support/software_tiles.h"
 #define accumulate_amx accumulate_software
 #define configure_tiles configure_software
-#include "backend/cpu/product_amx.cpp"
+#include "backend/cpu/isa/product_amx.cpp"
 
 namespace grok::cpu {
 void configure_software(int num_rows) { software_tiles::tiles.num_rows = num_rows; }

@@ -5,7 +5,7 @@
 
 #include "backend/backend.h"
 #include "backend/cpu/cpu.h"
-#include "backend/cpu/kernels.h"
+#include "backend/cpu/isa/kernels.h"
 #include "support/made_up.h"
 
 using namespace grok;

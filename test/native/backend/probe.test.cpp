@@ -1,4 +1,4 @@
-#include "backend/cpu/probe.h"
+#include "backend/cpu/probe/probe.h"
 
 #include <algorithm>
 #include <chrono>
@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "backend/cpu/cpu.h"
-#include "backend/cpu/probe_kernels.h"
+#include "backend/cpu/probe/probe_kernels.h"
 #include "core/error.h"
 #include "testing.h"
 

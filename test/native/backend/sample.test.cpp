@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "backend/cpu/cpu.h"
-#include "backend/cpu/sample.h"
+#include "backend/cpu/ops/sample.h"
 #include "support/golden.h"
 #include "support/made_up.h"
 

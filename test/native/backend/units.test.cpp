@@ -1,8 +1,8 @@
 #include "testing.h"
 
 #include "backend/cpu/cpu.h"
-#include "backend/cpu/kernels.h"
-#include "backend/cpu/packed_matrix.h"
+#include "backend/cpu/isa/kernels.h"
+#include "backend/cpu/layout/packed_matrix.h"
 #include "support/golden.h"
 #include "support/made_up.h"
 

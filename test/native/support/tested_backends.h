@@ -10,7 +10,7 @@
 #include "backend/cuda/cuda.h"
 #else
 #include "backend/cpu/cpu.h"
-#include "backend/cpu/kernels.h"
+#include "backend/cpu/isa/kernels.h"
 #endif
 
 // The backends that a test of the contract runs on: a program of its own for each device.

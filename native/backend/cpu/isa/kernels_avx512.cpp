@@ -1,0 +1,241 @@
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include "backend/backend.h"
+#include "backend/cpu/isa/kernels.h"
+#include "backend/cpu/isa/product_amx.h"
+#include "backend/cpu/layout/packed_matrix.h"
+
+namespace grok::cpu {
+namespace {
+
+constexpr int kWidth = 16;
+using Vec = float __attribute__((vector_size(64)));
+using IntVec = std::int32_t __attribute__((vector_size(64)));
+
+inline Vec load_i8(const std::int8_t* from) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+}
+
+inline Vec load_bf16(const std::uint16_t* from) {
+  const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+}
+
+inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
+
+#include "backend/cpu/isa/kernels.inc"
+// Builds on the one above.
+#include "backend/cpu/isa/attention_kernels.inc"
+
+// Products with activations as integers of two or three digits, one scale a token: x = scale * (256 a + b - 2^15), or
+// scale * (65536 a + 256 b + c - 2^23). Bytes times bytes are exact in 32 bits, and what is lost is the rounding to 16 or 24
+// bits: 3e-5 of a product, or as little as float32 loses. The offset makes all bytes unsigned, as the instructions want them;
+// what it adds is the column's sum of weights times 2^15 or 2^23 and is taken off again.
+
+constexpr int offset_of(int num_digits) { return 1 << (8 * num_digits - 1); }
+
+template <int kNumDigits>
+void pack_digits(const PackActivations& op) {
+  const Vec inverse = broadcast(op.scale > 0 ? 1 / op.scale : 0);
+  const std::size_t digit_stride = std::size_t(op.num_tokens) * kChunkRows;
+  for (int chunk = 0; chunk * kChunkRows < op.num_rows; ++chunk) {
+    const int first = chunk * kChunkRows, num_rows = smaller(kChunkRows, op.num_rows - first);
+    alignas(64) float x[kChunkRows] = {};
+    __builtin_memcpy(x, op.x + first, num_rows * sizeof(float));
+    std::uint8_t* out = op.out + (std::size_t(chunk) * kNumDigits * op.num_tokens + op.token) * kChunkRows;
+    for (int row = 0; row < kChunkRows; row += kWidth) {
+      const __m512i value =
+          _mm512_add_epi32(_mm512_cvtps_epi32(load(x + row) * inverse), _mm512_set1_epi32(offset_of(kNumDigits)));
+      for (int digit = 0; digit < kNumDigits; ++digit)
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(out + digit * digit_stride + row),
+                         _mm512_cvtepi32_epi8(_mm512_srli_epi32(value, 8 * (kNumDigits - 1 - digit))));
+    }
+  }
+}
+
+// What a pass over weights asks for meanwhile.
+enum class Ahead { nothing, own_weights, next_weights };
+
+// Tokens of one pass: so many sums fit the registers.
+constexpr int kTokensAtOnce = 4;
+
+// Loops over sums are unrolled before anything else is done about
+// them: the compiler then sees kTokens * kVectors * kNumDigits variables and keeps them in registers. As an array it stored
+// half of them after each addition, at twice the time.
+template <int kNumDigits, int kTokens, int kVectors, Ahead kAhead>
+void accumulate_digits(const StripProduct& op, int first_token) {
+  constexpr int kDigitSums = 2 * kPanelTokens * kHalf, kChunkQuads = kChunkRows / kQuad;
+  auto* const out = static_cast<std::int32_t*>(op.sums) + first_token * kHalf;
+  const auto place = [&](int token, int v, int digit) {
+    return out + (v / 2 * kNumDigits + digit) * kDigitSums + (v % 2 * kPanelTokens + token) * kHalf;
+  };
+  __m512i sums[kTokens][kVectors][kNumDigits] = {};
+  if (op.add)
+#pragma GCC unroll 4
+    for (int token = 0; token < kTokens; ++token)
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v)
+#pragma GCC unroll 4
+        for (int digit = 0; digit < kNumDigits; ++digit)
+          sums[token][v][digit] = _mm512_loadu_si512(place(token, v, digit));
+
+  const std::int8_t* const strips[2] = {op.weights, op.second_strip};
+  const std::size_t digit_stride = std::size_t(op.num_tokens) * kChunkRows;
+  const std::uint8_t* x = op.x + first_token * kChunkRows;
+  std::size_t offset = 0;
+  NextLines next(op, first_token / kTokensAtOnce, (op.num_tokens + kTokensAtOnce - 1) / kTokensAtOnce);
+  for (int quads_left = op.num_quads; quads_left > 0; quads_left -= kChunkQuads) {
+    const int num_quads = smaller(kChunkQuads, quads_left);
+    for (int quad = 0; quad < num_quads; ++quad, x += kQuad, offset += kStrip * kQuad) {
+      if (kAhead == Ahead::next_weights) next.ask();
+      __m512i weight[kVectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        const std::int8_t* line = strips[v / 2] + offset + v % 2 * kHalf * kQuad;
+        if (kAhead == Ahead::own_weights) __builtin_prefetch(line + kPrefetchBytes);
+        weight[v] = _mm512_loadu_si512(line);
+        asm("" : "+v"(weight[v]));  // into a register once, not once for each digit
+      }
+#pragma GCC unroll 4
+      for (int token = 0; token < kTokens; ++token)
+#pragma GCC unroll 4
+        for (int digit = 0; digit < kNumDigits; ++digit) {
+          int four;
+          __builtin_memcpy(&four, x + digit * digit_stride + token * kChunkRows, sizeof four);
+          const __m512i activations = _mm512_set1_epi32(four);
+#pragma GCC unroll 4
+          for (int v = 0; v < kVectors; ++v)
+            sums[token][v][digit] = _mm512_dpbusd_epi32(sums[token][v][digit], activations, weight[v]);
+        }
+    }
+    x += kNumDigits * digit_stride - kChunkRows;
+  }
+
+#pragma GCC unroll 4
+  for (int token = 0; token < kTokens; ++token)
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v)
+#pragma GCC unroll 4
+      for (int digit = 0; digit < kNumDigits; ++digit)
+        _mm512_storeu_si512(place(token, v, digit), sums[token][v][digit]);
+}
+
+template <int kNumDigits, int kTokens, bool kMayAskAhead>
+void accumulate_digits(const StripProduct& op, int first_token) {
+  if (kMayAskAhead && op.from_memory && first_token == 0)
+    accumulate_digits<kNumDigits, kTokens, 2, Ahead::own_weights>(op, first_token);
+  else if (op.next)
+    accumulate_digits<kNumDigits, kTokens, 2, Ahead::next_weights>(op, first_token);
+  else
+    accumulate_digits<kNumDigits, kTokens, 2, Ahead::nothing>(op, first_token);
+}
+
+template <int kNumDigits, bool kMayAskAhead>
+void accumulate_digits(const StripProduct& op) {
+  int token = 0;
+  for (; token + kTokensAtOnce <= op.num_tokens; token += kTokensAtOnce)
+    accumulate_digits<kNumDigits, kTokensAtOnce, kMayAskAhead>(op, token);
+  if (op.num_tokens - token == 3) accumulate_digits<kNumDigits, 3, kMayAskAhead>(op, token);
+  if (op.num_tokens - token == 2) accumulate_digits<kNumDigits, 2, kMayAskAhead>(op, token);
+  if (op.num_tokens - token == 1) accumulate_digits<kNumDigits, 1, kMayAskAhead>(op, token);
+}
+
+template <int kNumDigits>
+void finish_digits(const StripResult& op) {
+  constexpr int kDigitSums = 2 * kPanelTokens * kHalf;
+  for (int half = 0; half < 2; ++half) {
+    const Vec scale = load(op.scales + half * kHalf);
+    const __m512i offset = _mm512_slli_epi32(_mm512_loadu_si512(op.column_sums + half * kHalf), 7);
+    for (int token = 0; token < op.num_tokens; ++token) {
+      const auto* sums = static_cast<const std::int32_t*>(op.sums) + (half * kPanelTokens + token) * kHalf;
+      const auto sum = [&](int digit) { return _mm512_loadu_si512(sums + digit * kDigitSums); };
+      Vec lower = _mm512_cvtepi32_ps(sum(kNumDigits - 1));
+      if (kNumDigits == 3) lower = fma(_mm512_cvtepi32_ps(sum(1)), broadcast(256.0f), lower);
+      const Vec highest = _mm512_cvtepi32_ps(_mm512_sub_epi32(sum(0), offset));
+      const Vec whole = fma(highest, broadcast(float(1 << (8 * (kNumDigits - 1)))), lower);
+      const Vec value = whole * broadcast(op.token_scales[token]);
+      float* out = op.out + token * kStrip + half * kHalf;
+      store(out, op.add ? fma(value, scale, load(out)) : value * scale);
+    }
+  }
+}
+
+void add_columns(const std::int8_t* weights, int num_quads, std::int32_t* column_sums) {
+  constexpr int kLine = kHalf * kQuad;
+  const __m512i ones = _mm512_set1_epi8(1);
+  __m512i low = _mm512_loadu_si512(column_sums), high = _mm512_loadu_si512(column_sums + kHalf);
+  for (int quad = 0; quad < num_quads; ++quad, weights += 2 * kLine) {
+    low = _mm512_dpbusd_epi32(low, ones, _mm512_loadu_si512(weights));
+    high = _mm512_dpbusd_epi32(high, ones, _mm512_loadu_si512(weights + kLine));
+  }
+  _mm512_storeu_si512(column_sums, low);
+  _mm512_storeu_si512(column_sums + kHalf, high);
+}
+
+// A token or two of two strips at once.
+constexpr int kPairedTokens = 2;
+
+// Whole chunks with tiles, the rest of a scale group without. One or two tokens by themselves fill too little of a tile:
+// memory is as fast without.
+template <int kNumDigits>
+void accumulate_amx_and_digits(const StripProduct& op) {
+  constexpr int kChunkQuads = kChunkRows / kQuad;
+  if (op.second_strip)
+    return op.num_tokens == 1 ? accumulate_digits<kNumDigits, 1, 4, Ahead::own_weights>(op, 0)
+                              : accumulate_digits<kNumDigits, 2, 4, Ahead::own_weights>(op, 0);
+  if (op.from_memory && op.num_tokens <= kPairedTokens) return accumulate_digits<kNumDigits, true>(op);
+  if (op.num_quads % kChunkQuads == 0) return accumulate_amx(op, kNumDigits);
+  StripProduct whole = op, rest = op;
+  rest.next = nullptr;  // asked for by then
+  rest.next_lines = 0;
+  whole.num_quads = op.num_quads / kChunkQuads * kChunkQuads;
+  rest.num_quads -= whole.num_quads;
+  rest.weights += std::size_t(whole.num_quads) * kQuad * kStrip;
+  rest.x += std::size_t(whole.num_quads) * kQuad * kNumDigits * op.num_tokens;
+  if (whole.num_quads > 0) {
+    accumulate_amx(whole, kNumDigits);
+    rest.add = true;
+  }
+  if (rest.num_quads > 0) accumulate_digits<kNumDigits, true>(rest);
+}
+
+// 512 rows: 16 KiB of weights are read again from L1. The experts' groups are multiples of it: of 384, the last piece of a
+// group was too short to ask for the whole next piece, which cost 8 rows 5 %.
+template <int kNumDigits>
+constexpr ProductKernels kVnniProducts = {.activation_bytes = kNumDigits,
+                                          .num_sums = kNumDigits,
+                                          .block_rows = 512,
+                                          .exact_rows = kMaxGroupRows,
+                                          .paired_tokens = 0,
+                                          .tokens_at_once = kTokensAtOnce,
+                                          .table_planes = 2,
+                                          .largest = float(offset_of(kNumDigits) - 2),
+                                          .pack = pack_digits<kNumDigits>,
+                                          .accumulate = accumulate_digits<kNumDigits, false>,
+                                          .finish = finish_digits<kNumDigits>,
+                                          .add_columns = add_columns};
+
+template <int kNumDigits>
+constexpr ProductKernels kAmxProducts = [] {
+  ProductKernels products = kVnniProducts<kNumDigits>;
+  products.paired_tokens = kPairedTokens;
+  products.tokens_at_once = kPanelTokens;
+  // 12 KiB of weights stay in L1 beside 12 or 18 KiB of a panel's activations. With 768 a core did a quarter less.
+  products.block_rows = 384;
+  products.accumulate = accumulate_amx_and_digits<kNumDigits>;
+  return products;
+}();
+
+}  // namespace
+
+const Kernels kAvx512Kernels = {"avx512",          kVnniProducts<2>, &kVnniProducts<3>, page_attention, dot,
+                                largest_magnitude, highest,          sum_of_exp,        gated_gelu};
+const Kernels kAmxKernels = {"amx",   kAmxProducts<2>, &kAmxProducts<3>, page_attention, dot, largest_magnitude,
+                             highest, sum_of_exp,      gated_gelu};
+
+}  // namespace grok::cpu
+
+#endif

@@ -1,0 +1,173 @@
+#if defined(__aarch64__)
+
+#include "backend/cpu/isa/kernels.h"
+
+#include <arm_neon.h>
+
+#include "backend/backend.h"
+#include "backend/cpu/layout/packed_matrix.h"
+
+namespace grok::cpu {
+namespace {
+
+constexpr int kWidth = 4;
+using Vec = float32x4_t;
+using IntVec = int32x4_t;
+
+inline Vec load_i8(const std::int8_t* from) {
+  std::uint32_t bytes;
+  __builtin_memcpy(&bytes, from, sizeof bytes);
+  return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vcreate_s8(bytes)))));
+}
+
+inline Vec load_bf16(const std::uint16_t* from) { return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(from), 16)); }
+
+inline Vec fma(Vec a, Vec b, Vec c) { return vfmaq_f32(c, a, b); }
+
+#include "backend/cpu/isa/kernels.inc"
+// Builds on the one above.
+#include "backend/cpu/isa/attention_kernels.inc"
+
+// Products with activations as 24-bit integers, one scale a token, taken apart into three signed bytes: x = scale * (65536 a
+// + 256 b + c), as packed_table.cpp takes its numbers apart. NEON multiplies signed bytes by signed bytes, so that there is
+// no offset as in kernels_avx512.cpp. Sums that are exact there are exact here.
+
+constexpr int kNumDigits = 3;
+
+// The largest number whose upper byte, when the lower two are taken to the nearest, still fits a signed byte.
+constexpr int kLargest = 127 * 65536 + 127 * 256 + 127;
+// 24 KiB of weights stay in L1 beside the activations that stream past.
+constexpr int kBlockRows = 768;
+
+void pack_signed_digits(const PackActivations& op) {
+  constexpr int kHalves = 0x808080;  // 128 in each digit
+  constexpr int kRows = 16;          // one vector of bytes for each digit
+  const Vec inverse = broadcast(op.scale > 0 ? 1 / op.scale : 0);
+  const std::size_t digit_stride = std::size_t(op.num_tokens) * kChunkRows;
+  for (int chunk = 0; chunk * kChunkRows < op.num_rows; ++chunk) {
+    const int first = chunk * kChunkRows, num_rows = smaller(kChunkRows, op.num_rows - first);
+    float x[kChunkRows] = {};
+    __builtin_memcpy(x, op.x + first, num_rows * sizeof(float));
+    std::uint8_t* out = op.out + (std::size_t(chunk) * kNumDigits * op.num_tokens + op.token) * kChunkRows;
+    for (int row = 0; row < kChunkRows; row += kRows) {
+      std::uint8_t numbers[kRows * 4];
+      for (int i = 0; i < kRows; i += kWidth) {
+        // With 128 more in each digit there is nothing to carry; 128 less again is, in a byte, the other highest bit.
+        const IntVec number = (vcvtnq_s32_f32(load(x + row + i) * inverse) + kHalves) ^ kHalves;
+        __builtin_memcpy(numbers + i * 4, &number, sizeof number);
+      }
+      const uint8x16x4_t bytes = vld4q_u8(numbers);  // the lowest of all numbers, the next, ..
+      for (int digit = 0; digit < kNumDigits; ++digit)
+        vst1q_u8(out + digit * digit_stride + row, bytes.val[kNumDigits - 1 - digit]);
+    }
+  }
+}
+
+constexpr int kVectors = kStrip / kWidth;  // of columns
+constexpr int kQuadBytes = kStrip * kQuad;
+
+// What one quad brings to all columns of a strip; its activations are a lane of x.
+template <int kLane>
+inline __attribute__((always_inline)) void multiply_quad(int32x4_t (&sums)[kVectors][kNumDigits],
+                                                         const std::int8_t* weights, const int8x16_t (&x)[kNumDigits]) {
+  for (int v = 0; v < kVectors; ++v) {
+    const int8x16_t weight = vld1q_s8(weights + v * kWidth * kQuad);
+    for (int digit = 0; digit < kNumDigits; ++digit)
+      sums[v][digit] = vdotq_laneq_s32(sums[v][digit], weight, x[digit], kLane);
+  }
+}
+
+// What the quads from `first_quad`, the start of a chunk, to `end` bring to one token. A quad is 8 loads for 24 sums, which is
+// what the registers hold. Two tokens of half the columns would load less, but cores make at most two dot products for each
+// load that they can do besides. (Counted, not measured: there was no arm64 to run on.)
+template <bool kAhead>
+void accumulate_signed_digits(const StripProduct& op, int first_quad, int end, int token) {
+  constexpr int kDigitSums = 2 * kPanelTokens * kHalf, kChunkQuads = kChunkRows / kQuad;
+  const auto place = [&](int v, int digit) {
+    const int half = v * kWidth / kHalf;
+    return static_cast<std::int32_t*>(op.sums) + digit * kDigitSums + (half * kPanelTokens + token) * kHalf +
+           v * kWidth % kHalf;
+  };
+  int32x4_t sums[kVectors][kNumDigits] = {};
+  if (op.add || first_quad > 0)
+    for (int v = 0; v < kVectors; ++v)
+      for (int digit = 0; digit < kNumDigits; ++digit) sums[v][digit] = vld1q_s32(place(v, digit));
+
+  const std::size_t digit_stride = std::size_t(op.num_tokens) * kChunkRows;
+  const std::int8_t* weights = op.weights + std::size_t(first_quad) * kQuad * kStrip;
+  const std::uint8_t* x =
+      op.x + std::size_t(first_quad) * kQuad * kNumDigits * op.num_tokens + std::size_t(token) * kChunkRows;
+  for (int quads_left = end - first_quad; quads_left > 0; quads_left -= kChunkQuads) {
+    const int chunk_quads = smaller(kChunkQuads, quads_left);
+    for (int quad = 0; quad < chunk_quads; quad += 4) {
+      int8x16_t four[kNumDigits];  // quads; beyond the last there are zeros
+      for (int digit = 0; digit < kNumDigits; ++digit)
+        four[digit] = vreinterpretq_s8_u8(vld1q_u8(x + digit * digit_stride + quad * kQuad));
+      if (kAhead)
+        for (int line = 0; line < 4 * kQuadBytes; line += 64) __builtin_prefetch(weights + kPrefetchBytes + line);
+      multiply_quad<0>(sums, weights, four);
+      if (quad + 1 < chunk_quads) multiply_quad<1>(sums, weights + kQuadBytes, four);
+      if (quad + 2 < chunk_quads) multiply_quad<2>(sums, weights + 2 * kQuadBytes, four);
+      if (quad + 3 < chunk_quads) multiply_quad<3>(sums, weights + 3 * kQuadBytes, four);
+      weights += 4 * kQuadBytes;
+    }
+    x += kNumDigits * digit_stride;
+  }
+
+  for (int v = 0; v < kVectors; ++v)
+    for (int digit = 0; digit < kNumDigits; ++digit) vst1q_s32(place(v, digit), sums[v][digit]);
+}
+
+// However long the strip, its rows are in L1 for all tokens but the first.
+void accumulate_signed_digits(const StripProduct& op) {
+  constexpr int kBlockQuads = kBlockRows / kQuad;
+  for (int quad = 0; quad < op.num_quads; quad += kBlockQuads) {
+    const int end = smaller(quad + kBlockQuads, op.num_quads);
+    for (int token = 0; token < op.num_tokens; ++token) {
+      if (op.from_memory && token == 0)
+        accumulate_signed_digits<true>(op, quad, end, token);
+      else
+        accumulate_signed_digits<false>(op, quad, end, token);
+    }
+  }
+}
+
+void finish_signed_digits(const StripResult& op) {
+  constexpr int kDigitSums = 2 * kPanelTokens * kHalf;
+  for (int token = 0; token < op.num_tokens; ++token)
+    for (int column = 0; column < kStrip; column += kWidth) {
+      const auto* sums =
+          static_cast<const std::int32_t*>(op.sums) + (column / kHalf * kPanelTokens + token) * kHalf + column % kHalf;
+      const Vec high = vcvtq_f32_s32(vld1q_s32(sums));
+      const Vec middle = vcvtq_f32_s32(vld1q_s32(sums + kDigitSums));
+      const Vec low = vcvtq_f32_s32(vld1q_s32(sums + 2 * kDigitSums));
+      const Vec whole = fma(high, broadcast(65536.0f), fma(middle, broadcast(256.0f), low));
+      const Vec value = whole * broadcast(op.token_scales[token]);
+      float* out = op.out + token * kStrip + column;
+      const Vec scale = load(op.scales + column);
+      store(out, op.add ? fma(value, scale, load(out)) : value * scale);
+    }
+}
+
+// 128 * 128 * kMaxGroupRows is 2^30. The largest activation, divided by its scale in float32, may come out two too large.
+const ProductKernels kSignedDigitProducts = {.activation_bytes = kNumDigits,
+                                             .num_sums = kNumDigits,
+                                             .block_rows = kBlockRows,
+                                             .exact_rows = kMaxGroupRows,
+                                             .paired_tokens = 0,
+                                             .tokens_at_once = kPanelTokens,
+                                             .table_planes = 2,
+                                             .largest = float(kLargest - 2),
+                                             .pack = pack_signed_digits,
+                                             .accumulate = accumulate_signed_digits,
+                                             .finish = finish_signed_digits,
+                                             .add_columns = nullptr};
+
+}  // namespace
+
+const Kernels kNeonKernels = {"neon",  kSignedDigitProducts, nullptr,   page_attention, dot, largest_magnitude,
+                              highest, sum_of_exp,           gated_gelu};
+
+}  // namespace grok::cpu
+
+#endif

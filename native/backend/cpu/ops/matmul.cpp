@@ -1,0 +1,240 @@
+#include "backend/cpu/ops/matmul.h"
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "backend/cpu/layout/packing.h"
+#include "backend/cpu/layout/scratch.h"
+#include "backend/cpu/ops/tasks.h"
+
+namespace grok::cpu {
+namespace {
+
+constexpr int kMaxSums = 3;                                        // of one output
+constexpr int kMaxStrips = 32;                                     // of a block
+constexpr std::size_t kTile = std::size_t(kPanelTokens) * kStrip;  // outputs of one panel and one strip
+
+constexpr std::size_t kOutBytes = kMaxTiles * kTile * sizeof(float);  // of a block
+constexpr std::size_t kSumsBytes = kMaxTiles * kTile * kMaxSums * sizeof(std::int32_t);
+
+// A thread's memory for the blocks that it computes, kept from one to the next.
+struct BlockMemory {
+  HostMemory sums{kSumsBytes};
+  HostMemory out[2] = {HostMemory(kOutBytes), HostMemory(kOutBytes)};
+  Scratch weights;  // of a matrix that is mapped
+};
+thread_local std::unique_ptr<BlockMemory> block_memory;
+
+BlockMemory& memory() {
+  if (!block_memory) block_memory = std::make_unique<BlockMemory>();
+  return *block_memory;
+}
+
+// What lies between a group's weights and the next group's or strip's: scales and sums of the columns (packed_matrix.h).
+constexpr int kScaleBytes = kStrip * (sizeof(float) + sizeof(std::int32_t));
+
+// One panel waits for weights: these come as one stream of whole strips, or for a token or two as two side by side, so that
+// what is fetched ahead at the end of a strip is the start of the next.
+void stream_block(const CpuMatrix& matrix, int expert, const Panels& x, const ProductBlock& block, BlockOut out,
+                  const ProductKernels& product) {
+  const int group_rows = matrix.group_rows(), panel = block.first_panel, num_tokens = x.rows_of(panel);
+  const int num_pairs = num_tokens <= product.paired_tokens ? block.num_strips / 2 : 0;
+  // Passes of more tokens than are multiplied at once go over pieces that stay in the caches, while the next piece comes.
+  const bool has_passes = num_tokens > product.tokens_at_once;
+  const int rows_at_once = has_passes ? product.block_rows : product.exact_rows;
+  std::int32_t* const sums = memory().sums.as<std::int32_t>();  // or float
+  for (int index = 0; index < block.num_strips - num_pairs; ++index) {
+    const int strips[2] = {block.first_strip + (index < num_pairs ? index : num_pairs + index),
+                           block.first_strip + num_pairs + index};
+    const int num_strips = index < num_pairs ? 2 : 1;
+    for (int group = 0; group < matrix.num_groups; ++group)
+      for (int first = 0; first < group_rows; first += product.exact_rows) {
+        const int last = std::min(group_rows, first + std::min(product.exact_rows, group_rows));
+        const std::int8_t* strip_weights[2] = {};
+        for (int s = 0; s < num_strips; ++s)
+          strip_weights[s] = matrix
+                                 .rows({.expert = expert,
+                                        .group = group,
+                                        .first_row = first,
+                                        .num_rows = last - first,
+                                        .first_strip = strips[s],
+                                        .num_strips = 1},
+                                       memory().weights)
+                                 .weights;
+        for (int row = first; row < last; row += rows_at_once) {
+          const int num_rows = std::min(rows_at_once, last - row), num_quads = CpuMatrix::quads_of(num_rows);
+          const std::int8_t* const weights = strip_weights[0] + std::size_t(row - first) * kStrip;
+          const std::size_t num_bytes = std::size_t(num_quads) * kQuad * kStrip;
+          const std::int8_t* next = has_passes ? weights + num_bytes : nullptr;
+          if (next && row + num_rows == group_rows)
+            for (const std::int8_t* const scales = next; next < scales + kScaleBytes; next += 64)
+              __builtin_prefetch(next);
+          product.accumulate({.sums = sums,
+                              .weights = weights,
+                              .second_strip = strip_weights[1],
+                              .x = x.activations(panel, group, row / kChunkRows),
+                              .num_tokens = num_tokens,
+                              .num_quads = num_quads,
+                              .from_memory = !has_passes,
+                              .add = row > first,
+                              .next = next,
+                              .next_lines = next ? int(num_bytes / 64) : 0});
+        }
+        for (int s = 0; s < num_strips; ++s)
+          product.finish({.out = tile_of(out, block, strips[s], panel),
+                          .sums = sums + s * kTile * product.num_sums,
+                          .scales = matrix.scales(expert, strips[s], group),
+                          .column_sums = matrix.column_sums(expert, strips[s], group),
+                          .token_scales = x.scales(panel),
+                          .num_tokens = num_tokens,
+                          .add = group > 0 || first > 0});
+      }
+  }
+}
+
+}  // namespace
+
+// Of a mapped matrix, as many rows as are read at once, and those of a block packed.
+std::size_t thread_scratch_bytes(const Kernels& kernels, bool is_mapped) {
+  const std::size_t rows = std::size_t(std::max(kernels.product.block_rows, kChunkRows)) + kRowsAtOnce + kQuad;
+  const std::size_t weights = Scratch::size_bytes(kMaxStrips * kStrip * rows) + 2 * Scratch::kAlignment;
+  return kSumsBytes + 2 * kOutBytes + (is_mapped ? std::max(weights, Scratch::kMinBlockBytes) : 0);
+}
+
+BlockOut block_out(int index) { return memory().out[index].as<float>(); }
+
+// Rows of weights by the block, strip by strip, so that each is in L1 while all panels pass over it, and the activations of
+// the block's rows stay in L2 while all strips do.
+void multiply_block(const CpuMatrix& matrix, int expert, const Panels& x, const ProductBlock& block, BlockOut out,
+                    const Kernels& kernels) {
+  const ProductKernels& product = kernels.product;
+  const int group_rows = matrix.group_rows(), last_strip = block.first_strip + block.num_strips;
+  const int last_panel = block.first_panel + block.num_panels;
+  const std::size_t sums_per_tile = kTile * product.num_sums;
+  std::int32_t* const sums = memory().sums.as<std::int32_t>();  // or float
+
+  const bool is_single = block.num_panels == 1, is_mapped = matrix.is_mapped();
+  if (is_single && !is_mapped) return stream_block(matrix, expert, x, block, out, product);
+  const bool adds_columns = is_mapped && product.add_columns;
+
+  for (int group = 0; group < matrix.num_groups; ++group) {
+    for (int first = 0; first < group_rows; first += product.exact_rows) {
+      const int last = std::min(group_rows, first + std::min(product.exact_rows, group_rows));
+      // A single panel is of a mapped matrix here: what was fetched and packed stays in the cache if it is little.
+      const int rows_at_once = is_single ? kChunkRows : product.block_rows;
+      std::int32_t column_sums[kMaxStrips][kStrip];
+      if (adds_columns) std::memset(column_sums, 0, block.num_strips * sizeof column_sums[0]);
+      for (int row = first; row < last; row += rows_at_once) {
+        const int num_rows = std::min(rows_at_once, last - row), num_quads = CpuMatrix::quads_of(num_rows);
+        memory().weights.clear();
+        const CpuMatrix::PackedRows rows = matrix.rows({.expert = expert,
+                                                        .group = group,
+                                                        .first_row = row,
+                                                        .num_rows = num_rows,
+                                                        .first_strip = block.first_strip,
+                                                        .num_strips = block.num_strips},
+                                                       memory().weights);
+        const auto weights_of = [&](int strip) {
+          return rows.weights + std::size_t(strip - block.first_strip) * rows.strip_stride;
+        };
+        std::int32_t* tile = sums;
+        for (int strip = block.first_strip; strip < last_strip; ++strip) {
+          // While a strip's rows are multiplied, the next strip's come into L2: each panel fetches its share.
+          const std::int8_t* const next = is_single                ? nullptr
+                                          : strip + 1 < last_strip ? weights_of(strip + 1)
+                                          : row + rows_at_once < last && !is_mapped
+                                              ? rows.weights + std::size_t(rows_at_once) * kStrip
+                                              : nullptr;
+          const int num_lines = next ? num_quads * kQuad * kStrip / 64 : 0;
+          for (int panel = block.first_panel; panel < last_panel; ++panel, tile += sums_per_tile)
+            product.accumulate(
+                {.sums = tile,
+                 .weights = weights_of(strip),
+                 .x = x.activations(panel, group, row / kChunkRows),
+                 .num_tokens = x.rows_of(panel),
+                 .num_quads = num_quads,
+                 .from_memory = is_single,
+                 .add = row > first,
+                 .next = next ? next + num_lines * (panel - block.first_panel) / block.num_panels * 64 : nullptr,
+                 .next_lines = num_lines / block.num_panels});
+        }
+        if (adds_columns)
+          for (int index = 0; index < block.num_strips; ++index)
+            product.add_columns(weights_of(block.first_strip + index), num_quads, column_sums[index]);
+      }
+
+      const std::int32_t* tile = sums;
+      for (int strip = block.first_strip; strip < last_strip; ++strip)
+        for (int panel = block.first_panel; panel < last_panel; ++panel, tile += sums_per_tile)
+          product.finish({.out = tile_of(out, block, strip, panel),
+                          .sums = tile,
+                          .scales = matrix.scales(expert, strip, group),
+                          .column_sums = adds_columns ? column_sums[strip - block.first_strip]
+                                                      : matrix.column_sums(expert, strip, group),
+                          .token_scales = x.scales(panel),
+                          .num_tokens = x.rows_of(panel),
+                          .add = group > 0 || first > 0});
+    }
+  }
+}
+
+void for_each_block(std::span<const ProductWork> products, threads::ThreadPool& pool,
+                    const std::function<void(const ProductBlock&)>& body) {
+  // One or two panels stay in L2 whatever the strips are, and weights are read front to back: few strips at a time. Of a
+  // single panel as many as make a stream: each start costs memory most of a microsecond.
+  // More panels are read again for each block of strips, so blocks are large, as long as there is work for every thread.
+  // Of a mapped matrix a block reads pieces of rows: the longer, the better.
+  constexpr int kMaxPanels = 8, kPanelStrips = kMaxTiles / kMaxPanels, kBlocksPerThread = 4, kStreamBytes = 1600'000;
+  static_assert(kPanelStrips <= kMaxStrips && kMaxStrips <= kMaxTiles);
+  std::size_t work = 0, num_strips = 0;
+  for (const ProductWork& of : products) {
+    work += std::size_t(of.num_matrices) * of.matrix->d_in * of.matrix->d_out * of.x->num_rows();
+    num_strips += std::size_t(of.matrix->num_strips) * ((of.x->num_panels() + kMaxPanels - 1) / kMaxPanels);
+  }
+  const std::size_t most_strips = num_strips / (std::size_t(pool.num_threads()) * kBlocksPerThread);
+
+  std::vector<ProductBlock> blocks;
+  for (std::size_t index = 0; index < products.size(); ++index) {
+    const ProductWork& of = products[index];
+    const int num_panels = of.x->num_panels();
+    const int few = num_panels <= 2 ? 2 : 1;
+    const int many = of.matrix->is_mapped() ? (num_panels == 1 ? kMaxStrips : kPanelStrips)
+                     : num_panels == 1      ? std::clamp(kStreamBytes / (of.matrix->d_in * kStrip), few, kMaxStrips)
+                                            : (num_panels == 2 ? few : kPanelStrips);
+    const int strips_at_once = int(std::clamp<std::size_t>(most_strips, few, many));
+    for (int strip = 0; strip < of.matrix->num_strips; strip += strips_at_once)
+      for (int panel = 0; panel < num_panels; panel += kMaxPanels)
+        blocks.push_back({.product = index,
+                          .first_strip = strip,
+                          .num_strips = std::min(strips_at_once, of.matrix->num_strips - strip),
+                          .first_panel = panel,
+                          .num_panels = std::min(kMaxPanels, num_panels - panel)});
+  }
+  for_each_task(blocks.size(), work / std::max<std::size_t>(blocks.size(), 1), pool,
+                [&](std::size_t task) { body(blocks[task]); });
+}
+
+void multiply(std::span<const Product> products, const Kernels& kernels, threads::ThreadPool& pool) {
+  std::vector<ProductWork> work;
+  for (const Product& product : products) work.push_back({.matrix = product.matrix, .x = product.x});
+  for_each_block(work, pool, [&](const ProductBlock& block) {
+    const Product& product = products[block.product];
+    const CpuMatrix& matrix = *product.matrix;
+    float* const out = block_out(0);
+    multiply_block(matrix, product.expert, *product.x, block, out, kernels);
+    for (int strip = block.first_strip; strip < block.first_strip + block.num_strips; ++strip) {
+      const int num_columns = std::min(kStrip, matrix.d_out - strip * kStrip);
+      for (int panel = block.first_panel; panel < block.first_panel + block.num_panels; ++panel) {
+        const float* tile = tile_of(out, block, strip, panel);
+        for (int row = 0; row < product.x->rows_of(panel); ++row)
+          std::memcpy(
+              product.out + std::size_t(panel * kPanelTokens + row) * matrix.d_out + std::size_t(strip) * kStrip,
+              tile + row * kStrip, num_columns * sizeof(float));
+      }
+    }
+  });
+}
+
+}  // namespace grok::cpu

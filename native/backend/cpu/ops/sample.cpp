@@ -1,0 +1,177 @@
+#include "backend/cpu/ops/sample.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <numeric>
+
+#include "backend/cpu/cpu_backend.h"
+#include "core/finite.h"
+
+namespace grok::cpu {
+namespace {
+
+// The first of equals: the lower id. NaN never wins.
+std::int32_t best_token(std::span<const float> logits, const Kernels& kernels) {
+  const float highest = kernels.highest(logits.data(), logits.size());
+  const auto best = std::find(logits.begin(), logits.end(), highest);
+  return best == logits.end() ? 0 : std::int32_t(best - logits.begin());
+}
+
+// NaN for logits that are not finite.
+double log_sum_exp(std::span<const float> logits, const Kernels& kernels) {
+  if (!all_finite(logits)) return std::numeric_limits<double>::quiet_NaN();
+  const float highest = kernels.highest(logits.data(), logits.size());
+  return highest + std::log(kernels.sum_of_exp(logits.data(), logits.size(), highest));
+}
+
+std::vector<TokenLogprob> likeliest(std::span<const float> logits, int count, double log_total) {
+  if (count == 0) return {};
+  std::vector<std::int32_t> tokens(logits.size());
+  std::iota(tokens.begin(), tokens.end(), 0);
+  count = std::min(count, int(tokens.size()));
+  std::partial_sort(tokens.begin(), tokens.begin() + count, tokens.end(), [&](std::int32_t a, std::int32_t b) {
+    return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
+  });
+  std::vector<TokenLogprob> top(count);
+  for (int rank = 0; rank < count; ++rank) top[rank] = {tokens[rank], float(logits[tokens[rank]] - log_total)};
+  return top;
+}
+
+bool likelier(const Candidate& a, const Candidate& b) {
+  return a.probability != b.probability ? a.probability > b.probability : a.token < b.token;
+}
+
+// The least probability that stays. Source: runners.py:top_p_filter. There: sort ascending, find the first value where the
+// running sum reaches 1 - top_p, keep what is not below it. Seen from the top: a token stays while the sum of those above it
+// is at most top_p, and ties with the last that stays do too.
+double least_of_top_p(std::vector<double> probabilities,  // one or more, none above 1
+                      double unlikely,  // what the tokens weigh that are not among them, all less likely
+                      double top_p) {
+  const double limit = top_p * std::accumulate(probabilities.begin(), probabilities.end(), unlikely);
+  double above = 0, least = 0;
+  // First by bins, 64 to each halving, since the upper bits of a positive number rank as it does: likelier bins than the one
+  // in which the sum reaches the limit stay, the others do not.
+  const auto bin_of = [](double probability) { return std::bit_cast<std::uint64_t>(probability) >> 46; };
+  const std::uint64_t lowest = bin_of(*std::min_element(probabilities.begin(), probabilities.end()));
+  std::vector<double> bins(bin_of(1) - lowest + 1);
+  for (const double probability : probabilities) bins[bin_of(probability) - lowest] += probability;
+  std::size_t bin = bins.size();
+  while (bin > 0 && above + bins[bin - 1] <= limit) above += bins[--bin];
+  if (bin == 0) return 0;
+  std::erase_if(probabilities, [&](double probability) { return bin_of(probability) - lowest != bin - 1; });
+  // [begin, first) stay, [last, end) do not; each turn settles half of the others.
+  for (auto first = probabilities.begin(), last = probabilities.end(); first < last;) {
+    const auto middle = first + (last - first) / 2;
+    std::nth_element(first, middle, last, std::greater());
+    const double above_middle = std::accumulate(first, middle, above);
+    if (above_middle > limit) {
+      last = middle;
+    } else {
+      above = above_middle + *middle;
+      least = *middle;
+      first = middle + 1;
+    }
+  }
+  return least;
+}
+
+std::int32_t draw(const std::vector<Candidate>& candidates, double uniform) {
+  double total = 0;
+  for (const Candidate& candidate : candidates) total += candidate.probability;
+  double left = uniform * total;
+  std::int32_t last = candidates.front().token;
+  for (const Candidate& candidate : candidates) {
+    if (candidate.probability == 0) continue;  // kept, and yet too unlikely to be drawn
+    last = candidate.token;
+    left -= candidate.probability;
+    if (left < 0) break;
+  }
+  return last;  // rounding may have left nothing to draw from but the last
+}
+
+}  // namespace
+
+std::vector<float> adjusted_logits(std::span<const float> logits, const SampleRow& row) {
+  std::vector<float> adjusted(logits.begin(), logits.end());
+  for (const TokenBias& bias : row.bias) adjusted[bias.token] += bias.bias;
+  for (const TokenCount& seen : row.history) {
+    float& logit = adjusted[seen.token];
+    logit = logit > 0 ? logit / row.repetition_penalty : logit * row.repetition_penalty;
+    if (seen.generated > 0) logit -= row.presence_penalty + float(seen.generated) * row.frequency_penalty;
+  }
+  return adjusted;
+}
+
+std::vector<Candidate> sampling_candidates(std::span<const float> adjusted, const SampleRow& row,
+                                           const Kernels& kernels) {
+  constexpr float kRuledOut = -std::numeric_limits<float>::infinity();
+  const float highest = kernels.highest(adjusted.data(), adjusted.size());
+  // Less likely tokens never stay: by min_p, or because all of them together, were it the whole vocabulary, would weigh less
+  // than 1 - top_p (the best one's probability counts as 1). Where a few tokens are likely, as with a trained model, only few
+  // are left for an exact exponential and to be ranked; where all are alike nothing is gained.
+  double least = 0;
+  if (row.top_k == 0) {
+    least = row.min_p;
+    if (row.top_p < 1) least = std::max(least, (1.0 - row.top_p) / double(adjusted.size()));
+  }
+  const float cut = float(std::log(least)) - 0.001f;  // what rounds to either side of `least` is a candidate
+
+  std::vector<Candidate> candidates;
+  candidates.reserve(adjusted.size());
+  std::vector<float> unlikely(adjusted.size(), kRuledOut);  // exponents of the others
+  for (std::size_t token = 0; token < adjusted.size(); ++token) {
+    if (!(adjusted[token] > kRuledOut)) continue;  // ruled out by its bias, or NaN
+    // Infinity less itself is no number.
+    const bool is_highest = adjusted[token] == highest;
+    const float exponent = is_highest ? 0 : (adjusted[token] - highest) / row.temperature;
+    if (exponent < cut)
+      unlikely[token] = exponent;
+    else
+      candidates.push_back(
+          {std::int32_t(token), is_highest ? 1 : std::exp((adjusted[token] - double(highest)) / row.temperature)});
+  }
+  double least_kept = row.min_p;
+  if (row.top_k > 0 && std::size_t(row.top_k) < candidates.size()) {
+    std::vector<Candidate> ranked = candidates;
+    const auto last = ranked.begin() + row.top_k - 1;
+    std::nth_element(ranked.begin(), last, ranked.end(), likelier);
+    std::erase_if(candidates, [&](const Candidate& candidate) { return likelier(*last, candidate); });
+  }
+  if (row.top_p < 1 && !candidates.empty()) {
+    std::vector<double> probabilities;
+    probabilities.reserve(candidates.size());
+    for (const Candidate& candidate : candidates) probabilities.push_back(candidate.probability);
+    const double rest = kernels.sum_of_exp(unlikely.data(), unlikely.size(), 0);
+    least_kept = std::max(least_kept, least_of_top_p(std::move(probabilities), rest, row.top_p));
+  }
+  std::erase_if(candidates, [&](const Candidate& candidate) { return candidate.probability < least_kept; });
+  return candidates;
+}
+
+void CpuBackend::sample(const Sample& op) {
+  pool_.parallel_for(op.num_rows, [&](std::size_t r) {
+    const SampleRow& row = op.rows[r];
+    const std::span logits(op.logits + r * op.vocab_size, op.vocab_size);
+    const double log_total = log_sum_exp(logits, kernels_);
+
+    std::int32_t token = row.forced;
+    if (token < 0) {
+      const std::vector<float> adjusted = adjusted_logits(logits, row);
+      if (row.temperature > 0) {
+        const std::vector<Candidate> candidates = sampling_candidates(adjusted, row, kernels_);
+        token = candidates.empty() ? best_token(adjusted, kernels_) : draw(candidates, row.uniform);
+      } else {
+        token = best_token(adjusted, kernels_);
+      }
+    }
+    op.out[r] = {.token = token,
+                 .logprob = float(logits[token] - log_total),
+                 .top = likeliest(logits, row.num_logprobs, log_total)};
+  });
+}
+
+}  // namespace grok::cpu
