@@ -4,14 +4,39 @@ import { describe, expect, it } from 'vitest';
 import { filesUnder } from './files-under.js';
 
 // Who may know whom (docs/ARCHITECTURE.md). An entry ending in "/" allows a whole room, any other one file.
-// A room may always include its own files.
+// The first entry that a path begins with is its room, and a room may always include its own files.
 const NATIVE_ARROWS: Record<string, readonly string[]> = {
   'native/core/': [],
   'native/platform/': ['core/'],
   'native/threads/': ['platform/', 'core/'],
   'native/format/': ['platform/', 'core/'],
   'native/backend/backend.h': ['core/'],
-  'native/backend/cpu/': ['backend/backend.h', 'threads/', 'platform/', 'core/'],
+  'native/backend/cpu/layout/': ['backend/backend.h', 'threads/', 'platform/', 'core/'],
+  'native/backend/cpu/isa/': ['backend/cpu/layout/', 'backend/backend.h', 'platform/', 'core/'],
+  'native/backend/cpu/probe/': [
+    'backend/cpu/isa/',
+    'backend/cpu/layout/host_memory.h',
+    'threads/',
+    'platform/',
+    'core/',
+  ],
+  'native/backend/cpu/ops/': [
+    'backend/cpu/cpu_backend.h',
+    'backend/cpu/footprint.h',
+    'backend/cpu/isa/',
+    'backend/cpu/layout/',
+    'backend/backend.h',
+    'threads/',
+    'core/',
+  ],
+  'native/backend/cpu/': [
+    'backend/cpu/isa/',
+    'backend/cpu/layout/',
+    'backend/backend.h',
+    'threads/',
+    'platform/',
+    'core/',
+  ],
   'native/backend/cuda/': ['backend/backend.h', 'core/'],
   'native/model/': ['backend/backend.h', 'format/json_file.h', 'format/tensor_source.h', 'core/'],
   // The composition root: the one place that picks a backend and a format, by their factories.
@@ -35,7 +60,11 @@ const OUTSIDE_HEADERS: readonly { header: RegExp; room: string; folder?: RegExp 
   // The host twins of backend/cuda/device.h, which only the tests have.
   { header: /^emulator\/.*$/, room: 'native/backend/cuda/' },
   // Intrinsics, which the compiler brings for any system.
-  { header: /^(immintrin|smmintrin|cpuid|arm_neon|wasm_simd128)\.h$/, room: 'native/backend/cpu/' },
+  {
+    header: /^(immintrin|smmintrin|cpuid|arm_neon|wasm_simd128)\.h$/,
+    room: 'native/backend/cpu/',
+    folder: /^native\/backend\/cpu\/(isa|probe)\//,
+  },
   // Headers of C++ have no dot and no slash. All others are the system's, and so are those of C++ that lead to its calls.
   {
     header: /[./]|^(cerrno|csetjmp|csignal|ctime)$/,
@@ -47,22 +76,29 @@ const OUTSIDE_HEADERS: readonly { header: RegExp; room: string; folder?: RegExp 
 // Words that only code for one system has.
 const SYSTEM_WORDS = /\b(__linux__|__APPLE__|_WIN32|__EMSCRIPTEN__)\b|"\/(proc|sys|dev)\b/g;
 
+function nativeRoomOf(file: string): string | undefined {
+  return Object.keys(NATIVE_ARROWS).find((prefix) => file.startsWith(prefix));
+}
+
 /** What a native file includes and must not. `file` is relative to the project. */
 function brokenIncludes(file: string, source: string): string[] {
-  const room = Object.keys(NATIVE_ARROWS).find((prefix) => file.startsWith(prefix));
+  const room = nativeRoomOf(file);
   if (room === undefined) return [`${file} lies in no room of the house`];
-  const allowed = [...(NATIVE_ARROWS[room] ?? []), room.replace('native/', '')];
+  const allowed = NATIVE_ARROWS[room] ?? [];
   const broken: string[] = [];
   for (const [, bracket, header = ''] of source.matchAll(/^\s*#\s*include\s*([<"])([^>"]+)[>"]/gm)) {
     const systemFolder = /^platform\/\w+\//.exec(header)?.[0];
     if (bracket === '<') {
       const owner = OUTSIDE_HEADERS.find((rule) => rule.header.test(header));
-      if (owner && (owner.room !== room || owner.folder?.test(file) === false))
-        broken.push(`${file} includes <${header}>, which belongs in ${owner.room}${owner.folder ? 'SYSTEM/' : ''}`);
+      if (owner && !(owner.folder?.test(file) ?? file.startsWith(owner.room)))
+        broken.push(`${file} includes <${header}>, which belongs in ${owner.folder ?? owner.room}`);
     } else if (systemFolder && !file.startsWith(`native/${systemFolder}`)) {
       broken.push(`${file} includes "${header}", which is private to native/${systemFolder}`);
-    } else if (!allowed.some((prefix) => (prefix.endsWith('/') ? header.startsWith(prefix) : header === prefix))) {
-      broken.push(`${file} includes "${header}"; allowed: ${allowed.join(', ')}`);
+    } else if (
+      nativeRoomOf(`native/${header}`) !== room &&
+      !allowed.some((prefix) => (prefix.endsWith('/') ? header.startsWith(prefix) : header === prefix))
+    ) {
+      broken.push(`${file} includes "${header}"; allowed: its own room, ${allowed.join(', ')}`);
     }
   }
   if (room !== 'native/platform/')
@@ -137,6 +173,10 @@ describe('the arrows between native rooms', () => {
       ['native/backend/cpu/ops/norm.cpp', '#include <sched.h>'],
       ['native/backend/cuda/upload.cpp', '#include <windows.h>'],
       ['native/core/json.cpp', '#include <immintrin.h>'],
+      ['native/backend/cpu/ops/norm.cpp', '#include <immintrin.h>'],
+      ['native/backend/cpu/layout/packing.h', '#include "backend/cpu/isa/kernels.h"'],
+      ['native/backend/cpu/isa/kernels.h', '#include "backend/cpu/ops/tasks.h"'],
+      ['native/backend/cpu/cpu_backend.h', '#include "backend/cpu/ops/tasks.h"'],
       ['native/platform/file.h', '#include <dirent.h>'],
       ['native/platform/file.h', '#include "platform/linux/file_error.h"'],
       ['native/format/mapped_file.cpp', '#include "platform/linux/file_error.h"'],
@@ -156,7 +196,8 @@ describe('the arrows between native rooms', () => {
       ['native/backend/cuda/norm.cu', '#include <cuda_runtime.h>\n#include "backend/cuda/check.h"'],
       ['native/platform/linux/file.cpp', '#include <sys/stat.h>\n#include "platform/linux/file_error.h"'],
       ['native/platform/linux/file.cpp', '#include "platform/file.h"\nstd::ifstream stat("/proc/stat");'],
-      ['native/backend/cpu/ops/norm.cpp', '#include <immintrin.h>\n#include "platform/pages.h"'],
+      ['native/backend/cpu/isa/kernels_avx2.cpp', '#include <immintrin.h>\n#include "platform/cpu_features.h"'],
+      ['native/backend/cpu/cpu_backend.cpp', '#include "backend/cpu/cpu.h"\n#include "backend/cpu/isa/kernels.h"'],
     ];
     for (const [file, source] of kept) expect(brokenIncludes(file, source)).toEqual([]);
   });
