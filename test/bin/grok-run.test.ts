@@ -77,6 +77,18 @@ async function bestOfThree(measure: () => Promise<number>): Promise<number> {
   return Math.min(...times);
 }
 
+/** Time of Node without a program, for limits that hold on slow and on busy machines. */
+async function bareNodeMs(): Promise<number> {
+  return await bestOfThree(async () => {
+    const startedAt = performance.now();
+    await once(spawn(process.execPath, ['-e', '0']), 'close');
+    return performance.now() - startedAt;
+  });
+}
+
+/** Without its handling of Ctrl+C a command here would run on for longer. */
+const promptlyMs = 5000;
+
 describe('grok-run, asked wrongly', () => {
   it.each([
     [['--temprature', '1', 'x'], 'Did you mean --temperature?'],
@@ -174,24 +186,24 @@ describe('grok-run, stopped', () => {
     const { code, signal, stdout, stderr } = await ended;
     expect({ code, signal, stderr }).toEqual({ code: 130, signal: null, stderr: '' });
     expect(stdout).not.toBe('');
-    expect(performance.now() - interruptedAt).toBeLessThan(1000);
+    expect(performance.now() - interruptedAt).toBeLessThan(promptlyMs);
   });
 
   it.each(['tokenize', 'detokenize'])('ends at once with 130 on Ctrl+C during %s of megabytes', async (command) => {
-    const file = join(folder, `${command}.txt`);
-    writeFileSync(file, command === 'tokenize' ? 'Once upon a time. '.repeat(250_000) : '300 '.repeat(2_000_000));
-    const { child, ended } = start([command, '--file', file]);
-    await new Promise((resolve) => setTimeout(resolve, 1500)); // in the midst of it: nothing is printed before the end
+    const { child, ended } = start([command, '-']);
+    const text = command === 'tokenize' ? 'Once upon a time. '.repeat(500_000) : '300 '.repeat(2_000_000);
+    await new Promise<void>((resolve) => child.stdin.end(text, resolve));
+    await new Promise((resolve) => setTimeout(resolve, 300)); // in the midst of it: nothing is printed before the end
     const interruptedAt = performance.now();
     child.kill('SIGINT');
     expect(await ended).toMatchObject({ code: 130, stdout: '' });
-    expect(performance.now() - interruptedAt).toBeLessThan(1500);
+    expect(performance.now() - interruptedAt).toBeLessThan(promptlyMs);
   });
 
   it('ends with 130 on Ctrl+C while it waits for stdin', async () => {
     const { child, ended } = start(['-']);
-    // Nothing is printed that would show that it waits; a process that starts takes less than this.
-    await new Promise((resolve) => setTimeout(resolve, 1000));
+    // More than a pipe holds: once all is written, the program reads.
+    await new Promise((resolve) => child.stdin.write('x'.repeat(2 ** 20), resolve));
     child.kill('SIGINT');
     expect(await ended).toMatchObject({ code: 130, stdout: '', stderr: '' });
   });
@@ -208,8 +220,9 @@ describe('grok-run', () => {
     console.log(`first text ${firstTextMs.toFixed(0)} ms after the start of the process`);
   });
 
-  it('has its first text within a second of its start', async () => {
-    expect(await bestOfThree(async () => (await run(['-n', '8', 'Once upon a time'])).firstTextMs)).toBeLessThan(1000);
+  it('has its first text within a second of its start, or soon after bare Node where that is slow', async () => {
+    const firstTextMs = await bestOfThree(async () => (await run(['-n', '8', 'Once upon a time'])).firstTextMs);
+    expect(firstTextMs).toBeLessThan(Math.max(1000, 12 * (await bareNodeMs())));
   });
 
   it('prints the same text for the same seed, streamed or not, from words, stdin or a file', async () => {
@@ -357,7 +370,9 @@ describe('the other commands', () => {
     execFileSync(makeCheckpoint, [directory, '--grok1-sparse']);
     const { code, stdout } = await run(['inspect', '--json', directory]);
     expect(code).toBe(0);
-    expect(await bestOfThree(async () => (await run(['inspect', directory])).totalMs)).toBeLessThan(2000);
+    expect(await bestOfThree(async () => (await run(['inspect', directory])).totalMs)).toBeLessThan(
+      Math.max(2000, 20 * (await bareNodeMs())),
+    );
     const { tensors, fileBytes, memory, config } = JSON.parse(stdout);
     expect(tensors).toHaveLength(770);
     expect(config).toMatchObject({ numLayers: 64, dModel: 6144, vocabSize: 131072 });

@@ -80,7 +80,7 @@ describe('a limit on address space', () => {
   });
 
   it('is enough with the flag that the error names', () => {
-    const command = 'ulimit -v 4000000; "$NODE" --disable-wasm-trap-handler "$GROK" -q -n 2 Once';
+    const command = 'ulimit -v 4000000; "$NODE" --disable-wasm-trap-handler "$GROK" -q -n 2 --threads 2 Once';
     expect(runIn(command)).toMatchObject({ status: 0, stderr: '' });
   });
 });
