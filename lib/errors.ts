@@ -48,9 +48,9 @@ export class GrokError extends Error {
   }
 }
 
-/** `Expected \`temperature\` to be a number ≥ 0, got -1 (number)`: the one phrase for every bad argument. */
+/** `Expected \`temperature\` to be a number ≥ 0, found -1 (number)`: the one phrase for every bad argument. */
 export function invalidArgument(name: string, expectation: string, found: unknown, hint?: string): GrokError {
-  return new GrokError(`Expected \`${name}\` to be ${expectation}, got ${describeValue(found)}`, {
+  return new GrokError(`Expected \`${name}\` to be ${expectation}, found ${describeValue(found)}`, {
     code: 'GROK_INVALID_ARGUMENT',
     hint,
     details: { name },

@@ -50,7 +50,7 @@ if (missing.length > 0)
 
 const config = process.argv.includes('--debug') || process.argv.includes('-d') ? 'Debug' : 'Release';
 const cuda = process.env.GROK_CUDA || 'AUTO';
-if (!['AUTO', 'ON', 'OFF'].includes(cuda)) fail(`expected GROK_CUDA to be AUTO, ON or OFF, got "${cuda}".`);
+if (!['AUTO', 'ON', 'OFF'].includes(cuda)) fail(`expected GROK_CUDA to be AUTO, ON or OFF, found "${cuda}".`);
 
 const driver = cmakeJs();
 if (driver)

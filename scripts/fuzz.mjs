@@ -23,7 +23,7 @@ const { values, positionals } = parseArgs({
 });
 const [target] = positionals;
 if (positionals.length !== 1 || !targets.includes(target)) fail(`expected one target of ${targets.join(', ')}.`);
-if (!(Number(values.seconds) >= 1)) fail(`expected --seconds to be a number ≥ 1, got ${values.seconds}.`);
+if (!(Number(values.seconds) >= 1)) fail(`expected --seconds to be a number ≥ 1, found ${values.seconds}.`);
 
 function fail(sentence) {
   console.error(`fuzz: ${sentence}`);

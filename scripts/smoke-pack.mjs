@@ -82,13 +82,13 @@ try {
   });
   expect(texts[0].length > 0, 'import: the completion is empty');
   for (const text of texts)
-    expect(text === texts[0], `expected the same greedy text everywhere, got ${JSON.stringify(texts)}`);
+    expect(text === texts[0], `expected the same greedy text everywhere, found ${JSON.stringify(texts)}`);
 
   const { version } = JSON.parse(
     run('node -p version', 'node', ['-p', 'JSON.stringify(require("grok-run/package.json"))']),
   );
   const printed = run('grok-run --version', 'npx', ['--no-install', 'grok-run', '--version']);
-  expect(printed.includes(version), `expected --version to print ${version}, got ${printed}`);
+  expect(printed.includes(version), `expected --version to print ${version}, found ${printed}`);
   const story = run(`npx grok-run "${PROMPT}"`, 'npx', ['--no-install', 'grok-run', PROMPT]);
   expect(story.trim().length > 0, 'npx grok-run printed nothing');
   console.log(`smoke: all steps passed; the story begins: ${JSON.stringify(story.slice(0, 60))}`);

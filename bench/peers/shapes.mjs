@@ -38,7 +38,7 @@ const SCALE_GROUPS = 8; // of attention-out and down, along their input, as in x
 export function shapeOf(nameOrFile) {
   const sizes = nameOrFile.endsWith('.json') ? JSON.parse(readFileSync(nameOrFile, 'utf8')) : SHAPES[nameOrFile];
   if (!sizes)
-    throw new RangeError(`Expected a shape: ${Object.keys(SHAPES).join(', ')} or a .json file, got ${nameOrFile}`);
+    throw new RangeError(`Expected a shape: ${Object.keys(SHAPES).join(', ')} or a .json file, found ${nameOrFile}`);
   const shape = {
     numExperts: 8,
     expertsPerToken: 2,
@@ -54,12 +54,12 @@ export function shapeOf(nameOrFile) {
   const { numQHeads, headDim, dModel, dFf } = shape;
   if (numQHeads * headDim !== dModel) {
     throw new RangeError(
-      `Expected numQHeads * headDim to be dModel, as llama.cpp needs it, got ${numQHeads} * ${headDim} and ${dModel}`,
+      `Expected numQHeads * headDim to be dModel, as llama.cpp needs it, found ${numQHeads} * ${headDim} and ${dModel}`,
     );
   }
   for (const width of [dModel, dFf]) {
     if (width % (SCALE_GROUPS * Q8_0_BLOCK) !== 0) {
-      throw new RangeError(`Expected widths to be multiples of ${SCALE_GROUPS * Q8_0_BLOCK}, got ${width}`);
+      throw new RangeError(`Expected widths to be multiples of ${SCALE_GROUPS * Q8_0_BLOCK}, found ${width}`);
     }
   }
   return { ...shape, scaleGroups: SCALE_GROUPS, kvWidth: shape.numKvHeads * headDim };

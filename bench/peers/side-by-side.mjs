@@ -154,16 +154,16 @@ function parseOptions() {
 function whole(name, text, lowest, highest = Number.MAX_SAFE_INTEGER) {
   const value = Number(text);
   if (Number.isInteger(value) && value >= lowest && value <= highest && text.trim() !== '') return value;
-  throw new RangeError(`Expected --${name} to be a whole number from ${lowest} to ${highest}, got '${text}'`);
+  throw new RangeError(`Expected --${name} to be a whole number from ${lowest} to ${highest}, found '${text}'`);
 }
 
 function share(name, text) {
   const value = Number(text);
   if (value > 0 && value <= 1) return value;
-  throw new RangeError(`Expected --${name} to be a number above 0 and up to 1, got '${text}'`);
+  throw new RangeError(`Expected --${name} to be a number above 0 and up to 1, found '${text}'`);
 }
 
 function oneOf(name, text, allowed) {
   if (allowed.includes(text)) return text;
-  throw new RangeError(`Expected --${name} to be one of ${allowed.join(', ')}, got '${text}'`);
+  throw new RangeError(`Expected --${name} to be one of ${allowed.join(', ')}, found '${text}'`);
 }

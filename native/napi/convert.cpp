@@ -13,7 +13,7 @@ namespace grok::napi {
 namespace {
 
 [[noreturn]] void throw_type_error(Napi::Value value, const char* name, const char* expected) {
-  throw Napi::TypeError::New(value.Env(), concat("Expected `", name, "` to be ", expected, ", got ",
+  throw Napi::TypeError::New(value.Env(), concat("Expected `", name, "` to be ", expected, ", found ",
                                                  std::string(value.ToString()).substr(0, 80)));
 }
 

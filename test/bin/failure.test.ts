@@ -26,7 +26,7 @@ describe('settle', () => {
   });
 
   it('ends with 2 when the library refuses an argument', () => {
-    const error = grokError('GROK_INVALID_ARGUMENT', 'Expected `temperature` to be a number ≥ 0, got -1 (number)');
+    const error = grokError('GROK_INVALID_ARGUMENT', 'Expected `temperature` to be a number ≥ 0, found -1 (number)');
     expect(settle(error, TEXT).exitCode).toBe(2);
   });
 

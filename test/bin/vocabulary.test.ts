@@ -37,8 +37,8 @@ describe('the words of the command line', () => {
 
   it.each([
     [
-      'Expected `topP` to be a number from 0 to 1, got 2 (number)',
-      'Expected --top-p to be a number from 0 to 1, got 2 (number)',
+      'Expected `topP` to be a number from 0 to 1, found 2 (number)',
+      'Expected --top-p to be a number from 0 to 1, found 2 (number)',
     ],
     ['Expected `stop[1]` to be a text', 'Expected --stop to be a text'],
     ['Expected `prompt[0]` to be an integer', 'Expected the prompt to be an integer'],

@@ -6,7 +6,7 @@ describe('invalidArgument', () => {
     expect(invalidArgument('temperature', 'a number ≥ 0', -1)).toMatchObject({
       name: 'GrokError',
       code: 'GROK_INVALID_ARGUMENT',
-      message: 'Expected `temperature` to be a number ≥ 0, got -1 (number)',
+      message: 'Expected `temperature` to be a number ≥ 0, found -1 (number)',
       details: { name: 'temperature' },
     });
   });

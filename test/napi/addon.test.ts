@@ -61,19 +61,19 @@ describe('misuse', () => {
   it('is a TypeError that names the argument', async () => {
     const model = await addon.open(checkpoint, defaults);
     const misuses: [RegExp, () => unknown][] = [
-      [/`path`.*a string, got 5/, () => addon.open(untyped(5), defaults)],
-      [/`options`.*an object, got undefined/, () => addon.inspect(checkpoint, untyped(undefined))],
-      [/`threads`.*32-bit integer, got 1.5/, () => addon.open(checkpoint, { ...defaults, threads: 1.5 })],
+      [/`path`.*a string, found 5/, () => addon.open(untyped(5), defaults)],
+      [/`options`.*an object, found undefined/, () => addon.inspect(checkpoint, untyped(undefined))],
+      [/`threads`.*32-bit integer, found 1.5/, () => addon.open(checkpoint, { ...defaults, threads: 1.5 })],
       [
-        /`threads`.*32-bit integer, got 4294967297/,
+        /`threads`.*32-bit integer, found 4294967297/,
         () => addon.open(checkpoint, { ...defaults, threads: 2 ** 32 + 1 }),
       ],
-      [/`memoryLimit`.*2\^53.*, got -1/, () => addon.open(checkpoint, { ...defaults, memoryLimit: -1 })],
+      [/`memoryLimit`.*2\^53.*, found -1/, () => addon.open(checkpoint, { ...defaults, memoryLimit: -1 })],
       [/`request`.*an object/, () => model.submit(untyped(null))],
-      [/`prompt`.*an Int32Array, got 1,2/, () => model.submit({ ...requestFor([]), prompt: untyped([1, 2]) })],
-      [/`seed`.*2\^53.*, got NaN/, () => model.submit(requestFor([1], { seed: Number.NaN }))],
-      [/`topP`.*a number, got 1/, () => model.submit(requestFor([1], { topP: untyped('1') }))],
-      [/`promptOutputs`.*'logits', got all/, () => model.submit(requestFor([1], { promptOutputs: untyped('all') }))],
+      [/`prompt`.*an Int32Array, found 1,2/, () => model.submit({ ...requestFor([]), prompt: untyped([1, 2]) })],
+      [/`seed`.*2\^53.*, found NaN/, () => model.submit(requestFor([1], { seed: Number.NaN }))],
+      [/`topP`.*a number, found 1/, () => model.submit(requestFor([1], { topP: untyped('1') }))],
+      [/`promptOutputs`.*'logits', found all/, () => model.submit(requestFor([1], { promptOutputs: untyped('all') }))],
       [/`biasValues`.*as long as/, () => model.submit(requestFor([1], { biasTokens: Int32Array.of(1) }))],
       [/`sequences`.*a Float64Array/, () => model.setRunnable(untyped([1]))],
       [/`sequence`.*2\^53/, () => model.release(untyped(undefined))],
@@ -225,7 +225,7 @@ describe('a synthetic model', () => {
 
   it('names the argument that is wrong', () => {
     const misuses: [RegExp, () => unknown][] = [
-      [/`shape`.*an object, got 5/, () => addon.openSynthetic(untyped(5), defaults)],
+      [/`shape`.*an object, found 5/, () => addon.openSynthetic(untyped(5), defaults)],
       [/`name`.*a string/, () => addon.openSynthetic(untyped({ layers: 0 }), defaults)],
       [/`layers`.*32-bit integer/, () => addon.openSynthetic({ name: 'tiny', layers: 0.5 }, defaults)],
     ];

@@ -6,7 +6,7 @@ const SEED = 1;
 
 describe('shapes', () => {
   it('names the known ones when asked for another', () => {
-    expect(() => shapeOf('large')).toThrow('Expected a shape: tiny, mid, slice1, slice or a .json file, got large');
+    expect(() => shapeOf('large')).toThrow('Expected a shape: tiny, mid, slice1, slice or a .json file, found large');
   });
 
   it('rounds to bfloat16 with ties to even, as xAI rounds its multipliers', () => {

@@ -17,10 +17,10 @@ describe('misuse of benchmark()', () => {
     ['an empty shape', { shape: '' }, /`shape`.*config.json/],
     ['made-up weights in a file', { shape: 'tiny', weights: 'mapped' }, /`weights` to be 'packed' beside `shape`/],
     ['no threads', { threads: [] }, /`threads`.*array of numbers/],
-    ['a thread number that is none', { threads: [1, 0] }, /`threads\[1\]`.*from 1 to 1024, got 0/],
-    ['a hole in a list', { prefill: [undefined] }, /`prefill\[0\]`.*got null/],
-    ['no repeats', { reps: 0 }, /`reps`.*from 1 to 1000, got 0/],
-    ['nothing to decode', { decode: 0 }, /`decode`.*got 0/],
+    ['a thread number that is none', { threads: [1, 0] }, /`threads\[1\]`.*from 1 to 1024, found 0/],
+    ['a hole in a list', { prefill: [undefined] }, /`prefill\[0\]`.*found null/],
+    ['no repeats', { reps: 0 }, /`reps`.*from 1 to 1000, found 0/],
+    ['nothing to decode', { decode: 0 }, /`decode`.*found 0/],
     ['a callback that is none', { onProgress: 1 }, /`onProgress`.*a function/],
   ])('is refused with a sentence: %s', async (_, options, message) => {
     await expect(benchmark(untyped(options))).rejects.toMatchObject({

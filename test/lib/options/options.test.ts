@@ -129,7 +129,7 @@ describe('options of generate', () => {
 
   it('refuse more stop texts, longer ones and more biases than a request may hold', () => {
     expect(generate({ stop: new Array(256).fill('a'.repeat(1024)) }).stop).toHaveLength(256);
-    expect(() => generate({ stop: new Array(257).fill('a') })).toThrow('at most 256 texts, got an array of 257');
+    expect(() => generate({ stop: new Array(257).fill('a') })).toThrow('at most 256 texts, found an array of 257');
     expect(() => generate({ stop: ['a', 'b'.repeat(1025)] })).toThrow(
       '`stop[1]` to be a text of at most 1024 characters',
     );
@@ -142,13 +142,13 @@ describe('options of generate', () => {
   it('refuse numbers that float32 does not hold, and never with words that allow them', () => {
     for (const bias of [Infinity, Number.NaN, 1e300, -1e300, '1', null]) {
       expect(() => generate({ logitBias: { 5: bias } })).toThrow(
-        '`logitBias[5]` to be a number from -3.4e+38 to 3.4e+38, or -Infinity, got',
+        '`logitBias[5]` to be a number from -3.4e+38 to 3.4e+38, or -Infinity, found',
       );
     }
     for (const name of ['temperature', 'repetitionPenalty']) {
-      for (const value of [Infinity, 1e300]) expect(() => generate({ [name]: value })).toThrow('3.4e+38, got');
+      for (const value of [Infinity, 1e300]) expect(() => generate({ [name]: value })).toThrow('3.4e+38, found');
     }
-    expect(() => generate({ repetitionPenalty: 1e-60 })).toThrow('from 1e-38 to 3.4e+38, got 1e-60');
+    expect(() => generate({ repetitionPenalty: 1e-60 })).toThrow('from 1e-38 to 3.4e+38, found 1e-60');
   });
 
   it('refuse to ban every token, and no fewer', () => {
