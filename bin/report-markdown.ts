@@ -18,7 +18,7 @@ export function reportAsMarkdown(report: RunReport): string {
           `${model.format}, configuration ${model.configFrom}, ${formatCount(model.parameters.total)} parameters`,
         ],
         ['weights', `${model.weightStorage}, ${formatBytes(model.weightBytesPerToken)} read for a token`],
-        ['key-value cache', `${model.kvCacheType}, ${model.contextLength} tokens`],
+        ['key-value cache', `${model.kvCacheType}, ${model.contextSize} tokens`],
         ['files', wordsOfFiles(report)],
         ['tokenizer.model', wordsOfTokenizer(report)],
         ['loaded', `${formatBytes(model.fileBytes)} in ${formatDuration(report.loadMs)}`],

@@ -13,7 +13,7 @@ export interface NativeOpenOptions {
   device: 'auto' | 'cpu' | 'cuda';
   threads: number;
   isa: string;
-  contextLength: number;
+  contextSize: number;
   maxSequences: number;
   prefillChunk: number;
   kvCacheType: KvCacheType;
@@ -172,7 +172,7 @@ export interface NativeStats {
 export interface NativeModel {
   readonly inspection: NativeInspection;
   readonly device: string;
-  readonly contextLength: number;
+  readonly contextSize: number;
   readonly maxSequences: number;
   loadNext(): NativeCall<NativeLoadProgress>;
   /** Throws at once when the request cannot be run. */

@@ -179,7 +179,7 @@ async function measureModel(
   const stop = () => void model.close().catch(() => {}); // closed again below, which waits
   const stopListening = signal?.listen(stop);
   try {
-    const prefillSizes = sizesThatFit(options, model.contextLength);
+    const prefillSizes = sizesThatFit(options, model.contextSize);
     options.onProgress?.(`loading for ${model.device}`);
     await loadWeights(model, { signal, onProgress: undefined });
     const loadMs = performance.now() - startedAt;
@@ -215,12 +215,12 @@ async function measureModel(
 }
 
 /** Sizes that were asked for must fit; of the usual ones, those that do are taken. */
-function sizesThatFit({ prefill, prefillIsDefault, decode }: ResolvedBenchOptions, contextLength: number): number[] {
-  const fits = (tokens: number) => tokens + 1 <= contextLength;
+function sizesThatFit({ prefill, prefillIsDefault, decode }: ResolvedBenchOptions, contextSize: number): number[] {
+  const fits = (tokens: number) => tokens + 1 <= contextSize;
   const misfit = prefillIsDefault ? undefined : prefill.find((tokens) => !fits(tokens));
   const needed = Math.max(SHORT_PROMPT + 1 + decode, (misfit ?? 0) + 1);
-  if (needed > contextLength) {
-    throw new GrokError(`The benchmark needs a context of ${needed} tokens, and the model has ${contextLength}`, {
+  if (needed > contextSize) {
+    throw new GrokError(`The benchmark needs a context of ${needed} tokens, and the model has ${contextSize}`, {
       code: 'GROK_CONTEXT_OVERFLOW',
       hint: `Ask for less \`${misfit === undefined ? 'decode' : 'prefill'}\`.`,
     });

@@ -63,7 +63,7 @@ export interface RunReport {
   readonly machine: Machine & { readonly platform: string; readonly cpuIsas: readonly string[]; readonly cuda: string };
   readonly model: Pick<
     ModelInfo,
-    'config' | 'parameters' | 'memoryBytes' | 'weightStorage' | 'kvCacheType' | 'contextLength'
+    'config' | 'parameters' | 'memoryBytes' | 'weightStorage' | 'kvCacheType' | 'contextSize'
   > &
     Pick<Inspection, 'format' | 'configFrom' | 'fileBytes' | 'weightBytesPerToken'>;
   /** null: they were not hashed. */
@@ -119,7 +119,7 @@ export async function report(source?: string, options?: ReportOptions): Promise<
     await grok.close(); // the probe takes memory of its own
     const limits = await probe({ keepDisturbed: true, signal, onProgress }, open.threads ?? 0, grok.info.device);
     const { cpuIsas, cudaUnavailable } = diagnose();
-    const { config, parameters, memoryBytes, weightStorage, kvCacheType, contextLength } = grok.info;
+    const { config, parameters, memoryBytes, weightStorage, kvCacheType, contextSize } = grok.info;
     const { format, configFrom, fileBytes, weightBytesPerToken } = inspection;
     return {
       version,
@@ -135,7 +135,7 @@ export async function report(source?: string, options?: ReportOptions): Promise<
         memoryBytes,
         weightStorage,
         kvCacheType,
-        contextLength,
+        contextSize,
       },
       files,
       tokenizer,
@@ -192,10 +192,10 @@ async function askPrompt(grok: Grok, index: number, bound: Bound): Promise<Promp
   const { vocabSize } = grok.info.config;
   const all =
     text === null ? [...promptOf(SIZES_WITHOUT_TOKENIZER[index] ?? 1, vocabSize)] : grok.tokenizer.encode(text);
-  const ids = all.slice(0, grok.info.contextLength - 1);
+  const ids = all.slice(0, grok.info.contextSize - 1);
   const errors: GrokError[] = [];
   const logits = await ifFinite(logitsInTime(grok, ids, bound), errors);
-  const maxTokens = Math.min(GREEDY_TOKENS, grok.info.contextLength - ids.length);
+  const maxTokens = Math.min(GREEDY_TOKENS, grok.info.contextSize - ids.length);
   const greedy = await ifFinite(greedyInTime(grok, ids, maxTokens, bound), errors);
   return {
     text,
@@ -285,7 +285,7 @@ async function measurePrefill(grok: Grok, bound: Bound): Promise<[number, Times]
   let left = bound.milliseconds;
   let expected = 0;
   for (const size of PREFILL_SIZES) {
-    if (size >= grok.info.contextLength || expected > left) break;
+    if (size >= grok.info.contextSize || expected > left) break;
     bound.onProgress?.(`prefill of ${size} tokens`);
     const ids = [...promptOf(size, grok.info.config.vocabSize)];
     const completion = await ifFinite(greedyInTime(grok, ids, 1, { ...bound, milliseconds: left }));
@@ -300,8 +300,8 @@ async function measurePrefill(grok: Grok, bound: Bound): Promise<[number, Times]
 
 async function measureDecode(grok: Grok, bound: Bound): Promise<(Times & { tokens: number }) | null> {
   bound.onProgress?.(`decode of ${DECODE_TOKENS} tokens`);
-  const ids = [...promptOf(8, grok.info.config.vocabSize)].slice(0, grok.info.contextLength - 1);
-  const maxTokens = Math.min(1 + DECODE_TOKENS, grok.info.contextLength - ids.length);
+  const ids = [...promptOf(8, grok.info.config.vocabSize)].slice(0, grok.info.contextSize - 1);
+  const maxTokens = Math.min(1 + DECODE_TOKENS, grok.info.contextSize - ids.length);
   const completion = await ifFinite(greedyInTime(grok, ids, maxTokens, bound));
   const tokens = (completion?.tokenIds.length ?? 0) - 1;
   return completion && tokens > 0 ? { ...completion.timings, tokens } : null;

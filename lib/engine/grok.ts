@@ -8,6 +8,7 @@ import { chosenIsa } from '../addon/isa.js';
 import { loadNative } from '../addon/loader.js';
 import type { KvCacheType, NativeModel, WeightStorage } from '../addon/types.js';
 import { type ModelConfig, sourcePath } from '../checkpoint/inspection.js';
+import { warnOfOldName } from '../deprecation.js';
 import { closedError, GrokError, ofItem } from '../errors.js';
 import { type TokenIds, tokenIds } from '../options/checks.js';
 import { type GenerationConfig, generationConfigOf } from '../options/generation-config.js';
@@ -66,6 +67,8 @@ export interface ModelInfo {
   /** How the weights are kept. */
   readonly dtype: 'int8';
   /** Tokens of a prompt and its continuation together. */
+  readonly contextSize: number;
+  /** @deprecated Use `contextSize`. */
   readonly contextLength: number;
   /** The directory or file that holds the tensors. */
   readonly source: string;
@@ -108,10 +111,10 @@ export class Grok implements AsyncDisposable {
       loop: new StepLoop(model, limits),
       tokenizer,
       vocabSize: inspection.config.vocabSize,
-      contextLength: model.contextLength,
+      contextSize: model.contextSize,
       generation: generationConfigOf(inspection),
     };
-    this.info = {
+    this.info = withFormerNames({
       config: inspection.config,
       generation: this.#host.generation,
       parameters: { total: inspection.numParameters, active: inspection.numActiveParameters },
@@ -121,10 +124,10 @@ export class Grok implements AsyncDisposable {
       device: model.device,
       whyCpu: inspection.whyCpu || undefined,
       dtype: 'int8',
-      contextLength: model.contextLength,
+      contextSize: model.contextSize,
       source: inspection.path,
       tokenizer: tokenizer?.path,
-    };
+    });
   }
 
   /**
@@ -277,6 +280,17 @@ export class Grok implements AsyncDisposable {
   #refuseWhenClosed(): void {
     if (this.closed) throw closedError();
   }
+}
+
+function withFormerNames(info: Omit<ModelInfo, 'contextLength'>): ModelInfo {
+  // Not enumerable: a copy of `info` must not warn.
+  Object.defineProperty(info, 'contextLength', {
+    get() {
+      warnOfOldName('GROK_DEP_CONTEXT_LENGTH', '`info.contextLength` is now `info.contextSize`');
+      return info.contextSize;
+    },
+  });
+  return info as ModelInfo;
 }
 
 async function loadTokenizer(

@@ -12,7 +12,7 @@ export interface PromptHost {
   readonly tokenizer: Tokenizer | undefined;
   readonly vocabSize: number;
   /** Tokens of a prompt and its continuation together. */
-  readonly contextLength: number;
+  readonly contextSize: number;
   readonly generation: GenerationConfig;
 }
 
@@ -30,7 +30,7 @@ export async function encodePrompt(prompt: Prompt, host: PromptHost, signal?: Ab
   if (typeof prompt !== 'string') return prompt;
   const tokenizer = requireTokenizer(host.tokenizer, 'a prompt in words');
   const fewestTokens = Math.ceil(prompt.length / tokenizer.longestPiece);
-  if (fewestTokens > host.contextLength) throw overflow(`at least ${fewestTokens}`, undefined, host.contextLength);
+  if (fewestTokens > host.contextSize) throw overflow(`at least ${fewestTokens}`, undefined, host.contextSize);
   const ids = await tokenizer.encodeAsync(prompt, { signal: signal?.signal });
   if (ids.length === 0) throw emptyPrompt('prompt');
   return tokenIds('prompt', ids, host);
@@ -44,18 +44,18 @@ export async function fitPrompt(
 ): Promise<{ ids: readonly number[]; maxTokens: number }> {
   const ids = await encodePrompt(prompt, host, signal);
   const wanted = { maxTokens, otherwise: host.generation.maxTokens };
-  return { ids, maxTokens: roomFor(ids.length, wanted, host.contextLength) };
+  return { ids, maxTokens: roomFor(ids.length, wanted, host.contextSize) };
 }
 
 /** Tokens to generate: what was asked for, or the default as far as there is room. */
 export function roomFor(
   promptTokens: number,
   wanted: { maxTokens: number | undefined; otherwise: number },
-  contextLength: number,
+  contextSize: number,
 ): number {
-  const room = contextLength - promptTokens;
+  const room = contextSize - promptTokens;
   const maxTokens = wanted.maxTokens ?? Math.min(wanted.otherwise, Math.max(1, room));
-  if (maxTokens > room) throw overflow(`${promptTokens}`, maxTokens, contextLength);
+  if (maxTokens > room) throw overflow(`${promptTokens}`, maxTokens, contextSize);
   return maxTokens;
 }
 
@@ -67,12 +67,12 @@ export function requireTokenizer(tokenizer: Tokenizer | undefined, what: string)
   });
 }
 
-function overflow(promptTokens: string, maxTokens: number | undefined, contextLength: number): GrokError {
+function overflow(promptTokens: string, maxTokens: number | undefined, contextSize: number): GrokError {
   const asked =
     maxTokens === undefined ? `${promptTokens} tokens` : `${promptTokens} tokens and ${maxTokens} to generate`;
-  return new GrokError(`Expected a prompt and its continuation of at most ${contextLength} tokens, found ${asked}`, {
+  return new GrokError(`Expected a prompt and its continuation of at most ${contextSize} tokens, found ${asked}`, {
     code: 'GROK_CONTEXT_OVERFLOW',
     hint: `Shorten the prompt${maxTokens ? ', lower `maxTokens`' : ''} or set a larger \`contextSize\` where the model allows one.`,
-    details: { promptTokens, maxTokens, contextLength },
+    details: { promptTokens, maxTokens, contextSize },
   });
 }

@@ -26,7 +26,7 @@ export async function computeLogits(
   host: ScoringHost,
   signal: Abort | undefined,
 ): Promise<Logits> {
-  roomFor(ids.length, { maxTokens: 0, otherwise: 0 }, host.contextLength);
+  roomFor(ids.length, { maxTokens: 0, otherwise: 0 }, host.contextSize);
   const sizeBytes = ids.length * host.vocabSize * Float32Array.BYTES_PER_ELEMENT;
   if (sizeBytes > mostLogitBytes) {
     throw new GrokError(
@@ -53,7 +53,7 @@ export async function scoreTokens(
   host: ScoringHost,
   options: { logprobs: number; signal: Abort | undefined },
 ): Promise<ScoredToken[]> {
-  roomFor(ids.length, { maxTokens: 0, otherwise: 0 }, host.contextLength);
+  roomFor(ids.length, { maxTokens: 0, otherwise: 0 }, host.contextSize);
   const scores = [unscored(ids[0] ?? 0, host.tokenizer)];
   await runToEnd(host.loop, scoringRequest(ids, 'logprobs', options.logprobs), options.signal, ({ prompt }) => {
     for (const token of prompt) scores.push(toLogprob(token, host.tokenizer));

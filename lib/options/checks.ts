@@ -39,10 +39,10 @@ function isPlainObject(value: unknown): value is object {
 export function tokenIds(
   name: string,
   ids: unknown,
-  { vocabSize, contextLength }: { vocabSize: number; contextLength: number },
+  { vocabSize, contextSize }: { vocabSize: number; contextSize: number },
 ): readonly number[] {
   requireIdArray(name, ids);
-  if (ids.length > contextLength) return ids as readonly number[];
+  if (ids.length > contextSize) return ids as readonly number[];
   const checked = idsIn(name, ids, vocabSize);
   if (checked.length === 0) throw emptyPrompt(name);
   return checked;

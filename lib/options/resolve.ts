@@ -62,7 +62,7 @@ function forAddon(options: Omit<ResolvedOf<typeof inspectOptions>, 'tokenizer'>)
   const { device, kvCacheType, weights } = options;
   return {
     ...{ device, kvCacheType, weights, threads, maxSequences, prefillChunk, memoryLimit },
-    contextLength: contextSize,
+    contextSize,
   };
 }
 

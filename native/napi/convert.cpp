@@ -246,7 +246,7 @@ runtime::EngineOptions engine_options_from(Napi::Value value) {
   return {.device = string_from(object.Get("device"), "device"),
           .num_threads = int32_from(object.Get("threads"), "threads"),
           .isa = string_from(object.Get("isa"), "isa"),
-          .context_length = int32_from(object.Get("contextLength"), "contextLength"),
+          .context_length = int32_from(object.Get("contextSize"), "contextSize"),
           .max_sequences = int32_from(object.Get("maxSequences"), "maxSequences"),
           .prefill_chunk = int32_from(object.Get("prefillChunk"), "prefillChunk"),
           .kv_cache_type = string_from(object.Get("kvCacheType"), "kvCacheType"),

@@ -161,7 +161,7 @@ Napi::Object wrap_model(Napi::Env env, std::shared_ptr<runtime::Engine> engine, 
   Napi::Object object = Napi::Object::New(env);
   object.Set("inspection", to_js(env, engine->inspection()));
   object.Set("device", engine->device());
-  object.Set("contextLength", engine->context_length());
+  object.Set("contextSize", engine->context_length());
   object.Set("maxSequences", engine->max_sequences());
 
   const auto model = std::make_shared<Model>();

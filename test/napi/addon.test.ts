@@ -14,7 +14,7 @@ const defaults: NativeOpenOptions = {
   device: 'auto',
   threads: 1,
   isa: '',
-  contextLength: 0,
+  contextSize: 0,
   maxSequences: 0,
   prefillChunk: 0,
   kvCacheType: 'f32',
@@ -94,7 +94,7 @@ describe('misuse', () => {
     await expect(addon.open(checkpoint, { ...defaults, memoryLimit: 1_000_000 })).rejects.toMatchObject({
       code: 'GROK_OUT_OF_MEMORY',
     });
-    await expect(addon.inspect(checkpoint, { ...defaults, contextLength: 129 })).rejects.toMatchObject({
+    await expect(addon.inspect(checkpoint, { ...defaults, contextSize: 129 })).rejects.toMatchObject({
       code: 'GROK_INVALID_ARGUMENT',
     });
     const model = await openLoaded();
@@ -335,7 +335,7 @@ describe('the addon', () => {
   });
 
   it('refuses what does not fit with the numbers and the nearest that would', async () => {
-    const sized = { ...defaults, maxSequences: 1, contextLength: 128, prefillChunk: 64 };
+    const sized = { ...defaults, maxSequences: 1, contextSize: 128, prefillChunk: 64 };
     const { memory } = await addon.inspect(checkpoint, sized);
     const open = addon.open(checkpoint, { ...sized, memoryLimit: memory.total - 1 });
     await expect(open).rejects.toMatchObject({
@@ -345,7 +345,7 @@ describe('the addon', () => {
       ),
       hint: expect.stringMatching(/^It would fit with kv_cache_type "bf16" or context_length 64\./),
     });
-    for (const change of [{ kvCacheType: 'bf16' }, { contextLength: 64 }] as const) {
+    for (const change of [{ kvCacheType: 'bf16' }, { contextSize: 64 }] as const) {
       const model = await addon.open(checkpoint, { ...sized, ...change, memoryLimit: memory.total - 1 });
       await model.close();
     }

@@ -15,7 +15,10 @@ describe('the command line of side-by-side', () => {
   it.each([
     [[], 'Expected --models, a folder with room for the models'],
     [['--models', 'm', '--reps', '0'], "Expected --reps to be a whole number from 1 to 9007199254740991, found '0'"],
-    [['--models', 'm', '--prefill', '128,1024'], "Expected --prefill to be a whole number from 1 to 1023, found '1024'"],
+    [
+      ['--models', 'm', '--prefill', '128,1024'],
+      "Expected --prefill to be a whole number from 1 to 1023, found '1024'",
+    ],
     [['--models', 'm', '--quiet-share', '5%'], "Expected --quiet-share to be a number above 0 and up to 1, found '5%'"],
     [['--models', 'm', '--figures', 'speed'], 'Expected --figures to be one of decode, prefill, load-warm, load-cold'],
     [

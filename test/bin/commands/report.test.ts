@@ -15,7 +15,7 @@ const REPORT = {
     parameters: { total: 11_700_000, active: 4_600_000 },
     weightStorage: 'packed',
     kvCacheType: 'f32',
-    contextLength: 512,
+    contextSize: 512,
     weightBytesPerToken: 4 * 2 ** 20,
   },
   files: {

@@ -133,9 +133,9 @@ describe.skipIf(!addonIsBuilt())('benchmark()', () => {
     vi.spyOn(addon, 'probeCuda').mockResolvedValue(probe);
     vi.spyOn(addon, 'openSynthetic').mockImplementation(async (shape, options) => {
       const model = await open(shape, { ...options, device: 'cpu' });
-      const { inspection, contextLength, maxSequences } = model;
+      const { inspection, contextSize, maxSequences } = model;
       return {
-        ...{ inspection, contextLength, maxSequences, device: 'cuda (Fake GPU)' },
+        ...{ inspection, contextSize, maxSequences, device: 'cuda (Fake GPU)' },
         loadNext: () => model.loadNext(),
         submit: (request) => model.submit(request),
         setRunnable: (sequences) => model.setRunnable(sequences),

@@ -23,7 +23,7 @@ export interface FakeOptions {
   maxSequences?: number;
   prefillChunk?: number;
   vocabSize?: number;
-  contextLength?: number;
+  contextSize?: number;
   generation?: NativeGenerationConfig;
   /** The token that a sequence generates as its nth. */
   script?: (index: number, request: NativeRequest) => number;
@@ -32,7 +32,7 @@ export interface FakeOptions {
 /** Keeps the engine's promises (native/runtime/engine.h) without a network: what it generates is written in a script. */
 export class FakeModel implements NativeModel {
   readonly device = 'fake';
-  readonly contextLength: number;
+  readonly contextSize: number;
   readonly maxSequences: number;
   readonly inspection: NativeInspection;
   /** The sequences that each step was for. */
@@ -53,7 +53,7 @@ export class FakeModel implements NativeModel {
 
   constructor(options: FakeOptions = {}) {
     this.maxSequences = options.maxSequences ?? 4;
-    this.contextLength = options.contextLength ?? 1024;
+    this.contextSize = options.contextSize ?? 1024;
     this.#prefillChunk = options.prefillChunk ?? 16;
     this.#script = options.script ?? ((index) => 300 + (index % 50));
     const vocabSize = options.vocabSize ?? 4096;

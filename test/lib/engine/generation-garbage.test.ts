@@ -15,7 +15,7 @@ function set() {
   const model = new FakeModel({ maxSequences: 1 });
   const loop = new StepLoop(model);
   const generation = generationConfigOf(model.inspection);
-  const host = { loop, tokenizer: undefined, vocabSize: 4096, contextLength: 4096, generation };
+  const host = { loop, tokenizer: undefined, vocabSize: 4096, contextSize: 4096, generation };
   const generate = (options: { signal?: AbortSignal } = {}) =>
     new Generation(host, [300], resolveGenerateOptions({ maxTokens: 700, ...options }, { vocabSize: 4096 }));
   return { model, generate };

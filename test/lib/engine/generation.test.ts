@@ -33,7 +33,7 @@ function set(fakeOptions: FakeOptions = {}, withTokenizer = true) {
     loop,
     tokenizer: withTokenizer ? tokenizer : undefined,
     vocabSize,
-    contextLength: model.contextLength,
+    contextSize: model.contextSize,
     generation,
   };
   const generate = (prompt: string | readonly number[], options: GenerateOptions = {}) =>
@@ -51,7 +51,7 @@ const textOf = (chunks: readonly Chunk[]) => chunks.map(({ text }) => text).join
 
 describe('a generation that cannot be', () => {
   it('is refused before any work when prompt and maxTokens exceed the context', async () => {
-    const { model, generate } = set({ contextLength: 16 });
+    const { model, generate } = set({ contextSize: 16 });
     const overflow = expect.objectContaining({ code: 'GROK_CONTEXT_OVERFLOW' });
     await expect(generate([300, 301], { maxTokens: 15 }).result).rejects.toEqual(overflow);
     await expect(generate(new Array<number>(16).fill(300)).result).rejects.toEqual(overflow);
@@ -113,7 +113,7 @@ describe('ending early', () => {
   });
 
   it('takes effect while a prompt is encoded', async () => {
-    const { model, generate } = set({ contextLength: 100_000 });
+    const { model, generate } = set({ contextSize: 100_000 });
     const controller = new AbortController();
     const generation = generate('a fox. '.repeat(5000), { signal: controller.signal });
     const { result } = generation;
@@ -478,7 +478,7 @@ describe('echo and logprobs', () => {
 
 describe('a completion', () => {
   it('takes as many tokens as the context has room for when none are asked for', async () => {
-    const { model, generate } = set({ contextLength: 16 });
+    const { model, generate } = set({ contextSize: 16 });
     const completion = await generate(new Array<number>(10).fill(300)).result;
     expect(model.requests[0]?.maxTokens).toBe(6);
     expect(completion).toMatchObject({

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { diagnose } from '../../../lib/addon/diagnosis.js';
 import { loadNative } from '../../../lib/addon/loader.js';
 import { grokErrorCodes } from '../../../lib/errors.js';
@@ -132,6 +132,19 @@ describe.skipIf(!canRun)('Grok.load', () => {
 });
 
 describe.skipIf(!canRun)('a model without a tokenizer', () => {
+  it('has its context size under the former name, too, with one warning', async () => {
+    await using grok = await Grok.load(withoutTokenizer);
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    try {
+      expect({ ...grok.info }).not.toHaveProperty('contextLength');
+      expect(warn).not.toHaveBeenCalled();
+      expect([grok.info.contextLength, grok.info.contextLength]).toEqual([128, 128]);
+      expect(warn.mock.calls).toEqual([[expect.stringContaining('contextSize'), expect.anything()]]);
+    } finally {
+      warn.mockRestore();
+    }
+  });
+
   it('takes and gives token ids, and asks for a tokenizer only for text', async () => {
     await using grok = await Grok.load(withoutTokenizer);
     const missing = expect.objectContaining({ code: 'GROK_NO_TOKENIZER', hint: expect.stringContaining('tokenizer') });
@@ -140,7 +153,7 @@ describe.skipIf(!canRun)('a model without a tokenizer', () => {
     expect(() => grok.tokenizer).toThrow(missing);
     await expect(grok.complete('text')).rejects.toEqual(missing);
     await expect(grok.score('text')).rejects.toEqual(missing);
-    expect(grok.info).toMatchObject({ tokenizer: undefined, contextLength: 128, config: { vocabSize: 512 } });
+    expect(grok.info).toMatchObject({ tokenizer: undefined, contextSize: 128, config: { vocabSize: 512 } });
 
     const { text, tokenIds } = await grok.complete([5, 6, 7], { maxTokens: 8, temperature: 0, ignoreEos: true });
     expect(text).toBe('');
@@ -170,10 +183,10 @@ describe.skipIf(!canRun)('a loaded model', () => {
     expect(() => grok.generate([grok.info.config.vocabSize])).toThrow('`prompt[0]`');
     expect(() => grok.generate([])).toThrow('at least one token');
     await expect(grok.logits('text' as unknown as number[])).rejects.toThrow('`ids` to be an array of token ids');
-    await expect(grok.complete(prompt, { maxTokens: grok.info.contextLength })).rejects.toMatchObject({
+    await expect(grok.complete(prompt, { maxTokens: grok.info.contextSize })).rejects.toMatchObject({
       code: 'GROK_CONTEXT_OVERFLOW',
     });
-    const tooLong = new Array<number>(grok.info.contextLength + 1).fill(300);
+    const tooLong = new Array<number>(grok.info.contextSize + 1).fill(300);
     await expect(grok.logits(tooLong)).rejects.toMatchObject({ code: 'GROK_CONTEXT_OVERFLOW' });
     await expect(grok.score(tooLong)).rejects.toMatchObject({ code: 'GROK_CONTEXT_OVERFLOW' });
   });
@@ -275,7 +288,7 @@ describe.skipIf(!canRun)('a loaded model', () => {
       code: 'GROK_INVALID_ARGUMENT',
       message: expect.stringContaining('prompts[2]: Expected `prompt`'),
     });
-    const tooLong = new Array<number>(grok.info.contextLength + 1).fill(300);
+    const tooLong = new Array<number>(grok.info.contextSize + 1).fill(300);
     await expect(grok.score(['Once', tooLong])).rejects.toMatchObject({ code: 'GROK_CONTEXT_OVERFLOW' });
     await expect(grok.score(['Once', 5 as never])).rejects.toThrow('prompts[1]: Expected `prompt` to be a text');
     await expect(grok.score(['Once'], { signal: AbortSignal.abort('no') })).rejects.toBe('no');
@@ -384,7 +397,7 @@ describe.skipIf(!canRun)('a loaded model', () => {
 
   it('aborts scoring', async () => {
     const controller = new AbortController();
-    const scoring = grok.score(new Array<number>(grok.info.contextLength).fill(300), { signal: controller.signal });
+    const scoring = grok.score(new Array<number>(grok.info.contextSize).fill(300), { signal: controller.signal });
     controller.abort('no');
     await expect(scoring).rejects.toBe('no');
     await expect(grok.logits([300], { signal: AbortSignal.abort('no') })).rejects.toBe('no');

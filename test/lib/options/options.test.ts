@@ -246,7 +246,7 @@ describe('options of load', () => {
     expect(load(undefined).native).toEqual({
       device: 'auto',
       threads: 0,
-      contextLength: 0,
+      contextSize: 0,
       maxSequences: 0,
       prefillChunk: 0,
       kvCacheType: 'f32',
@@ -281,8 +281,8 @@ describe('limits of a queue', () => {
 });
 
 describe('token ids', () => {
-  const tiny = { vocabSize: 10, contextLength: 8 };
-  const small = { vocabSize: 4096, contextLength: 8 };
+  const tiny = { vocabSize: 10, contextSize: 8 };
+  const small = { vocabSize: 4096, contextSize: 8 };
 
   it('are an array, or a typed array of integers', () => {
     expect(() => tokenIds('prompt', new Float32Array([1]), tiny)).toThrow('a text or an array of token ids');
