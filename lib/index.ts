@@ -1,20 +1,25 @@
+import type { BenchReport } from './bench/benchmark.js';
+import type { Plan } from './bench/plan.js';
+import type { RunReport } from './bench/report.js';
+import type { Verification } from './checkpoint/verify.js';
+import type { BenchOptions, InspectOptions, ReportOptions, VerifyOptions } from './options/schema.js';
+
 export type { AbortSignalLike } from './abort.js';
 export { type Diagnosis, diagnose } from './addon/diagnosis.js';
 export type { KvCacheType, WeightStorage } from './addon/types.js';
-export {
-  type BenchReport,
-  type BenchRun,
-  benchmark,
-  type DecodeResult,
-  type MachineLimits,
-  type PrefillResult,
+export type {
+  BenchReport,
+  BenchRun,
+  DecodeResult,
+  MachineLimits,
+  PrefillResult,
 } from './bench/benchmark.js';
-export { type Plan, type PlannedSetting, plan } from './bench/plan.js';
+export type { Plan, PlannedSetting } from './bench/plan.js';
 export type { Series } from './bench/repeats.js';
-export { type PromptReport, type RunReport, report } from './bench/report.js';
+export type { PromptReport, RunReport } from './bench/report.js';
 export { type Inspection, inspect, type ModelConfig } from './checkpoint/inspection.js';
 export type { ManifestState } from './checkpoint/manifest.js';
-export { type Verification, type VerifiedFile, type VerifyProgress, verify } from './checkpoint/verify.js';
+export type { Verification, VerifiedFile, VerifyProgress } from './checkpoint/verify.js';
 export type { Chunk, Completion, ScoredToken, Timings, TokenLogprob, Usage } from './engine/completion.js';
 export type { Generation } from './engine/generation.js';
 export { Grok, type ModelInfo, type Stats } from './engine/grok.js';
@@ -41,3 +46,56 @@ export {
 export { version } from './package-root.js';
 export type { TextPlace } from './text/sentencepiece/piece-places.js';
 export { type IncrementalDecoder, Tokenizer } from './text/tokenizer.js';
+
+// Their code is read when they are first called: a program that only generates does without.
+
+/**
+ * Measures how fast a model runs here, and how fast it could run at most: a checkpoint, the embedded model, or made-up
+ * weights of any shape. Repeats beside which other processes used more than 5 % of a core are done again, within bounds.
+ *
+ * @throws {GrokError} what {@link Grok.load} throws, and GROK_CONTEXT_OVERFLOW; the signal's reason when it aborts
+ *
+ * @example
+ * const { runs } = await benchmark({ shape: 'slice', threads: [1, 2] });
+ * console.log(runs.map(({ decode }) => decode.tokensPerSecond.median));
+ */
+export async function benchmark(options?: BenchOptions): Promise<BenchReport> {
+  return (await import('./bench/benchmark.js')).benchmark(options);
+}
+
+/**
+ * Says what memory each setting takes, and how fast this machine loads and generates at most. Measures memory and disk for
+ * some seconds.
+ * @throws {GrokError} what {@link inspect} throws
+ */
+export async function plan(source?: string, options?: InspectOptions): Promise<Plan> {
+  return (await import('./bench/plan.js')).plan(source, options);
+}
+
+/**
+ * Loads a checkpoint and says how it runs here: files, rates with the limits of the machine, and what the model makes of
+ * three fixed prompts. Ends within ten minutes after loading, at any speed.
+ *
+ * @throws {GrokError} what {@link Grok.load} and {@link verify} throw; the signal's reason when it aborts
+ *
+ * @example
+ * await writeFile('report.json', JSON.stringify(await report('./checkpoints')));
+ */
+export async function report(source?: string, options?: ReportOptions): Promise<RunReport> {
+  return (await import('./bench/report.js')).report(source, options);
+}
+
+/**
+ * Compares the files of a checkpoint with its manifest, `SHA256SUMS`, or writes that manifest. The result lists files that
+ * differ; they are no error.
+ *
+ * @throws {GrokError} GROK_NOT_FOUND without a manifest, GROK_BAD_CHECKPOINT for one that cannot be understood, GROK_IO; when
+ *   writing also what {@link inspect} throws; the signal's reason when it aborts
+ *
+ * @example
+ * const { ok, files } = await verify('./checkpoints');
+ * if (!ok) console.error(files.filter(({ status }) => status !== 'ok'));
+ */
+export async function verify(source?: string, options?: VerifyOptions): Promise<Verification> {
+  return (await import('./checkpoint/verify.js')).verify(source, options);
+}

@@ -113,16 +113,6 @@ export interface BenchReport {
   readonly oneThreadLimits: MachineLimits;
 }
 
-/**
- * Measures how fast a model runs here, and how fast it could run at most: a checkpoint, the embedded model, or made-up
- * weights of any shape. Repeats beside which other processes used more than 5 % of a core are done again, within bounds.
- *
- * @throws {GrokError} what {@link Grok.load} throws, and GROK_CONTEXT_OVERFLOW; the signal's reason when it aborts
- *
- * @example
- * const { runs } = await benchmark({ shape: 'slice', threads: [1, 2] });
- * console.log(runs.map(({ decode }) => decode.tokensPerSecond.median));
- */
 export async function benchmark(options?: BenchOptions): Promise<BenchReport> {
   const resolved = resolveBenchOptions(options);
   const date = new Date().toISOString();

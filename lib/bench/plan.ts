@@ -39,11 +39,6 @@ export interface Plan {
 
 const KV_CACHE_TYPES = ['f32', 'bf16', 'int8'] as const;
 
-/**
- * Says what memory each setting takes, and how fast this machine loads and generates at most. Measures memory and disk for
- * some seconds.
- * @throws {GrokError} what {@link inspect} throws
- */
 export async function plan(source?: string, options?: InspectOptions): Promise<Plan> {
   const inspection = await inspect(source, options);
   const { fileBytes, weightBytesPerToken, device } = inspection;

@@ -85,15 +85,6 @@ export interface RunReport {
   readonly peakMemoryBytes: number;
 }
 
-/**
- * Loads a checkpoint and says how it runs here: files, rates with the limits of the machine, and what the model makes of
- * three fixed prompts. Ends within ten minutes after loading, at any speed.
- *
- * @throws {GrokError} what {@link Grok.load} and {@link verify} throw; the signal's reason when it aborts
- *
- * @example
- * await writeFile('report.json', JSON.stringify(await report('./checkpoints')));
- */
 export async function report(source?: string, options?: ReportOptions): Promise<RunReport> {
   const resolved = resolveOptions(reportOptions, options);
   const { verify: wantsHashes, sectionSeconds, signal, onProgress, ...open } = resolved;

@@ -40,17 +40,6 @@ export interface Verification {
   readonly hashedBytes: number;
 }
 
-/**
- * Compares the files of a checkpoint with its manifest, `SHA256SUMS`, or writes that manifest. The result lists files that
- * differ; they are no error.
- *
- * @throws {GrokError} GROK_NOT_FOUND without a manifest, GROK_BAD_CHECKPOINT for one that cannot be understood, GROK_IO; when
- *   writing also what {@link inspect} throws; the signal's reason when it aborts
- *
- * @example
- * const { ok, files } = await verify('./checkpoints');
- * if (!ok) console.error(files.filter(({ status }) => status !== 'ok'));
- */
 export async function verify(source?: string, options?: VerifyOptions): Promise<Verification> {
   const path = resolve(sourcePath(source));
   const { write, force, ...run } = resolveOptions(verifyOptions, options);
