@@ -45,4 +45,32 @@ describe('grok-run score', () => {
       { name: 'close', args: [] },
     ]);
   });
+
+  it('scores a text a line, each checked before the model is loaded', async () => {
+    const stdin = '"a b"\n\n[3, 4]\n{"text":"c","other":1}\n';
+    const { stdout, calls, exitCode } = await invoke(['score', '--jsonl'], { stdin });
+    expect(exitCode).toBe(0);
+    const texts = ['a b', [3, 4], 'c'];
+    expect(calls.filter(({ name }) => name === 'check').map(({ args }) => args[0])).toEqual(texts);
+    expect(calls.filter(({ name }) => name === 'score').map(({ args }) => args[0])).toEqual(texts);
+    const lines = stdout.trimEnd().split('\n');
+    expect(lines).toHaveLength(3);
+    for (const line of lines) expect(JSON.parse(line)).toMatchObject({ totalLogprob: -4 });
+  });
+
+  it.each([['"a'], ['5'], ['null'], ['{"prompt":"a"}']])('refuses a line that is no text: %s', async (line) => {
+    const { stderr, calls, exitCode } = await invoke(['score', '--jsonl'], { stdin: `"a"\n${line}\n` });
+    expect({ exitCode, calls }).toEqual({ exitCode: 2, calls: [] });
+    expect(JSON.parse(stderr).error.message).toContain('Expected line 2 to be a JSON string');
+  });
+
+  it('names the text that the model cannot take', async () => {
+    const refusal = Object.assign(new Error('too long'), { code: 'GROK_CONTEXT_OVERFLOW' });
+    const check = async (text: string) => {
+      if (text === 'b') throw refusal;
+    };
+    const load = async (_: unknown, { onOpened }: { onOpened(opened: object): Promise<void> }) => onOpened({ check });
+    const { stderr } = await invoke(['score', '--jsonl'], { stdin: '"a"\n"b"\n', library: { Grok: { load } } });
+    expect(JSON.parse(stderr).error).toMatchObject({ code: 'GROK_CONTEXT_OVERFLOW', message: 'text 2: too long' });
+  });
 });
