@@ -18,7 +18,7 @@ describe('misuse of benchmark()', () => {
     ['made-up weights in a file', { shape: 'tiny', weights: 'mapped' }, /`weights` to be 'packed' beside `shape`/],
     ['no threads', { threads: [] }, /`threads`.*array of numbers/],
     ['a thread number that is none', { threads: [1, 0] }, /`threads\[1\]`.*from 1 to 1024, found 0/],
-    ['a hole in a list', { prefill: [undefined] }, /`prefill\[0\]`.*found null/],
+    ['a hole in a list', { prefill: [undefined] }, /`prefill\[0\]`.*found undefined/],
     ['no repeats', { reps: 0 }, /`reps`.*from 1 to 1000, found 0/],
     ['nothing to decode', { decode: 0 }, /`decode`.*found 0/],
     ['a callback that is none', { onProgress: 1 }, /`onProgress`.*a function/],
