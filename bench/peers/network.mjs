@@ -63,7 +63,8 @@ export function matrixScales({ theirs, dOut, copies, groups, deviation }, seed) 
   const words = new Uint32Array(scales.buffer);
   for (let i = 0; i < words.length; i++) words[i] &= 0xffff0000;
   const smallest = scales.reduce((least, scale) => Math.min(least, scale));
-  if (smallest < 2 ** -14) throw new RangeError(`Expected scales of ${theirs} to be normal binary16, found ${smallest}`);
+  if (smallest < 2 ** -14)
+    throw new RangeError(`Expected scales of ${theirs} to be normal binary16, found ${smallest}`);
   return scales;
 }
 
