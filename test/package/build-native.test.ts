@@ -46,6 +46,6 @@ describe('building the native part', () => {
   it('rejects a GROK_CUDA that means nothing', () => {
     const { status, lines } = buildWith(['cmake', 'c++', 'make'], { GROK_CUDA: 'yes' });
     expect(status).toBe(1);
-    expect(lines).toEqual(['grok-run: expected GROK_CUDA to be AUTO, ON or OFF, got "yes".']);
+    expect(lines).toEqual(['grok-run: expected GROK_CUDA to be AUTO, ON or OFF, found "yes".']);
   });
 });
