@@ -122,7 +122,7 @@ class Passes {
     staged_ = backend_.stage(batch);
     backend_.step([&] { model::forward(config_, weights_, staged_, cache_.layers(), workspace_, backend_); });
     std::vector<SampledToken> sampled(num_sequences);
-    const std::vector<SampleRow> rows(num_sequences, {.temperature = 0.7f, .top_p = 0.9f, .uniform = 0.5f});
+    const std::vector<SampleRow> rows(num_sequences, {.params = {.temperature = 0.7f, .top_p = 0.9f}, .uniform = 0.5f});
     backend_.sample({.out = sampled.data(),
                      .logits = workspace_.logits->as<float>(),
                      .rows = rows.data(),

@@ -215,9 +215,9 @@ struct TokenBias {
   float bias = 0;
 };
 
-// How one row of logits becomes a token. In this order: bias, repetition, presence and frequency penalties, temperature,
-// top_k, top_p, min_p, draw. Source for temperature and top_p: runners.py:sample_token, top_p_filter
-struct SampleRow {
+// The sampling options of one request.
+// Source for temperature and top_p: runners.py:sample_token, top_p_filter
+struct SamplingParams {
   float temperature = 0;   // 0: the best token, ties to the lower id
   std::int32_t top_k = 0;  // 0: all
   float top_p = 1;         // tokens above the smallest probability whose ascending sum reaches 1 - top_p; ties stay
@@ -225,9 +225,15 @@ struct SampleRow {
   float repetition_penalty = 1;   // divides positive and multiplies negative logits of tokens seen, prompt included
   float presence_penalty = 0;     // subtracted once for a token generated
   float frequency_penalty = 0;    // subtracted for each time it was generated
-  float uniform = 0;              // the draw, in [0, 1)
-  std::int32_t forced = -1;       // >= 0: take this token; its log-probability is what the caller wants
   std::int32_t num_logprobs = 0;  // how many of the likeliest tokens to report
+};
+
+// Turns one row of logits into a token. The order is: bias, repetition, presence and frequency penalties, temperature,
+// top_k, top_p, min_p, draw.
+struct SampleRow {
+  SamplingParams params = {};
+  float uniform = 0;                         // the draw, in [0, 1)
+  std::int32_t forced = -1;                  // >= 0: take this token; only its log-probability is wanted
   std::span<const TokenCount> history = {};  // host
   std::span<const TokenBias> bias = {};      // host
 };

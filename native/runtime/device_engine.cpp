@@ -139,16 +139,15 @@ void DeviceEngine::sample(const StepBatch& batch, std::span<const StepPart> part
   std::vector<SampleRow> rows;
   for (const OutputRow& output : sampled) {
     const Sequence& sequence = *parts[std::size_t(output.part)].sequence;
-    const SampleRow& wanted = sequence.request.sampling;
+    const SamplingParams& params = sequence.request.sampling;
     SampleRow row;
     if (output.is_generated) {
-      row = wanted;
+      row.params = params;
       row.uniform = uniform_draw(sequence.request.seed, sequence.num_generated);
-      row.forced = -1;
       row.bias = sequence.request.bias;
       row.history = sequence.history ? sequence.history->counts() : std::span<const TokenCount>();
     } else {
-      row.num_logprobs = wanted.num_logprobs;
+      row.params.num_logprobs = params.num_logprobs;
       row.forced = sequence.token_at(output.position + 1);
     }
     rows.push_back(row);

@@ -78,7 +78,7 @@ struct SequenceRequest {
   std::vector<std::int32_t> prompt;  // at least one id
   int max_tokens = 0;                // to generate; prompt + max_tokens must fit the context
   PromptOutputs prompt_outputs = PromptOutputs::none;
-  SampleRow sampling = {};  // history, bias, uniform and forced are the engine's to fill
+  SamplingParams sampling = {};
   std::vector<TokenBias> bias = {};
   std::uint64_t seed = 0;
   std::vector<std::int32_t> stop_tokens = {};  // generation ends when one is drawn; it is reported

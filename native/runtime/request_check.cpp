@@ -20,18 +20,19 @@ void expect_in_vocabulary(std::int32_t token, int vocab_size, const char* name, 
                                                     vocab_size - 1, ", found ", token));
 }
 
-void check_sampling(const SampleRow& row, int vocab_size) {
-  expect(std::isfinite(row.temperature) && row.temperature >= 0, "temperature", "a number >= 0", row.temperature);
-  expect(row.top_k >= 0, "top_k", "an integer >= 0", row.top_k);
-  expect(row.top_p >= 0 && row.top_p <= 1, "top_p", "a number from 0 to 1", row.top_p);
-  expect(row.min_p >= 0 && row.min_p <= 1, "min_p", "a number from 0 to 1", row.min_p);
-  expect(std::isfinite(row.repetition_penalty) && row.repetition_penalty > 0, "repetition_penalty", "a number > 0",
-         row.repetition_penalty);
-  expect(std::isfinite(row.presence_penalty), "presence_penalty", "a finite number", row.presence_penalty);
-  expect(std::isfinite(row.frequency_penalty), "frequency_penalty", "a finite number", row.frequency_penalty);
-  if (row.num_logprobs < 0 || row.num_logprobs > vocab_size)
+void check_sampling(const SamplingParams& params, int vocab_size) {
+  expect(std::isfinite(params.temperature) && params.temperature >= 0, "temperature", "a number >= 0",
+         params.temperature);
+  expect(params.top_k >= 0, "top_k", "an integer >= 0", params.top_k);
+  expect(params.top_p >= 0 && params.top_p <= 1, "top_p", "a number from 0 to 1", params.top_p);
+  expect(params.min_p >= 0 && params.min_p <= 1, "min_p", "a number from 0 to 1", params.min_p);
+  expect(std::isfinite(params.repetition_penalty) && params.repetition_penalty > 0, "repetition_penalty",
+         "a number > 0", params.repetition_penalty);
+  expect(std::isfinite(params.presence_penalty), "presence_penalty", "a finite number", params.presence_penalty);
+  expect(std::isfinite(params.frequency_penalty), "frequency_penalty", "a finite number", params.frequency_penalty);
+  if (params.num_logprobs < 0 || params.num_logprobs > vocab_size)
     throw Error(ErrorCode::invalid_argument, concat("expected num_logprobs to be an integer from 0 to ", vocab_size,
-                                                    ", the size of the vocabulary; found ", row.num_logprobs));
+                                                    ", the size of the vocabulary; found ", params.num_logprobs));
 }
 
 }  // namespace

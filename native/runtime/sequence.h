@@ -47,8 +47,8 @@ inline float uniform_draw(std::uint64_t seed, int index) {
   return float(splitmix64(splitmix64(seed) + std::uint64_t(index)) >> 40) * 0x1p-24f;
 }
 
-inline bool has_penalties(const SampleRow& row) {
-  return row.repetition_penalty != 1 || row.presence_penalty != 0 || row.frequency_penalty != 0;
+inline bool has_penalties(const SamplingParams& params) {
+  return params.repetition_penalty != 1 || params.presence_penalty != 0 || params.frequency_penalty != 0;
 }
 
 // A request on its way.

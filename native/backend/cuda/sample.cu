@@ -191,17 +191,18 @@ void CudaBackend::sample_at_once(const Sample& op) {
   Asked asked;
   for (int r = 0; r < op.num_rows; ++r) {
     const SampleRow& row = op.rows[r];
+    const SamplingParams& params = row.params;
     const std::vector<Adjustment> own = row.forced < 0 ? adjustments_of(row) : std::vector<Adjustment>();
-    const int num_logprobs = std::min(row.num_logprobs, op.vocab_size);
+    const int num_logprobs = std::min(params.num_logprobs, op.vocab_size);
     max_logprobs = std::max(max_logprobs, num_logprobs);
-    rows.push_back({.temperature = row.temperature,
-                    .top_p = row.top_p,
-                    .min_p = row.min_p,
-                    .repetition_penalty = row.repetition_penalty,
-                    .presence_penalty = row.presence_penalty,
-                    .frequency_penalty = row.frequency_penalty,
+    rows.push_back({.temperature = params.temperature,
+                    .top_p = params.top_p,
+                    .min_p = params.min_p,
+                    .repetition_penalty = params.repetition_penalty,
+                    .presence_penalty = params.presence_penalty,
+                    .frequency_penalty = params.frequency_penalty,
                     .uniform = row.uniform,
-                    .top_k = row.top_k,
+                    .top_k = params.top_k,
                     .forced = row.forced,
                     .num_logprobs = num_logprobs,
                     .first_adjustment = std::int32_t(adjustments.size()),

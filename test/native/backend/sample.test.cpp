@@ -25,7 +25,8 @@ SampledToken sampled(const std::vector<float>& logits, const SampleRow& row) {
 
 std::vector<std::int32_t> candidates(const std::vector<float>& logits, const SampleRow& row) {
   std::vector<std::int32_t> tokens;
-  for (const Candidate& candidate : sampling_candidates(adjusted_logits(logits, row), row, *usable_kernels().front()))
+  for (const Candidate& candidate :
+       sampling_candidates(adjusted_logits(logits, row), row.params, *usable_kernels().front()))
     tokens.push_back(candidate.token);
   return tokens;
 }
@@ -76,7 +77,7 @@ TEST("takes the lower id of equals when greedy, and never a NaN") {
 
 TEST("draws something when every logit is NaN") {
   const std::vector<float> logits(5, std::nanf(""));
-  const std::int32_t token = sampled(logits, {.temperature = 1, .uniform = 0.5f}).token;
+  const std::int32_t token = sampled(logits, {.params = {.temperature = 1}, .uniform = 0.5f}).token;
   CHECK(token >= 0 && token < 5);
 }
 
@@ -90,9 +91,9 @@ TEST("a NaN or infinity among the logits makes log-probabilities NaN, wherever i
 }
 
 TEST("infinite logits are likelier than all others") {
-  for (const SampleRow& row : {SampleRow{.temperature = 1, .top_p = 0.5f},
-                               {.temperature = 1, .top_k = 3, .top_p = 0.5f},
-                               {.temperature = 1, .min_p = 0.1f}})
+  for (const SampleRow& row : {SampleRow{.params = {.temperature = 1, .top_p = 0.5f}},
+                               {.params = {.temperature = 1, .top_k = 3, .top_p = 0.5f}},
+                               {.params = {.temperature = 1, .min_p = 0.1f}}})
     CHECK(candidates({0, kInfinity, 5, kInfinity, 1}, row) == std::vector<std::int32_t>({1, 3}));
 }
 
@@ -109,7 +110,8 @@ TEST("keeps exactly the tokens that xAI's temperature and top_p keep") {
       for (std::size_t token = 0; token < mask.size(); ++token)
         if (!mask[token]) bias.push_back({std::int32_t(token), -kInfinity});
     }
-    const SampleRow row{.temperature = float(golden_case.temperature), .top_p = float(golden_case.top_p), .bias = bias};
+    const SampleRow row{.params = {.temperature = float(golden_case.temperature), .top_p = float(golden_case.top_p)},
+                        .bias = bias};
     const auto found = candidates(logits, row);
     const auto expected = golden.ints(prefix + "kept_ids");
     // Where the running sum passes within 1e-5 of the cut, float32 sums may fall on either side (golden README).
@@ -123,17 +125,18 @@ TEST("keeps exactly the tokens that xAI's temperature and top_p keep") {
 }
 
 TEST("top_k keeps exactly k, of equals the lower ids") {
-  CHECK(candidates({2, 1, 2, 2, 0}, {.temperature = 1, .top_k = 2}) == std::vector<std::int32_t>({0, 2}));
+  CHECK(candidates({2, 1, 2, 2, 0}, {.params = {.temperature = 1, .top_k = 2}}) == std::vector<std::int32_t>({0, 2}));
 }
 
 TEST("top_p 0 keeps the best token, and its ties") {
-  CHECK(candidates({1, 5, 2}, {.temperature = 1, .top_p = 0}) == std::vector<std::int32_t>({1}));
-  CHECK(candidates({1, 5, 5}, {.temperature = 1, .top_p = 0}) == std::vector<std::int32_t>({1, 2}));
+  CHECK(candidates({1, 5, 2}, {.params = {.temperature = 1, .top_p = 0}}) == std::vector<std::int32_t>({1}));
+  CHECK(candidates({1, 5, 5}, {.params = {.temperature = 1, .top_p = 0}}) == std::vector<std::int32_t>({1, 2}));
 }
 
 TEST("min_p keeps what has that share of the best token's probability") {
   const float half = std::log(0.5f), tenth = std::log(0.1f);
-  CHECK(candidates({0, half, tenth}, {.temperature = 1, .min_p = 0.2f}) == std::vector<std::int32_t>({0, 1}));
+  CHECK(candidates({0, half, tenth}, {.params = {.temperature = 1, .min_p = 0.2f}}) ==
+        std::vector<std::int32_t>({0, 1}));
 }
 
 // The rules as they are told: of all tokens sorted from the top the first top_k, of them those with at most top_p above them,
@@ -142,34 +145,34 @@ TEST("what it leaves out early is what sorting the whole vocabulary leaves out")
   unsigned seed = 0;
   for (const int vocab_size : {1, 2, 17, 1000, 5003})
     for (const float spread : {0.0f, 1.0f, 4.0f, 20.0f})
-      for (const SampleRow& row : {SampleRow{.temperature = 0.7f, .top_p = 0.9f},
-                                   {.temperature = 1.5f, .top_p = 0.999f},
-                                   {.temperature = 0.2f, .min_p = 0.05f},
-                                   {.temperature = 1, .top_p = 0.5f, .min_p = 0.01f},
-                                   {.temperature = 1, .top_k = 40, .top_p = 0.8f},
-                                   {.temperature = 1e-30f, .top_p = 0.9f},
-                                   {.temperature = 1, .top_p = 1e-6f}}) {
+      for (const SampleRow& row : {SampleRow{.params = {.temperature = 0.7f, .top_p = 0.9f}},
+                                   {.params = {.temperature = 1.5f, .top_p = 0.999f}},
+                                   {.params = {.temperature = 0.2f, .min_p = 0.05f}},
+                                   {.params = {.temperature = 1, .top_p = 0.5f, .min_p = 0.01f}},
+                                   {.params = {.temperature = 1, .top_k = 40, .top_p = 0.8f}},
+                                   {.params = {.temperature = 1e-30f, .top_p = 0.9f}},
+                                   {.params = {.temperature = 1, .top_p = 1e-6f}}}) {
         std::vector<float> logits = random_floats(vocab_size, ++seed, spread);
         logits[vocab_size / 2] = std::nanf("");
         const float highest = usable_kernels().front()->highest(logits.data(), logits.size());
         std::vector<Candidate> sorted;
         for (int token = 0; token < vocab_size; ++token) {
           if (std::isnan(logits[token])) continue;
-          sorted.push_back({token, std::exp((logits[token] - double(highest)) / row.temperature)});
+          sorted.push_back({token, std::exp((logits[token] - double(highest)) / row.params.temperature)});
         }
         std::stable_sort(sorted.begin(), sorted.end(), [](auto& a, auto& b) { return a.probability > b.probability; });
-        if (row.top_k > 0) sorted.resize(std::min(sorted.size(), std::size_t(row.top_k)));
+        if (row.params.top_k > 0) sorted.resize(std::min(sorted.size(), std::size_t(row.params.top_k)));
         double total = 0;
         for (const Candidate& candidate : sorted) total += candidate.probability;
         std::vector<std::int32_t> expected;
         double above = 0, last = -1;
         bool clear = true;  // no sum is so close to top_p that rounding decides
         for (const Candidate& candidate : sorted) {
-          clear &= row.top_p == 1 || std::abs(above - row.top_p * total) > 1e-6 * total;
-          if (above > row.top_p * total && candidate.probability != last) break;
+          clear &= row.params.top_p == 1 || std::abs(above - row.params.top_p * total) > 1e-6 * total;
+          if (above > row.params.top_p * total && candidate.probability != last) break;
           last = candidate.probability;
           above += candidate.probability;
-          if (candidate.probability >= row.min_p) expected.push_back(candidate.token);
+          if (candidate.probability >= row.params.min_p) expected.push_back(candidate.token);
         }
         std::sort(expected.begin(), expected.end());
         if (clear) CHECK(candidates(logits, row) == expected);
@@ -179,11 +182,11 @@ TEST("what it leaves out early is what sorting the whole vocabulary leaves out")
 TEST("penalties fall on what was seen, biases on what was named") {
   const std::vector<TokenCount> history = {{.token = 0, .generated = 0}, {.token = 1, .generated = 2}};
   const std::vector<TokenBias> bias = {{.token = 2, .bias = 1.5f}};
-  const auto adjusted = adjusted_logits(std::vector<float>{4, -4, 1, 1}, {.repetition_penalty = 2,
-                                                                          .presence_penalty = 0.5f,
-                                                                          .frequency_penalty = 0.25f,
-                                                                          .history = history,
-                                                                          .bias = bias});
+  const auto adjusted =
+      adjusted_logits(std::vector<float>{4, -4, 1, 1},
+                      {.params = {.repetition_penalty = 2, .presence_penalty = 0.5f, .frequency_penalty = 0.25f},
+                       .history = history,
+                       .bias = bias});
   CHECK(adjusted == std::vector<float>({2, -9, 2.5f, 1}));
 }
 
@@ -191,7 +194,7 @@ TEST("draws each token as often as its probability says") {
   const std::vector<float> logits = {0, std::log(2.0f), std::log(5.0f)};  // 1/8, 2/8, 5/8
   int counts[3] = {};
   for (int i = 0; i < 8000; ++i)
-    ++counts[sampled(logits, {.temperature = 1, .uniform = (float(i) + 0.5f) / 8000}).token];
+    ++counts[sampled(logits, {.params = {.temperature = 1}, .uniform = (float(i) + 0.5f) / 8000}).token];
   CHECK_EQ(counts[0], 1000);
   CHECK_EQ(counts[1], 2000);
   CHECK_EQ(counts[2], 5000);
@@ -199,7 +202,7 @@ TEST("draws each token as often as its probability says") {
 
 TEST("reports log-probabilities of the model's own distribution, not of the one drawn from") {
   const std::vector<float> logits = {0, std::log(3.0f)};
-  const SampledToken token = sampled(logits, {.temperature = 0.1f, .forced = 0, .num_logprobs = 5});
+  const SampledToken token = sampled(logits, {.params = {.temperature = 0.1f, .num_logprobs = 5}, .forced = 0});
   CHECK_EQ(token.token, 0);
   CHECK_NEAR(token.logprob, std::log(0.25), 1e-6);
   CHECK_EQ(token.top.size(), 2u);

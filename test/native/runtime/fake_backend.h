@@ -154,7 +154,7 @@ class FakeBackend final : public Backend {
       sampled_bias.emplace_back(row.bias.begin(), row.bias.end());
       const float* logits = op.logits + index * op.vocab_size;
       std::int32_t token = row.forced;
-      if (token < 0 && row.temperature > 0) token = std::int32_t(row.uniform * float(op.vocab_size));
+      if (token < 0 && row.params.temperature > 0) token = std::int32_t(row.uniform * float(op.vocab_size));
       if (token < 0) token = std::int32_t(std::max_element(logits, logits + op.vocab_size) - logits);
       op.out[index] = {.token = token, .logprob = logits[token], .top = {}};
     }

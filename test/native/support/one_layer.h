@@ -139,7 +139,8 @@ struct LoadedLayer {
         {.out = logits->as<float>(), .x = x->as<float>(), .table = table.get(), .batch = &batch, .scale = 1});
     std::vector<TokenBias> bias;
     for (int token = 0; token < sizes.vocab_size; ++token) bias.push_back({token, 0.25f});
-    const SampleRow row{.temperature = 1, .uniform = 0.5f, .num_logprobs = sizes.num_logprobs, .bias = bias};
+    const SampleRow row{
+        .params = {.temperature = 1, .num_logprobs = sizes.num_logprobs}, .uniform = 0.5f, .bias = bias};
     const std::vector<SampleRow> rows(std::size_t(num_outputs), row);
     std::vector<SampledToken> sampled(rows.size());
     backend.sample({.out = sampled.data(),

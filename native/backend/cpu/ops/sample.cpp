@@ -97,16 +97,17 @@ std::int32_t draw(const std::vector<Candidate>& candidates, double uniform) {
 
 std::vector<float> adjusted_logits(std::span<const float> logits, const SampleRow& row) {
   std::vector<float> adjusted(logits.begin(), logits.end());
+  const SamplingParams& params = row.params;
   for (const TokenBias& bias : row.bias) adjusted[bias.token] += bias.bias;
   for (const TokenCount& seen : row.history) {
     float& logit = adjusted[seen.token];
-    logit = logit > 0 ? logit / row.repetition_penalty : logit * row.repetition_penalty;
-    if (seen.generated > 0) logit -= row.presence_penalty + float(seen.generated) * row.frequency_penalty;
+    logit = logit > 0 ? logit / params.repetition_penalty : logit * params.repetition_penalty;
+    if (seen.generated > 0) logit -= params.presence_penalty + float(seen.generated) * params.frequency_penalty;
   }
   return adjusted;
 }
 
-std::vector<Candidate> sampling_candidates(std::span<const float> adjusted, const SampleRow& row,
+std::vector<Candidate> sampling_candidates(std::span<const float> adjusted, const SamplingParams& params,
                                            const Kernels& kernels) {
   constexpr float kRuledOut = -std::numeric_limits<float>::infinity();
   const float highest = kernels.highest(adjusted.data(), adjusted.size());
@@ -114,9 +115,9 @@ std::vector<Candidate> sampling_candidates(std::span<const float> adjusted, cons
   // than 1 - top_p (the best one's probability counts as 1). Where a few tokens are likely, as with a trained model, only few
   // are left for an exact exponential and to be ranked; where all are alike nothing is gained.
   double least = 0;
-  if (row.top_k == 0) {
-    least = row.min_p;
-    if (row.top_p < 1) least = std::max(least, (1.0 - row.top_p) / double(adjusted.size()));
+  if (params.top_k == 0) {
+    least = params.min_p;
+    if (params.top_p < 1) least = std::max(least, (1.0 - params.top_p) / double(adjusted.size()));
   }
   const float cut = float(std::log(least)) - 0.001f;  // what rounds to either side of `least` is a candidate
 
@@ -127,26 +128,26 @@ std::vector<Candidate> sampling_candidates(std::span<const float> adjusted, cons
     if (!(adjusted[token] > kRuledOut)) continue;  // ruled out by its bias, or NaN
     // Infinity less itself is no number.
     const bool is_highest = adjusted[token] == highest;
-    const float exponent = is_highest ? 0 : (adjusted[token] - highest) / row.temperature;
+    const float exponent = is_highest ? 0 : (adjusted[token] - highest) / params.temperature;
     if (exponent < cut)
       unlikely[token] = exponent;
     else
       candidates.push_back(
-          {std::int32_t(token), is_highest ? 1 : std::exp((adjusted[token] - double(highest)) / row.temperature)});
+          {std::int32_t(token), is_highest ? 1 : std::exp((adjusted[token] - double(highest)) / params.temperature)});
   }
-  double least_kept = row.min_p;
-  if (row.top_k > 0 && std::size_t(row.top_k) < candidates.size()) {
+  double least_kept = params.min_p;
+  if (params.top_k > 0 && std::size_t(params.top_k) < candidates.size()) {
     std::vector<Candidate> ranked = candidates;
-    const auto last = ranked.begin() + row.top_k - 1;
+    const auto last = ranked.begin() + params.top_k - 1;
     std::nth_element(ranked.begin(), last, ranked.end(), likelier);
     std::erase_if(candidates, [&](const Candidate& candidate) { return likelier(*last, candidate); });
   }
-  if (row.top_p < 1 && !candidates.empty()) {
+  if (params.top_p < 1 && !candidates.empty()) {
     std::vector<double> probabilities;
     probabilities.reserve(candidates.size());
     for (const Candidate& candidate : candidates) probabilities.push_back(candidate.probability);
     const double rest = kernels.sum_of_exp(unlikely.data(), unlikely.size(), 0);
-    least_kept = std::max(least_kept, least_of_top_p(std::move(probabilities), rest, row.top_p));
+    least_kept = std::max(least_kept, least_of_top_p(std::move(probabilities), rest, params.top_p));
   }
   std::erase_if(candidates, [&](const Candidate& candidate) { return candidate.probability < least_kept; });
   return candidates;
@@ -161,8 +162,8 @@ void CpuBackend::sample(const Sample& op) {
     std::int32_t token = row.forced;
     if (token < 0) {
       const std::vector<float> adjusted = adjusted_logits(logits, row);
-      if (row.temperature > 0) {
-        const std::vector<Candidate> candidates = sampling_candidates(adjusted, row, kernels_);
+      if (row.params.temperature > 0) {
+        const std::vector<Candidate> candidates = sampling_candidates(adjusted, row.params, kernels_);
         token = candidates.empty() ? best_token(adjusted, kernels_) : draw(candidates, row.uniform);
       } else {
         token = best_token(adjusted, kernels_);
@@ -170,7 +171,7 @@ void CpuBackend::sample(const Sample& op) {
     }
     op.out[r] = {.token = token,
                  .logprob = float(logits[token] - log_total),
-                 .top = likeliest(logits, row.num_logprobs, log_total)};
+                 .top = likeliest(logits, row.params.num_logprobs, log_total)};
   });
 }
 

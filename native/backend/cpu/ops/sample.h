@@ -18,7 +18,7 @@ struct Candidate {
 std::vector<float> adjusted_logits(std::span<const float> logits, const SampleRow& row);
 
 // The tokens that temperature (> 0), top_k, top_p and min_p leave to the draw, by ascending id.
-std::vector<Candidate> sampling_candidates(std::span<const float> adjusted, const SampleRow& row,
+std::vector<Candidate> sampling_candidates(std::span<const float> adjusted, const SamplingParams& params,
                                            const Kernels& kernels);
 
 }  // namespace grok::cpu

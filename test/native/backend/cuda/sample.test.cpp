@@ -63,7 +63,8 @@ TEST("takes the lower id of equals when greedy, and never a NaN") {
 
 TEST("draws something when every logit is NaN or ruled out") {
   for (const float logit : {std::nanf(""), -kInfinity}) {
-    const std::int32_t token = sampled(std::vector<float>(5, logit), {.temperature = 1, .uniform = 0.5f}).token;
+    const std::int32_t token =
+        sampled(std::vector<float>(5, logit), {.params = {.temperature = 1}, .uniform = 0.5f}).token;
     CHECK(token >= 0 && token < 5);
   }
 }
@@ -78,24 +79,26 @@ TEST("a NaN or infinity among the logits makes log-probabilities NaN, wherever i
 }
 
 TEST("top_k keeps exactly k, of equals the lower ids") {
-  CHECK(drawn({2, 1, 2, 2, 0}, {.temperature = 1, .top_k = 2}, 20) == std::vector<std::int32_t>({0, 2}));
-  CHECK(drawn({1, 1, 1, 1}, {.temperature = 1, .top_k = 3}, 20) == std::vector<std::int32_t>({0, 1, 2}));
-  CHECK(drawn({1, 1, 1}, {.temperature = 1, .top_k = 3}, 20) == std::vector<std::int32_t>({0, 1, 2}));
-  CHECK(drawn({1, 1, 1}, {.temperature = 1, .top_k = 9}, 20) == std::vector<std::int32_t>({0, 1, 2}));
+  CHECK(drawn({2, 1, 2, 2, 0}, {.params = {.temperature = 1, .top_k = 2}}, 20) == std::vector<std::int32_t>({0, 2}));
+  CHECK(drawn({1, 1, 1, 1}, {.params = {.temperature = 1, .top_k = 3}}, 20) == std::vector<std::int32_t>({0, 1, 2}));
+  CHECK(drawn({1, 1, 1}, {.params = {.temperature = 1, .top_k = 3}}, 20) == std::vector<std::int32_t>({0, 1, 2}));
+  CHECK(drawn({1, 1, 1}, {.params = {.temperature = 1, .top_k = 9}}, 20) == std::vector<std::int32_t>({0, 1, 2}));
 }
 
 TEST("top_p 0 keeps the best token, and its ties") {
-  CHECK(drawn({1, 5, 2}, {.temperature = 1, .top_p = 0}, 8) == std::vector<std::int32_t>({1}));
-  CHECK(drawn({1, 5, 5}, {.temperature = 1, .top_p = 0}, 8) == std::vector<std::int32_t>({1, 2}));
+  CHECK(drawn({1, 5, 2}, {.params = {.temperature = 1, .top_p = 0}}, 8) == std::vector<std::int32_t>({1}));
+  CHECK(drawn({1, 5, 5}, {.params = {.temperature = 1, .top_p = 0}}, 8) == std::vector<std::int32_t>({1, 2}));
 }
 
 TEST("top_p does not bring back the ties that top_k cut") {
-  CHECK(drawn({2, 1, 1, 1, 0}, {.temperature = 1, .top_k = 2, .top_p = 0.9f}, 20) == std::vector<std::int32_t>({0, 1}));
+  CHECK(drawn({2, 1, 1, 1, 0}, {.params = {.temperature = 1, .top_k = 2, .top_p = 0.9f}}, 20) ==
+        std::vector<std::int32_t>({0, 1}));
 }
 
 TEST("min_p keeps what has that share of the best token's probability") {
   const float half = std::log(0.5f), tenth = std::log(0.1f);
-  CHECK(drawn({0, half, tenth}, {.temperature = 1, .min_p = 0.2f}, 20) == std::vector<std::int32_t>({0, 1}));
+  CHECK(drawn({0, half, tenth}, {.params = {.temperature = 1, .min_p = 0.2f}}, 20) ==
+        std::vector<std::int32_t>({0, 1}));
 }
 
 TEST("draws each token as often as its probability says, by ascending id") {
@@ -104,7 +107,7 @@ TEST("draws each token as often as its probability says, by ascending id") {
   std::vector<SampleRow> rows;
   for (int i = 0; i < 80; ++i) {
     repeated.insert(repeated.end(), logits.begin(), logits.end());
-    rows.push_back({.temperature = 1, .uniform = (float(i) + 0.5f) / 80});
+    rows.push_back({.params = {.temperature = 1}, .uniform = (float(i) + 0.5f) / 80});
   }
   const auto tokens = sampled(*make_cuda_backend({}), repeated, rows);
   for (int i = 0; i < 80; ++i) CHECK_EQ(tokens[i].token, i < 10 ? 0 : i < 30 ? 1 : 2);
@@ -146,7 +149,7 @@ TEST("keeps the tokens that xAI's temperature and top_p keep") {
       for (std::size_t token = 0; token < mask.size(); ++token)
         if (!mask[token]) bias.push_back({std::int32_t(token), -kInfinity});
     }
-    SampleRow row{.temperature = float(temperature), .top_p = float(top_p), .bias = bias};
+    SampleRow row{.params = {.temperature = float(temperature), .top_p = float(top_p)}, .bias = bias};
     const auto kept = golden.ints(prefix + "kept_ids");
     for (const float uniform : {0.001f, 0.3f, 0.77f, 0.9999999f}) {
       row.uniform = uniform;
@@ -178,16 +181,16 @@ TEST("draws what the CPU draws, whatever is asked for at once") {
     const auto end =
         std::unique(histories[r].begin(), histories[r].end(), [](auto a, auto b) { return a.token == b.token; });
     histories[r].erase(end, histories[r].end());
-    rows.push_back({.temperature = some({0, 0.7f, 1, 1.3f}),
-                    .top_k = std::int32_t(some({0, 1, 5, 40, 2000})),
-                    .top_p = some({1, 0.95f, 0.5f, 0.1f}),
-                    .min_p = some({0, 0, 0.02f}),
-                    .repetition_penalty = some({1, 1.3f}),
-                    .presence_penalty = some({0, 0.5f}),
-                    .frequency_penalty = some({0, 0.2f}),
+    rows.push_back({.params = {.temperature = some({0, 0.7f, 1, 1.3f}),
+                               .top_k = std::int32_t(some({0, 1, 5, 40, 2000})),
+                               .top_p = some({1, 0.95f, 0.5f, 0.1f}),
+                               .min_p = some({0, 0, 0.02f}),
+                               .repetition_penalty = some({1, 1.3f}),
+                               .presence_penalty = some({0, 0.5f}),
+                               .frequency_penalty = some({0, 0.2f}),
+                               .num_logprobs = std::int32_t(some({0, 1, 5}))},
                     .uniform = float(generator() % 1000) / 1000,
                     .forced = generator() % 8 == 0 ? std::int32_t(generator() % vocab_size) : -1,
-                    .num_logprobs = std::int32_t(some({0, 1, 5})),
                     .history = histories[r],
                     .bias = biases[r]});
   }
@@ -226,13 +229,14 @@ void check_draws_as_cpu(const std::vector<float>& logits, SampleRow row) {
 }  // namespace
 
 TEST("draws from a vocabulary of one, and from one token of many") {
-  CHECK_EQ(sampled({-3}, {.temperature = 1, .top_k = 1, .top_p = 0.5f, .uniform = 0.9f}).token, 0);
+  CHECK_EQ(sampled({-3}, {.params = {.temperature = 1, .top_k = 1, .top_p = 0.5f}, .uniform = 0.9f}).token, 0);
   for (const int only : {0, kSpan - 1, kSpan, 2 * kSpan}) {
     std::vector<float> logits(2 * kSpan + 1, -1e30f);
     logits[only] = -7;
     for (const float temperature : {0.0f, 1.0f}) {
-      const SampledToken token =
-          sampled(logits, {.temperature = temperature, .top_k = 3, .top_p = 0.9f, .uniform = 0.9f, .num_logprobs = 2});
+      const SampledToken token = sampled(
+          logits,
+          {.params = {.temperature = temperature, .top_k = 3, .top_p = 0.9f, .num_logprobs = 2}, .uniform = 0.9f});
       CHECK_EQ(token.token, only);
       CHECK_EQ(token.logprob, 0);
       CHECK_EQ(token.top[0].token, only);
@@ -246,7 +250,8 @@ TEST("keeps all of equal logits with top_p, and the lower ids with top_k, whatev
   const std::vector<float> logits(vocab_size, 2.5f);
   for (const float uniform : {0.0f, 0.3f, 0.499f, 0.97f}) {
     const auto drawn_of = [&](std::int32_t top_k, float top_p) {
-      return sampled(logits, {.temperature = 0.7f, .top_k = top_k, .top_p = top_p, .uniform = uniform}).token;
+      return sampled(logits, {.params = {.temperature = 0.7f, .top_k = top_k, .top_p = top_p}, .uniform = uniform})
+          .token;
     };
     CHECK_EQ(drawn_of(0, 1), int(double(uniform) * vocab_size));
     CHECK_EQ(drawn_of(0, 0.1f), int(double(uniform) * vocab_size));
@@ -265,7 +270,7 @@ TEST("cuts where it should among many logits that are nearly or quite the same")
   for (const auto& logits : {near, few})
     for (const float top_p : {1.0f, 0.50007f, 0.999f})  // the last keeps ties with the k-th
       for (const std::int32_t top_k : {0, 1, 1700, 4500})
-        check_draws_as_cpu(logits, {.temperature = 0.8f, .top_k = top_k, .top_p = top_p});
+        check_draws_as_cpu(logits, {.params = {.temperature = 0.8f, .top_k = top_k, .top_p = top_p}});
 }
 
 TEST("draws what the CPU draws, likely and unlikely tokens in every span") {
@@ -275,10 +280,11 @@ TEST("draws what the CPU draws, likely and unlikely tokens in every span") {
     std::vector<TokenBias> bias;
     for (const int token : {0, 17, kSpan - 1, kSpan, 2 * kSpan - 1, 2 * kSpan, vocab_size - 1})
       bias.push_back({token, 2 * deviation});
-    check_draws_as_cpu(logits, {.temperature = 0.9f, .bias = bias});
-    check_draws_as_cpu(logits, {.temperature = 0.9f, .top_p = 0.8f, .bias = bias});
-    check_draws_as_cpu(logits, {.temperature = 1.2f, .top_k = 3000, .top_p = 0.95f, .min_p = 0.01f, .bias = bias});
-    check_draws_as_cpu(logits, {.temperature = 1.2f, .top_p = 0.95f, .min_p = 0.3f});
+    check_draws_as_cpu(logits, {.params = {.temperature = 0.9f}, .bias = bias});
+    check_draws_as_cpu(logits, {.params = {.temperature = 0.9f, .top_p = 0.8f}, .bias = bias});
+    check_draws_as_cpu(logits,
+                       {.params = {.temperature = 1.2f, .top_k = 3000, .top_p = 0.95f, .min_p = 0.01f}, .bias = bias});
+    check_draws_as_cpu(logits, {.params = {.temperature = 1.2f, .top_p = 0.95f, .min_p = 0.3f}});
   }
 }
 
@@ -288,13 +294,13 @@ TEST("gives a row the same bits alone and beside rows that ask for other things"
   const std::vector<TokenBias> bias = {{5, 1}, {kSpan - 1, -kInfinity}, {kSpan + 1, 3}};
   std::vector<SampleRow> rows;
   for (int r = 0; r < num_rows; ++r)
-    rows.push_back({.temperature = r % 7 == 0 ? 0 : 0.5f + 0.1f * float(r % 5),
-                    .top_k = r % 3 == 0 ? 0 : 20 * r,
-                    .top_p = r % 4 == 0 ? 1 : 0.3f + 0.01f * float(r),
-                    .min_p = r % 5 == 0 ? 0.01f : 0,
+    rows.push_back({.params = {.temperature = r % 7 == 0 ? 0 : 0.5f + 0.1f * float(r % 5),
+                               .top_k = r % 3 == 0 ? 0 : 20 * r,
+                               .top_p = r % 4 == 0 ? 1 : 0.3f + 0.01f * float(r),
+                               .min_p = r % 5 == 0 ? 0.01f : 0,
+                               .num_logprobs = r % 3},
                     .uniform = float(r * 37 % 100) / 100,
                     .forced = r % 11 == 0 ? r : -1,
-                    .num_logprobs = r % 3,
                     .bias = r % 2 == 0 ? std::span(bias) : std::span<const TokenBias>()});
   const auto cuda = make_cuda_backend({});
   const auto together = sampled(*cuda, logits, rows);
@@ -315,7 +321,7 @@ TEST("reports the likeliest of all spans, ties by ascending id") {
   std::vector<float> logits(2 * kSpan + 10, 0);
   logits[2 * kSpan + 3] = 9;
   logits[kSpan + 1] = logits[3] = logits[kSpan] = 8;
-  const SampledToken token = sampled(logits, {.num_logprobs = 6});
+  const SampledToken token = sampled(logits, {.params = {.num_logprobs = 6}});
   const std::vector<std::int32_t> expected = {2 * kSpan + 3, 3, kSpan, kSpan + 1, 0, 1};
   CHECK_EQ(token.top.size(), expected.size());
   for (std::size_t place = 0; place < expected.size(); ++place) CHECK_EQ(token.top[place].token, expected[place]);
@@ -323,7 +329,7 @@ TEST("reports the likeliest of all spans, ties by ascending id") {
 
 TEST("reports log-probabilities of the model's own distribution, not of the one drawn from") {
   const std::vector<float> logits = {0, std::log(3.0f)};
-  const SampledToken token = sampled(logits, {.temperature = 0.1f, .forced = 0, .num_logprobs = 5});
+  const SampledToken token = sampled(logits, {.params = {.temperature = 0.1f, .num_logprobs = 5}, .forced = 0});
   CHECK_EQ(token.token, 0);
   CHECK_NEAR(token.logprob, std::log(0.25), 1e-6);
   CHECK_EQ(token.top.size(), 2u);
