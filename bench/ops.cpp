@@ -40,6 +40,7 @@
 #include "model/forward.h"
 #include "model/weights.h"
 #include "runtime/kv_cache.h"
+#include "runtime/page_pool.h"
 #include "runtime/synthetic.h"
 #include "timed_backend.h"
 
@@ -358,9 +359,9 @@ void measure(const std::string& shape, const Request& request) {
   const auto source =
       runtime::make_synthetic_source(config, 1, std::max(runtime::kScaleGroups / request.num_shards, 1));
   backend.weight_bytes = weight_bytes_of(*source, config, inner->footprint());
-  model::Weights weights;
-  for (const model::BoundWeight& weight : model::bind_weights(config, *source, backend.footprint(), weights))
-    weight.load(backend);
+  model::Weights weights(config.num_layers);
+  const model::BoundNetwork network = model::bind_weights(config, *source);
+  for (const model::BoundWeight& weight : network.weights) weight.load(backend, weights);
 
   for (const int context : request.contexts) measure_after(context, shape, config, request, backend, weights);
 }

@@ -8,7 +8,7 @@ export type KvCacheType = 'f32' | 'bf16' | 'int8';
 /** Mirrors `WeightStorage` in native/backend/backend.h. */
 export type WeightStorage = 'packed' | 'mapped';
 
-/** Mirrors `EngineOptions` in native/runtime/engine.h; 0 and '' mean the engine's own default. */
+/** Mirrors `EngineOptions` in native/runtime/options.h; 0 and '' mean the engine's own default. */
 export interface NativeOpenOptions {
   device: 'auto' | 'cpu' | 'cuda';
   threads: number;

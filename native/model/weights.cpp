@@ -1,7 +1,6 @@
 #include "model/weights.h"
 
 #include <algorithm>
-#include <functional>
 #include <optional>
 #include <string_view>
 #include <unordered_map>
@@ -37,25 +36,21 @@ std::string layer_name(int layer, const char* parameter) { return concat(kLayerP
 
 // ---------------------------------------------------------------- binding
 
-// A place in Weights: what may be stored for it, and how that gets there.
-struct Place {
-  Shape shape;
-  bool is_quantized = false;
-  int layer = -1;
-  std::function<std::uint64_t(const format::StoredParameter&)> resident_bytes;
-  std::function<void(const format::StoredParameter&, Backend&)> load;
-  std::function<std::uint64_t(const format::StoredParameter&)> step_bytes = resident_bytes;
-};
-
 QuantizedView view_of(const format::StoredParameter& stored) { return {stored.weight, *stored.scales}; }
 
-FiniteSource finite_values(const format::StoredParameter& stored) {
-  return {stored.weight, concat(stored.file, ": ", stored.name), "values"};
-}
+// The parameter that a network needs for one of its weights.
+struct Expected {
+  Shape shape;
+  WeightPlace place;
+  QuantizedView LayerViews::*view = nullptr;  // of a matrix
+  int layer = -1;
 
-class Places {
+  bool is_quantized() const { return view != nullptr; }
+};
+
+class ExpectedParameters {
  public:
-  Places(const GrokConfig& config, const Footprint& footprint, Weights& weights) : footprint_(footprint) {
+  explicit ExpectedParameters(const GrokConfig& config) {
     const auto vocab_size = std::uint64_t(config.vocab_size);
     const auto d_model = std::uint64_t(config.d_model);
     const auto d_ff = std::uint64_t(config.d_ff);
@@ -63,80 +58,49 @@ class Places {
     const std::uint64_t q_width = checked_mul(std::uint64_t(config.num_q_heads), std::uint64_t(config.head_dim));
     const std::uint64_t kv_width = checked_mul(std::uint64_t(config.num_kv_heads), std::uint64_t(config.head_dim));
 
-    table({vocab_size, d_model}, weights.embedding);
-    vector(-1, kFinalNorm, {d_model}, weights.final_norm);
-    weights.layers.clear();
-    weights.layers.resize(std::size_t(config.num_layers));
+    by_name_[kEmbedding] = {.shape = {vocab_size, d_model}, .place = &Weights::embedding};
+    by_name_[kFinalNorm] = {.shape = {d_model}, .place = &Weights::final_norm};
     for (int layer = 0; layer < config.num_layers; ++layer) {
-      LayerWeights& of_layer = weights.layers[std::size_t(layer)];
-      matrix(layer, kGate, {num_experts, d_model, d_ff}, of_layer.w_gate);
-      matrix(layer, kUp, {num_experts, d_model, d_ff}, of_layer.w_up);
-      matrix(layer, kDown, {num_experts, d_ff, d_model}, of_layer.w_down);
-      matrix(layer, kQuery, {d_model, q_width}, of_layer.w_q);
-      matrix(layer, kKey, {d_model, kv_width}, of_layer.w_k);
-      matrix(layer, kValue, {d_model, kv_width}, of_layer.w_v);
-      matrix(layer, kAttentionOut, {q_width, d_model}, of_layer.w_o);
-      vector(layer, kPreAttnNorm, {d_model}, of_layer.pre_attn_norm);
-      vector(layer, kPostAttnNorm, {d_model}, of_layer.post_attn_norm);
-      vector(layer, kPreMoeNorm, {d_model}, of_layer.pre_moe_norm);
-      vector(layer, kPostMoeNorm, {d_model}, of_layer.post_moe_norm);
-      vector(layer, kRouter, {d_model, num_experts}, of_layer.router);
+      matrix(layer, kGate, {num_experts, d_model, d_ff}, &LayerWeights::w_gate, &LayerViews::w_gate);
+      matrix(layer, kUp, {num_experts, d_model, d_ff}, &LayerWeights::w_up, &LayerViews::w_up);
+      matrix(layer, kDown, {num_experts, d_ff, d_model}, &LayerWeights::w_down, &LayerViews::w_down);
+      matrix(layer, kQuery, {d_model, q_width}, &LayerWeights::w_q, &LayerViews::w_q);
+      matrix(layer, kKey, {d_model, kv_width}, &LayerWeights::w_k, &LayerViews::w_k);
+      matrix(layer, kValue, {d_model, kv_width}, &LayerWeights::w_v, &LayerViews::w_v);
+      matrix(layer, kAttentionOut, {q_width, d_model}, &LayerWeights::w_o, &LayerViews::w_o);
+      vector(layer, kPreAttnNorm, {d_model}, &LayerWeights::pre_attn_norm);
+      vector(layer, kPostAttnNorm, {d_model}, &LayerWeights::post_attn_norm);
+      vector(layer, kPreMoeNorm, {d_model}, &LayerWeights::pre_moe_norm);
+      vector(layer, kPostMoeNorm, {d_model}, &LayerWeights::post_moe_norm);
+      vector(layer, kRouter, {d_model, num_experts}, &LayerWeights::router);
     }
   }
 
-  // Each place is taken once.
-  std::optional<Place> take(const std::string& name) {
-    auto entry = places_.extract(name);
+  // Each is taken once.
+  std::optional<Expected> take(const std::string& name) {
+    auto entry = by_name_.extract(name);
     if (entry.empty()) return std::nullopt;
     return std::move(entry.mapped());
   }
 
   std::vector<std::string> names_left() const {
     std::vector<std::string> names;
-    for (const auto& [name, place] : places_) names.push_back(name);
+    for (const auto& [name, expected] : by_name_) names.push_back(name);
     std::sort(names.begin(), names.end());
     return names;
   }
 
  private:
-  void table(Shape shape, TablePtr& target) {
-    places_[kEmbedding] = {
-        .shape = std::move(shape),
-        .resident_bytes =
-            [this](const format::StoredParameter& stored) { return footprint_.table_bytes(stored.weight); },
-        .load = [&target](const format::StoredParameter& stored,
-                          Backend& backend) { target = backend.load_table(finite_values(stored).view()); },
-        .step_bytes = [this](const format::StoredParameter& stored) { return footprint_.head_bytes(stored.weight); }};
+  void vector(int layer, const char* parameter, Shape shape, BufferPtr LayerWeights::*place) {
+    by_name_[layer_name(layer, parameter)] = {.shape = std::move(shape), .place = place, .layer = layer};
   }
 
-  // Layer -1: of none.
-  void vector(int layer, const char* parameter, Shape shape, BufferPtr& target) {
-    places_[layer < 0 ? parameter : layer_name(layer, parameter)] = {
-        .shape = std::move(shape),
-        .layer = layer,
-        .resident_bytes = [](const format::StoredParameter& stored) { return stored.weight.size_bytes(); },
-        .load = [&target](const format::StoredParameter& stored,
-                          Backend& backend) { target = backend.load_vector(finite_values(stored).view()); }};
+  void matrix(int layer, const char* parameter, Shape shape, MatrixPtr LayerWeights::*place,
+              QuantizedView LayerViews::*view) {
+    by_name_[layer_name(layer, parameter)] = {.shape = std::move(shape), .place = place, .view = view, .layer = layer};
   }
 
-  void matrix(int layer, const char* parameter, Shape shape, MatrixPtr& target) {
-    places_[layer_name(layer, parameter)] = {
-        .shape = std::move(shape),
-        .is_quantized = true,
-        .layer = layer,
-        .resident_bytes =
-            [this](const format::StoredParameter& stored) { return footprint_.matrix_bytes(view_of(stored)); },
-        .load =
-            [&target](const format::StoredParameter& stored, Backend& backend) {
-              const FiniteSource scales(*stored.scales, concat(stored.file, ": ", stored.name), "scales");
-              target = backend.load_matrix({stored.weight, scales.view()});
-            },
-        .step_bytes =
-            [this](const format::StoredParameter& stored) { return footprint_.product_bytes(view_of(stored)); }};
-  }
-
-  const Footprint& footprint_;
-  std::unordered_map<std::string, Place> places_;
+  std::unordered_map<std::string, Expected> by_name_;
 };
 
 std::string describe(const TensorView& tensor) { return concat(name_of(tensor.dtype), " ", to_string(tensor.shape)); }
@@ -151,22 +115,22 @@ bool scales_fit(const TensorView& scales, const Shape& weight_shape) {
   return num_groups > 0 && weight_shape[rank - 2] % num_groups == 0;
 }
 
-void check(const format::StoredParameter& stored, const Place& place, ProblemList& problems) {
+void check(const format::StoredParameter& stored, const Expected& expected, ProblemList& problems) {
   const std::string where = stored.file + ": " + stored.name + ": ";
-  const TensorView expected{.dtype = place.is_quantized ? DType::i8 : DType::f32, .shape = place.shape};
-  if (stored.weight.dtype != expected.dtype || stored.weight.shape != expected.shape)
-    problems.add(where + "expected " + describe(expected) + ", found " + describe(stored.weight));
-  if (!place.is_quantized) {
+  const TensorView weight{.dtype = expected.is_quantized() ? DType::i8 : DType::f32, .shape = expected.shape};
+  if (stored.weight.dtype != weight.dtype || stored.weight.shape != weight.shape)
+    problems.add(where + "expected " + describe(weight) + ", found " + describe(stored.weight));
+  if (!expected.is_quantized()) {
     if (stored.scales) problems.add(where + "expected no scales, found " + describe(*stored.scales));
     return;
   }
   if (!stored.scales) {
     problems.add(where + "expected scales, found none");
-  } else if (!scales_fit(*stored.scales, place.shape)) {
-    Shape one_group = place.shape;
+  } else if (!scales_fit(*stored.scales, expected.shape)) {
+    Shape one_group = expected.shape;
     one_group[one_group.size() - 2] = 1;
     problems.add(where + "expected scales bf16 " + to_string(one_group) + ", or with more groups along axis " +
-                 concat(one_group.size() - 2, " that divide ", place.shape[place.shape.size() - 2]) + ", found " +
+                 concat(one_group.size() - 2, " that divide ", expected.shape[expected.shape.size() - 2]) + ", found " +
                  describe(*stored.scales));
   }
 }
@@ -223,57 +187,61 @@ std::vector<std::string> parameter_names(int num_layers) {
   return names;
 }
 
-std::vector<BoundWeight> bind_weights(const GrokConfig& config, const format::TensorSource& source,
-                                      const Footprint& footprint, Weights& weights) {
-  Places places(config, footprint, weights);
+BoundNetwork bind_weights(const GrokConfig& config, const format::TensorSource& source) {
+  ExpectedParameters parameters(config);
   ProblemList problems;
-  std::vector<std::pair<const format::StoredParameter*, Place>> bound;
+  BoundNetwork network;
+  network.layers.resize(std::size_t(config.num_layers));
   for (const format::StoredParameter& stored : source.parameters()) {
-    std::optional<Place> place = places.take(stored.name);
-    if (!place) {
+    const std::optional<Expected> expected = parameters.take(stored.name);
+    if (!expected) {
       problems.add(stored.file + ": " + printable(stored.name) + " is not a parameter of this network");
       continue;
     }
-    check(stored, *place, problems);
-    bound.emplace_back(&stored, std::move(*place));
+    check(stored, *expected, problems);
+    network.weights.push_back({.stored = &stored, .place = expected->place, .layer = expected->layer});
+    if (expected->is_quantized() && stored.scales)
+      network.layers[std::size_t(expected->layer)].*expected->view = view_of(stored);
   }
-  for (const std::string& name : places.names_left()) problems.add(name + ": missing");
+  for (const std::string& name : parameters.names_left()) problems.add(name + ": missing");
   problems.throw_if_any("the checkpoint, " + source.description() + ", does not fit the network:");
-
-  std::vector<BoundWeight> result;
-  for (auto& [stored, place] : bound) {
-    const std::uint64_t scales_bytes = stored->scales ? stored->scales->size_bytes() : 0;
-    result.push_back({.name = stored->name,
-                      .file = stored->file,
-                      .layer = place.layer,
-                      .stored_bytes = checked_add(stored->weight.size_bytes(), scales_bytes),
-                      .resident_bytes = place.resident_bytes(*stored),
-                      .step_bytes = place.step_bytes(*stored),
-                      .load = [stored, load = std::move(place.load)](Backend& backend) {
-                        load(*stored, backend);
-                        // What the backend needs at once it has copied.
-                        stored->weight.drop();
-                        if (stored->scales) stored->scales->drop();
-                      }});
-  }
-  return result;
+  return network;
 }
 
-std::vector<LayerViews> layer_views(const GrokConfig& config, const format::TensorSource& source) {
-  std::unordered_map<std::string, const format::StoredParameter*> by_name;
-  for (const format::StoredParameter& stored : source.parameters()) by_name[stored.name] = &stored;
-  std::vector<LayerViews> layers;
-  for (int layer = 0; layer < config.num_layers; ++layer) {
-    const auto view = [&](const char* parameter) { return view_of(*by_name.at(layer_name(layer, parameter))); };
-    layers.push_back({.w_q = view(kQuery),
-                      .w_k = view(kKey),
-                      .w_v = view(kValue),
-                      .w_o = view(kAttentionOut),
-                      .w_gate = view(kGate),
-                      .w_up = view(kUp),
-                      .w_down = view(kDown)});
+std::uint64_t BoundWeight::stored_bytes() const {
+  return checked_add(stored->weight.size_bytes(), stored->scales ? stored->scales->size_bytes() : 0);
+}
+
+std::uint64_t BoundWeight::resident_bytes(const Footprint& footprint) const {
+  if (std::holds_alternative<MatrixPtr LayerWeights::*>(place)) return footprint.matrix_bytes(view_of(*stored));
+  if (std::holds_alternative<TablePtr Weights::*>(place)) return footprint.table_bytes(stored->weight);
+  return stored->weight.size_bytes();
+}
+
+std::uint64_t BoundWeight::step_bytes(const Footprint& footprint) const {
+  if (std::holds_alternative<MatrixPtr LayerWeights::*>(place)) return footprint.product_bytes(view_of(*stored));
+  if (std::holds_alternative<TablePtr Weights::*>(place)) return footprint.head_bytes(stored->weight);
+  return stored->weight.size_bytes();
+}
+
+void BoundWeight::load(Backend& backend, Weights& weights) const {
+  const std::string name = concat(stored->file, ": ", stored->name);
+  if (const auto* const matrix = std::get_if<MatrixPtr LayerWeights::*>(&place)) {
+    const FiniteSource scales(*stored->scales, name, "scales");
+    weights.layers[std::size_t(layer)].** matrix = backend.load_matrix({stored->weight, scales.view()});
+  } else {
+    const FiniteSource values(stored->weight, name, "values");
+    if (const auto* const table = std::get_if<TablePtr Weights::*>(&place))
+      weights.** table = backend.load_table(values.view());
+    else if (const auto* const vector = std::get_if<BufferPtr Weights::*>(&place))
+      weights.** vector = backend.load_vector(values.view());
+    else
+      weights.layers[std::size_t(layer)].*std::get<BufferPtr LayerWeights::*>(place) =
+          backend.load_vector(values.view());
   }
-  return layers;
+  // The backend has copied all that it needs now.
+  stored->weight.drop();
+  if (stored->scales) stored->scales->drop();
 }
 
 DerivedSizes derive_sizes(const format::TensorSource& source) {

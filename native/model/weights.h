@@ -1,8 +1,8 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "backend/backend.h"
@@ -19,6 +19,8 @@ struct LayerWeights {
 };
 
 struct Weights {
+  explicit Weights(int num_layers) : layers(std::size_t(num_layers)) {}
+
   TablePtr embedding;    // [vocab_size, d_model], also the head
   BufferPtr final_norm;  // f32 [d_model]
   std::vector<LayerWeights> layers;
@@ -28,25 +30,32 @@ struct Weights {
 // (so layer 10 comes before layer 2). Source: checkpoint.py (tree_flatten sorts dict keys)
 std::vector<std::string> parameter_names(int num_layers);
 
-// One weight to load: its place in Weights is bound, its shape and dtype are checked.
+// The place of a weight in Weights.
+using WeightPlace =
+    std::variant<TablePtr Weights::*, BufferPtr Weights::*, BufferPtr LayerWeights::*, MatrixPtr LayerWeights::*>;
+
+// A weight of the network and the parameter that a checkpoint has for it, whose shape and dtype are checked.
 struct BoundWeight {
-  std::string name;
-  std::string file;
-  int layer = -1;                      // -1: it is of no layer
-  std::uint64_t stored_bytes = 0;      // in the file
-  std::uint64_t resident_bytes = 0;    // once loaded
-  std::uint64_t step_bytes = 0;        // what a step with one output reads, were it to use every expert
-  std::function<void(Backend&)> load;  // reads, converts, keeps
+  const format::StoredParameter* stored = nullptr;
+  WeightPlace place = {};
+  int layer = -1;  // -1: it is of no layer
+
+  std::uint64_t stored_bytes() const;                              // in the file
+  std::uint64_t resident_bytes(const Footprint& footprint) const;  // once loaded
+  std::uint64_t step_bytes(const Footprint& footprint) const;  // read by a step of one output that uses every expert
+  void load(Backend& backend, Weights& weights) const;         // reads, converts, keeps
 };
 
-// Binds every parameter of the source to its place in `weights` by name. Everything is checked before anything is read:
-// one bad_checkpoint error lists all missing, unexpected and misshapen parameters, file by file, expected and found.
-// `weights` and `source` must outlive the result. `footprint` is of the backend that will load them.
-std::vector<BoundWeight> bind_weights(const GrokConfig& config, const format::TensorSource& source,
-                                      const Footprint& footprint, Weights& weights);
+// A network whose every weight is bound, whatever the device.
+struct BoundNetwork {
+  std::vector<BoundWeight> weights;  // in the order of the source
+  std::vector<LayerViews> layers;    // [num_layers], the matrices as they are stored
+};
 
-// The matrices of each layer, of a source that bind_weights found right.
-std::vector<LayerViews> layer_views(const GrokConfig& config, const format::TensorSource& source);
+// Binds every parameter of the source to its place by name. Everything is checked before anything is read: one
+// bad_checkpoint error lists all missing, unexpected and misshapen parameters, file by file, expected and found.
+// `source` must outlive the result.
+BoundNetwork bind_weights(const GrokConfig& config, const format::TensorSource& source);
 
 // What the shapes in a checkpoint say about the model.
 struct DerivedSizes {

@@ -8,7 +8,11 @@
 
 #include "napi/napi_setup.h"
 #include "runtime/engine.h"
+#include "runtime/inspection.h"
+#include "runtime/model_runner.h"
+#include "runtime/options.h"
 #include "runtime/probe.h"
+#include "runtime/request.h"
 #include "runtime/tokenizer_file.h"
 
 // JavaScript values to plain C++ ones and back. A value of the wrong type is a TypeError that names it.

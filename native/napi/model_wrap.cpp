@@ -1,7 +1,6 @@
 #include "napi/model_wrap.h"
 
 #include <exception>
-#include <mutex>
 #include <new>
 #include <utility>
 #include <vector>
@@ -18,8 +17,6 @@ struct Model {
   std::shared_ptr<EngineThread> thread;
   std::shared_ptr<FileTurn> turn;
   Napi::Reference<Napi::Promise> closing;  // empty until close()
-  std::mutex mutex;
-  std::vector<runtime::SequenceId> runnable;  // under mutex
 
   ~Model() {
     if (!engine) return;
@@ -89,17 +86,9 @@ Napi::Value submit(const ModelPtr& model, const Napi::CallbackInfo& info) {
 runtime::StepError not_begun() { return {current_error(), {}}; }
 
 Napi::Value set_runnable(const ModelPtr& model, const Napi::CallbackInfo& info) try {
-  std::vector<runtime::SequenceId> runnable = sequences_from(info[0], "sequences");
-  const std::lock_guard lock(model->mutex);
-  model->runnable.swap(runnable);
+  std::vector<runtime::SequenceId> sequences = sequences_from(info[0], "sequences");
+  if (model->closing.IsEmpty()) model->engine->set_runnable(std::move(sequences));
   return info.Env().Undefined();
-} catch (const std::bad_alloc&) {
-  throw not_begun();
-}
-
-std::vector<runtime::SequenceId> runnable_now(Model& model) try {
-  const std::lock_guard lock(model.mutex);
-  return model.runnable;
 } catch (const std::bad_alloc&) {
   throw not_begun();
 }
@@ -116,7 +105,7 @@ Napi::Value outputs_to_js(Napi::Env env, std::vector<runtime::SequenceOutput> ou
 
 Napi::Value step(const ModelPtr& model, const Napi::CallbackInfo& info) try {
   return run(
-      model, info.Env(), [model](runtime::Engine& engine) { return engine.step(runnable_now(*model)); }, outputs_to_js);
+      model, info.Env(), [](runtime::Engine& engine) { return engine.step(); }, outputs_to_js);
 } catch (const std::bad_alloc&) {
   throw not_begun();
 }

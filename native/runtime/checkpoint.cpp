@@ -9,6 +9,7 @@
 #include "model/read_config.h"
 #include "model/weights.h"
 #include "runtime/locate.h"
+#include "runtime/synthetic.h"
 
 namespace grok::runtime {
 namespace {
@@ -48,6 +49,18 @@ Checkpoint open_checkpoint(const std::string& path) {
   if (const auto file = location.find("generation_config.json"); !file.empty())
     checkpoint.generation = model::read_generation_config(file.string(), checkpoint.config.vocab_size);
   return checkpoint;
+}
+
+Checkpoint synthetic_checkpoint(const model::GrokConfig& config) {
+  constexpr const char* kName = "synthetic";
+  constexpr std::uint64_t kSeed = 1;   // two runs of a benchmark are of the same network
+  model::check_ranges(config, kName);  // before anything is sized by it
+  return {.source = make_synthetic_source(config, kSeed),
+          .config = config,
+          .path = kName,
+          .config_from = kName,
+          .tokenizer = "",
+          .is_synthetic = true};
 }
 
 }  // namespace grok::runtime

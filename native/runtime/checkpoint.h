@@ -16,11 +16,15 @@ struct Checkpoint {
   std::string config_from;                  // "config.json" or "built in (Grok-1)"
   model::GenerationConfig generation = {};  // of the generation_config.json beside it, or empty
   std::string tokenizer;                    // path of the tokenizer.model beside it, or empty
+  bool is_synthetic = false;                // its weights are made up: any number of layers will do
 };
 
 // Opens a checkpoint and checks its config against its shapes; reads no weight. `path` is a ckpt-0 directory, a
 // .safetensors file, a directory with model.safetensors or its index, or a directory above one of these.
 // Throws not_found, io, bad_checkpoint, unsupported, invalid_argument.
 Checkpoint open_checkpoint(const std::string& path);
+
+// Made-up weights (runtime/synthetic.h), the same ones every time. Throws bad_checkpoint for a config out of range.
+Checkpoint synthetic_checkpoint(const model::GrokConfig& config);
 
 }  // namespace grok::runtime

@@ -2,7 +2,7 @@
 
 #include "backend/backend.h"
 #include "model/config.h"
-#include "runtime/engine.h"
+#include "runtime/options.h"
 
 namespace grok::runtime {
 

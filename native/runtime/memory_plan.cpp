@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "model/forward.h"
 #include "runtime/kv_cache.h"
+#include "runtime/page_pool.h"
 
 namespace grok::runtime {
 namespace {
@@ -37,10 +38,10 @@ std::uint64_t cache_of_one(const MemoryPlan& plan, const Limits& limits) {
   return saturating_mul(std::uint64_t(pages_for(limits.context_length)), plan.kv_page);
 }
 
-bool fits(const Planned& planned, Limits limits) {
-  limits = with_step_size(limits, planned.config);
-  const MemoryPlan plan = plan_memory(planned, limits);
-  return saturating_add(fixed_of(plan), cache_of_one(plan, limits)) <= *planned.available;
+bool fits(const SizedNetwork& network, Limits limits) {
+  limits = with_step_size(limits, network.config);
+  const MemoryPlan plan = plan_memory(network, limits);
+  return saturating_add(fixed_of(plan), cache_of_one(plan, limits)) <= *network.available;
 }
 
 // The largest number from 1 to `most` for which it holds; 0: for none. Where it holds for one, it does for all below.
@@ -54,19 +55,19 @@ int largest(int most, Predicate holds) {
   return low;
 }
 
-int largest_context(const Planned& planned, const Limits& limits) {
+int largest_context(const SizedNetwork& network, const Limits& limits) {
   const int pages = largest(pages_for(limits.context_length), [&](int num_pages) {
     Limits shorter = limits;
     shorter.context_length = std::min(num_pages * kPageSize, limits.context_length);
-    return fits(planned, shorter);
+    return fits(network, shorter);
   });
   return std::min(pages * kPageSize, limits.context_length);
 }
 
-int largest_num_layers(Planned planned, const Limits& limits) {
-  return largest(planned.config.num_layers - 1, [&](int num_layers) {
-    planned.config.num_layers = num_layers;
-    return fits(planned, limits);
+int largest_num_layers(SizedNetwork network, const Limits& limits) {
+  return largest(network.config.num_layers - 1, [&](int num_layers) {
+    network.config.num_layers = num_layers;
+    return fits(network, limits);
   });
 }
 
@@ -78,11 +79,11 @@ std::string any_of(const std::vector<std::string>& ways) {
 }
 
 // What to change, of one thing the least that is enough; if that cannot be, of all together.
-std::string ways_to_fit(const Planned& planned, const Limits& limits) {
+std::string ways_to_fit(const SizedNetwork& network, const Limits& limits) {
   const auto fits_with = [&](auto limit, auto value) {
     Limits changed = limits;
     changed.*limit = value;
-    return fits(planned, changed);
+    return fits(network, changed);
   };
   std::vector<std::string> ways;
   const auto fewer = [&](int count) { return fits_with(&Limits::max_sequences, count); };
@@ -96,20 +97,20 @@ std::string ways_to_fit(const Planned& planned, const Limits& limits) {
       ways.push_back(concat("kv_cache_type \"", name_of(type), "\""));
       break;
     }
-  if (const int context = largest_context(planned, limits); context > 0)
+  if (const int context = largest_context(network, limits); context > 0)
     ways.push_back(concat("context_length ", context));
   Limits smallest = limits;
   smallest.max_sequences = 1;
   smallest.prefill_chunk = std::min(limits.prefill_chunk, kPageSize);
   smallest.kv_cache_type = KvCacheType::int8;
   if (ways.empty())
-    if (const int context = largest_context(planned, smallest); context > 0)
+    if (const int context = largest_context(network, smallest); context > 0)
       ways.push_back(concat(limits.max_sequences > 1 ? "max_sequences 1, " : "", "prefill_chunk ",
                             smallest.prefill_chunk, ", kv_cache_type \"", name_of(smallest.kv_cache_type),
                             "\" and context_length ", context, " together"));
-  if (planned.is_synthetic)
-    if (const int num_layers = largest_num_layers(planned, limits); num_layers > 0)
-      ways.push_back(concat("num_layers ", num_layers, " of ", planned.config.num_layers));
+  if (network.is_synthetic)
+    if (const int num_layers = largest_num_layers(network, limits); num_layers > 0)
+      ways.push_back(concat("num_layers ", num_layers, " of ", network.config.num_layers));
   return ways.empty() ? "" : concat("It would fit with ", any_of(ways), ".");
 }
 
@@ -128,39 +129,39 @@ StepSize largest_step(const model::GrokConfig& config, const Limits& limits, std
           .layers = layers};
 }
 
-MemoryPlan plan_memory(const Planned& planned, const Limits& limits) {
-  const model::GrokConfig& config = planned.config;
+MemoryPlan plan_memory(const SizedNetwork& network, const Limits& limits) {
+  const model::GrokConfig& config = network.config;
   MemoryPlan plan;
-  for (const model::BoundWeight& weight : planned.weights)
+  for (const WeightSize& weight : network.weights)
     if (weight.layer < config.num_layers) plan.weights = saturating_add(plan.weights, weight.resident_bytes);
   const auto num_pages = std::uint64_t(limits.max_sequences) * std::uint64_t(pages_for(limits.context_length));
-  const auto layers = std::span(planned.layers).first(std::size_t(config.num_layers));
+  const auto layers = network.layers.first(std::size_t(config.num_layers));
   plan.weight_storage = limits.weight_storage;
   plan.kv_cache_type = limits.kv_cache_type;
-  plan.kv_page = page_bytes(planned.footprint, config, limits.kv_cache_type);
+  plan.kv_page = page_bytes(network.footprint, config, limits.kv_cache_type);
   plan.kv_cache = saturating_mul(num_pages, plan.kv_page);
   plan.workspace = saturating_add(model::Workspace::size_bytes(config, limits.max_tokens, limits.max_outputs),
-                                  planned.footprint.scratch_bytes(largest_step(config, limits, layers)));
-  plan.reserve = planned.footprint.reserve_bytes();
-  plan.available = planned.available;
+                                  network.footprint.scratch_bytes(largest_step(config, limits, layers)));
+  plan.reserve = network.footprint.reserve_bytes();
+  plan.available = network.available;
   return plan;
 }
 
-void require_fit(const Planned& planned, const Limits& limits) {
-  const MemoryPlan plan = plan_memory(planned, limits);
+void require_fit(const SizedNetwork& network, const Limits& limits) {
+  const MemoryPlan plan = plan_memory(network, limits);
   if (!plan.available) return;
   const std::uint64_t sequence = cache_of_one(plan, limits), needed = saturating_add(fixed_of(plan), sequence);
   if (needed <= *plan.available) return;
 
-  std::string hint = ways_to_fit(planned, limits);
+  std::string hint = ways_to_fit(network, limits);
   if (hint.empty())
     hint = concat("No context fits beside the weights and the workspace. Run on a machine with more than ",
-                  in_words(needed), " of ", planned.footprint.memory_name(),
+                  in_words(needed), " of ", network.footprint.memory_name(),
                   " to spare, or raise memory_limit if you set one.");
-  if (plan.weight_storage == WeightStorage::packed && planned.footprint.can_map_weights() && !planned.is_synthetic)
+  if (plan.weight_storage == WeightStorage::packed && network.footprint.can_map_weights() && !network.is_synthetic)
     hint += " With weights \"mapped\" they stay in the checkpoint's files, and decoding is slower.";
   throw Error(ErrorCode::out_of_memory,
-              concat("the model needs ", in_words(needed), " of ", planned.footprint.memory_name(), " (weights ",
+              concat("the model needs ", in_words(needed), " of ", network.footprint.memory_name(), " (weights ",
                      in_words(plan.weights), ", workspace ", in_words(plan.workspace),
                      plan.reserve > 0 ? concat(", reserve ", in_words(plan.reserve)) : "",
                      ", cache for one sequence of ", limits.context_length, " tokens ", in_words(sequence), ") and ",

@@ -5,7 +5,7 @@
 
 #include "core/error.h"
 #include "platform/available_memory.h"
-#include "runtime/engine.h"
+#include "runtime/devices.h"
 
 namespace grok::runtime {
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "model/config.h"
-#include "runtime/engine.h"
+#include "runtime/request.h"
 
 namespace grok::runtime {
 

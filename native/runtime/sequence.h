@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/engine.h"
-#include "runtime/kv_cache.h"
+#include "runtime/page_pool.h"
+#include "runtime/request.h"
 
 namespace grok::runtime {
 

@@ -70,9 +70,10 @@ std::vector<std::int32_t> whole_life(const runtime::EngineOptions& options) {
   drawn.seed = 3;
   const std::vector<runtime::SequenceId> ids = {
       engine->submit(drawn), engine->submit({.prompt = {2, 4}, .prompt_outputs = runtime::PromptOutputs::logits})};
+  engine->set_runnable(ids);
   std::vector<std::int32_t> tokens;
   for (std::size_t num_finished = 0; num_finished < ids.size();)
-    for (const runtime::SequenceOutput& output : engine->step(ids)) {
+    for (const runtime::SequenceOutput& output : engine->step()) {
       if (output.token) tokens.push_back(output.token->token);
       num_finished += output.finish != runtime::Finish::no;
     }

@@ -4,9 +4,8 @@
 #include "fuzz.h"
 #include "model/check_config.h"
 #include "model/read_config.h"
-#include "model/weights.h"
 #include "runtime/limits.h"
-#include "runtime/memory_plan.h"
+#include "runtime/model_plan.h"
 #include "runtime/synthetic.h"
 
 using namespace grok;
@@ -16,20 +15,15 @@ namespace {
 
 constexpr std::uint64_t kAvailableBytes = std::uint64_t(1) << 30;
 
-void plan(const model::GrokConfig& config, const format::TensorSource& source, const runtime::EngineOptions& options) {
+void plan(const model::GrokConfig& config, const runtime::EngineOptions& options) {
   const runtime::Limits limits = runtime::limits_for(config, options);
   const auto footprint = cpu::make_cpu_footprint({.num_threads = 1024, .isa = "", .weights = limits.weight_storage});
-  model::Weights unloaded;
-  const runtime::Planned planned{.config = config,
-                                 .weights = model::bind_weights(config, source, *footprint, unloaded),
-                                 .layers = model::layer_views(config, source),
-                                 .footprint = *footprint,
-                                 .available = kAvailableBytes,
-                                 .is_synthetic = true};
-  const runtime::MemoryPlan memory = runtime::plan_memory(planned, limits);
+  runtime::ModelPlan model = runtime::bind_model(runtime::synthetic_checkpoint(config), options, limits);
+  runtime::plan_memory(model, *footprint, kAvailableBytes);
+  const runtime::MemoryPlan& memory = model.memory;
   FUZZ_CHECK(memory.kv_page > 0);
   try {
-    runtime::require_fit(planned, limits);
+    require_fit(model, *footprint);
     FUZZ_CHECK(num_cache_pages(memory, limits) > 0);
     FUZZ_CHECK(memory.weights <= kAvailableBytes);
   } catch (const Error& error) {
@@ -50,12 +44,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* input, std::size_t siz
     model::check_config(config, model::derive_sizes(*source), "config.json");
     for (const char* weights : {"packed", "mapped"})
       for (const char* kv_cache_type : {"f32", "int8"})
-        plan(config, *source,
-             {.device = "cpu",
-              .max_sequences = 1024,
-              .prefill_chunk = 65536,
-              .kv_cache_type = kv_cache_type,
-              .weights = weights});
+        plan(config, {.device = "cpu",
+                      .max_sequences = 1024,
+                      .prefill_chunk = 65536,
+                      .kv_cache_type = kv_cache_type,
+                      .weights = weights});
   } catch (const Error& error) {
     check_refusal(error, {ErrorCode::bad_checkpoint, ErrorCode::unsupported});
   }

@@ -65,9 +65,12 @@ class Network {
   static constexpr int kMaxSequences = 4, kPagesEach = 2, kMaxTokens = 128;
 
   Network(const std::string& path, const TestedBackend& tested, KvCacheType type = KvCacheType::f32)
-      : gates(tested.gates), checkpoint_(runtime::open_checkpoint(path)), backend_(tested.make()) {
-    for (BoundWeight& weight : bind_weights(config(), *checkpoint_.source, backend_->footprint(), weights_))
-      weight.load(*backend_);
+      : gates(tested.gates),
+        checkpoint_(runtime::open_checkpoint(path)),
+        backend_(tested.make()),
+        weights_(config().num_layers) {
+    const BoundNetwork network = bind_weights(config(), *checkpoint_.source);
+    for (const BoundWeight& weight : network.weights) weight.load(*backend_, weights_);
     const std::uint64_t cache_bytes =
         std::uint64_t(kMaxSequences) * kPagesEach *
         backend_->footprint().kv_page_bytes(type, config().num_kv_heads, config().head_dim);

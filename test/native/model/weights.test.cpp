@@ -115,10 +115,8 @@ class MadeUpSource final : public format::TensorSource {
   std::vector<format::StoredParameter> list;
 };
 
-std::vector<BoundWeight> bind(const MadeUpSource& source, const GrokConfig& config = tiny_config()) {
-  const Multiples footprint;
-  Weights weights;
-  return bind_weights(config, source, footprint, weights);
+BoundNetwork bind(const MadeUpSource& source, const GrokConfig& config = tiny_config()) {
+  return bind_weights(config, source);
 }
 
 const std::string kLayer0 = "transformer/decoder_layer_0/";
@@ -194,7 +192,7 @@ TEST("takes any number of scale groups that divides the input") {
   source.at(kLayer0 + "multi_head_attention/query/w").scales->shape = {2, 16};
   source.at(kLayer0 + "moe/linear/w").scales->shape = {4, 16, 16};
   source.at(kLayer0 + "moe/linear_1/w").scales->shape = {4, 1, 16};
-  CHECK_EQ(bind(source).size(), 26u);
+  CHECK_EQ(bind(source).weights.size(), 26u);
 }
 
 TEST("names parameters in the order of xAI's files: layer 10 comes before layer 2") {
@@ -234,7 +232,7 @@ TEST("derives the sizes of a network from its shapes") {
 TEST("lists the matrices of each layer as they are stored") {
   const GrokConfig config = tiny_config();
   MadeUpSource source(config);
-  const std::vector<LayerViews> layers = layer_views(config, source);
+  const std::vector<LayerViews> layers = bind(source).layers;
   CHECK_EQ(layers.size(), 2u);
   const auto is = [&](const QuantizedView& view, const std::string& name) {
     return view.weight.offset == source.at(name).weight.offset && view.scales.offset == source.at(name).scales->offset;
@@ -252,21 +250,21 @@ TEST("loads every parameter into its own place, and drops the file's pages after
   const GrokConfig config = tiny_config();
   MadeUpSource source(config);
   KeepingBackend backend;
-  Weights weights;
-  const std::vector<BoundWeight> bound = bind_weights(config, source, backend.footprint(), weights);
+  Weights weights(config.num_layers);
+  const std::vector<BoundWeight> bound = bind(source).weights;
   CHECK_EQ(bound.size(), 26u);
   CHECK(!weights.embedding);
   std::uint64_t stored_bytes = 0;
   for (const BoundWeight& weight : bound) {
-    weight.load(backend);
-    stored_bytes += weight.stored_bytes;
+    weight.load(backend, weights);
+    stored_bytes += weight.stored_bytes();
     CHECK_EQ(source.bytes.dropped_bytes, stored_bytes);
   }
-  CHECK_EQ(bound[0].resident_bytes, 5 * bound[0].stored_bytes);
-  CHECK_EQ(bound[1].resident_bytes, bound[1].stored_bytes);
-  CHECK_EQ(bound[2].name, kLayer0 + "moe/linear/w");
-  CHECK_EQ(bound[2].file, "file2");
-  CHECK_EQ(bound[2].resident_bytes, 3u * 4 * 16 * 16);
+  const Footprint& footprint = backend.footprint();
+  CHECK_EQ(bound[0].resident_bytes(footprint), 5 * bound[0].stored_bytes());
+  CHECK_EQ(bound[1].resident_bytes(footprint), bound[1].stored_bytes());
+  CHECK_EQ(bound[2].stored, &source.at(kLayer0 + "moe/linear/w"));
+  CHECK_EQ(bound[2].resident_bytes(footprint), 3u * 4 * 16 * 16);
 
   CHECK_EQ(bound[0].layer, -1);
   CHECK_EQ(bound[2].layer, 0);

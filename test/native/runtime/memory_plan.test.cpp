@@ -20,30 +20,24 @@ Limits limits_of(int context_length, int max_sequences, int prefill_chunk = 0) {
   return limits_for(testing::fake_config(), options);
 }
 
-model::BoundWeight weight_of(int layer, std::uint64_t resident_bytes) {
-  model::BoundWeight weight;
-  weight.layer = layer;
-  weight.resident_bytes = resident_bytes;
-  return weight;
-}
-
 // Weights of no layer.
-Planned planned_of(const std::vector<std::uint64_t>& weights, const Footprint& footprint,
-                   std::optional<std::uint64_t> available = {}) {
+SizedNetwork network_of(const std::vector<std::uint64_t>& weights, const Footprint& footprint,
+                        std::optional<std::uint64_t> available = {}) {
   const model::GrokConfig config = testing::fake_config();
-  Planned planned{.config = config, .weights = {}, .layers = {}, .footprint = footprint, .available = available};
-  planned.layers.resize(std::size_t(config.num_layers));
-  for (const std::uint64_t size : weights) planned.weights.push_back(weight_of(-1, size));
-  return planned;
+  static const std::vector<LayerViews> layers(std::size_t(config.num_layers));
+  SizedNetwork network{
+      .config = config, .weights = {}, .layers = layers, .footprint = footprint, .available = available};
+  for (const std::uint64_t size : weights) network.weights.push_back({.layer = -1, .resident_bytes = size});
+  return network;
 }
 
 std::uint64_t page_of(const Footprint& footprint, KvCacheType type = KvCacheType::f32) {
   return page_bytes(footprint, testing::fake_config(), type);
 }
 
-std::string hint_of(const Planned& planned, const Limits& limits) {
+std::string hint_of(const SizedNetwork& network, const Limits& limits) {
   try {
-    require_fit(planned, limits);
+    require_fit(network, limits);
     return "it fits";
   } catch (const Error& error) {
     CHECK(error.code == ErrorCode::out_of_memory);
@@ -57,10 +51,10 @@ std::uint64_t fixed_of(const MemoryPlan& plan) { return plan.weights + plan.work
 TEST("weights larger than the memory are refused with both numbers") {
   const testing::FakeFootprint footprint;
   const Limits limits = limits_of(64, 1);
-  const Planned planned = planned_of({300'000'000'000}, footprint, 16'000'000'000);
-  CHECK_ERROR(require_fit(planned, limits), ErrorCode::out_of_memory, "needs 300 GB of memory");
-  CHECK_ERROR(require_fit(planned, limits), ErrorCode::out_of_memory, "16 GB is available");
-  const std::string hint = hint_of(planned, limits);
+  const SizedNetwork network = network_of({300'000'000'000}, footprint, 16'000'000'000);
+  CHECK_ERROR(require_fit(network, limits), ErrorCode::out_of_memory, "needs 300 GB of memory");
+  CHECK_ERROR(require_fit(network, limits), ErrorCode::out_of_memory, "16 GB is available");
+  const std::string hint = hint_of(network, limits);
   CHECK(hint.find("No context fits") != std::string::npos);
   CHECK(hint.find("With weights \"mapped\"") != std::string::npos);
 }
@@ -69,91 +63,91 @@ TEST("the way out that was taken already is not offered again") {
   const testing::FakeFootprint footprint;
   Limits limits = limits_of(64, 1);
   limits.weight_storage = WeightStorage::mapped;
-  const Planned planned = planned_of({3000}, footprint, 2000);
-  CHECK(plan_memory(planned, limits).weight_storage == WeightStorage::mapped);
-  CHECK(hint_of(planned, limits).find("mapped") == std::string::npos);
+  const SizedNetwork network = network_of({3000}, footprint, 2000);
+  CHECK(plan_memory(network, limits).weight_storage == WeightStorage::mapped);
+  CHECK(hint_of(network, limits).find("mapped") == std::string::npos);
 }
 
 TEST("a context that does not fit is refused with one that would, and with a type of cache that would") {
   const testing::FakeFootprint footprint;
   const Limits limits = limits_of(256, 1, 1);
-  Planned planned = planned_of({1000}, footprint);
-  planned.available = fixed_of(plan_memory(planned, limits)) + 4 * page_of(footprint) - 1;
-  const std::string hint = hint_of(planned, limits);
+  SizedNetwork network = network_of({1000}, footprint);
+  network.available = fixed_of(plan_memory(network, limits)) + 4 * page_of(footprint) - 1;
+  const std::string hint = hint_of(network, limits);
   CHECK_EQ(hint.substr(0, hint.find('.') + 1), "It would fit with kv_cache_type \"bf16\" or context_length 192.");
-  planned.available = fixed_of(plan_memory(planned, limits)) + page_of(footprint);
-  CHECK_EQ(hint_of(planned, limits).substr(0, 67),
+  network.available = fixed_of(plan_memory(network, limits)) + page_of(footprint);
+  CHECK_EQ(hint_of(network, limits).substr(0, 67),
            "It would fit with kv_cache_type \"int8\" or context_length 64. With w");
-  planned.available = fixed_of(plan_memory(planned, limits)) + 4 * page_of(footprint);
-  CHECK_EQ(hint_of(planned, limits), "it fits");
+  network.available = fixed_of(plan_memory(network, limits)) + 4 * page_of(footprint);
+  CHECK_EQ(hint_of(network, limits), "it fits");
 }
 
 TEST("a workspace that does not fit is refused with fewer sequences and a shorter chunk that would") {
   testing::FakeFootprint footprint;
   footprint.token_scratch = 1 << 20;
   const Limits limits = limits_of(64, 300, 512);
-  Planned planned = planned_of({1000}, footprint);
-  const auto need_of = [&](const Limits& of) { return fixed_of(plan_memory(planned, of)) + page_of(footprint); };
-  planned.available = need_of(limits_of(64, 100, 512));
-  const std::string hint = hint_of(planned, limits);
+  SizedNetwork network = network_of({1000}, footprint);
+  const auto need_of = [&](const Limits& of) { return fixed_of(plan_memory(network, of)) + page_of(footprint); };
+  network.available = need_of(limits_of(64, 100, 512));
+  const std::string hint = hint_of(network, limits);
   CHECK_EQ(hint.substr(0, hint.find('.')), "It would fit with max_sequences 100 or prefill_chunk 256");  // 312 does
-  CHECK_EQ(hint_of(planned, limits_of(64, 100, 512)), "it fits");
-  CHECK_EQ(hint_of(planned, limits_of(64, 300, 256)), "it fits");
+  CHECK_EQ(hint_of(network, limits_of(64, 100, 512)), "it fits");
+  CHECK_EQ(hint_of(network, limits_of(64, 300, 256)), "it fits");
 }
 
 TEST("where no change of one thing is enough, a change of all is offered") {
   testing::FakeFootprint footprint;
   footprint.token_scratch = 1 << 20;
-  Planned planned = planned_of({1000}, footprint);
+  SizedNetwork network = network_of({1000}, footprint);
   Limits smallest = limits_of(128, 1, 64);
   smallest.kv_cache_type = KvCacheType::int8;
-  planned.available = fixed_of(plan_memory(planned, smallest)) + 2 * page_of(footprint, KvCacheType::int8);
-  const std::string hint = hint_of(planned, limits_of(256, 300, 512));
-  const std::string of_100 = hint_of(planned, limits_of(100, 300, 512));
+  network.available = fixed_of(plan_memory(network, smallest)) + 2 * page_of(footprint, KvCacheType::int8);
+  const std::string hint = hint_of(network, limits_of(256, 300, 512));
+  const std::string of_100 = hint_of(network, limits_of(100, 300, 512));
   CHECK(of_100.find("context_length 100 together") != std::string::npos);  // not of whole pages
   CHECK_EQ(
       hint.substr(0, hint.find('.')),
       "It would fit with max_sequences 1, prefill_chunk 64, kv_cache_type \"int8\" and context_length 128 together");
-  CHECK_EQ(hint_of(planned, smallest), "it fits");
+  CHECK_EQ(hint_of(network, smallest), "it fits");
 }
 
 TEST("of a network whose layers are made up, as many are offered as fit") {
   const testing::FakeFootprint footprint;
   const Limits limits = limits_of(64, 1);
-  Planned planned = planned_of({1000}, footprint);
-  for (const int layer : {0, 1}) planned.weights.push_back(weight_of(layer, 1'000'000));
-  planned.available = fixed_of(plan_memory(planned, limits)) - 500'000;
-  CHECK(hint_of(planned, limits).find("layers") == std::string::npos);
-  planned.is_synthetic = true;
-  CHECK_EQ(hint_of(planned, limits), "It would fit with num_layers 1 of 2.");  // and nothing to map
-  planned.config.num_layers = 1;
-  CHECK_EQ(hint_of(planned, limits), "it fits");
+  SizedNetwork network = network_of({1000}, footprint);
+  for (const int layer : {0, 1}) network.weights.push_back({.layer = layer, .resident_bytes = 1'000'000});
+  network.available = fixed_of(plan_memory(network, limits)) - 500'000;
+  CHECK(hint_of(network, limits).find("layers") == std::string::npos);
+  network.is_synthetic = true;
+  CHECK_EQ(hint_of(network, limits), "It would fit with num_layers 1 of 2.");  // and nothing to map
+  network.config.num_layers = 1;
+  CHECK_EQ(hint_of(network, limits), "it fits");
 }
 
 TEST("sizes that pass 64 bits do not wrap around to small ones") {
   const testing::FakeFootprint footprint;
-  const Planned planned = planned_of({kLargest, kLargest}, footprint, kLargest - 1);
+  const SizedNetwork network = network_of({kLargest, kLargest}, footprint, kLargest - 1);
   const Limits limits = limits_of(64, 1);
-  CHECK_EQ(plan_memory(planned, limits).weights, kLargest);
-  CHECK_ERROR(require_fit(planned, limits), ErrorCode::out_of_memory, "needs");
+  CHECK_EQ(plan_memory(network, limits).weights, kLargest);
+  CHECK_ERROR(require_fit(network, limits), ErrorCode::out_of_memory, "needs");
 }
 
 TEST("what must stay free is not for the cache") {
   testing::FakeFootprint footprint;
   const Limits limits = limits_of(64, 1);
-  Planned planned = planned_of({1000}, footprint);
-  planned.available = plan_memory(planned, limits).total();
-  CHECK_EQ(hint_of(planned, limits), "it fits");
+  SizedNetwork network = network_of({1000}, footprint);
+  network.available = plan_memory(network, limits).total();
+  CHECK_EQ(hint_of(network, limits), "it fits");
   footprint.reserve = 12'000'000;
-  CHECK_ERROR(require_fit(planned, limits), ErrorCode::out_of_memory, ", reserve 12 MB,");
+  CHECK_ERROR(require_fit(network, limits), ErrorCode::out_of_memory, ", reserve 12 MB,");
 }
 
 TEST("without a device nothing is refused, and the plan says what one would have to have") {
   const testing::FakeFootprint footprint;
   const Limits limits = limits_of(256, 3);
-  const Planned planned = planned_of({300'000'000'000}, footprint);
-  require_fit(planned, limits);
-  const MemoryPlan plan = plan_memory(planned, limits);
+  const SizedNetwork network = network_of({300'000'000'000}, footprint);
+  require_fit(network, limits);
+  const MemoryPlan plan = plan_memory(network, limits);
   CHECK(!plan.available);
   CHECK(plan.total() > 300'000'000'000);
   CHECK_EQ(num_cache_pages(plan, limits), 12);
@@ -162,7 +156,7 @@ TEST("without a device nothing is refused, and the plan says what one would have
 TEST("the cache is as large as all sequences at full length, or as what fits") {
   const testing::FakeFootprint footprint;
   const Limits limits = limits_of(256, 3);
-  MemoryPlan plan = plan_memory(planned_of({1000}, footprint, kLargest), limits);
+  MemoryPlan plan = plan_memory(network_of({1000}, footprint, kLargest), limits);
   CHECK_EQ(plan.kv_cache, 12 * page_of(footprint));
   CHECK_EQ(num_cache_pages(plan, limits), 12);
   plan.available = fixed_of(plan) + 5 * page_of(footprint) + 1;
@@ -175,7 +169,7 @@ TEST("the plan is the sum of what is allocated") {
   footprint.reserve = 77;
   const model::GrokConfig config = testing::fake_config();
   const Limits limits = limits_of(64, 2);
-  const MemoryPlan plan = plan_memory(planned_of({10, 32}, footprint, kLargest), limits);
+  const MemoryPlan plan = plan_memory(network_of({10, 32}, footprint, kLargest), limits);
   CHECK_EQ(plan.weights, 42u);
   CHECK_EQ(plan.workspace, model::Workspace::size_bytes(config, limits.max_tokens, limits.max_outputs) + 514u * 1000);
   CHECK_EQ(plan.total(), plan.weights + plan.workspace + plan.kv_cache + 77);

@@ -193,10 +193,10 @@ TEST("a synthetic model generates, with finite log-probabilities that differ fro
   const auto engine = Engine::open_synthetic(synthetic_shape("tiny", 0), {.num_threads = 1, .max_sequences = 1});
   while (!engine->load_next().done)
     ;
-  const SequenceId id = engine->submit({.prompt = {5, 6, 7}, .max_tokens = 4});
+  engine->set_runnable({engine->submit({.prompt = {5, 6, 7}, .max_tokens = 4})});
   std::vector<float> logprobs;
   for (int step = 0; step < 4; ++step)
-    for (const SequenceOutput& output : engine->step(std::vector{id}))
+    for (const SequenceOutput& output : engine->step())
       if (output.token) logprobs.push_back(output.token->logprob);
   CHECK_EQ(logprobs.size(), 4u);
   for (const float logprob : logprobs) CHECK(std::isfinite(logprob) && logprob < 0);

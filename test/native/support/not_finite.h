@@ -79,7 +79,7 @@ inline void check_overflow_is_told(const MakeBackend& make_backend) {
     std::map<runtime::SequenceId, int> found;
     int num_tokens = 0;
     for (bool finished = false; !finished;)
-      for (const runtime::SequenceOutput& output : engine->step(ids)) {
+      for (const runtime::SequenceOutput& output : step_of(*engine, ids)) {
         if (output.not_finite_at) found[output.sequence] = *output.not_finite_at;
         if (output.sequence != bystander) continue;
         CHECK(!output.not_finite_at);
@@ -88,7 +88,7 @@ inline void check_overflow_is_told(const MakeBackend& make_backend) {
       }
     CHECK(found == expected);
     CHECK_EQ(num_tokens, 4);
-    CHECK_EQ(engine->step(ids).size(), 0u);
+    CHECK_EQ(step_of(*engine, ids).size(), 0u);
   }
 }
 

@@ -3,10 +3,9 @@
 #include <memory>
 #include <utility>
 
-#include "model/weights.h"
-#include "runtime/device_engine.h"
+#include "runtime/engine.h"
 #include "runtime/limits.h"
-#include "runtime/memory_plan.h"
+#include "runtime/model_plan.h"
 
 // Engines for tests, on any backend and any weights, without the look at a device's memory that Engine::open takes.
 namespace grok::testing {
@@ -25,21 +24,23 @@ inline model::GrokConfig small_config() {
   return config;
 }
 
+// Runs one step of these sequences.
+inline std::vector<runtime::SequenceOutput> step_of(runtime::Engine& engine,
+                                                    std::vector<runtime::SequenceId> sequences) {
+  engine.set_runnable(std::move(sequences));
+  return engine.step();
+}
+
 // Nothing of it is loaded.
-inline std::unique_ptr<runtime::DeviceEngine> engine_on(std::unique_ptr<Backend> backend,
-                                                        std::unique_ptr<format::TensorSource> source,
-                                                        const model::GrokConfig& config,
-                                                        const runtime::EngineOptions& options) {
-  const runtime::Limits limits = runtime::limits_for(config, options);
-  model::Weights unloaded;
-  const runtime::Planned planned{.config = config,
-                                 .weights = model::bind_weights(config, *source, backend->footprint(), unloaded),
-                                 .layers = model::layer_views(config, *source),
-                                 .footprint = backend->footprint()};
-  runtime::Inspection inspection;
-  inspection.config = config;
-  inspection.memory = runtime::plan_memory(planned, limits);
-  return std::make_unique<runtime::DeviceEngine>(std::move(backend), std::move(source), std::move(inspection), limits);
+inline std::unique_ptr<runtime::Engine> engine_on(std::unique_ptr<Backend> backend,
+                                                  std::unique_ptr<format::TensorSource> source,
+                                                  const model::GrokConfig& config,
+                                                  const runtime::EngineOptions& options) {
+  runtime::Checkpoint checkpoint{
+      .source = std::move(source), .config = config, .path = "", .config_from = "", .tokenizer = ""};
+  runtime::ModelPlan plan = runtime::bind_model(std::move(checkpoint), options, runtime::limits_for(config, options));
+  runtime::plan_memory(plan, backend->footprint(), std::nullopt);
+  return std::make_unique<runtime::Engine>(std::move(backend), std::move(plan));
 }
 
 }  // namespace grok::testing

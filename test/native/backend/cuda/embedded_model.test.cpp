@@ -8,6 +8,7 @@
 #include "model/forward.h"
 #include "runtime/checkpoint.h"
 #include "runtime/kv_cache.h"
+#include "runtime/page_pool.h"
 #include "support/made_up.h"
 
 using namespace grok;
@@ -40,9 +41,9 @@ std::vector<int> steps() {
 std::vector<float> logits_on(std::unique_ptr<Backend> backend) {
   const runtime::Checkpoint checkpoint = runtime::open_checkpoint(concat(GROK_PROJECT_DIR, "/models/grok-tiny"));
   const model::GrokConfig& config = checkpoint.config;
-  model::Weights weights;
-  for (model::BoundWeight& weight : model::bind_weights(config, *checkpoint.source, backend->footprint(), weights))
-    weight.load(*backend);
+  model::Weights weights(config.num_layers);
+  const model::BoundNetwork network = model::bind_weights(config, *checkpoint.source);
+  for (const model::BoundWeight& weight : network.weights) weight.load(*backend, weights);
   const int num_tokens = int(kText.size());
   runtime::KvCache cache(*backend, config, KvCacheType::f32, runtime::pages_for(num_tokens));
   model::Workspace workspace(*backend, config, num_tokens, num_tokens);

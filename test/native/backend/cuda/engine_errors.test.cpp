@@ -19,7 +19,7 @@ namespace {
 
 constexpr int kTokensEach = 4;  // a prompt, a step by itself, one that is recorded and one that is replayed
 
-std::unique_ptr<runtime::DeviceEngine> open_engine() {
+std::unique_ptr<runtime::Engine> open_engine() {
   model::GrokConfig config = small_config();
   config.num_layers = 1;  // it is run some hundred times
   config.d_model = config.d_ff = config.vocab_size = 16;
@@ -31,7 +31,7 @@ std::unique_ptr<runtime::DeviceEngine> open_engine() {
   return engine_on(make_cuda_backend({}), runtime::make_synthetic_source(config, 1), config, options);
 }
 
-std::unique_ptr<runtime::DeviceEngine> open_loaded() {
+std::unique_ptr<runtime::Engine> open_loaded() {
   auto engine = open_engine();
   while (!engine->load_next().done) continue;
   return engine;
@@ -45,7 +45,7 @@ std::vector<runtime::SequenceId> submit_two(runtime::Engine& engine) {
 int run_to_end(runtime::Engine& engine, const std::vector<runtime::SequenceId>& ids) {
   int num_tokens = 0;
   for (std::size_t num_finished = 0; num_finished < ids.size();)
-    for (const runtime::SequenceOutput& output : engine.step(ids)) {
+    for (const runtime::SequenceOutput& output : step_of(engine, ids)) {
       num_tokens += output.token.has_value();
       num_finished += output.finish != runtime::Finish::no;
     }
@@ -90,14 +90,14 @@ TEST("a device that fails in the middle of a generation: the engine says so to a
   const auto engine = open_loaded();
   const int free_pages = engine->stats().free_cache_pages;
   const std::vector<runtime::SequenceId> running = submit_two(*engine), waiting = submit_two(*engine);
-  CHECK_EQ(engine->step(running).size(), 2u);
+  CHECK_EQ(step_of(*engine, running).size(), 2u);
   emulator::fail("cudaStreamSynchronize", cudaErrorIllegalAddress, 1, true);
 
   const std::string failure = "the CUDA device failed at waiting for the device: cudaErrorIllegalAddress";
   const auto check_told = [&](const std::vector<runtime::SequenceId>& ids) {
     std::vector<runtime::SequenceId> failed;
     try {
-      engine->step(ids);
+      step_of(*engine, ids);
     } catch (const runtime::StepError& error) {
       CHECK_EQ(std::string(code_name(error.code)), "GROK_DEVICE_FAILED");
       CHECK(std::string(error.what()).starts_with(failure));
@@ -111,7 +111,7 @@ TEST("a device that fails in the middle of a generation: the engine says so to a
   check_told(running);
   check_told(waiting);
   check_told(submit_two(*engine));
-  CHECK_EQ(engine->step(running).size(), 0u);  // they are gone: nothing to wait for
+  CHECK_EQ(step_of(*engine, running).size(), 0u);  // they are gone: nothing to wait for
   CHECK_ERROR(make_cuda_backend({}), ErrorCode::cuda_unavailable, "the NVIDIA driver answers cudaErrorIllegalAddress");
   emulator::heal();
   check_told(submit_two(*engine));  // whatever the device says now
@@ -124,7 +124,7 @@ TEST("whichever call to CUDA fails for good: one code for all that follow, and n
     const NothingLeft nothing_left;
     emulator::fail(nullptr, cudaErrorIllegalAddress, num_calls + 1, true);
     {
-      std::unique_ptr<runtime::DeviceEngine> engine;
+      std::unique_ptr<runtime::Engine> engine;
       if (const auto error = error_of([&] { engine = open_engine(); })) {
         CHECK(error->code == ErrorCode::cuda_unavailable || error->code == ErrorCode::device_failed);
         CHECK(says(*error, "cudaErrorIllegalAddress"));
@@ -138,7 +138,7 @@ TEST("whichever call to CUDA fails for good: one code for all that follow, and n
                      error_of([&] { CHECK_EQ(run_to_end(*engine, submit_two(*engine)), 2 * kTokensEach); })) {
         ++num_in_steps;
         CHECK(error->code == ErrorCode::device_failed);
-        const auto next = error_of([&] { engine->step(submit_two(*engine)); });
+        const auto next = error_of([&] { step_of(*engine, submit_two(*engine)); });
         CHECK(next && next->code == ErrorCode::device_failed && says(*next, "cudaErrorIllegalAddress"));
       }
     }  // where every call fails, too

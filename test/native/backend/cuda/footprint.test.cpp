@@ -114,7 +114,7 @@ TEST("an engine takes what its plan says and its steps nothing") {
   }
   int num_finished = 0;
   for (int step = 0; step < 40 && num_finished < 3; ++step)
-    for (const runtime::SequenceOutput& output : engine->step(ids))
+    for (const runtime::SequenceOutput& output : step_of(*engine, ids))
       num_finished += output.finish != runtime::Finish::no;
   CHECK_EQ(num_finished, 3);
 }

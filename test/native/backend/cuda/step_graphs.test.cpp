@@ -82,15 +82,15 @@ class Network {
 
  private:
   void load() {
-    for (model::BoundWeight& weight : model::bind_weights(config_, *source_, made_->footprint(), weights_))
-      weight.load(*made_);
+    const model::BoundNetwork network = model::bind_weights(config_, *source_);
+    for (const model::BoundWeight& weight : network.weights) weight.load(*made_, weights_);
   }
 
   const model::GrokConfig config_ = small_config();
   const bool may_replay_;
   const std::unique_ptr<Backend> made_;
   const std::unique_ptr<format::TensorSource> source_;
-  model::Weights weights_;
+  model::Weights weights_{config_.num_layers};
   model::Workspace workspace_;
   runtime::KvCache cache_;
 };

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "backend/backend.h"
+#include "model/weights.h"
+#include "runtime/checkpoint.h"
+#include "runtime/limits.h"
+#include "runtime/memory_plan.h"
+#include "runtime/options.h"
+
+namespace grok::runtime {
+
+// A checkpoint that was opened and bound once, and all that is known before a backend exists. Every rank reads this plan.
+struct ModelPlan {
+  Checkpoint checkpoint;
+  EngineOptions options;  // with the device named
+  std::string why_cpu;    // reason why device "auto" became the CPU; empty: the device was named, or is a GPU
+  Limits limits;
+  model::BoundNetwork network;  // views of checkpoint.source
+  MemoryPlan memory;            // as plan_memory left it
+};
+
+// Names the device and plans its memory, whether it fits or not. "auto" is a GPU where there is one that the model fits,
+// unless an option only works on the CPU, or the model is so small that the CPU is done before a GPU has begun.
+// Throws bad_checkpoint, invalid_argument, and cuda_unavailable where the build has no CUDA backend.
+ModelPlan plan_model(Checkpoint checkpoint, const EngineOptions& options);
+
+// Binds the checkpoint to its network and plans nothing else.
+ModelPlan bind_model(Checkpoint checkpoint, const EngineOptions& options, Limits limits);
+
+// Plans the memory again, for another device or for the memory that it has now.
+void plan_memory(ModelPlan& plan, const Footprint& footprint, std::optional<std::uint64_t> available);
+
+// Throws out_of_memory if the memory that was planned for `footprint` does not fit.
+void require_fit(const ModelPlan& plan, const Footprint& footprint);
+
+}  // namespace grok::runtime
