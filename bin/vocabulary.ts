@@ -16,10 +16,12 @@ const words: Readonly<Record<string, string>> = { prompt: 'the prompt', text: 't
 
 /** Names options by their flags in a message of the library: `weights` "mapped" becomes --weights mapped. */
 export function inFlags(text: string): string {
-  return text.replace(/`(\w+)(?:\[\d+\])?`((?: (?:or )?"\w+")*)/g, (quoted, name: string, values: string) => {
-    const word = flagOf[name] ?? words[name];
-    return word === undefined ? quoted : word + values.replaceAll('"', '');
-  });
+  return text
+    .replace(/`(\w+)(?:\[\d+\])?`((?: (?:or )?"\w+")*)/g, (quoted, name: string, values: string) => {
+      const word = flagOf[name] ?? words[name];
+      return word === undefined ? quoted : word + values.replaceAll('"', '');
+    })
+    .replace(/(?<=--memory-limit )\d+/g, (bytes) => `${Math.ceil(Number(bytes) / 2 ** 20)}MiB`);
 }
 
 /** Keeps the advice that a user of the command line can follow. Sentences about code and about options without a flag go. */

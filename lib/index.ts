@@ -6,6 +6,7 @@ import type { BenchOptions, InspectOptions, ReportOptions, VerifyOptions } from 
 
 export type { AbortSignalLike } from './abort.js';
 export { type Diagnosis, diagnose } from './addon/diagnosis.js';
+export type { MemoryFit } from './addon/memory-fits.js';
 export type { KvCacheType, WeightStorage } from './addon/types.js';
 export type {
   BenchReport,

@@ -2,6 +2,7 @@ import type { Abort } from '../abort.js';
 import { GrokError, type GrokErrorCode, grokErrorCodes } from '../errors.js';
 import { snakeCase } from '../options/option.js';
 import { optionSchema } from '../options/schema.js';
+import { memoryAdvice, memoryDetails } from './memory-fits.js';
 import type { NativeCall } from './types.js';
 
 /**
@@ -70,6 +71,7 @@ export function fromNative(error: unknown): unknown {
   const { code } = error;
   if (!grokErrorCodes.includes(code as GrokErrorCode)) return error;
   const message = inOptions(code, 'message' in error ? String(error.message) : String(code));
-  const hint = 'hint' in error && error.hint ? inOptions(code, String(error.hint)) : undefined;
-  return new GrokError(message, { code: code as GrokErrorCode, hint, cause: error });
+  const details = memoryDetails(error);
+  const hint = details ? memoryAdvice(details) : 'hint' in error ? inOptions(code, String(error.hint)) : undefined;
+  return new GrokError(message, { code: code as GrokErrorCode, hint, details, cause: error });
 }

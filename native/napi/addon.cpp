@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "napi/convert.h"
 #include "napi/engine_thread.h"
+#include "napi/errors.h"
 #include "napi/model_wrap.h"
 #include "napi/napi_setup.h"
 #include "runtime/devices.h"

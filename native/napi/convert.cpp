@@ -4,7 +4,6 @@
 #include <cmath>
 #include <limits>
 #include <memory>
-#include <new>
 #include <utility>
 
 #include "core/error.h"
@@ -193,13 +192,6 @@ Napi::Object to_js(Napi::Env env, runtime::SequenceOutput output) {
   return object;
 }
 
-Napi::Object error_object(Napi::Env env, ErrorCode code, const char* message, const char* hint) {
-  Napi::Object object = Napi::Error::New(env, message).Value();
-  object.Set("code", code_name(code));
-  object.Set("hint", hint);
-  return object;
-}
-
 }  // namespace
 
 std::string string_from(Napi::Value value, const char* name) {
@@ -374,40 +366,6 @@ Napi::Array to_js(Napi::Env env, const std::vector<std::string>& strings) {
   Napi::Array array = Napi::Array::New(env, strings.size());
   for (std::uint32_t index = 0; index < strings.size(); ++index) array.Set(index, strings[index]);
   return array;
-}
-
-// Allocates nothing of its own: memory may be what is missing.
-Napi::Value to_js_error(Napi::Env env, const std::exception_ptr& error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const runtime::StepError& failed) {
-    Napi::Object object = error_object(env, failed.code, failed.what(), failed.hint.c_str());
-    Napi::Float64Array sequences = Napi::Float64Array::New(env, failed.sequences.size());
-    std::copy(failed.sequences.begin(), failed.sequences.end(), sequences.Data());
-    object.Set("sequences", sequences);
-    return object;
-  } catch (const Error& known) {
-    return error_object(env, known.code, known.what(), known.hint.c_str());
-  } catch (const std::bad_alloc&) {
-    return error_object(env, ErrorCode::out_of_memory, kNoMoreMemory, "");
-  } catch (const std::exception& unexpected) {
-    return error_object(env, ErrorCode::internal, unexpected.what(), "");
-  } catch (...) {
-    return error_object(env, ErrorCode::internal, kUnknownException, "");
-  }
-}
-
-Napi::Function function_of(Napi::Env env, const char* name, FunctionBody body) {
-  const auto call = [body = std::move(body)](const Napi::CallbackInfo& info) {
-    try {
-      return body(info);
-    } catch (const Napi::Error&) {
-      throw;
-    } catch (...) {
-      throw Napi::Error(info.Env(), to_js_error(info.Env(), std::current_exception()));
-    }
-  };
-  return Napi::Function::New(env, call, name);
 }
 
 }  // namespace grok::napi

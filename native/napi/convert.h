@@ -1,8 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <exception>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -43,12 +41,5 @@ Napi::Object to_js(Napi::Env env, const runtime::EngineStats& stats);
 Napi::Array to_js(Napi::Env env,
                   std::vector<runtime::SequenceOutput>&& outputs);  // takes the memory of logits, keeps the ids
 Napi::Array to_js(Napi::Env env, const std::vector<std::string>& strings);
-
-// An Error with `code` and `hint`, and with `sequences` when it is a StepError.
-Napi::Value to_js_error(Napi::Env env, const std::exception_ptr& error);
-
-// A function for JavaScript to call. An exception of `body` reaches the caller as a JavaScript error.
-using FunctionBody = std::function<Napi::Value(const Napi::CallbackInfo&)>;
-Napi::Function function_of(Napi::Env env, const char* name, FunctionBody body);
 
 }  // namespace grok::napi

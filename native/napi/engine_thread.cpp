@@ -4,7 +4,7 @@
 #include <new>
 
 #include "core/error.h"
-#include "napi/convert.h"
+#include "napi/errors.h"
 
 namespace grok::napi {
 

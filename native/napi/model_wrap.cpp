@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "napi/convert.h"
+#include "napi/errors.h"
 
 namespace grok::napi {
 namespace {

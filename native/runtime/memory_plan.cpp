@@ -38,10 +38,9 @@ std::uint64_t cache_of_one(const MemoryPlan& plan, const Limits& limits) {
   return saturating_mul(std::uint64_t(pages_for(limits.context_length)), plan.kv_page);
 }
 
-bool fits(const SizedNetwork& network, Limits limits) {
-  limits = with_step_size(limits, network.config);
-  const MemoryPlan plan = plan_memory(network, limits);
-  return saturating_add(fixed_of(plan), cache_of_one(plan, limits)) <= *network.available;
+// The least memory with which a model runs: its cache holds one sequence.
+std::uint64_t needed_bytes(const MemoryPlan& plan, const Limits& limits) {
+  return saturating_add(fixed_of(plan), cache_of_one(plan, limits));
 }
 
 // The largest number from 1 to `most` for which it holds; 0: for none. Where it holds for one, it does for all below.
@@ -69,49 +68,6 @@ int largest_num_layers(SizedNetwork network, const Limits& limits) {
     network.config.num_layers = num_layers;
     return fits(network, limits);
   });
-}
-
-std::string any_of(const std::vector<std::string>& ways) {
-  std::string text;
-  for (std::size_t way = 0; way < ways.size(); ++way)
-    text += (way == 0 ? "" : way + 1 < ways.size() ? ", " : " or ") + ways[way];
-  return text;
-}
-
-// What to change, of one thing the least that is enough; if that cannot be, of all together.
-std::string ways_to_fit(const SizedNetwork& network, const Limits& limits) {
-  const auto fits_with = [&](auto limit, auto value) {
-    Limits changed = limits;
-    changed.*limit = value;
-    return fits(network, changed);
-  };
-  std::vector<std::string> ways;
-  const auto fewer = [&](int count) { return fits_with(&Limits::max_sequences, count); };
-  if (const int count = largest(limits.max_sequences - 1, fewer); count > 0)
-    ways.push_back(concat("max_sequences ", count));
-  const auto shorter = [&](int pages) { return fits_with(&Limits::prefill_chunk, pages * kPageSize); };
-  if (const int pages = largest(limits.prefill_chunk / kPageSize, shorter); pages > 0)
-    ways.push_back(concat("prefill_chunk ", pages * kPageSize));
-  for (const KvCacheType type : {KvCacheType::bf16, KvCacheType::int8})  // the larger first
-    if (type > limits.kv_cache_type && fits_with(&Limits::kv_cache_type, type)) {
-      ways.push_back(concat("kv_cache_type \"", name_of(type), "\""));
-      break;
-    }
-  if (const int context = largest_context(network, limits); context > 0)
-    ways.push_back(concat("context_length ", context));
-  Limits smallest = limits;
-  smallest.max_sequences = 1;
-  smallest.prefill_chunk = std::min(limits.prefill_chunk, kPageSize);
-  smallest.kv_cache_type = KvCacheType::int8;
-  if (ways.empty())
-    if (const int context = largest_context(network, smallest); context > 0)
-      ways.push_back(concat(limits.max_sequences > 1 ? "max_sequences 1, " : "", "prefill_chunk ",
-                            smallest.prefill_chunk, ", kv_cache_type \"", name_of(smallest.kv_cache_type),
-                            "\" and context_length ", context, " together"));
-  if (network.is_synthetic)
-    if (const int num_layers = largest_num_layers(network, limits); num_layers > 0)
-      ways.push_back(concat("num_layers ", num_layers, " of ", network.config.num_layers));
-  return ways.empty() ? "" : concat("It would fit with ", any_of(ways), ".");
 }
 
 }  // namespace
@@ -147,26 +103,65 @@ MemoryPlan plan_memory(const SizedNetwork& network, const Limits& limits) {
   return plan;
 }
 
-void require_fit(const SizedNetwork& network, const Limits& limits) {
-  const MemoryPlan plan = plan_memory(network, limits);
-  if (!plan.available) return;
-  const std::uint64_t sequence = cache_of_one(plan, limits), needed = saturating_add(fixed_of(plan), sequence);
-  if (needed <= *plan.available) return;
+bool fits(const SizedNetwork& network, Limits limits) {
+  limits = with_step_size(limits, network.config);
+  return !network.available || needed_bytes(plan_memory(network, limits), limits) <= *network.available;
+}
 
-  std::string hint = ways_to_fit(network, limits);
-  if (hint.empty())
-    hint = concat("No context fits beside the weights and the workspace. Run on a machine with more than ",
-                  in_words(needed), " of ", network.footprint.memory_name(),
-                  " to spare, or raise memory_limit if you set one.");
-  if (plan.weight_storage == WeightStorage::packed && network.footprint.can_map_weights() && !network.is_synthetic)
-    hint += " With weights \"mapped\" they stay in the checkpoint's files, and decoding is slower.";
-  throw Error(ErrorCode::out_of_memory,
-              concat("the model needs ", in_words(needed), " of ", network.footprint.memory_name(), " (weights ",
-                     in_words(plan.weights), ", workspace ", in_words(plan.workspace),
-                     plan.reserve > 0 ? concat(", reserve ", in_words(plan.reserve)) : "",
-                     ", cache for one sequence of ", limits.context_length, " tokens ", in_words(sequence), ") and ",
-                     in_words(*plan.available), " is available"),
-              hint);
+std::vector<MemoryFit> nearest_fits(const SizedNetwork& network, const Limits& limits) {
+  const auto fits_with = [&](auto limit, auto value) {
+    Limits changed = limits;
+    changed.*limit = value;
+    return fits(network, changed);
+  };
+  std::vector<MemoryFit> found;
+  const auto fewer = [&](int count) { return fits_with(&Limits::max_sequences, count); };
+  if (const int count = largest(limits.max_sequences - 1, fewer); count > 0) found.push_back({.max_sequences = count});
+  const auto shorter = [&](int pages) { return fits_with(&Limits::prefill_chunk, pages * kPageSize); };
+  if (const int pages = largest(limits.prefill_chunk / kPageSize, shorter); pages > 0)
+    found.push_back({.prefill_chunk = pages * kPageSize});
+  for (const KvCacheType type : {KvCacheType::bf16, KvCacheType::int8})  // the larger first
+    if (type > limits.kv_cache_type && fits_with(&Limits::kv_cache_type, type)) {
+      found.push_back({.kv_cache_type = type});
+      break;
+    }
+  if (const int context = largest_context(network, limits); context > 0) found.push_back({.context_length = context});
+
+  if (found.empty()) {  // all of them together
+    Limits smallest = limits;
+    smallest.max_sequences = 1;
+    smallest.prefill_chunk = std::min(limits.prefill_chunk, kPageSize);
+    smallest.kv_cache_type = KvCacheType::int8;
+    if (const int context = largest_context(network, smallest); context > 0) {
+      const auto changed = [&](auto limit, auto value) {
+        return limits.*limit == value ? std::nullopt : std::optional(value);
+      };
+      found.push_back({.max_sequences = changed(&Limits::max_sequences, 1),
+                       .prefill_chunk = changed(&Limits::prefill_chunk, smallest.prefill_chunk),
+                       .context_length = changed(&Limits::context_length, context),
+                       .kv_cache_type = changed(&Limits::kv_cache_type, KvCacheType::int8)});
+    }
+  }
+  if (network.is_synthetic)
+    if (const int num_layers = largest_num_layers(network, limits); num_layers > 0)
+      found.push_back({.num_layers = num_layers});
+  return found;
+}
+
+void require_fit(const SizedNetwork& network, const Limits& limits) {
+  if (fits(network, limits)) return;
+  const MemoryPlan plan = plan_memory(network, limits);
+  const std::uint64_t needed = needed_bytes(plan, limits);
+  MemoryError error(concat("the model needs ", in_words(needed), " of ", network.footprint.memory_name(), " (weights ",
+                           in_words(plan.weights), ", workspace ", in_words(plan.workspace),
+                           plan.reserve > 0 ? concat(", reserve ", in_words(plan.reserve)) : "",
+                           ", cache for one sequence of ", limits.context_length, " tokens ",
+                           in_words(cache_of_one(plan, limits)), ") and ", in_words(*plan.available), " is available"));
+  error.fits = nearest_fits(network, limits);
+  error.needed_bytes = needed;
+  error.available_bytes = *plan.available;
+  error.memory_name = network.footprint.memory_name();
+  throw error;
 }
 
 int num_cache_pages(const MemoryPlan& plan, const Limits& limits) {

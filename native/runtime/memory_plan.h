@@ -8,6 +8,7 @@
 #include "backend/backend.h"
 #include "model/config.h"
 #include "runtime/limits.h"
+#include "runtime/memory_fit.h"
 
 namespace grok::runtime {
 
@@ -44,8 +45,13 @@ StepSize largest_step(const model::GrokConfig& config, const Limits& limits, std
 // Sums that would pass 64 bits stay at the largest number: too large to fit is all that matters here.
 MemoryPlan plan_memory(const SizedNetwork& network, const Limits& limits);
 
-// Throws out_of_memory, with the numbers and the nearest that would fit, unless the weights, the workspace, the reserve and
-// the cache of one full-length sequence do.
+// Whether the weights, the workspace, the reserve and the cache of one full-length sequence fit.
+bool fits(const SizedNetwork& network, Limits limits);
+
+// For a network that does not fit: of each setting the least change that is enough, or else a change of all together.
+std::vector<MemoryFit> nearest_fits(const SizedNetwork& network, const Limits& limits);
+
+// Throws a MemoryError with the numbers and the nearest fits, unless the network fits.
 void require_fit(const SizedNetwork& network, const Limits& limits);
 
 // Pages the cache gets: enough for all sequences at full length, or as many as fit.

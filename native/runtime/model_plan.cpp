@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "core/error.h"
 #include "runtime/devices.h"
@@ -30,6 +31,27 @@ std::string why_not_cuda(const Checkpoint& checkpoint, const EngineOptions& opti
   return why_no_cuda();
 }
 
+// Adds mapped weights, with other changes only where these alone do not help.
+void add_mapped_fits(const ModelPlan& plan, std::vector<MemoryFit>& found) {
+  Limits limits = plan.limits;
+  limits.weight_storage = WeightStorage::mapped;
+  const std::unique_ptr<Footprint> footprint = make_footprint(plan.options, limits);
+  const SizedNetwork network = sized(plan, *footprint, plan.memory.available);
+  if (fits(network, limits)) {
+    found.push_back({.weights = WeightStorage::mapped});
+  } else if (found.empty()) {
+    found = nearest_fits(network, limits);
+    for (MemoryFit& fit : found) fit.weights = WeightStorage::mapped;
+  }
+}
+
+// Bytes that the device has, whatever the limit.
+std::uint64_t device_memory(const ModelPlan& plan) {
+  EngineOptions options = plan.options;
+  options.memory_limit = 0;
+  return memory_for(options, plan.limits).value_or(0);
+}
+
 void plan_for_device(ModelPlan& plan, const Footprint& footprint) {
   plan_memory(plan, footprint, memory_for(plan.options, plan.limits));
 }
@@ -51,7 +73,16 @@ void plan_memory(ModelPlan& plan, const Footprint& footprint, std::optional<std:
 }
 
 void require_fit(const ModelPlan& plan, const Footprint& footprint) {
-  require_fit(sized(plan, footprint, plan.memory.available), plan.limits);
+  try {
+    require_fit(sized(plan, footprint, plan.memory.available), plan.limits);
+  } catch (MemoryError& error) {
+    if (plan.limits.weight_storage == WeightStorage::packed && footprint.can_map_weights() &&
+        !plan.checkpoint.is_synthetic)
+      add_mapped_fits(plan, error.fits);
+    if (plan.options.memory_limit != 0 && device_memory(plan) >= error.needed_bytes)
+      error.fits.push_back({.memory_limit = error.needed_bytes});
+    throw;
+  }
 }
 
 ModelPlan plan_model(Checkpoint checkpoint, const EngineOptions& given) {

@@ -34,7 +34,7 @@ ModelPlan bind_model(Checkpoint checkpoint, const EngineOptions& options, Limits
 // Plans the memory again, for another device or for the memory that it has now.
 void plan_memory(ModelPlan& plan, const Footprint& footprint, std::optional<std::uint64_t> available);
 
-// Throws out_of_memory if the memory that was planned for `footprint` does not fit.
+// Throws a MemoryError if the memory that was planned for `footprint` does not fit.
 void require_fit(const ModelPlan& plan, const Footprint& footprint);
 
 }  // namespace grok::runtime

@@ -50,7 +50,7 @@ void check_request(const SequenceRequest& request, const model::GrokConfig& conf
     throw Error(ErrorCode::context_overflow,
                 concat("the prompt has ", request.prompt.size(), " tokens and max_tokens is ", request.max_tokens,
                        ": together ", length, ", and the context holds ", context_length),
-                "Shorten the prompt, ask for fewer tokens, or open the model with a larger context_length.");
+                "Shorten the prompt, ask for fewer tokens, or open the model with a larger context.");
 
   for (std::size_t index = 0; index < request.prompt.size(); ++index)
     expect_in_vocabulary(request.prompt[index], config.vocab_size, "prompt", index);

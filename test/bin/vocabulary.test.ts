@@ -43,8 +43,8 @@ describe('the words of the command line', () => {
     ['Expected `stop[1]` to be a text', 'Expected --stop to be a text'],
     ['Expected `prompt[0]` to be an integer', 'Expected the prompt to be an integer'],
     [
-      'It would fit with `kvCacheType` "bf16" or `contextSize` 64.',
-      'It would fit with --kv-cache-type bf16 or --context-size 64.',
+      'It would fit with `kvCacheType` "bf16" and `contextSize` 64 or `memoryLimit` 20971521.',
+      'It would fit with --kv-cache-type bf16 and --context-size 64 or --memory-limit 21MiB.',
     ],
     ['`config.json` is missing', '`config.json` is missing'],
   ])('name flags: %s', (message, expected) => {
@@ -67,17 +67,6 @@ describe('the words of the command line', () => {
 
 describe("the addon's words", () => {
   it("become the library's where they are options, and flags in the program", () => {
-    const { hint } = native(
-      'GROK_OUT_OF_MEMORY',
-      'the model needs 9 GB',
-      'It would fit with prefill_chunk 64, kv_cache_type "bf16" or context_length 64. With weights "mapped" they stay in the files.',
-    );
-    expect(hint).toBe(
-      'It would fit with `prefillChunk` 64, `kvCacheType` "bf16" or `contextSize` 64. With `weights` "mapped" they stay in the files.',
-    );
-    expect(adviceInFlags(hint)).toBe(
-      'It would fit with --prefill-chunk 64, --kv-cache-type bf16 or --context-size 64. With --weights mapped they stay in the files.',
-    );
     const cuda = native('GROK_CUDA_UNAVAILABLE', 'no driver', 'Use device "cpu" or "auto".').hint;
     expect([cuda, adviceInFlags(cuda)]).toEqual(['Use `device` "cpu" or "auto".', 'Use --device cpu or auto.']);
     const tooLong = native('GROK_INVALID_ARGUMENT', 'expected context_length to be at most 512, found 600', '').message;

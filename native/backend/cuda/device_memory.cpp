@@ -15,7 +15,7 @@ DeviceMemory::DeviceMemory(std::size_t size_bytes) : size_bytes_(size_bytes) {
   throw Error(ErrorCode::out_of_memory,
               concat("the CUDA device refused ", size_bytes, " bytes of memory: ", free_bytes, " of ", total_bytes,
                      " are free"),
-              "close other programs on the device, or use a shorter context (--context-size)");
+              "Close other programs on the device, or use a shorter context.");
 }
 
 std::byte* PinnedMemory::of(std::size_t size_bytes) {

@@ -35,13 +35,28 @@ std::uint64_t page_of(const Footprint& footprint, KvCacheType type = KvCacheType
   return page_bytes(footprint, testing::fake_config(), type);
 }
 
-std::string hint_of(const SizedNetwork& network, const Limits& limits) {
+// The fits of a network that does not fit, as "max_sequences 2 & prefill_chunk 64 | context_length 128".
+std::string fits_of(const SizedNetwork& network, const Limits& limits) {
   try {
     require_fit(network, limits);
     return "it fits";
-  } catch (const Error& error) {
+  } catch (const MemoryError& error) {
     CHECK(error.code == ErrorCode::out_of_memory);
-    return error.hint;
+    CHECK(error.needed_bytes > error.available_bytes);
+    std::string text;
+    for (const MemoryFit& fit : error.fits) {
+      std::string together;
+      const auto add = [&](const char* name, const auto& value) {
+        if (value) together += concat(together.empty() ? "" : " & ", name, " ", *value);
+      };
+      add("max_sequences", fit.max_sequences);
+      add("prefill_chunk", fit.prefill_chunk);
+      add("kv_cache_type", fit.kv_cache_type ? std::optional(name_of(*fit.kv_cache_type)) : std::nullopt);
+      add("context_length", fit.context_length);
+      add("num_layers", fit.num_layers);
+      text += (text.empty() ? "" : " | ") + together;
+    }
+    return text;
   }
 }
 
@@ -54,18 +69,7 @@ TEST("weights larger than the memory are refused with both numbers") {
   const SizedNetwork network = network_of({300'000'000'000}, footprint, 16'000'000'000);
   CHECK_ERROR(require_fit(network, limits), ErrorCode::out_of_memory, "needs 300 GB of memory");
   CHECK_ERROR(require_fit(network, limits), ErrorCode::out_of_memory, "16 GB is available");
-  const std::string hint = hint_of(network, limits);
-  CHECK(hint.find("No context fits") != std::string::npos);
-  CHECK(hint.find("With weights \"mapped\"") != std::string::npos);
-}
-
-TEST("the way out that was taken already is not offered again") {
-  const testing::FakeFootprint footprint;
-  Limits limits = limits_of(64, 1);
-  limits.weight_storage = WeightStorage::mapped;
-  const SizedNetwork network = network_of({3000}, footprint, 2000);
-  CHECK(plan_memory(network, limits).weight_storage == WeightStorage::mapped);
-  CHECK(hint_of(network, limits).find("mapped") == std::string::npos);
+  CHECK_EQ(fits_of(network, limits), "");
 }
 
 TEST("a context that does not fit is refused with one that would, and with a type of cache that would") {
@@ -73,13 +77,11 @@ TEST("a context that does not fit is refused with one that would, and with a typ
   const Limits limits = limits_of(256, 1, 1);
   SizedNetwork network = network_of({1000}, footprint);
   network.available = fixed_of(plan_memory(network, limits)) + 4 * page_of(footprint) - 1;
-  const std::string hint = hint_of(network, limits);
-  CHECK_EQ(hint.substr(0, hint.find('.') + 1), "It would fit with kv_cache_type \"bf16\" or context_length 192.");
+  CHECK_EQ(fits_of(network, limits), "kv_cache_type bf16 | context_length 192");
   network.available = fixed_of(plan_memory(network, limits)) + page_of(footprint);
-  CHECK_EQ(hint_of(network, limits).substr(0, 67),
-           "It would fit with kv_cache_type \"int8\" or context_length 64. With w");
+  CHECK_EQ(fits_of(network, limits), "kv_cache_type int8 | context_length 64");
   network.available = fixed_of(plan_memory(network, limits)) + 4 * page_of(footprint);
-  CHECK_EQ(hint_of(network, limits), "it fits");
+  CHECK_EQ(fits_of(network, limits), "it fits");
 }
 
 TEST("a workspace that does not fit is refused with fewer sequences and a shorter chunk that would") {
@@ -89,10 +91,9 @@ TEST("a workspace that does not fit is refused with fewer sequences and a shorte
   SizedNetwork network = network_of({1000}, footprint);
   const auto need_of = [&](const Limits& of) { return fixed_of(plan_memory(network, of)) + page_of(footprint); };
   network.available = need_of(limits_of(64, 100, 512));
-  const std::string hint = hint_of(network, limits);
-  CHECK_EQ(hint.substr(0, hint.find('.')), "It would fit with max_sequences 100 or prefill_chunk 256");  // 312 does
-  CHECK_EQ(hint_of(network, limits_of(64, 100, 512)), "it fits");
-  CHECK_EQ(hint_of(network, limits_of(64, 300, 256)), "it fits");
+  CHECK_EQ(fits_of(network, limits), "max_sequences 100 | prefill_chunk 256");  // 312 does
+  CHECK_EQ(fits_of(network, limits_of(64, 100, 512)), "it fits");
+  CHECK_EQ(fits_of(network, limits_of(64, 300, 256)), "it fits");
 }
 
 TEST("where no change of one thing is enough, a change of all is offered") {
@@ -102,13 +103,11 @@ TEST("where no change of one thing is enough, a change of all is offered") {
   Limits smallest = limits_of(128, 1, 64);
   smallest.kv_cache_type = KvCacheType::int8;
   network.available = fixed_of(plan_memory(network, smallest)) + 2 * page_of(footprint, KvCacheType::int8);
-  const std::string hint = hint_of(network, limits_of(256, 300, 512));
-  const std::string of_100 = hint_of(network, limits_of(100, 300, 512));
-  CHECK(of_100.find("context_length 100 together") != std::string::npos);  // not of whole pages
-  CHECK_EQ(
-      hint.substr(0, hint.find('.')),
-      "It would fit with max_sequences 1, prefill_chunk 64, kv_cache_type \"int8\" and context_length 128 together");
-  CHECK_EQ(hint_of(network, smallest), "it fits");
+  CHECK_EQ(fits_of(network, limits_of(256, 300, 512)),
+           "max_sequences 1 & prefill_chunk 64 & kv_cache_type int8 & context_length 128");
+  CHECK_EQ(fits_of(network, limits_of(100, 300, 512)),  // is not of whole pages, and may stay
+           "max_sequences 1 & prefill_chunk 64 & kv_cache_type int8");
+  CHECK_EQ(fits_of(network, smallest), "it fits");
 }
 
 TEST("of a network whose layers are made up, as many are offered as fit") {
@@ -117,11 +116,11 @@ TEST("of a network whose layers are made up, as many are offered as fit") {
   SizedNetwork network = network_of({1000}, footprint);
   for (const int layer : {0, 1}) network.weights.push_back({.layer = layer, .resident_bytes = 1'000'000});
   network.available = fixed_of(plan_memory(network, limits)) - 500'000;
-  CHECK(hint_of(network, limits).find("layers") == std::string::npos);
+  CHECK_EQ(fits_of(network, limits), "");
   network.is_synthetic = true;
-  CHECK_EQ(hint_of(network, limits), "It would fit with num_layers 1 of 2.");  // and nothing to map
+  CHECK_EQ(fits_of(network, limits), "num_layers 1");
   network.config.num_layers = 1;
-  CHECK_EQ(hint_of(network, limits), "it fits");
+  CHECK_EQ(fits_of(network, limits), "it fits");
 }
 
 TEST("sizes that pass 64 bits do not wrap around to small ones") {
@@ -137,7 +136,7 @@ TEST("what must stay free is not for the cache") {
   const Limits limits = limits_of(64, 1);
   SizedNetwork network = network_of({1000}, footprint);
   network.available = plan_memory(network, limits).total();
-  CHECK_EQ(hint_of(network, limits), "it fits");
+  CHECK_EQ(fits_of(network, limits), "it fits");
   footprint.reserve = 12'000'000;
   CHECK_ERROR(require_fit(network, limits), ErrorCode::out_of_memory, ", reserve 12 MB,");
 }

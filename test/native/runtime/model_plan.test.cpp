@@ -1,5 +1,6 @@
 #include "runtime/model_plan.h"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -89,6 +90,50 @@ TEST("a model that just fits its limit opens, with cache for what is left") {
   engine->set_runnable({engine->submit({.prompt = {1}, .max_tokens = 127}),  // takes all pages
                         engine->submit({.prompt = {2}, .max_tokens = 1})});
   CHECK_EQ(engine->step().size(), 1u);
+}
+
+constexpr const char* kEmbedded = GROK_PROJECT_DIR "/models/grok-tiny";  // smaller mapped than packed
+
+std::vector<MemoryFit> fits_of(const EngineOptions& options) {
+  try {
+    Engine::open(kEmbedded, options);
+  } catch (const MemoryError& error) {
+    CHECK(error.hint.empty());
+    return error.fits;
+  }
+  return {};
+}
+
+TEST("mapped weights are offered where they help, and a higher limit where there is one") {
+  EngineOptions options{.device = "cpu", .max_sequences = 1, .weights = "mapped"};
+  options.memory_limit = inspect(kEmbedded, options).memory.total();
+  options.weights = "packed";
+  const std::vector<MemoryFit> fits = fits_of(options);
+  const auto is_mapped = [](const MemoryFit& fit) {
+    return fit.weights == WeightStorage::mapped && !fit.context_length;
+  };
+  CHECK(std::any_of(fits.begin(), fits.end(), is_mapped));
+  const auto enough = fits.empty() ? std::nullopt : fits.back().memory_limit;
+  if (!enough) return testing::fail(__FILE__, __LINE__, "no higher limit is offered");
+  CHECK(*enough > options.memory_limit);
+  options.memory_limit = *enough - 1;
+  CHECK(!fits_of(options).empty());
+  options.memory_limit = *enough;
+  Engine::open(kEmbedded, options);
+}
+
+TEST("mapped weights are offered beside other changes where neither helps alone, and not where they were chosen") {
+  EngineOptions options{.device = "cpu", .max_sequences = 1, .kv_cache_type = "int8", .weights = "mapped"};
+  options.context_length = kPageSize;
+  options.prefill_chunk = kPageSize;
+  const std::uint64_t least = inspect(kEmbedded, options).memory.total();
+  const EngineOptions packed{.device = "cpu", .max_sequences = 1, .memory_limit = least};
+  const std::vector<MemoryFit> fits = fits_of(packed);
+  if (fits.size() != 2) return testing::fail(__FILE__, __LINE__, concat(fits.size(), " ways, expected 2"));
+  CHECK(fits[0].weights == WeightStorage::mapped && fits[0].kv_cache_type == KvCacheType::int8);
+  CHECK_EQ(fits[0].context_length.value_or(0), kPageSize);
+  options.memory_limit = least - 1;
+  for (const MemoryFit& fit : fits_of(options)) CHECK(!fit.weights);
 }
 
 TEST("a checkpoint is bound once, on the device that is asked for and on the one that is chosen") {
