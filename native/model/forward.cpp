@@ -5,8 +5,10 @@
 namespace grok::model {
 namespace {
 
+// Rows are counted by options.
 std::size_t bytes_of(std::uint64_t rows, std::uint64_t width) {
-  return checked_mul(checked_mul(rows, width), sizeof(float));
+  constexpr ErrorCode kCode = ErrorCode::out_of_memory;
+  return checked_mul(checked_mul(rows, width, kCode), sizeof(float), kCode);
 }
 
 }  // namespace
@@ -28,7 +30,7 @@ std::uint64_t Workspace::size_bytes(const GrokConfig& config, int max_tokens, in
   const std::uint64_t width = 3 * std::uint64_t(config.d_model) +
                               2 * std::uint64_t(config.num_q_heads) * config.head_dim + config.num_experts +
                               2 * std::uint64_t(config.experts_per_token);
-  return checked_add(bytes_of(max_tokens, width), bytes_of(max_outputs, config.vocab_size));
+  return checked_add(bytes_of(max_tokens, width), bytes_of(max_outputs, config.vocab_size), ErrorCode::out_of_memory);
 }
 
 void forward(const GrokConfig& config, const Weights& weights, const Batch& batch,

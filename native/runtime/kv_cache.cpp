@@ -19,7 +19,8 @@ std::uint64_t page_bytes(const Footprint& footprint, const model::GrokConfig& co
 }
 
 KvCache::KvCache(Backend& backend, const model::GrokConfig& config, KvCacheType type, int num_pages) {
-  const std::uint64_t bytes = checked_mul(half_page_bytes(backend.footprint(), config, type), std::uint64_t(num_pages));
+  const std::uint64_t bytes = checked_mul(half_page_bytes(backend.footprint(), config, type), std::uint64_t(num_pages),
+                                          ErrorCode::out_of_memory);
   for (int layer = 0; layer < config.num_layers; ++layer) {
     BufferPtr keys = backend.allocate(bytes), values = backend.allocate(bytes);
     layers_.push_back({.keys = keys->as<std::byte>(), .values = values->as<std::byte>(), .type = type});

@@ -131,6 +131,15 @@ TEST("sizes that pass 64 bits do not wrap around to small ones") {
   CHECK_ERROR(require_fit(network, limits), ErrorCode::out_of_memory, "needs");
 }
 
+TEST("a step whose size passes 64 bits is out of memory: the options made it so, not the checkpoint") {
+  const testing::FakeFootprint footprint;
+  SizedNetwork network = network_of({1}, footprint, kLargest);
+  network.config.d_model = std::numeric_limits<int>::max();
+  Limits limits = limits_of(64, 1);
+  limits.max_tokens = std::numeric_limits<int>::max();
+  CHECK_ERROR(plan_memory(network, limits), ErrorCode::out_of_memory, "exceeds 64 bits");
+}
+
 TEST("what must stay free is not for the cache") {
   testing::FakeFootprint footprint;
   const Limits limits = limits_of(64, 1);
