@@ -136,9 +136,9 @@ void load_and_step(const std::string& path, std::uint8_t mode) {
   const model::GrokConfig& config = engine->inspection().config;
   const runtime::SequenceRequest asked = request(config, mode);
   if (std::size_t(engine->context_length()) < asked.prompt.size() + std::size_t(asked.max_tokens)) return;
-  const runtime::SequenceId ids[] = {engine->submit(asked)};
+  engine->set_runnable({engine->submit(asked)});
   for (int step = 0; step <= asked.max_tokens; ++step) {
-    for (const runtime::SequenceOutput& output : engine->step(ids)) {
+    for (const runtime::SequenceOutput& output : engine->step()) {
       if (output.token) check_token(*output.token, config.vocab_size);
       for (const SampledToken& token : output.prompt) check_token(token, config.vocab_size);
     }
