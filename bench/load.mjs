@@ -59,7 +59,6 @@ async function readers() {
       await iterator.next();
       held.push(iterator);
     }
-    for (let steps = -1; steps !== grok.stats().steps; await sleep(300)) steps = grok.stats().steps; // all are stalled
     const started = performance.now();
     await grok.complete(prompt, { maxTokens: 3 });
     const waitedMs = (performance.now() - started).toFixed(0);

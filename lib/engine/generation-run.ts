@@ -76,6 +76,10 @@ export class GenerationRun implements StepListener {
     return this.#resultWanted || !this.#stream.isFull;
   }
 
+  unreadSince(): number | undefined {
+    return this.#resultWanted ? undefined : this.#stream.unreadSince;
+  }
+
   accept({ prompt, promptTokensDone, token, finish }: NativeOutput, stepStartedAt: number): void {
     this.#stopwatch.working(stepStartedAt);
     for (const scored of prompt) this.#promptLogprobs.push(toLogprob(scored, this.#host.tokenizer));

@@ -15,6 +15,7 @@ export async function runToEnd(
     await new Promise<void>((resolve, reject) => {
       const listener = {
         wantsTokens: () => true,
+        unreadSince: () => undefined,
         accept: (output: NativeOutput) => {
           accept(output);
           if (output.finish !== 'no') resolve();

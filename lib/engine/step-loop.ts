@@ -7,6 +7,8 @@ import { defaults } from '../options/schema.js';
 export interface StepListener {
   /** false: leave the sequence out of the next steps, until {@link StepLoop.wake}. */
   wantsTokens(): boolean;
+  /** Since when its reader has left unread what there is, as `performance.now()`. undefined: nothing is unread. */
+  unreadSince(): number | undefined;
   /** Takes the output of a step. A listener that throws fails with its own error. */
   accept(output: NativeOutput, stepStartedAt: number): void;
   /** The sequence is gone. */
@@ -21,8 +23,8 @@ interface Place {
   sequence: number | undefined;
   /** A step has brought something for it. */
   hasStarted: boolean;
-  /** Since when it has been left out of steps, as `performance.now()`. */
-  pausedAt: number | undefined;
+  /** It wants no tokens now. */
+  isPaused: boolean;
 }
 
 interface StepInFlight {
@@ -83,7 +85,7 @@ export class StepLoop {
   add(listener: StepListener): void {
     if (this.#closed) throw this.#closed;
     if (this.#places.size >= this.#model.maxSequences + this.#maxQueue) throw this.#busyError();
-    const place = { listener, request: undefined, sequence: undefined, hasStarted: false, pausedAt: undefined };
+    const place = { listener, request: undefined, sequence: undefined, hasStarted: false, isPaused: false };
     this.#places.set(listener, place);
   }
 
@@ -108,7 +110,7 @@ export class StepLoop {
 
   /** A listener wants tokens again. */
   wake(listener: StepListener): void {
-    if (this.#places.get(listener)?.pausedAt !== undefined) this.#change();
+    if (this.#places.get(listener)?.isPaused) this.#change();
   }
 
   /** Ends every sequence with GROK_CLOSED, and refuses new ones. The model is the caller's to close. */
@@ -199,15 +201,10 @@ export class StepLoop {
   #tellRunnable(): void {
     this.#tellsSoon = false;
     if (this.#closed) return;
-    const now = performance.now();
     const runnable: number[] = [];
     for (const [sequence, place] of this.#submitted) {
-      if (place.listener.wantsTokens()) {
-        place.pausedAt = undefined;
-        runnable.push(sequence);
-      } else {
-        place.pausedAt ??= now;
-      }
+      place.isPaused = !place.listener.wantsTokens();
+      if (!place.isPaused) runnable.push(sequence);
     }
     this.#watchReaders();
     const isKnown =
@@ -221,31 +218,31 @@ export class StepLoop {
   /** While requests wait: ends the one whose reader has paused longest, once that was for `readTimeout`. */
   #watchReaders(): void {
     const numWaiting = this.#queue.size + this.#submitted.size - this.#numStarted;
-    const paused = numWaiting > 0 ? this.#longestPaused() : undefined;
-    if (!paused || this.#readTimeout === 0) {
+    const oldest = numWaiting > 0 && this.#readTimeout > 0 ? this.#longestUnread() : undefined;
+    if (!oldest) {
       clearTimeout(this.#readerWatch);
       this.#readerWatch = undefined;
       return;
     }
-    const msLeft = paused.pausedAt + this.#readTimeout - performance.now();
+    const msLeft = oldest.since + this.#readTimeout - performance.now();
     this.#readerWatch ??= setTimeout(
       () => {
         this.#readerWatch = undefined;
-        const reader = this.#longestPaused();
-        if (reader && performance.now() - reader.pausedAt >= this.#readTimeout) {
-          this.#fail(reader.place, readTimeoutError(this.#readTimeout));
-        }
+        const unread = this.#longestUnread();
+        if (unread && performance.now() - unread.since >= this.#readTimeout)
+          this.#fail(unread.place, readTimeoutError(this.#readTimeout));
         this.#change();
       },
       Math.max(shortWaitMs, msLeft),
     );
   }
 
-  #longestPaused(): { place: Place; pausedAt: number } | undefined {
-    let longest: { place: Place; pausedAt: number } | undefined;
+  /** Of those that hold cache. */
+  #longestUnread(): { place: Place; since: number } | undefined {
+    let longest: { place: Place; since: number } | undefined;
     for (const place of this.#submitted.values()) {
-      const { pausedAt } = place;
-      if (pausedAt !== undefined && pausedAt < (longest?.pausedAt ?? Infinity)) longest = { place, pausedAt };
+      const since = place.hasStarted ? place.listener.unreadSince() : undefined;
+      if (since !== undefined && since < (longest?.since ?? Infinity)) longest = { place, since };
     }
     return longest;
   }

@@ -133,8 +133,8 @@ export const loadOptions = {
    */
   maxQueue: integer({ from: 0, to: 2 ** 20, default: 1024 }),
   /**
-   * Milliseconds that a reader may pause while other requests wait for the place of its generation, which then fails with
-   * GROK_READ_TIMEOUT. A reader pauses when 256 chunks are unread. 0 and Infinity are off. Default: 60000.
+   * Milliseconds that a reader may leave text unread while other requests wait for the place of its generation, which then
+   * fails with GROK_READ_TIMEOUT. Each read begins them anew. 0 and Infinity are off. Default: 60000.
    */
   readTimeout: checked<number, number, 60_000>({
     kind: 'number',

@@ -7,6 +7,7 @@ const unreadLimit = 256;
 export class ChunkStream {
   readonly #unread: Chunk[] = [];
   readonly #readers: Reader[] = [];
+  #unreadSince: number | undefined;
   #state: 'open' | 'ended' | 'failed' = 'open';
   #error: unknown;
   readonly #onRead: () => void;
@@ -22,11 +23,20 @@ export class ChunkStream {
     return this.#unread.length >= unreadLimit;
   }
 
+  /** Since when a chunk has been there that nobody reads, as `performance.now()`. Each read begins it anew. */
+  get unreadSince(): number | undefined {
+    return this.#unread.length > 0 ? this.#unreadSince : undefined;
+  }
+
   push(chunk: Chunk): void {
     if (this.#state !== 'open') return;
     const reader = this.#readers.shift();
-    if (reader) reader.resolve({ done: false, value: chunk });
-    else this.#unread.push(chunk);
+    if (reader) {
+      reader.resolve({ done: false, value: chunk });
+      return;
+    }
+    if (this.#unread.length === 0) this.#unreadSince = performance.now();
+    this.#unread.push(chunk);
   }
 
   /** What is unread can still be read. */
@@ -48,6 +58,7 @@ export class ChunkStream {
   /** `holder` cannot become garbage while this read waits. */
   next(holder: object): Promise<IteratorResult<Chunk, undefined>> {
     const value = this.#unread.shift();
+    this.#unreadSince = performance.now();
     this.#onRead();
     if (value) return Promise.resolve({ done: false, value });
     if (this.#state === 'open')

@@ -6,9 +6,11 @@ import { FakeModel, turn, until } from './fake-model.js';
 
 class Listener {
   wanted = true;
+  unread: number | undefined;
   readonly outputs: NativeOutput[] = [];
   error: unknown;
   wantsTokens = () => this.wanted;
+  unreadSince = () => this.unread;
   accept = (output: NativeOutput) => void this.outputs.push(output);
   fail = (error: unknown) => {
     this.error = error;
@@ -254,7 +256,7 @@ describe('StepLoop', () => {
     const ends: number[] = [];
     const listener = new Listener();
     start(loop, request(6), {
-      ...{ wantsTokens: listener.wantsTokens, fail: listener.fail },
+      ...{ wantsTokens: listener.wantsTokens, unreadSince: listener.unreadSince, fail: listener.fail },
       accept: (output: NativeOutput, startedAt: number) => {
         starts.push(startedAt);
         ends.push(performance.now());
@@ -334,7 +336,8 @@ describe('the queue', () => {
         if (listener.outputs.length === 0) order.push(index);
         listener.accept(output);
       };
-      start(loop, request(2), { wantsTokens: listener.wantsTokens, fail: listener.fail, accept });
+      const { wantsTokens, unreadSince, fail } = listener;
+      start(loop, request(2), { wantsTokens, unreadSince, fail, accept });
       return listener;
     });
     await until(() => listeners.every(({ ended }) => ended));
@@ -367,7 +370,10 @@ describe('a reader that pauses', () => {
     const readers = Array.from({ length: model.maxSequences }, () => new Listener());
     for (const reader of readers) start(loop, request(100), reader);
     await until(() => readers.every(({ outputs }) => outputs.length > 2));
-    for (const reader of readers) reader.wanted = false;
+    for (const reader of readers) {
+      reader.wanted = false;
+      reader.unread = performance.now();
+    }
     for (let count = 0; count < 5; count++) await turn(); // the steps in flight end
     return readers;
   }
@@ -387,6 +393,20 @@ describe('a reader that pauses', () => {
     expect(failed[0]?.error).toMatchObject({ code: 'GROK_READ_TIMEOUT' });
   });
 
+  it('loses its place as well while the engine still works ahead of it', async () => {
+    const model = new FakeModel({ maxSequences: 1 });
+    const loop = new StepLoop(model, { maxQueue: 8, readTimeout });
+    const reader = new Listener();
+    start(loop, request(100_000), reader);
+    await until(() => reader.outputs.length > 2);
+    reader.unread = performance.now();
+    const waiting = new Listener();
+    start(loop, request(3), waiting);
+    await until(() => waiting.ended);
+    expect(reader.error).toMatchObject({ code: 'GROK_READ_TIMEOUT' });
+    expect(performance.now() - reader.unread).toBeGreaterThanOrEqual(readTimeout);
+  });
+
   it('keeps its place when it reads in time, however long others wait', async () => {
     const model = new FakeModel({ maxSequences: 1 });
     const loop = new StepLoop(model, { maxQueue: 8, readTimeout });
@@ -399,7 +419,7 @@ describe('a reader that pauses', () => {
       if (reader) reader.wanted = true;
       if (reader) loop.wake(reader);
       await until(() => (reader?.outputs.length ?? 0) > before);
-      if (reader) reader.wanted = false;
+      if (reader) Object.assign(reader, { wanted: false, unread: performance.now() });
     }
     expect(reader?.error).toBeUndefined();
     expect(waiting.outputs).toEqual([]);
