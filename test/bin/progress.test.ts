@@ -1,8 +1,24 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { rolldown } from 'rolldown';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const folder = mkdtempSync(join(tmpdir(), 'grok-run-progress-'));
+const compiled = join(folder, 'progress.mjs');
+
+beforeAll(async () => {
+  const bundle = await rolldown({
+    input: join(import.meta.dirname, '../../bin/progress.ts'),
+    platform: 'node',
+    resolve: { extensionAlias: { '.js': ['.ts', '.js'] } },
+  });
+  await bundle.write({ file: compiled, format: 'esm', codeSplitting: false });
+});
+
+afterAll(() => rmSync(folder, { recursive: true }));
 
 const hideCursor = '\x1b[?25l';
 const showCursor = '\x1b[?25h';
@@ -12,7 +28,7 @@ const wrapLines = '\x1b[?7h';
 /** Draws a bar on stderr as on a terminal, for ever; `atLast` runs once it has been drawn for a while. */
 function startDrawing(atLast = '') {
   const program = `
-    import { LoadBar } from ${JSON.stringify(pathToFileURL(resolve('dist/bin/progress.js')).href)};
+    import { LoadBar } from ${JSON.stringify(compiled)};
     process.once('SIGINT', () => process.exit(130)); // as grok-run.ts does
     const bar = new LoadBar({ stderr: Object.assign(process.stderr, { isTTY: true, columns: 100 }) }, 'loading');
     let turns = 0;
