@@ -10,12 +10,12 @@
 
 #include "core/tensor.h"
 
-// THE CONTRACT. What a device must be able to do to run Grok-1: one struct per operation, with shapes and the
+// THE CONTRACT. The operations that a device must provide to run Grok-1: one struct per operation, with shapes and the
 // reference's source line. backend/cpu and backend/cuda implement the same list, file by file.
 //
-// Shapes are row-major with the last axis contiguous. Tokens of all sequences lie one after another ("ragged"): there is
-// no batch axis and no padding, so one forward pass serves prefill, decode and both mixed. Pointers are to the backend's
-// own memory unless the field says host. Sums are fp32 or exact.
+// Shapes are row-major with the last axis contiguous. The tokens of all sequences lie one after another ("ragged"),
+// without a batch axis or padding. So one forward pass serves prefill, decode and a mixture of both. Pointers refer to
+// the backend's own memory unless the field says host. Sums are fp32 or exact.
 //
 // Sources are lines of xai-org/grok-1 at the commit pinned in docs/REFERENCES.md.
 namespace grok {
@@ -49,8 +49,8 @@ class Table {
 };
 using TablePtr = std::unique_ptr<Table>;
 
-// How matrices are held. packed: copied into the layout that products read fastest. mapped: left in the file, where each
-// product reads them.
+// Storage of matrices. packed: copied into the layout that products read fastest. mapped: left in the file and read
+// there by each product.
 enum class WeightStorage { packed, mapped };
 
 constexpr const char* name_of(WeightStorage storage) { return storage == WeightStorage::packed ? "packed" : "mapped"; }
@@ -58,29 +58,29 @@ constexpr const char* name_of(WeightStorage storage) { return storage == WeightS
 // Tokens a page of the KV cache holds.
 inline constexpr int kPageSize = 64;
 
-// How the cache holds keys and values. bf16 is rounded to nearest, ties to even. int8 is round(x / scale), with the scale
-// max |x| / 127 of each position and kv head kept beside it as f32. Arithmetic is f32 whatever the type.
+// Element type of the cache. bf16 is rounded to nearest, ties to even. int8 is round(x / scale); the scale, max |x| /
+// 127 of each position and kv head, is stored beside it as f32. Arithmetic is f32 for every type.
 enum class KvCacheType { f32, bf16, int8 };
 
 constexpr const char* name_of(KvCacheType type) {
   return type == KvCacheType::f32 ? "f32" : type == KvCacheType::bf16 ? "bf16" : "int8";
 }
 
-// Keys and values of one layer, in pages that sequences own. How a page is laid out is the backend's own business:
-// `Footprint::kv_page_bytes` says how large it is and `Backend::read_kv` what it holds.
+// Keys and values of one layer, in pages that sequences own. The layout of a page is private to the backend:
+// `Footprint::kv_page_bytes` gives its size and `Backend::read_kv` its contents.
 struct KvPages {
   std::byte* keys = nullptr;    // [num_pages], kPageSize positions each, after rotation
   std::byte* values = nullptr;  // [num_pages], kPageSize positions each
   KvCacheType type = KvCacheType::f32;
 };
 
-// The tokens of one step. `Backend::stage` turns one in host memory into one in the backend's.
+// The tokens of one step. `Backend::stage` copies a batch from host memory to the backend's memory.
 struct Batch {
   const std::int32_t* tokens = nullptr;       // [num_tokens] ids
-  const std::int32_t* positions = nullptr;    // [num_tokens] place in its sequence, from 0
+  const std::int32_t* positions = nullptr;    // [num_tokens] position in its sequence, from 0
   const std::int32_t* sequences = nullptr;    // [num_tokens] row of page_tables
   const std::int32_t* page_tables = nullptr;  // [num_sequences, max_pages]: page of positions kPageSize*i ..
-  const std::int32_t* output_rows = nullptr;  // [num_outputs] rows of [num_tokens] whose logits are wanted
+  const std::int32_t* output_rows = nullptr;  // [num_outputs] rows of [num_tokens] whose logits are computed
   int num_tokens = 0;
   int num_sequences = 0;
   int max_pages = 0;
@@ -107,9 +107,9 @@ struct Norm {
   float eps = 0;
 };
 
-// q = rotate(x Wq); rotate(x Wk) and x Wv go to each token's place in the cache.
-// Rotation is half-split: (a, b) -> (a cos - b sin, b cos + a sin) with b half a head away, angle = position *
-// rope_base^(-2i/head_dim). Source: model.py:MultiHeadAttention, RotaryEmbedding
+// q = rotate(x Wq); rotate(x Wk) and x Wv are written to each token's place in the cache. Rotation is half-split: (a,
+// b) -> (a cos - b sin, b cos + a sin) with b half a head after a, and angle = position * rope_base^(-2i/head_dim).
+// Source: model.py:MultiHeadAttention, RotaryEmbedding
 struct Qkv {
   float* q = nullptr;  // [num_tokens, num_q_heads, head_dim]
   KvPages kv = {};
@@ -138,7 +138,7 @@ struct Attention {
   float cap = 0;
 };
 
-// One position of the cache, as f32. Blocks until it is in host memory.
+// Reads one position of the cache as f32. Blocks until the values are in host memory.
 struct ReadKv {
   float* key = nullptr;    // host [num_kv_heads, head_dim]
   float* value = nullptr;  // host [num_kv_heads, head_dim]
@@ -169,8 +169,8 @@ struct AddNorm {
   float eps = 0;
 };
 
-// Softmax over all experts, then the best experts_per_token of it: not renormalised, ties to the lower id.
-// Source: model.py:Router
+// Softmax over all experts, then the best experts_per_token, not renormalised; ties go to the lower id. Source:
+// model.py:Router
 struct Route {
   std::int32_t* experts = nullptr;  // [num_tokens, experts_per_token], best first
   float* gates = nullptr;           // [num_tokens, experts_per_token]
@@ -196,7 +196,7 @@ struct Experts {
   int experts_per_token = 0;
 };
 
-// out = x table^T * scale for the rows asked for. Source: model.py:LanguageModel (tied head, output_multiplier_scale)
+// out = x table^T * scale for the output rows. Source: model.py:LanguageModel (tied head, output_multiplier_scale)
 struct Logits {
   float* out = nullptr;      // [num_outputs, vocab_size]
   const float* x = nullptr;  // [num_tokens, d_model], after the final norm
@@ -207,7 +207,7 @@ struct Logits {
 
 struct TokenCount {
   std::int32_t token = 0;
-  std::int32_t generated = 0;  // times it was generated; 0 = it is only in the prompt
+  std::int32_t generated = 0;  // number of times it was generated; 0: it occurs in the prompt only
 };
 
 struct TokenBias {
@@ -218,22 +218,22 @@ struct TokenBias {
 // The sampling options of one request.
 // Source for temperature and top_p: runners.py:sample_token, top_p_filter
 struct SamplingParams {
-  float temperature = 0;   // 0: the best token, ties to the lower id
-  std::int32_t top_k = 0;  // 0: all
-  float top_p = 1;         // tokens above the smallest probability whose ascending sum reaches 1 - top_p; ties stay
-  float min_p = 0;         // at least this share of the best token's probability
-  float repetition_penalty = 1;   // divides positive and multiplies negative logits of tokens seen, prompt included
-  float presence_penalty = 0;     // subtracted once for a token generated
-  float frequency_penalty = 0;    // subtracted for each time it was generated
-  std::int32_t num_logprobs = 0;  // how many of the likeliest tokens to report
+  float temperature = 0;          // 0: the best token, ties to the lower id
+  std::int32_t top_k = 0;         // 0: all
+  float top_p = 1;                // drops the least likely tokens while their sum is below 1 - top_p; keeps ties
+  float min_p = 0;                // keeps tokens with at least this share of the best token's probability
+  float repetition_penalty = 1;   // divides positive, multiplies negative logits of all tokens of the sequence
+  float presence_penalty = 0;     // subtracted once from each generated token
+  float frequency_penalty = 0;    // subtracted for each time the token was generated
+  std::int32_t num_logprobs = 0;  // number of the likeliest tokens to report
 };
 
 // Turns one row of logits into a token. The order is: bias, repetition, presence and frequency penalties, temperature,
 // top_k, top_p, min_p, draw.
 struct SampleRow {
   SamplingParams params = {};
-  float uniform = 0;                         // the draw, in [0, 1)
-  std::int32_t forced = -1;                  // >= 0: take this token; only its log-probability is wanted
+  float uniform = 0;                         // random number of the draw, in [0, 1)
+  std::int32_t forced = -1;                  // >= 0: return this token; only its log-probability is computed
   std::span<const TokenCount> history = {};  // host
   std::span<const TokenBias> bias = {};      // host
 };
@@ -260,7 +260,7 @@ struct Sample {
   int vocab_size = 0;
 };
 
-// ---------------------------------------------------------------- what it takes
+// ---------------------------------------------------------------- memory requirements
 
 // The matrices of one layer, as they are stored.
 struct LayerViews {
@@ -268,7 +268,7 @@ struct LayerViews {
   QuantizedView w_gate, w_up, w_down;
 };
 
-// The largest step there will be.
+// Limits of the largest step.
 struct StepSize {
   int num_tokens = 0;  // of all sequences
   int num_sequences = 0;
@@ -282,29 +282,29 @@ struct StepSize {
   std::span<const LayerViews> layers = {};
 };
 
-// What things take of a backend's memory, by their shapes alone: nothing is read, and no device need be there.
+// Memory requirements of a backend, computed from shapes alone: reads no data and needs no device.
 class Footprint {
  public:
   virtual ~Footprint() = default;
 
-  // For people: "memory", "GPU memory".
+  // Shown to people: "memory", "GPU memory".
   virtual std::string memory_name() const { return "memory"; }
   virtual bool can_map_weights() const { return true; }
 
-  // Bytes that load_matrix and load_table will keep.
+  // Bytes that load_matrix and load_table allocate.
   virtual std::uint64_t matrix_bytes(const QuantizedView& stored) const = 0;
   virtual std::uint64_t table_bytes(const TensorView& f32) const = 0;
-  // What a product with the matrix reads, be it kept or where it was stored.
+  // Bytes that a product with the matrix reads, packed or mapped.
   virtual std::uint64_t product_bytes(const QuantizedView& stored) const { return matrix_bytes(stored); }
-  // Of the table, what `logits` reads.
+  // Bytes of the table that `logits` reads.
   virtual std::uint64_t head_bytes(const TensorView& f32) const { return table_bytes(f32); }
 
-  // Bytes that the keys of one page take in one layer, and the values as much again.
+  // Bytes of the keys of one page in one layer. The values take as much again.
   virtual std::uint64_t kv_page_bytes(KvCacheType type, int num_kv_heads, int head_dim) const = 0;
 
-  // Bytes that operations need while they run, whatever a step of at most this size holds.
+  // Bytes that operations need while they run, for any step up to this size.
   virtual std::uint64_t scratch_bytes(const StepSize& largest) const = 0;
-  // Bytes that must stay free beside all that is allocated.
+  // Bytes that must stay free beside all allocations.
   virtual std::uint64_t reserve_bytes() const { return 0; }
 };
 
@@ -314,30 +314,33 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  // For people: "cpu (AVX2, 2 threads)".
+  // Shown to people: "cpu (AVX2, 2 threads)".
   virtual std::string description() const = 0;
 
   virtual BufferPtr allocate(std::size_t size_bytes) = 0;  // contents undefined; throws out_of_memory
   virtual BufferPtr load_vector(const TensorView& f32) = 0;
   virtual TablePtr load_table(const TensorView& f32) = 0;  // [vocab_size, d_model]
-  // May go on reading the weight from its source, which must outlive it then. Scales are read before it returns.
+  // The matrix may keep reading its weights from the source, which must then outlive it. The scales are read before the
+  // return.
   virtual MatrixPtr load_matrix(const QuantizedView& stored) = 0;
 
   virtual const Footprint& footprint() const = 0;
-  // Takes footprint().scratch_bytes(largest) at once, so that no step of at most this size allocates. Throws out_of_memory.
+  // Allocates footprint().scratch_bytes(largest) at once, so that no step up to this size allocates. Throws
+  // out_of_memory.
   virtual void reserve_scratch(const StepSize& largest) = 0;
 
-  // The batch in the backend's memory; valid until the next stage().
+  // Copies the batch to the backend's memory. The result is valid until the next stage().
   virtual Batch stage(const Batch& host) = 0;
-  // Copies to host memory, after everything asked for before.
+  // Copies to host memory after all earlier operations have finished.
   virtual void read(std::span<float> host, const float* from) = 0;
   virtual void read(std::span<std::int32_t> host, const std::int32_t* from) = 0;
   virtual void read_kv(const ReadKv& op) = 0;
 
-  // Does what `ask` asks for, operations on the batch that was staged last. A backend may keep that, and do it again without
-  // calling `ask` for another batch of as many tokens and outputs: every call asks for the same operations on the same
-  // memory of this backend's, whose contents alone change, until more is allocated. Nothing is read from within.
-  virtual void step(const std::function<void()>& ask) { ask(); }
+  // Runs `body`, which issues the operations of one step on the last staged batch. A backend may capture them (as a
+  // CUDA graph) and replay the capture for later batches with as many tokens and outputs, without calling `body`. So
+  // `body` must issue the same operations on the same buffers every time, and must not call read(). Any allocation
+  // invalidates captures.
+  virtual void step(const std::function<void()>& body) { body(); }
 
   virtual void embed(const Embed& op) = 0;
   virtual void norm(const Norm& op) = 0;

@@ -6,22 +6,22 @@
 
 #include "backend/backend.h"
 
-// What the CPU backend shows to the rest of the house.
+// The public interface of the CPU backend.
 namespace grok::cpu {
 
 struct CpuOptions {
   int num_threads = 0;   // 0: platform::usable_cores()
-  std::string isa = "";  // "": the best this CPU runs; else one of cpu_isas()
+  std::string isa = "";  // "": the best that this CPU runs; else one of cpu_isas()
   WeightStorage weights = WeightStorage::packed;
-  bool is_precise = false;  // activations of 24 bits where products would take 16 (Kernels::precise_product)
+  bool is_precise = false;  // use 24-bit activations if products would use 16 bits (Kernels::precise_product)
 };
 
 // Throws invalid_argument for an ISA that is unknown or that this CPU lacks.
 std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options);
-// What that backend will take. The same errors.
+// The memory requirements of that backend. Throws the same errors.
 std::unique_ptr<Footprint> make_cpu_footprint(const CpuOptions& options);
 
-// Instruction sets this binary has kernels for and this CPU runs, best first. The last is "portable".
+// Instruction sets for which this binary has kernels and which this CPU runs, best first. The last is "portable".
 std::vector<std::string> cpu_isas();
 
 }  // namespace grok::cpu

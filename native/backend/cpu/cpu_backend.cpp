@@ -13,7 +13,7 @@
 namespace grok::cpu {
 namespace {
 
-// Bytes of the file that one task copies.
+// Bytes of the file that one task copies
 constexpr std::size_t kCopyBytes = std::size_t(4) << 20;
 
 BufferPtr copy_of(const TensorView& view, threads::ThreadPool& pool) {

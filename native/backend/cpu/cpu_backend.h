@@ -44,7 +44,7 @@ class CpuBackend final : public Backend {
   const WeightStorage weights_;
   const CpuFootprint footprint_;
   threads::ThreadPool pool_;
-  Scratch scratch_;              // of the operation in progress
+  Scratch scratch_;              // of the current operation
   std::vector<float> rotation_;  // [positions so far, head_dim / 2, 2]: cosine and sine
 };
 

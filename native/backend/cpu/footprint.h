@@ -17,7 +17,7 @@ class CpuFootprint final : public Footprint {
   std::uint64_t kv_page_bytes(KvCacheType type, int num_kv_heads, int head_dim) const override;
   std::uint64_t scratch_bytes(const StepSize& largest) const override;
 
-  // Of that, what operations share one after another.
+  // The part of scratch_bytes that operations share, one after another.
   std::uint64_t operation_bytes(const StepSize& largest) const;
 
  private:

@@ -1,6 +1,6 @@
 #pragma once
 
-// Whether this CPU has what CMakeLists.txt compiles the kernels of an instruction set for.
+// Whether this CPU has the features with which CMakeLists.txt compiles the kernels of an instruction set.
 namespace grok::cpu {
 
 #if defined(__x86_64__)

@@ -27,11 +27,11 @@ inline Vec load_bf16(const std::uint16_t* from) {
 inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 
 #include "backend/cpu/isa/kernels.inc"
-// Builds on the one above.
+// Uses the definitions of kernels.inc.
 #include "backend/cpu/isa/attention_kernels.inc"
 
-// Products with activations as 16-bit integers, one scale a token: 3e-5 of rounding, and half as many instructions as
-// float32.
+// Products with 16-bit activations and one scale per token. The rounding error is 3e-5, and float32 would need twice as
+// many instructions.
 
 void pack_s16(const PackActivations& op) {
   const float inverse = op.scale > 0 ? 1 / op.scale : 0;
@@ -44,25 +44,25 @@ void pack_s16(const PackActivations& op) {
   }
 }
 
-// sum += a * b, spelled as assembly: left to itself the compiler lifts the broadcasts out of the loop and spills the sums.
+// sum += a * b, in assembly: otherwise the compiler moves the broadcasts out of the loop and spills the sums.
 inline void multiply_add(__m256i& sum, __m256i a, __m256i b) {
   __m256i product;
   asm("vpmaddwd %2, %1, %0" : "=x"(product) : "x"(a), "x"(b));
   asm("vpaddd %1, %0, %0" : "+x"(sum) : "x"(product));
 }
 
-// Tokens of one pass: with three, one sum more than the registers hold.
+// Tokens of one pass. Three would need one sum more than the registers hold.
 constexpr int kTokensAtOnce = 2;
 
-// kHalves halves of a strip times kTokens tokens. Each pair of rows has a sum of its own: lanes are column 0 rows 01, 23,
-// column 1 .. Unrolled so that sums are in registers, as in kernels_avx512.cpp.
+// Multiplies kHalves halves of a strip by kTokens tokens. Each pair of rows has its own sum: the lanes are column 0
+// rows 01, 23, column 1 .. The loops are unrolled so that the sums stay in registers, as in kernels_avx512.cpp.
 template <int kTokens, int kHalves, bool kAsksAhead = false>
 void accumulate_s16(const StripProduct& op, int first_half, int first_token) {
   constexpr int kVectors = kHalf / 4, kChunkQuads = kChunkRows / kQuad;
   __m256i sums[kTokens][kHalves][kVectors] = {};
   const std::int8_t* weights = op.weights + first_half * kHalf * kQuad;
   const std::uint8_t* x = op.x + first_token * kChunkRows * 2;
-  const int passes_each = (op.num_tokens + kTokensAtOnce - 1) / kTokensAtOnce;  // of a half
+  const int passes_each = (op.num_tokens + kTokensAtOnce - 1) / kTokensAtOnce;  // passes over each half
   NextLines next(op, first_half * passes_each + first_token / kTokensAtOnce, 2 * passes_each);
   for (int quads_left = op.num_quads; quads_left > 0; quads_left -= kChunkQuads) {
     const int num_quads = smaller(kChunkQuads, quads_left);
@@ -138,7 +138,7 @@ const ProductKernels kS16Products = {.activation_bytes = 2,
                                      .block_rows = 512,
                                      .exact_rows = 512,
                                      .paired_tokens = 0,
-                                     .tokens_at_once = 1,  // by itself it takes both halves
+                                     .tokens_at_once = 1,  // one token takes both halves at once
                                      .table_planes = 2,
                                      .largest = 32767,
                                      .pack = pack_s16,

@@ -27,13 +27,13 @@ inline Vec load_bf16(const std::uint16_t* from) {
 inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
 
 #include "backend/cpu/isa/kernels.inc"
-// Builds on the one above.
+// Uses the definitions of kernels.inc.
 #include "backend/cpu/isa/attention_kernels.inc"
 
-// Products with activations as integers of two or three digits, one scale a token: x = scale * (256 a + b - 2^15), or
-// scale * (65536 a + 256 b + c - 2^23). Bytes times bytes are exact in 32 bits, and what is lost is the rounding to 16 or 24
-// bits: 3e-5 of a product, or as little as float32 loses. The offset makes all bytes unsigned, as the instructions want them;
-// what it adds is the column's sum of weights times 2^15 or 2^23 and is taken off again.
+// Products with activations of two or three 8-bit limbs and one scale per token: x = scale * (256 a + b - 2^15), or
+// scale * (65536 a + 256 b + c - 2^23). Products of bytes are exact in 32 bits, so the only error is the rounding to 16
+// bits (3e-5 of a product) or to 24 bits (like float32). The offset makes all bytes unsigned, as the instructions
+// require. It adds the column's sum of weights times 2^15 or 2^23, which is subtracted at the end.
 
 constexpr int offset_of(int num_digits) { return 1 << (8 * num_digits - 1); }
 
@@ -56,15 +56,14 @@ void pack_digits(const PackActivations& op) {
   }
 }
 
-// What a pass over weights asks for meanwhile.
+// Data that a pass over the weights prefetches.
 enum class Ahead { nothing, own_weights, next_weights };
 
-// Tokens of one pass: so many sums fit the registers.
+// Tokens of one pass: their sums fit the registers.
 constexpr int kTokensAtOnce = 4;
 
-// Loops over sums are unrolled before anything else is done about
-// them: the compiler then sees kTokens * kVectors * kNumDigits variables and keeps them in registers. As an array it stored
-// half of them after each addition, at twice the time.
+// Loops over sums must be unrolled before any other optimisation. Then the compiler sees kTokens * kVectors * kNumDigits
+// variables and keeps them in registers. It stored half of an array's elements after each addition, at twice the time.
 template <int kNumDigits, int kTokens, int kVectors, Ahead kAhead>
 void accumulate_digits(const StripProduct& op, int first_token) {
   constexpr int kDigitSums = 2 * kPanelTokens * kHalf, kChunkQuads = kChunkRows / kQuad;
@@ -97,7 +96,7 @@ void accumulate_digits(const StripProduct& op, int first_token) {
         const std::int8_t* line = strips[v / 2] + offset + v % 2 * kHalf * kQuad;
         if (kAhead == Ahead::own_weights) __builtin_prefetch(line + kPrefetchBytes);
         weight[v] = _mm512_loadu_si512(line);
-        asm("" : "+v"(weight[v]));  // into a register once, not once for each digit
+        asm("" : "+v"(weight[v]));  // loads it into a register once, not once for each limb
       }
 #pragma GCC unroll 4
       for (int token = 0; token < kTokens; ++token)
@@ -175,11 +174,11 @@ void add_columns(const std::int8_t* weights, int num_quads, std::int32_t* column
   _mm512_storeu_si512(column_sums + kHalf, high);
 }
 
-// A token or two of two strips at once.
+// Up to this many tokens, two strips are processed at once.
 constexpr int kPairedTokens = 2;
 
-// Whole chunks with tiles, the rest of a scale group without. One or two tokens by themselves fill too little of a tile:
-// memory is as fast without.
+// Uses tiles for whole chunks, and vectors for the rest of a scale group and for one or two tokens. So few tokens fill
+// too little of a tile, and memory limits both ways alike.
 template <int kNumDigits>
 void accumulate_amx_and_digits(const StripProduct& op) {
   constexpr int kChunkQuads = kChunkRows / kQuad;
@@ -189,7 +188,7 @@ void accumulate_amx_and_digits(const StripProduct& op) {
   if (op.from_memory && op.num_tokens <= kPairedTokens) return accumulate_digits<kNumDigits, true>(op);
   if (op.num_quads % kChunkQuads == 0) return accumulate_amx(op, kNumDigits);
   StripProduct whole = op, rest = op;
-  rest.next = nullptr;  // asked for by then
+  rest.next = nullptr;  // prefetched by then
   rest.next_lines = 0;
   whole.num_quads = op.num_quads / kChunkQuads * kChunkQuads;
   rest.num_quads -= whole.num_quads;
@@ -202,8 +201,8 @@ void accumulate_amx_and_digits(const StripProduct& op) {
   if (rest.num_quads > 0) accumulate_digits<kNumDigits, true>(rest);
 }
 
-// 512 rows: 16 KiB of weights are read again from L1. The experts' groups are multiples of it: of 384, the last piece of a
-// group was too short to ask for the whole next piece, which cost 8 rows 5 %.
+// 512 rows: 16 KiB of weights are read again from L1. The experts' groups are multiples of it. With 384, the last piece
+// of a group was too short to prefetch the whole next piece, which cost 5 % for 8 rows.
 template <int kNumDigits>
 constexpr ProductKernels kVnniProducts = {.activation_bytes = kNumDigits,
                                           .num_sums = kNumDigits,
@@ -223,7 +222,8 @@ constexpr ProductKernels kAmxProducts = [] {
   ProductKernels products = kVnniProducts<kNumDigits>;
   products.paired_tokens = kPairedTokens;
   products.tokens_at_once = kPanelTokens;
-  // 12 KiB of weights stay in L1 beside 12 or 18 KiB of a panel's activations. With 768 a core did a quarter less.
+  // 12 KiB of weights stay in L1 beside 12 or 18 KiB of a panel's activations. With 768 rows a core was a quarter
+  // slower.
   products.block_rows = 384;
   products.accumulate = accumulate_amx_and_digits<kNumDigits>;
   return products;

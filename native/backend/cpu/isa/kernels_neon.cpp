@@ -25,23 +25,23 @@ inline Vec load_bf16(const std::uint16_t* from) { return vreinterpretq_f32_u32(v
 inline Vec fma(Vec a, Vec b, Vec c) { return vfmaq_f32(c, a, b); }
 
 #include "backend/cpu/isa/kernels.inc"
-// Builds on the one above.
+// Uses the definitions of kernels.inc.
 #include "backend/cpu/isa/attention_kernels.inc"
 
-// Products with activations as 24-bit integers, one scale a token, taken apart into three signed bytes: x = scale * (65536 a
-// + 256 b + c), as packed_table.cpp takes its numbers apart. NEON multiplies signed bytes by signed bytes, so that there is
-// no offset as in kernels_avx512.cpp. Sums that are exact there are exact here.
+// Products with 24-bit activations and one scale per token, split into three signed bytes: x = scale * (65536 a + 256 b
+// + c), as in packed_table.cpp. NEON multiplies signed bytes by signed bytes, so no offset is needed, unlike in
+// kernels_avx512.cpp. Sums are exact in both.
 
 constexpr int kNumDigits = 3;
 
-// The largest number whose upper byte, when the lower two are taken to the nearest, still fits a signed byte.
+// The largest number whose upper byte still fits a signed byte after the lower two are rounded to nearest.
 constexpr int kLargest = 127 * 65536 + 127 * 256 + 127;
-// 24 KiB of weights stay in L1 beside the activations that stream past.
+// 24 KiB of weights stay in L1 beside the activations that stream through it.
 constexpr int kBlockRows = 768;
 
 void pack_signed_digits(const PackActivations& op) {
-  constexpr int kHalves = 0x808080;  // 128 in each digit
-  constexpr int kRows = 16;          // one vector of bytes for each digit
+  constexpr int kHalves = 0x808080;  // 128 in each limb
+  constexpr int kRows = 16;          // one vector of bytes for each limb
   const Vec inverse = broadcast(op.scale > 0 ? 1 / op.scale : 0);
   const std::size_t digit_stride = std::size_t(op.num_tokens) * kChunkRows;
   for (int chunk = 0; chunk * kChunkRows < op.num_rows; ++chunk) {
@@ -52,21 +52,21 @@ void pack_signed_digits(const PackActivations& op) {
     for (int row = 0; row < kChunkRows; row += kRows) {
       std::uint8_t numbers[kRows * 4];
       for (int i = 0; i < kRows; i += kWidth) {
-        // With 128 more in each digit there is nothing to carry; 128 less again is, in a byte, the other highest bit.
+        // Adding 128 to each limb avoids carries. Subtracting 128 again flips the highest bit of each byte.
         const IntVec number = (vcvtnq_s32_f32(load(x + row + i) * inverse) + kHalves) ^ kHalves;
         __builtin_memcpy(numbers + i * 4, &number, sizeof number);
       }
-      const uint8x16x4_t bytes = vld4q_u8(numbers);  // the lowest of all numbers, the next, ..
+      const uint8x16x4_t bytes = vld4q_u8(numbers);  // the lowest byte of all numbers, then the next, ..
       for (int digit = 0; digit < kNumDigits; ++digit)
         vst1q_u8(out + digit * digit_stride + row, bytes.val[kNumDigits - 1 - digit]);
     }
   }
 }
 
-constexpr int kVectors = kStrip / kWidth;  // of columns
+constexpr int kVectors = kStrip / kWidth;  // per strip of columns
 constexpr int kQuadBytes = kStrip * kQuad;
 
-// What one quad brings to all columns of a strip; its activations are a lane of x.
+// Adds the products of one quad to all columns of a strip. Its activations are a lane of x.
 template <int kLane>
 inline __attribute__((always_inline)) void multiply_quad(int32x4_t (&sums)[kVectors][kNumDigits],
                                                          const std::int8_t* weights, const int8x16_t (&x)[kNumDigits]) {
@@ -77,9 +77,9 @@ inline __attribute__((always_inline)) void multiply_quad(int32x4_t (&sums)[kVect
   }
 }
 
-// What the quads from `first_quad`, the start of a chunk, to `end` bring to one token. A quad is 8 loads for 24 sums, which is
-// what the registers hold. Two tokens of half the columns would load less, but cores make at most two dot products for each
-// load that they can do besides. (Counted, not measured: there was no arm64 to run on.)
+// Accumulates the quads from `first_quad`, the start of a chunk, to `end` for one token. A quad needs 8 loads for 24
+// sums, the most that the registers hold. Two tokens of half the columns would need fewer loads, but cores start at
+// most two dot products per load anyway. (Computed, not measured: no arm64 machine was available.)
 template <bool kAhead>
 void accumulate_signed_digits(const StripProduct& op, int first_quad, int end, int token) {
   constexpr int kDigitSums = 2 * kPanelTokens * kHalf, kChunkQuads = kChunkRows / kQuad;
@@ -100,7 +100,7 @@ void accumulate_signed_digits(const StripProduct& op, int first_quad, int end, i
   for (int quads_left = end - first_quad; quads_left > 0; quads_left -= kChunkQuads) {
     const int chunk_quads = smaller(kChunkQuads, quads_left);
     for (int quad = 0; quad < chunk_quads; quad += 4) {
-      int8x16_t four[kNumDigits];  // quads; beyond the last there are zeros
+      int8x16_t four[kNumDigits];  // quads; zeros beyond the last
       for (int digit = 0; digit < kNumDigits; ++digit)
         four[digit] = vreinterpretq_s8_u8(vld1q_u8(x + digit * digit_stride + quad * kQuad));
       if (kAhead)
@@ -118,7 +118,7 @@ void accumulate_signed_digits(const StripProduct& op, int first_quad, int end, i
     for (int digit = 0; digit < kNumDigits; ++digit) vst1q_s32(place(v, digit), sums[v][digit]);
 }
 
-// However long the strip, its rows are in L1 for all tokens but the first.
+// The rows of the strip stay in L1 for all tokens but the first, whatever its length.
 void accumulate_signed_digits(const StripProduct& op) {
   constexpr int kBlockQuads = kBlockRows / kQuad;
   for (int quad = 0; quad < op.num_quads; quad += kBlockQuads) {
@@ -149,7 +149,7 @@ void finish_signed_digits(const StripResult& op) {
     }
 }
 
-// 128 * 128 * kMaxGroupRows is 2^30. The largest activation, divided by its scale in float32, may come out two too large.
+// 128 * 128 * kMaxGroupRows is 2^30. The largest activation divided by its scale in float32 may be two too large.
 const ProductKernels kSignedDigitProducts = {.activation_bytes = kNumDigits,
                                              .num_sums = kNumDigits,
                                              .block_rows = kBlockRows,

@@ -10,7 +10,7 @@
 namespace grok::cpu {
 namespace {
 
-// 128-bit vectors: every x86-64 and arm64 has them, and the compiler knows how.
+// 128-bit vectors: every x86-64 and arm64 has them, and GCC supports them directly.
 constexpr int kWidth = 4;
 using Vec = float __attribute__((vector_size(16)));
 using IntVec = std::int32_t __attribute__((vector_size(16)));
@@ -19,7 +19,7 @@ using ByteVec = std::int8_t __attribute__((vector_size(4)));
 
 inline Vec load_i8(const std::int8_t* from) {
 #if defined(__SSE4_1__)
-  // Spelled out, since the compiler turns the conversion below into four scalar ones: four times slower.
+  // Written out because the compiler turns the conversion below into four scalar ones, which are four times slower.
   std::int32_t bytes;
   __builtin_memcpy(&bytes, from, sizeof bytes);
   return _mm_cvtepi32_ps(_mm_cvtepi8_epi32(_mm_cvtsi32_si128(bytes)));
@@ -47,10 +47,10 @@ inline Vec load_bf16(const std::uint16_t* from) {
 inline Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
 
 #include "backend/cpu/isa/kernels.inc"
-// Builds on the one above.
+// Uses the definitions of kernels.inc.
 #include "backend/cpu/isa/attention_kernels.inc"
 
-// Products in float32, the specification of the others: an activation is itself, and a sum is a float.
+// Products in float32, the specification of the others: activations are unchanged, and a sum is a float.
 
 void pack_f32(const PackActivations& op) {
   for (int chunk = 0; chunk * kChunkRows < op.num_rows; ++chunk) {
@@ -61,8 +61,8 @@ void pack_f32(const PackActivations& op) {
   }
 }
 
-// Four columns of kTokens tokens. The four rows of a quad are summed in lanes of their own, chunk by chunk, so that the
-// order does not depend on how many chunks are multiplied at once.
+// Multiplies four columns by kTokens tokens. Each of the four rows of a quad has its own lane of sums, chunk by chunk,
+// so the order does not depend on how many chunks are multiplied at once.
 template <int kTokens>
 void accumulate_f32(const StripProduct& op, int half, int first_column, int first_token) {
   for (int first_quad = 0; first_quad < op.num_quads; first_quad += kChunkRows / kQuad) {

@@ -14,12 +14,12 @@ namespace {
 constexpr int kTileBytes = 64;  // a row of a tile
 constexpr std::size_t kChunkBytes = kChunkRows * kStrip, kPrefetchBytes = kChunkBytes;
 
-// Tiles 0 to 3, or 5, are the sums, digit by digit, both halves; 6 the weights of a half, whose rows are every second line;
-// the others activations. The intrinsics take only literal numbers.
+// Tiles 0 to 3, or 0 to 5, are the sums, limb by limb, of both halves. Tile 6 holds the weights of a half, whose rows
+// are every second line. The others hold activations. The intrinsics accept only literal numbers.
 template <int kNumDigits>
 void accumulate(const StripProduct& op) {
   configure_tiles(op.num_tokens);
-  asm volatile("" : : : "memory");  // GCC 12's intrinsics do not say that they read memory
+  asm volatile("" : : : "memory");  // GCC 12's intrinsics do not declare that they read memory
   constexpr std::size_t kQuadBytes = kStrip * kQuad, kSumTile = std::size_t(kPanelTokens) * kTileBytes;
   const std::size_t digit_bytes = std::size_t(op.num_tokens) * kChunkRows;
   char* const sums = static_cast<char*>(op.sums);

@@ -4,8 +4,8 @@
 
 namespace grok::cpu {
 
-// StripProduct for activations in 2 or 3 digits (kernels_avx512.cpp), with tiles. op.num_quads is a multiple of 16: what is
-// left of a strip is for accumulate_digits.
+// StripProduct with tiles, for activations of 2 or 3 limbs (kernels_avx512.cpp). op.num_quads is a multiple of 16; the
+// rest of a strip is left to accumulate_digits.
 void accumulate_amx(const StripProduct& op, int num_digits);
 
 }  // namespace grok::cpu

@@ -41,7 +41,7 @@ void configure_tiles(int num_rows) {
     config.row_bytes[tile] = kRowBytes;
     config.rows[tile] = std::uint8_t(tile == kWeightsTile ? kMaxRows : num_rows);
   }
-  asm volatile("" : : "r"(&config) : "memory");  // GCC 12's intrinsic says that it reads the first 8 bytes alone
+  asm volatile("" : : "r"(&config) : "memory");  // GCC 12's intrinsic declares that it reads only the first 8 bytes
   _tile_loadconfig(&config);
   configured = num_rows;
 }

@@ -8,7 +8,7 @@
 
 namespace grok::cpu {
 
-// Memory from the system, page-aligned and zero until written; pages that are never touched cost nothing.
+// Memory from the system: page-aligned, zero until written. Untouched pages take no memory.
 class HostMemory final : public Buffer {
  public:
   explicit HostMemory(std::size_t size_bytes) : pages_(size_bytes), size_bytes_(size_bytes) {

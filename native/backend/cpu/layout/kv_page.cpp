@@ -14,7 +14,7 @@ struct Vector {
   std::byte* head = nullptr;  // one head's share of a page
   std::size_t first = 0;      // element
   int stride = 1;             // elements
-  int width = 0;              // elements written: those beyond head_dim are 0
+  int width = 0;              // elements written: those from head_dim on are 0
   const KvPlace& place;
 
   template <typename Element>

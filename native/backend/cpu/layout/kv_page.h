@@ -5,24 +5,24 @@
 
 #include "backend/backend.h"
 
-// How one kv head's share of a page lies in memory.
+// Memory layout of one kv head's share of a page.
 //
 //   keys    [kPageSize / kKeyGroup, head_dim, kKeyGroup]: positions side by side, so that a vector of logits is summed
 //           over head_dim without any sum across a vector
-//   values  [kPageSize, kv_width]: positions one after another, so that a vector of the mix is summed over positions
+//   values  [kPageSize, kv_width]: positions one after another, so that an output vector is summed over positions
 //
-// Int8 keys, and values, are followed by their scales: f32 [kPageSize].
+// Int8 keys and int8 values are each followed by their scales: f32 [kPageSize].
 namespace grok::cpu {
 
 inline constexpr int kKeyGroup = 16;
 
-// head_dim in whole vectors, whatever the instruction set.
+// head_dim rounded up to whole vectors of any instruction set.
 constexpr int kv_width(int head_dim) { return (head_dim + 15) / 16 * 16; }
 
 // Elements of one head's keys, and of its values, in one page.
 constexpr std::size_t kv_head_elements(int head_dim) { return std::size_t(kPageSize) * kv_width(head_dim); }
 
-// Bytes of them, scales included.
+// Bytes of those elements, scales included.
 constexpr std::size_t kv_head_bytes(KvCacheType type, int head_dim) {
   switch (type) {
     case KvCacheType::f32: return kv_head_elements(head_dim) * sizeof(float);
@@ -32,7 +32,7 @@ constexpr std::size_t kv_head_bytes(KvCacheType type, int head_dim) {
   return kv_head_elements(head_dim) + kPageSize * sizeof(float);
 }
 
-// Where the key of a position starts. The next value of the same key lies kKeyGroup elements further.
+// Offset of the key of a position. The next value of the same key lies kKeyGroup elements further.
 constexpr std::size_t key_offset(int position_in_page, int head_dim) {
   return std::size_t(position_in_page / kKeyGroup) * head_dim * kKeyGroup + position_in_page % kKeyGroup;
 }

@@ -27,7 +27,7 @@ CpuMatrix::PackedRows MappedMatrix::rows(const Rows& wanted, Scratch& scratch) c
   const std::uint64_t first_row = std::uint64_t(wanted.expert) * d_in + wanted.group * group_rows() + wanted.first_row;
   const std::size_t strip_stride = std::size_t(quads_of(wanted.num_rows)) * kQuad * kStrip;
 
-  // Columns of the last strip beyond d_out hold what comes after them here: nobody wants their products.
+  // Columns of the last strip from d_out on hold the following bytes; their products are not used.
   auto* const stored = reinterpret_cast<std::int8_t*>(scratch.bytes(kRowsAtOnce * row_bytes + kStrip));
   auto* const packed = reinterpret_cast<std::int8_t*>(scratch.bytes(wanted.num_strips * strip_stride));
   for (int row = 0; row < wanted.num_rows; row += kRowsAtOnce) {

@@ -8,8 +8,8 @@
 
 namespace grok::cpu {
 
-// A matrix whose weights stay where they are stored: rows are read, and packed, whenever a product asks for them. The
-// source must outlive it.
+// A matrix whose weights stay in their source, which must outlive it. Each product reads and packs the rows that it
+// needs.
 class MappedMatrix final : public CpuMatrix {
  public:
   explicit MappedMatrix(const QuantizedView& stored);  // reads the scales
@@ -18,7 +18,7 @@ class MappedMatrix final : public CpuMatrix {
   PackedRows rows(const Rows& wanted, Scratch& scratch) const override;
   bool is_mapped() const override { return true; }
   const float* scales(int expert, int strip, int group) const override { return scales_place(expert, strip, group); }
-  // To know them the whole matrix would have to be read.
+  // Null: computing them would need a pass over the whole matrix.
   const std::int32_t* column_sums(int, int, int) const override { return nullptr; }
 
  private:

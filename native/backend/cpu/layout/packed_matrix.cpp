@@ -9,13 +9,14 @@
 namespace grok::cpu {
 namespace {
 
-// A task packs a few chunks of rows, all columns of them: enough that adding its column sums to the others' costs little.
+// A task packs a few chunks of rows with all their columns. That is large enough to make adding its column sums cheap.
 void pack_weights(const TensorView& stored, PackedMatrix& matrix, threads::ThreadPool& pool) {
   constexpr int kTaskRows = 256;
   const int group_rows = matrix.d_in / matrix.num_groups;
   const int group_tasks = (group_rows + kTaskRows - 1) / kTaskRows;
   const std::size_t width = std::size_t(matrix.num_strips) * kStrip;
-  // Tasks follow the file, about: the last of a group may be smaller. While one packs, the disk is at those that come next.
+  // Tasks roughly follow the file; the last of a group may be smaller. While one task packs, the disk reads ahead for
+  // the next.
   constexpr std::size_t kBytesAhead = 64 << 20;
   const std::size_t task_bytes = std::size_t(std::min(kTaskRows, group_rows)) * matrix.d_out;
   const std::size_t bytes_ahead = kBytesAhead / task_bytes * task_bytes;
@@ -30,7 +31,7 @@ void pack_weights(const TensorView& stored, PackedMatrix& matrix, threads::Threa
         (std::size_t(expert) * matrix.d_in + std::size_t(group) * group_rows) * matrix.d_out;
 
     std::vector<std::int32_t> sums(width);
-    std::vector<std::int8_t> rows(kRowsAtOnce * width);  // [kRowsAtOnce, width], zero beyond what is read
+    std::vector<std::int8_t> rows(kRowsAtOnce * width);  // [kRowsAtOnce, width], zero after the rows read
     for (int row = first_row; row < last_row; row += kRowsAtOnce) {
       const int num_rows = std::min(kRowsAtOnce, last_row - row);
       if (num_rows < kRowsAtOnce) std::fill(rows.begin(), rows.end(), 0);

@@ -10,19 +10,18 @@
 
 namespace grok::cpu {
 
-// A matrix kept in the order in which products read it, front to back.
+// A matrix stored in the order in which products read it, front to back.
 //
-// A group's scales and the sums of its columns follow its weights: in a place of their own they would be a cache miss for
-// each strip.
+// A group's scales and column sums follow its weights: stored elsewhere they would cost a cache miss for each strip.
 //
 // The last strip is padded with columns of zeros, the last quad of each scale group with rows of zeros.
 class PackedMatrix final : public CpuMatrix {
  public:
-  // Zeros.
+  // Creates a matrix of zeros.
   PackedMatrix(int num_experts, int d_in, int d_out, int num_groups);
   static std::uint64_t size_bytes(int num_experts, int d_in, int d_out, int num_groups);
 
-  // Where they are already: nothing is copied.
+  // Returns pointers into this matrix: nothing is copied.
   PackedRows rows(const Rows& wanted, Scratch&) const override {
     return {weights(wanted.expert, wanted.first_strip, wanted.group) + std::size_t(wanted.first_row) * kStrip,
             num_groups * group_bytes(group_rows())};

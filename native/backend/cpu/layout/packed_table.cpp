@@ -8,10 +8,10 @@
 namespace grok::cpu {
 namespace {
 
-// The largest number whose upper byte, when the lower two are taken to the nearest, still fits a signed byte.
-constexpr int kLargest = 127 * 65536 + 127 * 256 + 126;  // and rounding leaves it below
+// The largest number whose upper byte still fits a signed byte after the lower two are rounded to nearest.
+constexpr int kLargest = 127 * 65536 + 127 * 256 + 126;  // one less, because the division by the scale may round up
 
-// Where the weight of one input of one column lies in its strip of a matrix with one scale group.
+// Index of the weight of one input and one column in its strip, for a matrix with one scale group.
 std::size_t place_in_strip(int input, int column) {
   return std::size_t(input / kQuad * kStrip + column) * kQuad + input % kQuad;
 }
@@ -22,7 +22,7 @@ std::uint64_t PackedTable::size_bytes(const TensorView& f32) {
   return PackedMatrix::size_bytes(kNumPlanes, int(f32.shape[1]), int(f32.shape[0]), 1);
 }
 
-// A strip a task: 32 rows of the table, which lie one after another.
+// A task packs one strip: 32 adjacent rows of the table.
 PackedTable::PackedTable(const TensorView& f32, threads::ThreadPool& pool)
     : planes_(kNumPlanes, int(f32.shape[1]), int(f32.shape[0]), 1) {
   const std::size_t d_model = planes_.d_in;
@@ -43,7 +43,7 @@ PackedTable::PackedTable(const TensorView& f32, threads::ThreadPool& pool)
         largest = std::max(largest, std::abs(row[i]));
         is_finite &= std::isfinite(row[i]);
       }
-      // One number that is none makes a row of them: a broken checkpoint shows.
+      // A NaN or infinity makes the whole row NaN, so that a corrupt checkpoint is noticed.
       const float scale = is_finite ? largest / float(kLargest) : std::numeric_limits<float>::quiet_NaN();
       for (int plane = 0; plane < kNumPlanes; ++plane)
         planes_.scales(plane, strip, 0)[column] = scale * float(1 << (8 * (kNumPlanes - 1 - plane)));

@@ -5,14 +5,14 @@
 
 #include "backend/cpu/layout/cpu_matrix.h"
 
-// From a stored matrix to what products read.
+// Conversion of a stored matrix to the packed layout of products.
 namespace grok::cpu {
 
-// Rows that are taken out of the file at once.
+// Rows that are copied out of the file at once.
 inline constexpr int kRowsAtOnce = 16;
 static_assert(kRowsAtOnce % kQuad == 0);
 
-// The axes of a stored matrix, which may be one matrix or one for each expert.
+// Axes of a stored matrix, which may be one matrix or one for each expert.
 struct Axes {
   explicit Axes(const QuantizedView& stored);
   int num_experts, d_in, d_out, num_groups;

@@ -10,27 +10,27 @@
 
 namespace grok::cpu {
 
-// Memory that an operation needs while it runs. It is kept for the next one: fresh memory costs a page fault for every
-// 4 KiB of it, in every layer of every step.
+// Memory that an operation needs while it runs. It is reused by the next operation: fresh memory costs a page fault for
+// every 4 KiB, in every layer of every step.
 class Scratch {
  public:
   static constexpr std::size_t kAlignment = 64;  // a cache line
   static constexpr std::size_t kMinBlockBytes = 1 << 20;
-  // Of the memory, what a piece of so many bytes takes.
+  // Memory taken by a piece of `count` bytes.
   static constexpr std::size_t size_bytes(std::size_t count) {
     return (count + kAlignment - 1) / kAlignment * kAlignment;
   }
 
-  // Makes the next pieces of up to so many bytes in all fit without asking the system.
+  // Reserves memory for the next pieces, up to `count` bytes in all, so that they need no system call.
   void reserve(std::size_t count) {
     blocks_.clear();
     add_block(std::max(count, kMinBlockBytes));
     used_bytes_ = 0;
   }
 
-  // Starts over; what was handed out is up for reuse.
+  // Starts over: all pieces handed out become free.
   void clear() {
-    if (blocks_.size() > 1) {  // it did not fit the one block: make one that it fits
+    if (blocks_.size() > 1) {  // the pieces did not fit one block: make one that they fit
       std::size_t total = 0;
       for (const auto& block : blocks_) total += block->size_bytes();
       blocks_.clear();

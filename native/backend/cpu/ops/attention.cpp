@@ -11,16 +11,16 @@
 namespace grok::cpu {
 namespace {
 
-// Positions are summed up in spans, in order, and the spans as a binary tree: pairs of them, then pairs of pairs. So a
+// Positions are accumulated in spans, in order, and the spans as a binary tree: pairs, then pairs of pairs. So a
 // token's bits depend on its position alone, and a task can be any branch of the tree.
 constexpr int kSpanPages = 4;
 constexpr int kSpan = kSpanPages * kPageSize;
 
-// Query rows that go through a page together: enough that reading it costs little beside the arithmetic, and few enough
-// that their sums stay in a core's second cache. 48 took 5 to 10 % longer, 192 the same.
+// Query rows that share one pass over a page. Enough rows make reading it cheap beside the arithmetic; few rows keep
+// their sums in L2. 48 rows took 5 to 10 % longer, 192 the same.
 constexpr int kTaskRows = 96;
 
-// Tasks for each of several threads, so that one that lost its core holds up little.
+// Tasks per thread, so that a thread that lost its core delays little.
 constexpr int kTasksPerThread = 4;
 
 int enough_tasks(int num_threads) { return num_threads > 1 ? kTasksPerThread * num_threads : 1; }
@@ -30,32 +30,34 @@ int tokens_per_block(int num_tokens, int num_q_heads, int num_kv_heads, int enou
   return int(std::clamp<std::int64_t>(std::int64_t(num_tokens) * num_kv_heads / enough_tasks, 1, most));
 }
 
-// Those of a page lie side by side, and memory is read fastest from front to back.
+// The heads of a page are adjacent, and memory is read fastest front to back.
 int most_heads_per_task(int num_kv_heads, int rows_per_head) {
   return std::clamp(kTaskRows / rows_per_head, 1, num_kv_heads);
 }
 
 int divided_up(int a, int b) { return (a + b - 1) / b; }
 
-// Floats of a worker: sums of one span, of two, of four and so on, and the softmax weights of a page.
+// Floats of a worker: the sums of one span, of two, of four and so on, and the softmax weights of a page.
 std::size_t worker_floats(std::size_t rows_per_task, int head_dim, int num_spans) {
   const int num_sums = 1 + std::bit_width(unsigned(num_spans - 1));
   return rows_per_task * (num_sums * attention_sums(head_dim) + kPageSize);
 }
 
-// Consecutive tokens of one sequence, and how their work is divided.
+// Consecutive tokens of one sequence, and the division of their work.
 struct Block {
   int first_token = 0;
   int num_tokens = 0;
   int num_spans = 0;
   int heads_per_task = 0;  // kv heads
   int spans_per_task = 0;  // a power of two
-  float* parts = nullptr;  // [num_parts, num_kv_heads, num_tokens, num_heads, attention_sums]; null: there is one part
+  // [num_parts, num_kv_heads, num_tokens, num_heads, attention_sums]; null if there is one part
+  float* parts = nullptr;
 
   double work() const { return double(num_tokens) * num_spans; }
   int num_parts() const { return divided_up(num_spans, spans_per_task); }
 
-  // Into at least num_tasks, where there is so much to divide: by spans first, which leaves kv heads together.
+  // Divides the block into at least num_tasks tasks, if there is enough work: by spans first, so that kv heads stay
+  // together.
   void divide(int num_tasks, int num_kv_heads, int num_heads) {
     const int most_heads = most_heads_per_task(num_kv_heads, num_tokens * num_heads);
     const int parts_wanted = divided_up(num_tasks, divided_up(num_kv_heads, most_heads));
@@ -78,7 +80,7 @@ std::vector<Block> blocks_of(const Batch& batch, int tokens_per_block) {
   return blocks;
 }
 
-// Some spans of a block, in some of its kv heads, each with the query heads that share it.
+// Some spans of a block in some of its kv heads, each with the query heads that share it.
 class Task {
  public:
   Task(const Attention& op, const Block& block, int first_head, int first_span)
@@ -93,7 +95,7 @@ class Task {
     end_ = std::min(num_positions, (first_span + block.spans_per_task) * kSpan);
   }
 
-  // Attends to them. workspace is of worker_floats.
+  // Computes the task. workspace holds worker_floats.
   void run(float* workspace, const Kernels& kernels) const {
     float* const weights = workspace;
     float* const sums = weights + std::size_t(block_.num_tokens) * q_heads_each_ * kPageSize;
@@ -102,7 +104,7 @@ class Task {
     write_out(sums);
   }
 
-  // Adds up the block's parts.
+  // Adds up the parts of the block.
   void join() const {
     for (int distance = block_.spans_per_task; distance < block_.num_spans; distance *= 2)
       for (int span = 0; span + distance < block_.num_spans; span += 2 * distance)
@@ -125,7 +127,7 @@ class Task {
     for (std::size_t i = 0; i < task_sums(); ++i) to[i] += from[i];
   }
 
-  // sums = those of some spans, a power of two, as far as there are any. more_sums is for half of them.
+  // sums = those of num_spans spans (a power of two), or of as many as exist. more_sums is for half of them.
   void attend(int first_span, int num_spans, float* sums, float* more_sums, float* weights,
               const Kernels& kernels) const {
     if (num_spans == 1) return attend_span(first_span, sums, weights, kernels);
@@ -162,7 +164,7 @@ class Task {
       }
   }
 
-  // Where a head's share of the page of a position starts.
+  // Offset of a head's share of the page of a position.
   std::size_t offset(int position, int head) const {
     const Batch& batch = *op_.batch;
     const std::int32_t* pages = batch.page_tables + std::size_t(batch.sequences[block_.first_token]) * batch.max_pages;
@@ -170,7 +172,7 @@ class Task {
            kv_head_bytes(op_.kv.type, op_.head_dim);
   }
 
-  // Of [num_tokens, num_q_heads].
+  // Index in [num_tokens, num_q_heads].
   std::size_t first_row(int token, int head) const {
     return std::size_t(block_.first_token + token) * op_.num_q_heads + std::size_t(first_head_ + head) * q_heads_each_;
   }
@@ -197,8 +199,8 @@ class Task {
 
 }  // namespace
 
-// A block of some share of all work is divided where that is more than num_head_tasks / enough, into at most
-// 2 ceil(share * enough / num_head_tasks) parts for each of these: all blocks into fewer than 6 * enough.
+// Upper bound on parts. A block is divided only if its share of the work exceeds num_head_tasks / enough, into at most
+// 2 ceil(share * enough / num_head_tasks) parts per head task. The total is below 6 * enough.
 std::size_t attention_scratch_bytes(const StepSize& largest, int num_threads) {
   const int enough = enough_tasks(num_threads), num_heads = largest.num_q_heads / largest.num_kv_heads;
   const int tokens = tokens_per_block(largest.num_tokens, largest.num_q_heads, largest.num_kv_heads, enough);
@@ -209,7 +211,8 @@ std::size_t attention_scratch_bytes(const StepSize& largest, int num_threads) {
          (enough + 1) * Scratch::kAlignment;
 }
 
-// Blocks of tokens go through their pages together; where they are few, or one has more than a thread's share, it is divided.
+// The tokens of a block go through its pages together. A block is divided if there are few, or if it exceeds a thread's
+// share.
 void CpuBackend::attention(const Attention& op) {
   const Batch& batch = *op.batch;
   const int num_heads = op.num_q_heads / op.num_kv_heads, enough = enough_tasks(pool_.num_threads());

@@ -6,7 +6,7 @@
 
 namespace grok::cpu {
 
-// Of scratch that attention takes for any batch of a step of at most this size.
+// Bytes of scratch that attention needs for any batch of a step up to this size.
 std::size_t attention_scratch_bytes(const StepSize& largest, int num_threads);
 
 }  // namespace grok::cpu

@@ -7,7 +7,7 @@
 namespace grok::cpu {
 namespace {
 
-// The (token, rank) pairs that chose one expert.
+// The (token, rank) pairs routed to one expert.
 struct Group {
   int expert;
   std::vector<int> slots;  // token * experts_per_token + rank, ascending
@@ -24,7 +24,7 @@ std::vector<Group> group_by_expert(const Experts& op, int num_experts) {
 
 }  // namespace
 
-// Tokens are gathered by expert, so that each expert's weights are read once however many tokens chose it.
+// Tokens are grouped by expert, so that each expert's weights are read once for all of its tokens.
 void CpuBackend::experts(const Experts& op) {
   const auto& w_gate = static_cast<const CpuMatrix&>(*op.w_gate);
   const auto& w_up = static_cast<const CpuMatrix&>(*op.w_up);
@@ -46,7 +46,7 @@ void CpuBackend::experts(const Experts& op) {
   }
   const std::vector<Panels> x = Panels::of_each(x_rows, d_model, w_gate.num_groups, kernels_, scratch_, pool_);
 
-  // gelu(gate(x)) * up(x), block by block.
+  // gelu(gate(x)) * up(x), one block at a time.
   std::vector<ProductWork> work;
   for (const Panels& of_group : x) work.push_back({.matrix = &w_gate, .x = &of_group, .num_matrices = 2});
   for_each_block(work, pool_, [&](const ProductBlock& block) {
@@ -76,7 +76,7 @@ void CpuBackend::experts(const Experts& op) {
     products.push_back({.matrix = &w_down, .expert = groups[g].expert, .x = &packed_hidden[g], .out = down[g]});
   multiply(products, kernels_, pool_);
 
-  // Sum over a token's experts, best first, whatever order the groups have: a token's result is the same in any batch.
+  // Adds a token's experts best first, whatever the order of the groups: so a token's result is the same in any batch.
   std::vector<const float*> of_slot(std::size_t(op.num_tokens) * op.experts_per_token);
   for (std::size_t g = 0; g < groups.size(); ++g)
     for (std::size_t i = 0; i < groups[g].slots.size(); ++i) of_slot[groups[g].slots[i]] = down[g] + i * d_model;

@@ -7,7 +7,7 @@
 
 namespace grok::cpu {
 
-// The head's planes are multiplied as matrices of their own, and their results added up.
+// Multiplies the planes of the head as separate matrices and adds up their results.
 void CpuBackend::logits(const Logits& op) {
   const auto& table = static_cast<const PackedTable&>(*op.table);
   const CpuMatrix& planes = table.planes();

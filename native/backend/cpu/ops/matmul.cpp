@@ -12,18 +12,18 @@
 namespace grok::cpu {
 namespace {
 
-constexpr int kMaxSums = 3;                                        // of one output
-constexpr int kMaxStrips = 32;                                     // of a block
+constexpr int kMaxSums = 3;                                        // per output
+constexpr int kMaxStrips = 32;                                     // per block
 constexpr std::size_t kTile = std::size_t(kPanelTokens) * kStrip;  // outputs of one panel and one strip
 
-constexpr std::size_t kOutBytes = kMaxTiles * kTile * sizeof(float);  // of a block
+constexpr std::size_t kOutBytes = kMaxTiles * kTile * sizeof(float);  // per block
 constexpr std::size_t kSumsBytes = kMaxTiles * kTile * kMaxSums * sizeof(std::int32_t);
 
-// A thread's memory for the blocks that it computes, kept from one to the next.
+// A thread's memory for its blocks, reused from block to block.
 struct BlockMemory {
   HostMemory sums{kSumsBytes};
   HostMemory out[2] = {HostMemory(kOutBytes), HostMemory(kOutBytes)};
-  Scratch weights;  // of a matrix that is mapped
+  Scratch weights;  // rows of a mapped matrix
 };
 thread_local std::unique_ptr<BlockMemory> block_memory;
 
@@ -32,16 +32,17 @@ BlockMemory& memory() {
   return *block_memory;
 }
 
-// What lies between a group's weights and the next group's or strip's: scales and sums of the columns (packed_matrix.h).
+// Bytes between a group's weights and the next group's or strip's: scales and sums of the columns (packed_matrix.h).
 constexpr int kScaleBytes = kStrip * (sizeof(float) + sizeof(std::int32_t));
 
-// One panel waits for weights: these come as one stream of whole strips, or for a token or two as two side by side, so that
-// what is fetched ahead at the end of a strip is the start of the next.
+// With one panel the product is memory-bound. Weights are streamed strip after strip, or two strips at once for one or
+// two tokens. So the prefetch at the end of a strip reaches the start of the next.
 void stream_block(const CpuMatrix& matrix, int expert, const Panels& x, const ProductBlock& block, BlockOut out,
                   const ProductKernels& product) {
   const int group_rows = matrix.group_rows(), panel = block.first_panel, num_tokens = x.rows_of(panel);
   const int num_pairs = num_tokens <= product.paired_tokens ? block.num_strips / 2 : 0;
-  // Passes of more tokens than are multiplied at once go over pieces that stay in the caches, while the next piece comes.
+  // With several passes over the weights, each pass covers pieces that stay in the caches, while the next piece is
+  // prefetched.
   const bool has_passes = num_tokens > product.tokens_at_once;
   const int rows_at_once = has_passes ? product.block_rows : product.exact_rows;
   std::int32_t* const sums = memory().sums.as<std::int32_t>();  // or float
@@ -96,7 +97,7 @@ void stream_block(const CpuMatrix& matrix, int expert, const Panels& x, const Pr
 
 }  // namespace
 
-// Of a mapped matrix, as many rows as are read at once, and those of a block packed.
+// Bytes for the rows of a mapped matrix that are read at once, and for those of a block after packing.
 std::size_t thread_scratch_bytes(const Kernels& kernels, bool is_mapped) {
   const std::size_t rows = std::size_t(std::max(kernels.product.block_rows, kChunkRows)) + kRowsAtOnce + kQuad;
   const std::size_t weights = Scratch::size_bytes(kMaxStrips * kStrip * rows) + 2 * Scratch::kAlignment;
@@ -105,8 +106,8 @@ std::size_t thread_scratch_bytes(const Kernels& kernels, bool is_mapped) {
 
 BlockOut block_out(int index) { return memory().out[index].as<float>(); }
 
-// Rows of weights by the block, strip by strip, so that each is in L1 while all panels pass over it, and the activations of
-// the block's rows stay in L2 while all strips do.
+// Multiplies the rows of weights block by block, strip by strip. Each piece of weights stays in L1 while all panels
+// pass over it, and the activations of the block's rows stay in L2 while all strips do.
 void multiply_block(const CpuMatrix& matrix, int expert, const Panels& x, const ProductBlock& block, BlockOut out,
                     const Kernels& kernels) {
   const ProductKernels& product = kernels.product;
@@ -122,7 +123,7 @@ void multiply_block(const CpuMatrix& matrix, int expert, const Panels& x, const 
   for (int group = 0; group < matrix.num_groups; ++group) {
     for (int first = 0; first < group_rows; first += product.exact_rows) {
       const int last = std::min(group_rows, first + std::min(product.exact_rows, group_rows));
-      // A single panel is of a mapped matrix here: what was fetched and packed stays in the cache if it is little.
+      // A single panel belongs to a mapped matrix here: a small piece stays in the cache after it is read and packed.
       const int rows_at_once = is_single ? kChunkRows : product.block_rows;
       std::int32_t column_sums[kMaxStrips][kStrip];
       if (adds_columns) std::memset(column_sums, 0, block.num_strips * sizeof column_sums[0]);
@@ -141,7 +142,8 @@ void multiply_block(const CpuMatrix& matrix, int expert, const Panels& x, const 
         };
         std::int32_t* tile = sums;
         for (int strip = block.first_strip; strip < last_strip; ++strip) {
-          // While a strip's rows are multiplied, the next strip's come into L2: each panel fetches its share.
+          // Prefetches the next strip's rows into L2 while this strip's are multiplied: each panel prefetches its
+          // share.
           const std::int8_t* const next = is_single                ? nullptr
                                           : strip + 1 < last_strip ? weights_of(strip + 1)
                                           : row + rows_at_once < last && !is_mapped
@@ -182,10 +184,10 @@ void multiply_block(const CpuMatrix& matrix, int expert, const Panels& x, const 
 
 void for_each_block(std::span<const ProductWork> products, threads::ThreadPool& pool,
                     const std::function<void(const ProductBlock&)>& body) {
-  // One or two panels stay in L2 whatever the strips are, and weights are read front to back: few strips at a time. Of a
-  // single panel as many as make a stream: each start costs memory most of a microsecond.
-  // More panels are read again for each block of strips, so blocks are large, as long as there is work for every thread.
-  // Of a mapped matrix a block reads pieces of rows: the longer, the better.
+  // One or two panels stay in L2 for any number of strips, so a block has few strips, read front to back. A single
+  // panel has enough strips to form a stream, because each start of a stream costs most of a microsecond. More panels
+  // are read again for each block of strips, so blocks are as large as the number of threads allows. A block of a
+  // mapped matrix reads pieces of rows: the longer, the better.
   constexpr int kMaxPanels = 8, kPanelStrips = kMaxTiles / kMaxPanels, kBlocksPerThread = 4, kStreamBytes = 1600'000;
   static_assert(kPanelStrips <= kMaxStrips && kMaxStrips <= kMaxTiles);
   std::size_t work = 0, num_strips = 0;

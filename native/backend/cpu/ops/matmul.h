@@ -9,18 +9,18 @@
 #include "backend/cpu/ops/panels.h"
 #include "threads/thread_pool.h"
 
-// Products of rows of activations with matrices: how operations share them out among threads.
+// Products of rows of activations with matrices, and their division among threads.
 namespace grok::cpu {
 
-// Some strips of a matrix times some panels of activations: as much as one thread does at once.
+// Some strips of a matrix times some panels of activations: the work of one thread at a time.
 struct ProductBlock {
-  std::size_t product = 0;  // which of those that are computed together
+  std::size_t product = 0;  // index among the products that are computed together
   int first_strip = 0, num_strips = 0;
   int first_panel = 0, num_panels = 0;
 
   int num_tiles() const { return num_strips * num_panels; }
 };
-inline constexpr int kMaxTiles = 128;  // of a block
+inline constexpr int kMaxTiles = 128;  // per block
 
 // The results of a block: [num_strips, num_panels] tiles of [rows of the panel, kStrip], each kPanelTokens * kStrip long.
 using BlockOut = float*;
@@ -28,13 +28,14 @@ inline float* tile_of(BlockOut out, const ProductBlock& block, int strip, int pa
   return out + ((strip - block.first_strip) * block.num_panels + panel - block.first_panel) * kPanelTokens * kStrip;
 }
 
-// Memory for the results of a block of this thread; `index` tells apart those that are needed at once, 0 or 1.
+// Memory of this thread for the results of a block. `index`, 0 or 1, selects one of two that are in use at the same
+// time.
 BlockOut block_out(int index);
 
 void multiply_block(const CpuMatrix& matrix, int expert, const Panels& x, const ProductBlock& block, BlockOut out,
                     const Kernels& kernels);
 
-// What for_each_block cuts up: `num_matrices` matrices alike times the same activations.
+// Input of for_each_block: `num_matrices` matrices of one shape times the same activations.
 struct ProductWork {
   const CpuMatrix* matrix = nullptr;
   const Panels* x = nullptr;
@@ -51,10 +52,10 @@ struct Product {
   float* out = nullptr;  // [x->num_rows(), matrix->d_out]
 };
 
-// All the products, block by block over the threads.
+// Computes all products, divided into blocks among the threads.
 void multiply(std::span<const Product> products, const Kernels& kernels, threads::ThreadPool& pool);
 
-// Bytes of memory that each thread keeps for the blocks that it computes.
+// Bytes that each thread keeps for its blocks.
 std::size_t thread_scratch_bytes(const Kernels& kernels, bool is_mapped);
 
 }  // namespace grok::cpu

@@ -7,7 +7,7 @@
 namespace grok::cpu {
 namespace {
 
-// Activations smaller than this become zeros, since the inverse of their scale could overflow.
+// Smaller activations become zeros, because the inverse of their scale could overflow.
 constexpr float kSmallest = 1e-30f;
 
 std::vector<const float*> rows_from(const float* x, int num_rows, int width) {

@@ -9,8 +9,8 @@
 namespace grok::cpu {
 namespace {
 
-// Appends positions to [positions, head_dim / 2, 2] cosines and sines until it holds num_positions of them. The angles
-// are double: in float32, as the reference has them, they are off by up to 1e-3 at position 8191.
+// Appends positions to [positions, head_dim / 2, 2] cosines and sines until it holds num_positions. The angles are
+// double: in float32, as in the reference, the error is up to 1e-3 at position 8191.
 void extend_rotation(std::vector<float>& rotation, int num_positions, int head_dim, double rope_base) {
   for (int position = int(rotation.size()) / head_dim; position < num_positions; ++position)
     for (int i = 0; i < head_dim / 2; ++i) {
@@ -31,7 +31,7 @@ void rotate(float* head, const float* rotation, int head_dim) {
   }
 }
 
-// Tokens that one thread places in the cache: those of a group of keys, which share cache lines.
+// Tokens that one task writes to the cache: those of a group of keys, which share cache lines.
 constexpr int kTokensPerTask = kKeyGroup;
 
 }  // namespace
@@ -46,7 +46,7 @@ void CpuBackend::qkv(const Qkv& op) {
   float* const keys = scratch_.floats(batch.num_tokens * kv_dim);    // [num_tokens, num_kv_heads, head_dim]
   float* const values = scratch_.floats(batch.num_tokens * kv_dim);  // [num_tokens, num_kv_heads, head_dim]
 
-  // One packing serves the three, unless a checkpoint gave them different scale groups.
+  // One packing serves all three matrices, unless their scale groups differ in the checkpoint.
   const auto pack_for = [&](const CpuMatrix& w) {
     return Panels(op.x, batch.num_tokens, w.d_in, w.num_groups, kernels_, scratch_, pool_);
   };

@@ -6,7 +6,7 @@
 
 namespace grok::cpu {
 
-// Summed in double: an expert taken for another changes far more than a rounding.
+// Summed in double: a wrong choice of expert changes the result far more than rounding.
 void CpuBackend::route(const Route& op) {
   for_each_task(op.num_tokens, std::size_t(op.d_model) * op.num_experts, pool_, [&](std::size_t token) {
     const float* x = op.x + token * op.d_model;
@@ -25,7 +25,8 @@ void CpuBackend::route(const Route& op) {
     }
 
     for (int rank = 0; rank < op.experts_per_token; ++rank) {
-      const auto best = std::max_element(weights.begin(), weights.end());  // the first of equals: the lower id
+      // the first of equals, which has the lower id
+      const auto best = std::max_element(weights.begin(), weights.end());
       op.experts[token * op.experts_per_token + rank] = std::int32_t(best - weights.begin());
       op.gates[token * op.experts_per_token + rank] = float(*best / total);
       *best = -1;

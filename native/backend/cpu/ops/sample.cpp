@@ -14,14 +14,14 @@
 namespace grok::cpu {
 namespace {
 
-// The first of equals: the lower id. NaN never wins.
+// Returns the best token; of equals the first, which has the lower id. NaN never wins.
 std::int32_t best_token(std::span<const float> logits, const Kernels& kernels) {
   const float highest = kernels.highest(logits.data(), logits.size());
   const auto best = std::find(logits.begin(), logits.end(), highest);
   return best == logits.end() ? 0 : std::int32_t(best - logits.begin());
 }
 
-// NaN for logits that are not finite.
+// Returns NaN if any logit is not finite.
 double log_sum_exp(std::span<const float> logits, const Kernels& kernels) {
   if (!all_finite(logits)) return std::numeric_limits<double>::quiet_NaN();
   const float highest = kernels.highest(logits.data(), logits.size());
@@ -45,16 +45,16 @@ bool likelier(const Candidate& a, const Candidate& b) {
   return a.probability != b.probability ? a.probability > b.probability : a.token < b.token;
 }
 
-// The least probability that stays. Source: runners.py:top_p_filter. There: sort ascending, find the first value where the
-// running sum reaches 1 - top_p, keep what is not below it. Seen from the top: a token stays while the sum of those above it
-// is at most top_p, and ties with the last that stays do too.
+// Returns the least probability that top_p keeps. Source: runners.py:top_p_filter, which sorts ascending, finds the
+// first value where the running sum reaches 1 - top_p, and keeps the values that are not below it. In descending order:
+// a token is kept while the sum of those above it is at most top_p, and so are ties with the last one kept.
 double least_of_top_p(std::vector<double> probabilities,  // one or more, none above 1
-                      double unlikely,  // what the tokens weigh that are not among them, all less likely
+                      double unlikely,                    // total weight of the other tokens, which are all less likely
                       double top_p) {
   const double limit = top_p * std::accumulate(probabilities.begin(), probabilities.end(), unlikely);
   double above = 0, least = 0;
-  // First by bins, 64 to each halving, since the upper bits of a positive number rank as it does: likelier bins than the one
-  // in which the sum reaches the limit stay, the others do not.
+  // First divides by bins, 64 for each factor of two, because the upper bits of a positive number sort like its value.
+  // Bins above the one in which the sum reaches the limit are kept, and those below are dropped.
   const auto bin_of = [](double probability) { return std::bit_cast<std::uint64_t>(probability) >> 46; };
   const std::uint64_t lowest = bin_of(*std::min_element(probabilities.begin(), probabilities.end()));
   std::vector<double> bins(bin_of(1) - lowest + 1);
@@ -63,7 +63,7 @@ double least_of_top_p(std::vector<double> probabilities,  // one or more, none a
   while (bin > 0 && above + bins[bin - 1] <= limit) above += bins[--bin];
   if (bin == 0) return 0;
   std::erase_if(probabilities, [&](double probability) { return bin_of(probability) - lowest != bin - 1; });
-  // [begin, first) stay, [last, end) do not; each turn settles half of the others.
+  // [begin, first) are kept, [last, end) are dropped; each iteration decides half of the others.
   for (auto first = probabilities.begin(), last = probabilities.end(); first < last;) {
     const auto middle = first + (last - first) / 2;
     std::nth_element(first, middle, last, std::greater());
@@ -85,12 +85,12 @@ std::int32_t draw(const std::vector<Candidate>& candidates, double uniform) {
   double left = uniform * total;
   std::int32_t last = candidates.front().token;
   for (const Candidate& candidate : candidates) {
-    if (candidate.probability == 0) continue;  // kept, and yet too unlikely to be drawn
+    if (candidate.probability == 0) continue;  // kept, but too unlikely to be drawn
     last = candidate.token;
     left -= candidate.probability;
     if (left < 0) break;
   }
-  return last;  // rounding may have left nothing to draw from but the last
+  return last;  // rounding may leave the last as the only token to draw
 }
 
 }  // namespace
@@ -111,22 +111,22 @@ std::vector<Candidate> sampling_candidates(std::span<const float> adjusted, cons
                                            const Kernels& kernels) {
   constexpr float kRuledOut = -std::numeric_limits<float>::infinity();
   const float highest = kernels.highest(adjusted.data(), adjusted.size());
-  // Less likely tokens never stay: by min_p, or because all of them together, were it the whole vocabulary, would weigh less
-  // than 1 - top_p (the best one's probability counts as 1). Where a few tokens are likely, as with a trained model, only few
-  // are left for an exact exponential and to be ranked; where all are alike nothing is gained.
+  // Drops tokens that are too unlikely to be kept: by min_p, or because the whole vocabulary at this probability would
+  // weigh less than 1 - top_p (relative to the best token's probability, 1). With a trained model few tokens are
+  // likely, so few need an exact exponential and a rank. If all are equally likely, this saves nothing.
   double least = 0;
   if (params.top_k == 0) {
     least = params.min_p;
     if (params.top_p < 1) least = std::max(least, (1.0 - params.top_p) / double(adjusted.size()));
   }
-  const float cut = float(std::log(least)) - 0.001f;  // what rounds to either side of `least` is a candidate
+  const float cut = float(std::log(least)) - 0.001f;  // keeps values that could round to either side of `least`
 
   std::vector<Candidate> candidates;
   candidates.reserve(adjusted.size());
-  std::vector<float> unlikely(adjusted.size(), kRuledOut);  // exponents of the others
+  std::vector<float> unlikely(adjusted.size(), kRuledOut);  // exponents of the dropped tokens
   for (std::size_t token = 0; token < adjusted.size(); ++token) {
-    if (!(adjusted[token] > kRuledOut)) continue;  // ruled out by its bias, or NaN
-    // Infinity less itself is no number.
+    if (!(adjusted[token] > kRuledOut)) continue;  // banned by its bias, or NaN
+    // Infinity minus infinity is NaN.
     const bool is_highest = adjusted[token] == highest;
     const float exponent = is_highest ? 0 : (adjusted[token] - highest) / params.temperature;
     if (exponent < cut)

@@ -17,7 +17,7 @@ struct Candidate {
 // The logits with the row's bias and penalties applied.
 std::vector<float> adjusted_logits(std::span<const float> logits, const SampleRow& row);
 
-// The tokens that temperature (> 0), top_k, top_p and min_p leave to the draw, by ascending id.
+// The tokens that remain after temperature (> 0), top_k, top_p and min_p, by ascending id.
 std::vector<Candidate> sampling_candidates(std::span<const float> adjusted, const SamplingParams& params,
                                            const Kernels& kernels);
 

@@ -9,7 +9,7 @@
 
 namespace grok::cpu {
 
-// Each sum is of what the operation of that name asks of its Scratch.
+// Each sum counts the Scratch allocations of the operation of that name.
 std::uint64_t CpuFootprint::operation_bytes(const StepSize& largest) const {
   const std::uint64_t num_tokens = largest.num_tokens, num_slots = num_tokens * largest.experts_per_token;
   const auto panels = [&](std::uint64_t num_rows, int width, int num_groups) {
@@ -25,7 +25,7 @@ std::uint64_t CpuFootprint::operation_bytes(const StepSize& largest) const {
     if (k.num_groups != q.num_groups) qkv += panels(num_tokens, k.d_in, k.num_groups);
     if (v.num_groups != q.num_groups) qkv += panels(num_tokens, v.d_in, v.num_groups);
 
-    // However the slots fall to experts: each may need one padding more.
+    // For any distribution of the slots over experts: each expert may need one more padding.
     const std::uint64_t num_groups = std::min<std::uint64_t>(gate.num_experts, num_slots);
     const std::uint64_t experts =
         panels(num_slots, gate.d_in, gate.num_groups) + panels(num_slots, down.d_in, down.num_groups) +

@@ -3,9 +3,9 @@
 namespace grok::cpu {
 namespace {
 
-// Multiply-adds below which a loop stays on one thread: some 20 microseconds' work, a few times the cost of handing out
-// indices to threads that are awake. Shared out smaller, the loops of the embedded model wait for a thread that lost its
-// core: beside one busy process on two cores it decoded 1,240 tokens/s with 150'000 and 1,640 with this.
+// Loops with fewer multiply-adds stay on one thread. This is some 20 microseconds of work, a few times the cost of
+// waking the other threads. With a smaller limit, loops of the embedded model wait for a thread that lost its core:
+// beside one busy process on two cores it decoded 1,240 tokens/s with 150'000 and 1,640 with this value.
 constexpr std::size_t kMinParallelWork = 500'000;
 
 }  // namespace

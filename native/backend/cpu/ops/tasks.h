@@ -7,7 +7,8 @@
 
 namespace grok::cpu {
 
-// Runs body(task) for count tasks of so many multiply-adds each, on one thread where sharing them out would cost more.
+// Runs body(task) for count tasks of multiply_adds each. A small loop runs on one thread, because dividing it would
+// cost more.
 void for_each_task(std::size_t count, std::size_t multiply_adds, threads::ThreadPool& pool,
                    const std::function<void(std::size_t)>& body);
 

@@ -18,7 +18,7 @@ namespace grok::cpu {
 namespace {
 
 constexpr std::size_t kReadChunk = std::size_t(2) << 20;
-// A thread's share of one repeat is cut in this many pieces, so that one that lost its core does not hold up the rest.
+// Pieces of a thread's share of one repeat, so that a thread that lost its core does not delay the others.
 constexpr int kPiecesPerThread = 16;
 constexpr int kRoundsPerPiece = 1'000'000;
 
@@ -72,10 +72,10 @@ Probe probe_cpu(const ProbeOptions& options) {
               .multiply_adds = {}};
 
   const HostMemory buffer(probe.buffer_bytes);
-  pool.parallel_for(num_chunks, [&](std::size_t chunk) {  // pages that were never written all are the one zero page
+  pool.parallel_for(num_chunks, [&](std::size_t chunk) {  // unwritten pages would all map to the same zero page
     if (!stopped()) std::memset(buffer.as<std::byte>() + chunk * kReadChunk, int(chunk % 251) + 1, kReadChunk);
   });
-  std::atomic<std::uint64_t> folded{0};  // what was read, so that it has to be
+  std::atomic<std::uint64_t> folded{0};  // uses the values read, so that the compiler keeps the loads
   for (const ReadLoop read : kernels.reads) {
     const ProbeRate rate = measure_rate(double(probe.buffer_bytes), options.stopped, [&] {
       pool.parallel_for(num_chunks, [&](std::size_t chunk) {

@@ -7,28 +7,30 @@
 
 #include "core/probe_rate.h"
 
-// What this CPU can do at most, to judge the operations by: how fast it reads memory, and how many multiply-adds a second
-// its instructions make when everything lies in registers.
+// The limits of this CPU, with which the operations are compared: how fast it reads memory, and how many multiply-adds
+// a second its instructions make on registers.
 namespace grok::cpu {
 
 struct ProbeOptions {
-  int num_threads = 0;                         // 0: platform::usable_cores()
-  std::string isa = {};                        // "": the best with a probe that this CPU runs; else one of cpu_isas()
-  std::uint64_t buffer_bytes = 0;              // to read from; well beyond the caches
-  const std::atomic<bool>* stopped = nullptr;  // ends the probe with `cancelled` within a tenth of a second or so
+  int num_threads = 0;  // 0: platform::usable_cores()
+  // "": the best that has a probe and that this CPU runs; else one of cpu_isas()
+  std::string isa = {};
+  std::uint64_t buffer_bytes = 0;              // size of the buffer to read, much larger than the caches
+  const std::atomic<bool>* stopped = nullptr;  // ends the probe with `cancelled` within about a tenth of a second
 };
 
 struct MultiplyAddRate {
   std::string name;  // of the operands: "f32", "s16 x s16", "u8 x s8"
   ProbeRate rate;    // GMAC/s
-  int per_product;   // so many make a multiply-add of products on this ISA: 2 where an activation is two bytes; 0: none
+  // instructions for one multiply-add of a product: 2 if an activation is two bytes; 0: products do not use it
+  int per_product;
 };
 
 struct Probe {
   std::string isa;
   int num_threads = 0;
   std::uint64_t buffer_bytes = 0;
-  // GB/s, front to back from a buffer in 2 MiB pages where the system has them: of the loops for it, the fastest.
+  // GB/s of the fastest read loop, front to back from a buffer in 2 MiB pages if the system has them.
   ProbeRate read;
   std::vector<MultiplyAddRate> multiply_adds;
 };

@@ -7,7 +7,7 @@
 
 namespace grok::cpu {
 
-// Four sums, two tiles of activations and two of weights: each sum waits for itself only every fourth instruction.
+// Four sums from two tiles of activations and two of weights: each sum is used only by every fourth instruction.
 void run_tiles(int num_rounds) {
   configure_tiles(16);
   _tile_zero(0);

@@ -8,7 +8,7 @@ constexpr int kNumSums = 10;
 
 #include "backend/cpu/probe/probe_kernels.inc"
 
-// A product and a sum, each rounded, as in kernels_portable.cpp.
+// Multiplies and adds with two roundings, as in kernels_portable.cpp.
 struct F32 {
   using Register = float __attribute__((vector_size(16)));
   static void apply(Register& sum, Register a, Register b) {
