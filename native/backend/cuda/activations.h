@@ -4,7 +4,7 @@
 
 #include "backend/cuda/input_layout.h"
 
-// What products multiply, for code that is not of the device: digits.h says what the digits are.
+// Activations as the input of products, for code outside the device. digits.h explains the limbs ("digits").
 namespace grok::cuda {
 
 struct DigitRows {
@@ -13,11 +13,11 @@ struct DigitRows {
   int num_rows = 0;
 };
 
-// Rows of activations, and their digits where the operation that made them left those too.
+// Rows of activations, with their quantized copy if the operation that computed them wrote one.
 struct Activations {
   const float* values = nullptr;  // [num_rows, d_in]
   int num_rows = 0;
-  DigitRows digits = {};  // none: no rows
+  DigitRows digits = {};  // quantized copy; no rows: there is none
   InputLayout layout = {};
 };
 

@@ -4,7 +4,7 @@
 namespace grok::cuda {
 namespace {
 
-// One block a token, whose row fits registers.
+// One block a token whose row fits registers.
 template <int kDigits>
 __global__ void __launch_bounds__(kRowThreads, 1) add_norm_tokens(AddNorm op, DigitRows digits, InputLayout layout) {
   const Row post_weight = load_row(op.post_weight, op.d_model), pre_weight = load_row(op.pre_weight, op.d_model);
@@ -27,8 +27,8 @@ __global__ void __launch_bounds__(kRowThreads, 1) add_norm_tokens(AddNorm op, Di
   if constexpr (kDigits > 0) split_row<kDigits>(digits, layout, out);
 }
 
-// One block a token, with a row of any size. A thread reads and writes the same values in every loop, so they need no
-// barrier.
+// One block a token, with a row of any size. A thread reads and writes the same values in every loop, so no barrier is
+// needed between the loops.
 template <int kDigits>
 __global__ void __launch_bounds__(kRowThreads, 1)
     add_norm_any_tokens(AddNorm op, DigitRows digits, InputLayout layout) {

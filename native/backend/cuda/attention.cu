@@ -10,19 +10,19 @@ namespace grok::cuda {
 namespace {
 
 constexpr int kWarps = 4, kThreads = kWarps * kWarpSize;
-constexpr int kBlocksPerMultiprocessor = 3;  // as many as find room for their registers
-// Positions whose sums are kept apart, a page for each warp. Fixed, so that a token's result does not depend on who is beside
-// it; small enough that 8 kv heads of one sequence of 4,096 positions fill 128 blocks.
+constexpr int kBlocksPerMultiprocessor = 3;  // limited by registers
+// Positions that are summed separately, one page per warp. Fixed, so that a token's result does not depend on its
+// batch. Small enough that 8 kv heads of one sequence of 4,096 positions fill 128 blocks.
 constexpr int kSplitPositions = kWarps * kPageSize;
 
-// What a warp takes at once. A lane holds four elements of each row, or as many times four as it takes.
+// Elements that a warp processes at once. A lane holds four elements of each row, or a multiple of four.
 struct Tile {
   int heads;      // query heads; Grok-1 has 6 for each kv head
-  int positions;  // of 8 heads, 4: a dot product for each lane
-  int quads;      // of a lane
+  int positions;  // 4 positions of 8 heads: a dot product for each lane
+  int quads;      // per lane
   __host__ __device__ constexpr int most_dim() const { return quads * 4 * kWarpSize; }
 };
-// Usual is a head_dim up to 128 that is a multiple of four. Others take eight times as many registers for each head.
+// Usual: a head_dim up to 128 that is a multiple of four. Other sizes take eight times as many registers for each head.
 __host__ __device__ constexpr Tile tile(bool is_usual) {
   return is_usual ? Tile{.heads = 8, .positions = 4, .quads = 1} : Tile{.heads = 1, .positions = 1, .quads = 8};
 }
@@ -38,12 +38,13 @@ struct Splits {
   float* weight_sums;  // [num_tokens, num_q_heads, num_splits]
 };
 
-// cap * tanh(x / cap) = cap - 2 cap / (e^(2x/cap) + 1); the softmax weight is e to that, less cap: no running maximum.
+// cap * tanh(x / cap) = cap - 2 cap / (e^(2x/cap) + 1). The softmax weight is e to that power, minus cap: no running
+// maximum.
 __device__ inline float softmax_weight(float logit, float cap, float two_over_cap) {
   return expf(quotient(-2.0f * cap, expf(logit * two_over_cap) + 1.0f));
 }
 
-// A lane's share of a row: elements 4 (lane + 32 quad) .., 0 past its end.
+// A lane's share of a row: elements from 4 (lane + 32 quad) on, 0 past the end of the row.
 template <KvCacheType kType, bool kIsUsual>
 struct Share {
   static constexpr Tile kTile = tile(kIsUsual);
@@ -66,18 +67,19 @@ struct Share {
   }
 };
 
-// One block a (token, kv head and some of its query heads, split), one warp a page, by itself until the end: some positions
-// at once, first all their dot products over the lanes, then each lane a weight or none, then each its share of the values.
-// Limited by memory with f32 and bf16: reads 2 * context * num_kv_heads * head_dim values a token, a whole row in each load
-// of a warp, and eight of those before the first is used. A warp has some 115 instructions for each position of a kv head:
-// int8 is limited by those. On an H100 8 sequences of 8,192 in f32 take 219 us, 0.78 of what reading can do.
+// One block a (token, kv head and some of its query heads, split), one warp a page. A warp processes some positions at
+// once: it computes all their dot products across the lanes, then one softmax weight per lane, then each lane's share
+// of the values. Limited by memory with f32 and bf16: reads 2 * context * num_kv_heads * head_dim values a token. Each
+// load of a warp reads a whole row, and eight loads are in flight. A warp needs some 115 instructions per position of a
+// kv head, which limit int8. On an H100, 8 sequences of 8,192 positions in f32 take 219 us, 0.78 of the speed of
+// reading alone.
 template <KvCacheType kType, bool kIsUsual>
 __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) attend_split(Splits split) {
   constexpr Tile kTile = tile(kIsUsual);
   constexpr int kHeads = kTile.heads, kPositions = kTile.positions, kLogits = kPositions * kHeads;
   using RowShare = Share<kType, kIsUsual>;
   wait_for_launch_before();
-  let_next_launch_begin();  // not before: what it asks for would leave L2 again (reckoned)
+  let_next_launch_begin();  // not earlier: its prefetched weights would be evicted from L2 (computed, not measured)
   const Attention& op = split.op;
   const int row = int(blockIdx.x), token = split.first_token + row, index = int(blockIdx.z);
   const int num_positions = split.batch.positions[token] + 1;
@@ -99,10 +101,10 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) attend_spl
   for (int head = 0; head < kHeads; ++head)
     if (head < num_heads) queries[head].read(query_rows, first_head + head);
   float mixed[kHeads][kTile.quads][4] = {};
-  float weight_sum = 0;  // of one head, over every kPositions-th position
+  float weight_sum = 0;  // sum of one head over every kPositions-th position
 
   const int start_of_warp = first_position + warp * kPageSize;
-  const int num_keys = min(kPageSize, last_position - start_of_warp);  // not positive: there is no page for this warp
+  const int num_keys = min(kPageSize, last_position - start_of_warp);  // 0 or less: this warp has no page
   const std::int32_t* pages =
       split.batch.page_tables + std::size_t(split.batch.sequences[token]) * split.batch.max_pages;
   const int page = num_keys > 0 ? pages[start_of_warp / kPageSize] : 0;
@@ -132,7 +134,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) attend_spl
       }
     const float logit = lane_sums<kLogits>(logits);
     const int position = start + lane % kLogits / kHeads;
-    float weight = 0;  // of a position that there is not
+    float weight = 0;  // 0 for a position past the end
     if (position < num_keys) {
       const float scale = kType == KvCacheType::int8 ? op.scale * page_keys.scale(position) : op.scale;
       weight = softmax_weight(scale * logit, op.cap, split.two_over_cap);
@@ -155,7 +157,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) attend_spl
   for (int distance = kHeads; distance < kLogits; distance *= 2)
     weight_sum += __shfl_xor_sync(kAllLanes, weight_sum, distance);
 
-  // The warps' sums, in order.
+  // The sums of all warps, in order.
   struct WeightSums {
     float of[kWarps][kHeads];
   };
@@ -170,7 +172,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) attend_spl
       for (int d = 0; d < 4; ++d)
         if (const int i = 4 * (lane + kWarpSize * quad) + d; i < op.head_dim)
           sums[(warp * kHeads + head) * op.head_dim + i] = mixed[head][quad][d];
-  __syncthreads();  // all warps' sums are there
+  __syncthreads();  // the sums of all warps are written
   const std::size_t first_row = std::size_t(row) * op.num_q_heads + first_head;
   for (int i = int(threadIdx.x); i < num_heads * op.head_dim; i += kThreads) {
     float sum = 0;
@@ -190,7 +192,7 @@ auto attend_split_for(int head_dim) {
   return is_usual(head_dim) ? attend_split<kType, true> : attend_split<kType, false>;
 }
 
-// The value of one token's one query head: the splits in order.
+// Sums the splits of one value of a query head of a token, in order.
 __device__ inline float add_splits(const Splits& split, int row, int head, int i) {
   const int num_splits = (split.batch.positions[split.first_token + row] + kSplitPositions) / kSplitPositions;
   const std::size_t from = (std::size_t(row) * split.op.num_q_heads + head) * split.num_splits;
@@ -212,7 +214,7 @@ __global__ void __launch_bounds__(kThreads) finish_heads(Splits split) {
   for (int i = int(threadIdx.x); i < op.head_dim; i += kThreads) out[i] = add_splits(split, row, head, i);
 }
 
-// One block a (token, slice of attention_out's inputs): the same, and its digits.
+// One block a (token, slice of attention_out's inputs): the same sums, and their quantized copy.
 template <int kDigits>
 __global__ void __launch_bounds__(kMostDigitThreads) finish_slices(Splits split, DigitRows digits, InputLayout layout) {
   take_turn();
@@ -261,7 +263,8 @@ void CudaBackend::attention(const Attention& op) {
   take_sums(split, tokens_at_once, op.num_q_heads, op.head_dim, scratch_);
   const std::size_t shared_floats = std::size_t(kWarps) * heads_at_once * op.head_dim;
 
-  // The layout is a guess, of the last layer's: it is seen when it is wrong.
+  // Assumes that attention_out uses the input layout of the previous layer. If not, the product sees the mismatch and
+  // quantizes again.
   const bool is_guessed = layout_of_mixed_.d_in() == op.num_q_heads * op.head_dim;
   const DigitRows digits = leave_digits(op.out, is_guessed ? op.batch->num_tokens : 0, layout_of_mixed_);
 

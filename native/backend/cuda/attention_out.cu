@@ -8,7 +8,7 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// One thread an output: sums the planes.
+// One thread an output: sums the split-k partials.
 __global__ void __launch_bounds__(kThreads) sum_planes(float* out,  // [num_positions, d_out]
                                                        Planes planes, int d_out) {
   take_turn();

@@ -8,39 +8,41 @@
 #include "backend/backend.h"
 #include "core/probe_rate.h"
 
-// What the CUDA backend shows to the rest of the house. No CUDA header: those who include it need none.
+// The public interface of the CUDA backend. It includes no CUDA header, so its users need none.
 namespace grok::cuda {
 
 struct CudaOptions {
-  // int8 digits that an activation is split into, and a value of the embedding: 2 hold it to 15 bits of the largest one near
-  // it, 3 to 23 bits. Products of digits and weights are exact either way. See backend/cuda/digits.h.
+  // Number of int8 limbs per activation and per embedding value. 2 limbs give 15 bits, 3 give 23 bits, relative to the
+  // largest value nearby. Products of limbs and weights are exact either way. See backend/cuda/digits.h.
   int num_digits = 2;
-  // Kernels may begin, and ask for weights, while the one before still runs, on devices that can (compute capability 9.0).
+  // Lets a kernel start and prefetch weights while its predecessor runs, on devices of compute capability 9.0 or
+  // higher.
   bool launches_overlap = true;
 };
 
 // Throws cuda_unavailable with why_no_cuda_device(), or invalid_argument.
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options);
-// What that backend will take. Needs no device.
+// The memory requirements of that backend. Needs no device.
 std::unique_ptr<Footprint> make_cuda_footprint(const CudaOptions& options);
 
-// Why no device can be used, in a sentence; empty: one can.
+// Why no device can be used, in a sentence; empty if one can.
 std::string why_no_cuda_device();
 
 // Bytes of the device's memory that are free now. Throws device_failed.
 std::uint64_t cuda_available_bytes();
 
 struct CudaProbeOptions {
-  std::uint64_t buffer_bytes = 0;              // well beyond the device's cache; a quarter of what is free at most
-  const std::atomic<bool>* stopped = nullptr;  // ends the probe with `cancelled` within a tenth of a second or so
+  // much larger than the device's cache; at most a quarter of the free memory
+  std::uint64_t buffer_bytes = 0;
+  const std::atomic<bool>* stopped = nullptr;  // ends the probe with `cancelled` within about a tenth of a second
 };
 
-// What the device's memory can do at most, to judge the operations by.
+// The limits of the device's memory, with which the operations are compared.
 struct CudaProbe {
   std::string device;
   std::uint64_t buffer_bytes = 0;
   ProbeRate read;  // GB/s, front to back
-  ProbeRate copy;  // GB/s, of one half of the buffer to the other: what is read and what is written together
+  ProbeRate copy;  // GB/s from one half of the buffer to the other: bytes read plus bytes written
 };
 
 // Throws cuda_unavailable, out_of_memory, device_failed, cancelled.

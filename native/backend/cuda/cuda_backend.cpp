@@ -10,19 +10,19 @@
 namespace grok::cuda {
 namespace {
 
-// Every kernel here runs on this and on what came after it.
+// Every kernel here runs on this compute capability and on all later ones.
 constexpr int kMinComputeMajor = 8;
 
 std::string version_text(int version) { return concat(version / 1000, ".", version % 1000 / 10); }
 
-// Why a device cannot be used, and what to do about it. Nothing: it can.
+// Why a device cannot be used, and the remedy. Empty if it can.
 struct Obstacle {
   std::string reason, remedy;
 };
 
 constexpr const char* kRestart = "Restart the process; nvidia-smi says more of the device.";
 
-// But for what this build has for the device. None: it is as `traits` says.
+// Checks everything except for kernels in this build. If the result is empty, `traits` describes the device.
 Obstacle obstacle_on_the_way(DeviceTraits& traits) {
   int driver = 0, runtime = 0, num_devices = 0;
   const cudaError_t found = cudaDriverGetVersion(&driver);
@@ -149,12 +149,12 @@ void CudaBackend::reserve_scratch(const StepSize& largest) {
       std::make_unique<DeviceMemory>(CudaFootprint::rotation_bytes(largest.num_positions, largest.head_dim));
 }
 
-// All arrays in one transfer. What a launch depends on is rounded up, and arrays whose sizes it does not know lie last, so
-// that the next steps of the same sequences have the same launches.
+// Copies all arrays in one transfer. Sizes that change launches are rounded up, and arrays whose sizes do not change
+// launches lie last, so that the next steps of the same sequences have the same launches.
 Batch CudaBackend::stage(const Batch& host) {
   constexpr std::size_t kFewestBytes = 64 * 1024;  // page tables of a few long sequences
-  stream_.synchronize();                           // the last batch's copy and its readers are done
-  // To a power of two, but to no more than there is memory for.
+  stream_.synchronize();                           // the last batch has been copied and used
+  // Rounds up to a power of two, but not beyond the reserved memory.
   const auto rounded_up = [](int count, int fewest, int most) {
     const int rounded = std::max(int(std::bit_ceil(unsigned(count))), fewest);
     return most == 0 ? rounded : std::max(count, std::min(rounded, most));
@@ -198,8 +198,8 @@ Batch CudaBackend::stage(const Batch& host) {
   return batch;
 }
 
-void CudaBackend::step(const std::function<void()>& ask) {
-  scratch_.clear();  // in one piece from here on, if a step like this one came before
+void CudaBackend::step(const std::function<void()>& body) {
+  scratch_.clear();  // one block from here on, if a step of this size came before
   kept_.clear();
   const StepMemory memory{.batch = batch_ ? batch_->data() : nullptr,
                           .scratch = scratch_.data(),
@@ -208,7 +208,7 @@ void CudaBackend::step(const std::function<void()>& ask) {
   graphs_.run(shape_, memory, shape_.num_tokens <= kTokensAtOnce, stream_, [&] {
     is_in_step_ = true;
     try {
-      ask();
+      body();
     } catch (...) {
       is_in_step_ = false;
       throw;

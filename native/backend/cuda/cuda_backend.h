@@ -24,8 +24,8 @@ struct DeviceTraits {
 // Device 0. Throws cuda_unavailable with why_no_cuda_device().
 DeviceTraits usable_device();
 
-// The operations on one CUDA device, one file each, as in backend/cpu. All but read() and sample() only ask the device and
-// return; it does what it was asked in order. A step asked for twice is replayed from then on: step_graphs.h.
+// The operations on one CUDA device, one file each, as in backend/cpu. All except read() and sample() only launch work
+// and return; the device executes it in order. A step whose shape occurs twice is replayed from then on: step_graphs.h.
 class CudaBackend final : public Backend {
  public:
   CudaBackend(const CudaOptions& options, DeviceTraits traits)
@@ -43,7 +43,7 @@ class CudaBackend final : public Backend {
   void read(std::span<std::int32_t> host, const std::int32_t* from) override;
   void read_kv(const ReadKv& op) override;
 
-  void step(const std::function<void()>& ask) override;
+  void step(const std::function<void()>& body) override;
   const StepGraphs& graphs() const { return graphs_; }  // for tests
 
   void embed(const Embed& op) override;
@@ -61,9 +61,9 @@ class CudaBackend final : public Backend {
   void read_bytes(void* host, const void* from, std::size_t size_bytes);
   void experts_at_once(const Experts& op);
   void sample_at_once(const Sample& op);
-  // Where an operation of a small step leaves the digits of its result, for the product that comes next; no rows: nowhere.
+  // Buffer for the quantized copy of `result`, consumed by the next product. No rows if the step is too large for it.
   DigitRows leave_digits(const float* result, int num_rows, const InputLayout& layout);
-  // With the digits that were left, which are gone then: what lies at `values` may be another result next time.
+  // Returns `values` with its quantized copy, if any, and forgets the copy, because the buffer will be overwritten.
   Activations activations(const float* values, int num_rows);
   const float* rotation(int num_positions, int head_dim, float rope_base);
 
@@ -72,22 +72,22 @@ class CudaBackend final : public Backend {
   const DeviceTraits traits_;
   Stream stream_{options_.launches_overlap && traits_.compute_major >= 9};
   Upload upload_{stream_};  // of weights
-  PinnedMemory pinned_;     // of the transfer in progress
-  DeviceScratch scratch_;   // of the operation in progress
-  DeviceScratch kept_;      // for the next one
+  PinnedMemory pinned_;     // of the current transfer
+  DeviceScratch scratch_;   // of the current operation
+  DeviceScratch kept_;      // quantized copies for the next operation
   bool is_in_step_ = false;
   Activations left_;
-  InputLayout layout_of_mixed_;  // that attention_out wanted last
+  InputLayout layout_of_mixed_;  // input layout of the last attention_out
   PinnedMemory pinned_batch_;    // of the last stage()
   std::unique_ptr<DeviceMemory> batch_;
   StepShape shape_;         // of that batch
-  int most_positions_ = 0;  // that reserve_scratch took memory for; 0: none
+  int most_positions_ = 0;  // maximum that reserve_scratch reserved memory for; 0: none
   StepGraphs graphs_;
   std::vector<float> rotation_;  // [positions so far, head_dim / 2, 2]: cosine and sine
   std::unique_ptr<DeviceMemory> device_rotation_;
 };
 
-// Success, if this binary has kernels for device 0.
+// Returns success if this binary has kernels for device 0.
 cudaError_t find_kernels();
 
 }  // namespace grok::cuda

@@ -6,7 +6,7 @@
 
 #include "core/error.h"
 
-// What the CUDA runtime answers, in our words.
+// Errors of the CUDA runtime, in words.
 namespace grok::cuda {
 
 // "cudaErrorIllegalAddress (an illegal memory access was encountered)".
@@ -14,7 +14,7 @@ inline std::string in_words(cudaError_t error) {
   return concat(cudaGetErrorName(error), " (", cudaGetErrorString(error), ")");
 }
 
-// `what` the device was at.
+// `what` describes the failed action.
 inline Error device_failed(const std::string& what, cudaError_t error) {
   return {ErrorCode::device_failed, concat("the CUDA device failed at ", what, ": ", in_words(error)),
           "Nothing on this device can be trusted now: close the model and open it again in a new process."};

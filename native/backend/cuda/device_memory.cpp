@@ -8,7 +8,7 @@ DeviceMemory::DeviceMemory(std::size_t size_bytes) : size_bytes_(size_bytes) {
   if (size_bytes == 0) return;
   const cudaError_t error = cudaMalloc(&data_, size_bytes);
   if (error == cudaSuccess) return;
-  cudaGetLastError();  // a refusal is over once it is told
+  cudaGetLastError();  // clears the error, which is reported here
   if (error != cudaErrorMemoryAllocation) throw device_failed(concat("an allocation of ", size_bytes, " bytes"), error);
   std::size_t free_bytes = 0, total_bytes = 0;
   cudaMemGetInfo(&free_bytes, &total_bytes);
@@ -43,13 +43,13 @@ DeviceScratch DeviceScratch::counting() {
 }
 
 void DeviceScratch::reserve(std::size_t size_bytes) {
-  blocks_.clear();  // first: both may not fit
+  blocks_.clear();  // frees first, because both may not fit
   blocks_.push_back(std::make_unique<DeviceMemory>(size_bytes));
   used_bytes_ = 0;
 }
 
 void DeviceScratch::clear() {
-  if (blocks_.size() > 1) {  // it did not fit the one block: make one that it fits
+  if (blocks_.size() > 1) {  // the pieces did not fit one block: make one that they fit
     std::size_t total = 0;
     for (const auto& block : blocks_) total += block->size_bytes();
     blocks_.clear();

@@ -27,7 +27,7 @@ class DeviceMemory final : public Buffer {
   std::size_t size_bytes_;
 };
 
-// Host memory that the device copies from and to by itself.
+// Host memory for asynchronous copies from and to the device.
 class PinnedMemory {
  public:
   ~PinnedMemory() { cudaFreeHost(data_); }
@@ -35,7 +35,7 @@ class PinnedMemory {
   PinnedMemory(const PinnedMemory&) = delete;
   PinnedMemory& operator=(const PinnedMemory&) = delete;
 
-  // At least so many bytes; what was there is lost.
+  // Returns at least size_bytes; the old contents are lost.
   std::byte* of(std::size_t size_bytes);
 
  private:
@@ -43,17 +43,17 @@ class PinnedMemory {
   std::size_t size_bytes_ = 0;
 };
 
-// Device memory that an operation needs while it runs, kept for the next one: an allocation waits for the device.
+// Device memory for the current operation, reused by the next one, because an allocation waits for the device.
 class DeviceScratch {
  public:
-  // One that hands out nothing and says what would have been needed.
+  // Returns one that allocates nothing and counts the bytes needed.
   static DeviceScratch counting();
-  // Where what is handed out next lies, if it fits.
+  // Address of the next piece, if it fits.
   const void* data() const { return blocks_.empty() ? nullptr : blocks_.front()->data(); }
 
-  // Starts over; what was handed out is up for reuse by what is launched from now on.
+  // Starts over: later launches reuse all pieces handed out.
   void clear();
-  // Starts over with so many bytes, which are then handed out without asking the device.
+  // Starts over with size_bytes, from which pieces are handed out without an allocation.
   void reserve(std::size_t size_bytes);
 
   // [count], aligned to 256 bytes, contents undefined, valid until clear().
@@ -62,7 +62,7 @@ class DeviceScratch {
     return static_cast<T*>(bytes(count * sizeof(T)));
   }
 
-  std::size_t used_bytes() const { return used_bytes_; }  // since clear(), where one block was enough
+  std::size_t used_bytes() const { return used_bytes_; }  // since clear(), if one block was enough
 
  private:
   static constexpr std::size_t kMinBlockBytes = 1 << 20;

@@ -11,21 +11,21 @@
 #include "backend/cuda/reduce.h"
 #include "backend/cuda/stream.h"
 
-// Activations as integers: x = scale * (d0 + 256 d1 + 65536 d2), each digit an int8 and one scale for each slice of a row.
-// int8 weights then multiply int8 digits on the tensor cores and sum exactly. The error is the rounding to the last
-// digit, at most half of 2^-15 (two digits) or 2^-23 (three) of the slice's largest value.
+// Activations as integers: x = scale * (d0 + 256 d1 + 65536 d2), each limb ("digit") an int8, and one scale for each
+// slice of a row. int8 weights then multiply int8 limbs on the tensor cores and accumulate exactly. The error is the
+// rounding to the last limb, at most half of 2^-15 (two limbs) or 2^-23 (three) of the slice's largest value.
 namespace grok::cuda {
 
 DigitRows digit_rows(int num_rows, int num_digits, const InputLayout& layout, DeviceScratch& scratch);
 
-// The digits of rows of activations.
+// The limbs of rows of activations.
 DigitRows split_rows(const float* x,  // [num_rows, layout.d_in()]
                      int num_rows, int num_digits, const InputLayout& layout, DeviceScratch& scratch, Stream& stream);
 
 // ---------------------------------------------------------------- on the device
 
-// Where digit k of a row lies: of each tile's inputs, four and the four that lie 16 behind them are side by side, since a lane of
-// a matrix instruction takes those.
+// Offset of limb k of a row. In each tile, four inputs and the four that lie 16 behind them are adjacent, because a
+// lane of a matrix instruction reads those together.
 __device__ inline int digit_place(int k) {
   const int four = k % kTileRows / 4;
   return k - k % kTileRows + (four % 4 * 2 + four / 4) * 4 + k % 4;
@@ -33,17 +33,17 @@ __device__ inline int digit_place(int k) {
 
 inline constexpr int kDigitThreads = 256, kMostDigitThreads = 1024;
 
-// A little under the largest integer that num_digits balanced digits hold, 127 in each: values are scaled in float32, and of
-// 2^23 that rounds by half a unit.
+// Slightly less than the largest integer of num_digits limbs, 127 in each: values are scaled in float32, which rounds
+// by half a unit near 2^23.
 __device__ inline float largest_integer(int num_digits) { return num_digits == 2 ? 32639.0f : 8355000.0f; }
 
-// Between the values of a slice and their integers.
+// Conversion between the values of a slice and their integers.
 struct SliceScale {
   float to_integer, to_value;
 };
 
-// A slice that holds an infinity or a NaN gets a NaN for a scale; one whose largest value is below 1e-30 counts as zero.
-// The bits of magnitudes are ordered as the magnitudes are, infinity and NaN above all.
+// A slice with an infinity or a NaN gets a NaN as its scale. A slice whose largest value is below 1e-30 counts as zero.
+// The bits of magnitudes sort like the magnitudes, with infinity and NaN last.
 __device__ inline SliceScale scale_of_slice(unsigned largest_bits, int num_digits) {
   const float largest = __uint_as_float(largest_bits);
   if (largest_bits >= 0x7f800000u) return {0, __uint_as_float(0x7fffffffu)};
@@ -51,7 +51,7 @@ __device__ inline SliceScale scale_of_slice(unsigned largest_bits, int num_digit
   return {largest_integer(num_digits) / largest, largest / largest_integer(num_digits)};
 }
 
-// The digits of one slice of one row, by a block of kThreads: value_of(k) is the value of its input k.
+// Computes the limbs of one slice of one row, by a block of kThreads: value_of(k) is the value of its input k.
 template <int kDigits, int kThreads = kDigitThreads, typename Value>
 __device__ void split_slice(const DigitRows& out, const InputLayout& layout, int row, int slice, Value value_of) {
   constexpr int kValues = kSliceRows / kThreads;

@@ -3,28 +3,28 @@
 namespace grok::cuda {
 namespace {
 
-// The tokens that are left to the draw.
+// The tokens that remain for the draw.
 struct Kept {
   float highest;
   double per_temperature;  // 1 / temperature
   Wide lowest;             // rank
-  float min_p;             // 0 until top_p is through
+  float min_p;             // 0 until top_p is applied
   float bins_per_logit;
 
   __device__ bool has(float logit, int token) const { return rank_of(logit, token) >= lowest; }
-  // Integer share of the best token's kWholeMass.
+  // The token's probability in integer units of which the best token's has kWholeMass.
   __device__ Wide mass_of(float logit) const {
     const float share = expf(float((double(logit) - highest) * per_temperature));
     return share >= min_p ? Wide(double(share) * kWholeMass + 0.5) : 0;
   }
   __device__ Wide weight_of(float logit, Filter filter) const { return filter == Filter::top_k ? 1 : mass_of(logit); }
-  // 0 for the best tokens; what lies below the last bin lies in it.
+  // Bin 0 holds the best tokens; the last bin holds all values below it, too.
   __device__ int bin_of(float logit) const { return int(fminf((highest - logit) * bins_per_logit, float(kBins - 1))); }
 };
 
-// By what is known of the row so far. Every thread of the block calls it.
+// Computed from the filters so far. Every thread of the block calls it.
 __device__ inline Kept kept_of(const Sampling& op, std::size_t row, Filter filter) {
-  constexpr float kBinsPerLogit = 32;  // top_p: of those after temperature, e^-32 is the least that has a mass
+  constexpr float kBinsPerLogit = 32;  // for top_p: a token's mass is 0 below e^-32 after temperature
   const double per_temperature = 1.0 / op.rows[row].temperature;
   const Wide best = int(threadIdx.x) < op.num_spans ? op.spans_of(row)[threadIdx.x].best_adjusted : 0;
   return {
@@ -35,8 +35,8 @@ __device__ inline Kept kept_of(const Sampling& op, std::size_t row, Filter filte
       .bins_per_logit = filter == Filter::top_k ? kBinsPerLogit : fminf(kBinsPerLogit * float(per_temperature), 1e30f)};
 }
 
-// Bin -1: nothing to add. Threads that add to one bin wait for each other, so a warp whose tokens are all alike adds
-// their sum. Every lane of the warp calls it.
+// Bin -1: nothing to add. Threads that add to one bin wait for each other, so a warp whose tokens share a bin adds
+// their sum once. Every lane of the warp calls it.
 __device__ inline void add_to_bin(Wide* bins, int bin, Wide weight) {
   if (__ballot_sync(kAllLanes, bin == __shfl_sync(kAllLanes, bin, 0)) != kAllLanes) {
     if (bin >= 0) atomicAdd(&bins[bin], weight);
@@ -49,11 +49,11 @@ __device__ inline void add_to_bin(Wide* bins, int bin, Wide weight) {
 
 struct Boundary {
   int bin;     // -1: all are empty
-  Wide above;  // what the bins above it weigh
+  Wide above;  // total mass of the bins above it
 };
 
-// The last bin that is not empty with no more than `limit` above it. Each thread has kCount bins, in order, and what
-// lies above the first of them.
+// Returns the last non-empty bin with no more than `limit` above it. Each thread has kCount bins, in order, and the
+// mass above the first of them.
 template <int kCount>
 __device__ Boundary boundary_of(const Wide (&bins)[kCount], Wide above, double limit) {
   Boundary found{-1, 0};
@@ -69,7 +69,7 @@ __device__ Boundary boundary_of(const Wide (&bins)[kCount], Wide above, double l
   return last;
 }
 
-// One block a span: what its tokens weigh, by bins.
+// One block a span: adds the mass of its tokens to bins.
 __global__ void __launch_bounds__(kSpanThreads, kSpanBlocks) fill_bins(Sampling op, Filter filter) {
   take_turn();
   const std::size_t row = blockIdx.y;
@@ -96,8 +96,8 @@ __global__ void __launch_bounds__(kSpanThreads, kSpanBlocks) fill_bins(Sampling 
     if (shared.bins[bin] > 0) atomicAdd(&op.cut_of(row, filter).bins[bin], shared.bins[bin]);
 }
 
-// One block a span: the tokens of the boundary bin become candidates, and what lies above it has its mass counted.
-// Without the filter that is all of a row.
+// One block a span: the tokens of the boundary bin become candidates, and the mass of the bins above it is counted.
+// Without a filter all tokens of a row are counted.
 __global__ void __launch_bounds__(kSpanThreads, kSpanBlocks) find_candidates(Sampling op, Filter filter) {
   take_turn();
   const std::size_t row = blockIdx.y;
@@ -126,7 +126,7 @@ __global__ void __launch_bounds__(kSpanThreads, kSpanBlocks) find_candidates(Sam
   }
 
   Wide mass = 0;
-  unsigned are_candidates = 0;  // a bit for each of the thread's tokens
+  unsigned are_candidates = 0;  // one bit for each of the thread's tokens
 #pragma unroll
   for (int i = 0; i < kTokensOfThread; ++i) {
     if (!kept.has(logits[i], first_token() + i * kSpanThreads)) continue;
@@ -138,7 +138,7 @@ __global__ void __launch_bounds__(kSpanThreads, kSpanBlocks) find_candidates(Sam
   if (threadIdx.x == 0) op.spans_of(row)[blockIdx.x].mass = mass;
 
   struct Shared {
-    int first;  // place of the block's candidates
+    int first;  // index of the block's candidates
   };
   Shared& shared = static_shared<Shared>();
   const Running<int> sum = running_sum(__popc(are_candidates));
@@ -150,15 +150,16 @@ __global__ void __launch_bounds__(kSpanThreads, kSpanBlocks) find_candidates(Sam
     if (are_candidates & 1u << i) *to++ = rank_of(logits[i], first_token() + i * kSpanThreads);
 }
 
-// The rank that the filter cuts the row at: that of the lowest candidate that stays or, since ties stay with top_p, the
-// lowest of its key. It goes by digits of the distance from the best candidate: the keys themselves begin alike, and
-// threads that add to one bin wait for each other. Every thread of the block calls it.
-// Source of top_p: runners.py:top_p_filter, seen from the top. Tokens whose mass rounds to 0 may fall out: never drawn.
+// Returns the rank at which the filter cuts the row: that of the lowest candidate that is kept or, since top_p keeps
+// ties, the lowest with its key. It searches by the bits of the distance from the best candidate. The keys themselves
+// begin alike, and threads that add to one bin wait for each other. Every thread of the block calls it. Source of
+// top_p: runners.py:top_p_filter, in descending order. Tokens whose mass rounds to 0 may be dropped: they are never
+// drawn.
 __device__ inline Wide lowest_of(const Sampling& op, std::size_t row, Filter filter, const Kept& kept) {
   const Cut& cut = op.cut_of(row, filter);
   const Wide* const candidates = op.candidates_of(row);
   const int num_candidates = cut.num_candidates;
-  if (num_candidates == 0) return kept.lowest;  // the filter was not asked for, or nothing weighs anything
+  if (num_candidates == 0) return kept.lowest;  // the filter is not used, or all masses are 0
   const int unsorted_bits = filter == Filter::top_p ? kTokenBits : 0;
   Wide best = 0, worst = ~Wide(0);
   for (int i = int(threadIdx.x); i < num_candidates; i += kDrawThreads) {
@@ -177,7 +178,7 @@ __device__ inline Wide lowest_of(const Sampling& op, std::size_t row, Filter fil
   constexpr int kDigitBits = 10;
   static_assert(kBins == 1 << kDigitBits);
   Wide distance = 0, above = cut.above;
-  int bits = 64 - __clzll(static_cast<long long>(best - worst));  // of the distance that are not known yet
+  int bits = 64 - __clzll(static_cast<long long>(best - worst));  // undetermined bits of the distance
   while (bits > 0) {
     const int shift = max(bits - kDigitBits, 0);
     shared.bins[threadIdx.x] = 0;
@@ -187,7 +188,7 @@ __device__ inline Wide lowest_of(const Sampling& op, std::size_t row, Filter fil
       int bin = -1;
       Wide weight = 0;
       if (i < num_candidates) {
-        const Wide beyond = best - (candidates[i] >> unsorted_bits) - distance;  // wraps around where it is nearer
+        const Wide beyond = best - (candidates[i] >> unsorted_bits) - distance;  // wraps around if it is nearer
         if (beyond >> bits == 0) {
           bin = int(beyond >> shift);
           weight = kept.weight_of(logit_of(candidates[i]), filter);
@@ -203,10 +204,10 @@ __device__ inline Wide lowest_of(const Sampling& op, std::size_t row, Filter fil
     bits = shift;
   }
   const Wide lowest = (best - distance) << unsorted_bits;
-  return lowest > kept.lowest ? lowest : kept.lowest;  // top_k cut ties that top_p keeps
+  return lowest > kept.lowest ? lowest : kept.lowest;  // top_k dropped ties that top_p would keep
 }
 
-// One block a row: the k-th best of it.
+// One block a row: finds its k-th best token.
 __global__ void __launch_bounds__(kDrawThreads, 1) cut_top_k(Sampling op) {
   take_turn();
   const std::size_t row = blockIdx.x;
@@ -215,13 +216,14 @@ __global__ void __launch_bounds__(kDrawThreads, 1) cut_top_k(Sampling op) {
   if (threadIdx.x == 0) op.cut_of(row, Filter::top_k).lowest = lowest;
 }
 
-// The token at the row's `uniform` of the kept tokens' mass, by ascending id; -1 if none is left. First its span, by
-// what was surely kept and the candidates that stay, then the token. Every thread of the block calls it.
+// Returns the token at the row's `uniform` of the remaining mass, by ascending id; -1 if no token remains. It first
+// finds the span, from the mass that was surely kept and the candidates that remain, then the token. Every thread of
+// the block calls it.
 __device__ inline int draw(const Sampling& op, std::size_t row) {
   const RowParameters& parameters = op.rows[row];
   struct Shared {
     Wide masses[kMostSpans];
-    Wide target;  // in the span
+    Wide target;  // within the span
     int span, token;
   };
   Shared& shared = static_shared<Shared>();
@@ -270,7 +272,7 @@ __device__ inline int draw(const Sampling& op, std::size_t row) {
   return shared.token;
 }
 
-// One block a row: its token.
+// One block a row: chooses its token.
 __global__ void __launch_bounds__(kDrawThreads, 1) choose_token(Sampling op) {
   take_turn();
   const std::size_t row = blockIdx.x;
@@ -289,7 +291,7 @@ __global__ void __launch_bounds__(kDrawThreads, 1) choose_token(Sampling op) {
 
 }  // namespace
 
-// A row that does not ask for what is launched is passed over.
+// Each launch skips rows that do not use its filter.
 void choose_tokens(const Sampling& op, int num_rows, const Asked& asked, Stream& stream) {
   const Spread spans{.blocks = dim3(unsigned(op.num_spans), unsigned(num_rows)), .threads = kSpanThreads};
   const Spread rows{.blocks = unsigned(num_rows), .threads = kDrawThreads};

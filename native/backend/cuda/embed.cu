@@ -10,14 +10,14 @@ constexpr int kThreads = 256;
 struct Lookup {
   float* out;  // [num_tokens, d_model]
   const std::int32_t* tokens;
-  const unsigned* words;  // of the tiles
+  const unsigned* words;  // words of the tiles
   const float* scales;
   InputLayout layout;
   int column_tiles;
   float scale;
 };
 
-// One block a token, one thread 4 values, which lie in one word of each digit: see pack_tiles of packed_matrix.cu.
+// One block a token, one thread 4 values, which lie in one word of each limb: see pack_tiles of packed_matrix.cu.
 // Limited by memory: reads num_digits bytes and writes a float for each of d_model values a token.
 template <int kDigits>
 __global__ void __launch_bounds__(kThreads) embed_tokens(Lookup op) {
@@ -26,7 +26,7 @@ __global__ void __launch_bounds__(kThreads) embed_tokens(Lookup op) {
   const float scale = op.scales[digit_column<kDigits>(row, 0)] * op.scale;
   float* const out = op.out + std::size_t(blockIdx.x) * d_model;
   for (int first = 4 * int(threadIdx.x); first < d_model; first += 4 * kThreads) {
-    const int word = (column % 8 * 4 + first / 4 % 4) * 4 + column / 8 + first / 16 % 2 * 2;  // of the tile
+    const int word = (column % 8 * 4 + first / 4 % 4) * 4 + column / 8 + first / 16 % 2 * 2;  // index in the tile
     unsigned words[kDigits];
 #pragma unroll
     for (int digit = 0; digit < kDigits; ++digit) {
@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(kThreads) embed_tokens(Lookup op) {
 
 }  // namespace
 
-// Any kernel of the binary says whether it has code for this device.
+// The attributes of any kernel tell whether the binary has code for this device.
 cudaError_t find_kernels() {
   cudaFuncAttributes attributes;
   const cudaError_t error = cudaFuncGetAttributes(&attributes, embed_tokens<2>);

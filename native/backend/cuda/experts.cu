@@ -10,9 +10,9 @@ namespace {
 constexpr int kThreads = 256, kMixThreads = 64;
 constexpr int kMaxExperts = 64;
 
-// The slots, one for each (token, rank) pair, in the order of their experts. "Position" is a place in that order.
+// The slots, one for each (token, rank) pair, sorted by expert. A "position" is an index in that order.
 struct Grouping {
-  Job* jobs;                       // [num_experts + num_slots / the positions of the shortest pass]
+  Job* jobs;                       // [num_experts + num_slots / positions_per_job of the shortest pass]
   std::int32_t* num_jobs;          // [1]
   std::int32_t* row_of_position;   // [num_slots] token
   std::int32_t* position_of_slot;  // [num_slots]
@@ -24,7 +24,7 @@ struct Shared {
   int first[kMaxExperts + 1];  // position of each expert's first slot
 };
 
-// One block; a warp counts, and then places, the slots of some experts, in the order of the slots.
+// One block; each warp counts and then places the slots of some experts, in the order of the slots.
 __global__ void __launch_bounds__(kThreads) group_by_expert(Grouping group) {
   take_turn();
   const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
@@ -64,14 +64,14 @@ __global__ void __launch_bounds__(kThreads) group_by_expert(Grouping group) {
   }
 }
 
-// gelu_tanh(x) = x/2 (1 + tanh u) = x / (1 + e^(-2u)) with u = sqrt(2/pi) (x + 0.044715 x^3): this form keeps its relative
-// precision where tanh is close to -1. Source: xai-org/grok-1 model.py:DenseBlock (jax.nn.gelu, tanh form)
+// gelu_tanh(x) = x/2 (1 + tanh u) = x / (1 + e^(-2u)) with u = sqrt(2/pi) (x + 0.044715 x^3). This form keeps its
+// relative precision if tanh is close to -1. Source: xai-org/grok-1 model.py:DenseBlock (jax.nn.gelu, tanh form)
 __device__ inline float gelu_tanh(float x) {
   constexpr float kMinus2Slope = -2.0f * 0.7978845608f;
   return x / (expf(x * (kMinus2Slope + kMinus2Slope * 0.044715f * (x * x))) + 1.0f);
 }
 
-// One block a (position, slice of the down product's inputs): gelu(gate) * up, as digits.
+// One block a (position, slice of the down product's inputs): gelu(gate) * up, quantized.
 template <int kDigits>
 __global__ void __launch_bounds__(kMostDigitThreads)
     gate(DigitRows hidden, Planes of_gate, Planes of_up, InputLayout layout) {
@@ -84,10 +84,11 @@ __global__ void __launch_bounds__(kMostDigitThreads)
 }
 
 // One thread an output: the sum over the token's experts, best first.
-__global__ void __launch_bounds__(kMixThreads) mix_experts(float* out,          // [num_tokens, d_model]
-                                                           const float* gates,  // [num_tokens, experts_per_token]
-                                                           const std::int32_t* position_of_slot,  // null: itself
-                                                           Planes down, int d_model, int experts_per_token) {
+__global__ void __launch_bounds__(kMixThreads)
+    mix_experts(float* out,          // [num_tokens, d_model]
+                const float* gates,  // [num_tokens, experts_per_token]
+                // null: the slot's own index
+                const std::int32_t* position_of_slot, Planes down, int d_model, int experts_per_token) {
   take_turn();
   const int token = int(blockIdx.x), column = int(blockIdx.y) * kMixThreads + int(threadIdx.x);
   if (column >= d_model) return;
@@ -99,7 +100,7 @@ __global__ void __launch_bounds__(kMixThreads) mix_experts(float* out,          
   out[std::size_t(token) * d_model + column] = sum;
 }
 
-// In scratch memory, and the rest yet to be said.
+// Allocates the scratch arrays; the caller fills in the remaining fields.
 Grouping grouping_of(int num_slots, int num_experts, int num_digits, DeviceScratch& scratch) {
   const int fewest_per_job = positions_per_pass(1, num_digits);
   Grouping group{};
@@ -124,9 +125,9 @@ void count_experts(const MatrixShape& w_gate, const MatrixShape& w_up, const Mat
   sums_of(w_down.layout, num_slots, w_down.column_tiles, scratch);
 }
 
-// Tokens are gathered by expert, so that each expert's weights are read once for up to 32 tokens that chose it. Nothing
-// here waits for the device to say which experts those are. Of one token, the experts are the groups.
-// Limited by memory: at 1 token, 2 experts of 3 * d_model * d_ff bytes each.
+// Tokens are grouped by expert, so that each expert's weights are read once for up to 32 of its tokens. The host never
+// waits for the device to learn which experts were chosen. With one token, the experts are the groups. Limited by
+// memory: at 1 token, reads 2 experts of 3 * d_model * d_ff bytes each.
 void CudaBackend::experts_at_once(const Experts& op) {
   const auto& w_gate = static_cast<const CudaMatrix&>(*op.w_gate);
   const auto& w_up = static_cast<const CudaMatrix&>(*op.w_up);
@@ -137,7 +138,7 @@ void CudaBackend::experts_at_once(const Experts& op) {
                 concat("the CUDA backend takes up to ", kMaxExperts, " experts, the model has ", w_gate.num_experts));
   scratch_.clear();
 
-  // An expert's slots are of different tokens.
+  // The slots of an expert belong to different tokens.
   const int positions_per_job = positions_per_pass(op.num_tokens, num_digits);
   JobList jobs{.num_positions = num_slots, .positions_per_job = positions_per_job};
   const std::int32_t* position_of_slot = nullptr;
@@ -164,7 +165,7 @@ void CudaBackend::experts_at_once(const Experts& op) {
       {.blocks = dim3(unsigned(num_slots), unsigned(w_down.layout.num_slices())), .threads = kMostDigitThreads},
       num_digits == 2 ? gate<2> : gate<3>, hidden, wide[0], wide[1], w_down.layout);
 
-  jobs.row_of_position = nullptr;  // the hidden rows are in the order of the positions already
+  jobs.row_of_position = nullptr;  // the hidden rows are already in the order of the positions
   const CudaMatrix* const down[] = {&w_down};
   const Products sums = multiply(down, hidden, num_digits, jobs, traits_.num_multiprocessors, scratch_, stream_);
   stream_.launch("experts: mixing",

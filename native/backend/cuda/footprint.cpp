@@ -5,9 +5,9 @@
 namespace grok::cuda {
 namespace {
 
-// What the driver takes beside what was asked for: memory comes in pages of 2 MiB, so that each allocation may leave most of
-// one unused (16 layers of Grok-1 have some 200 large ones), and kernels are loaded when they first run. An estimate: not
-// yet measured on a device.
+// Memory that the driver needs besides the allocations. Memory comes in pages of 2 MiB, so each allocation may leave
+// most of one unused (16 layers of Grok-1 have some 200 large ones). Kernels are loaded when they first run. An
+// estimate: not yet measured on a device.
 constexpr std::uint64_t kReserveBytes = std::uint64_t(512) << 20;
 
 }  // namespace

@@ -8,8 +8,8 @@
 
 namespace grok::cuda {
 
-// Tokens, or rows to sample, of one launch whose memory grows with them: 4 MB a token for Grok-1's experts. No result
-// depends on it.
+// Tokens, or rows to sample, of one launch. Memory grows with them: 4 MB a token for Grok-1's experts. No result
+// depends on this number.
 inline constexpr int kTokensAtOnce = 64;
 
 class CudaFootprint final : public Footprint {
@@ -24,17 +24,17 @@ class CudaFootprint final : public Footprint {
   std::uint64_t scratch_bytes(const StepSize& largest) const override;
   std::uint64_t reserve_bytes() const override;
 
-  // What scratch_bytes is the sum of.
-  std::size_t operation_bytes(const StepSize& largest) const;  // what operations and uploads share one after another
-  std::size_t kept_bytes(const StepSize& largest) const;       // what one operation leaves for the next
-  static std::size_t batch_bytes(const StepSize& largest);     // of stage()
+  // The terms of scratch_bytes.
+  std::size_t operation_bytes(const StepSize& largest) const;  // shared by operations and uploads, one after another
+  std::size_t kept_bytes(const StepSize& largest) const;       // quantized copies for the next operation
+  static std::size_t batch_bytes(const StepSize& largest);     // for stage()
   static std::size_t rotation_bytes(int num_positions, int head_dim);
 
  private:
   const int num_digits_;
 };
 
-// Each beside what it counts: asks `scratch` for what that does.
+// Each function stands beside the code that it mirrors, and requests the same scratch without running anything.
 void count_upload(const MatrixShape& shape, DeviceScratch& scratch);
 void count_table_upload(int vocab_size, int d_model, DeviceScratch& scratch);
 void count_attention(const StepSize& largest, DeviceScratch& scratch);

@@ -5,13 +5,13 @@
 namespace grok::cuda {
 
 inline constexpr int kTileRows = 32;     // inputs of one matrix instruction (mma m16n8k32)
-inline constexpr int kTileColumns = 16;  // outputs of one
+inline constexpr int kTileColumns = 16;  // outputs of one matrix instruction
 inline constexpr int kTileBytes = kTileRows * kTileColumns;
 inline constexpr int kSliceTiles = 32;  // tiles along the input that are summed as integers: 1024 inputs
 inline constexpr int kSliceRows = kSliceTiles * kTileRows;
 
-// How the inputs of a matrix are cut. Each scale group is padded to whole tiles and cut into slices. Within a slice a
-// weight has one scale and an activation has one scale, so its sum is one of integers: exact, whatever the order.
+// Division of a matrix's inputs. Each scale group is padded to whole tiles and divided into slices. Within a slice a
+// weight has one scale and an activation has one scale, so the slice is a sum of integers: exact in any order.
 struct InputLayout {
   int group_rows = 0;  // inputs that share a weight scale
   int num_groups = 0;
@@ -31,7 +31,7 @@ struct InputLayout {
     const int left = tiles_per_group() - slice % slices_per_group() * kSliceTiles;
     return left < kSliceTiles ? left : kSliceTiles;
   }
-  // The inputs of a slice, without the padding.
+  // The number of inputs of a slice, without the padding.
   __host__ __device__ int first_row(int slice) const {
     return group_of(slice) * group_rows + slice % slices_per_group() * kSliceRows;
   }

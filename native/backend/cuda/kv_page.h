@@ -7,8 +7,8 @@
 
 #include "backend/backend.h"
 
-// How one kv head's share of a page lies in memory, of keys and of values alike: [kPageSize, head_dim] elements; int8 ones
-// are followed by the scales of their positions, f32 [kPageSize].
+// Memory layout of one kv head's share of a page, the same for keys and values: [kPageSize, head_dim] elements. Int8
+// elements are followed by the scales of their positions, f32 [kPageSize].
 namespace grok::cuda {
 
 __host__ __device__ inline std::size_t kv_element_bytes(KvCacheType type) {
@@ -19,7 +19,7 @@ __host__ __device__ inline std::size_t kv_head_bytes(KvCacheType type, int head_
   return kPageSize * (kv_element_bytes(type) * head_dim + (type == KvCacheType::int8 ? sizeof(float) : 0));
 }
 
-// Of keys or of values.
+// Keys or values of a head.
 struct KvHead {
   std::byte* data;
   int head_dim;
@@ -45,7 +45,7 @@ __device__ inline std::uint16_t rounded_bf16(float value) {
   return std::uint16_t((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
 }
 
-// Two elements from an even `i` on, in one load; int8 ones without their scale.
+// Loads two elements from an even `i` on at once; int8 without their scale.
 template <KvCacheType kType>
 __device__ float2 read_kv_pair(const KvHead& head, int position, int i) {
   if constexpr (kType == KvCacheType::f32) return *reinterpret_cast<const float2*>(&head.at<float>(position, i));
@@ -59,7 +59,8 @@ __device__ float2 read_kv_pair(const KvHead& head, int position, int i) {
   }
 }
 
-// Four from a multiple of four on, where rows are multiples of four long: one load of 16, 8 or 4 bytes.
+// Loads four elements from a multiple of four on, if the row length is a multiple of four: one load of 16, 8 or 4
+// bytes.
 template <KvCacheType kType>
 __device__ float4 read_kv_quad(const KvHead& head, int position, int i) {
   if constexpr (kType == KvCacheType::f32) return *reinterpret_cast<const float4*>(&head.at<float>(position, i));
@@ -75,7 +76,7 @@ __device__ float4 read_kv_quad(const KvHead& head, int position, int i) {
   }
 }
 
-// `scale` is that of an int8 position: its largest value / 127.
+// `scale` is that of an int8 position: its largest magnitude / 127.
 __device__ inline void write_kv(const KvHead& head, KvCacheType type, int position, int i, float value, float scale) {
   switch (type) {
     case KvCacheType::f32: head.at<float>(position, i) = value; break;

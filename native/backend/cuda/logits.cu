@@ -8,9 +8,9 @@ namespace grok::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kOutputsAtOnce = 32;  // as many as one reading of the table serves: 6 MB of planes each for Grok-1
+constexpr int kOutputsAtOnce = 32;  // outputs that share one pass over the table: 6 MB of partial sums each for Grok-1
 
-// One block a slice of an output's row.
+// One block a slice of a row of activations.
 template <int kDigits>
 __global__ void __launch_bounds__(kDigitThreads)
     split_outputs(DigitRows out, const float* x, const std::int32_t* output_rows, InputLayout layout) {
@@ -20,7 +20,7 @@ __global__ void __launch_bounds__(kDigitThreads)
   split_slice<kDigits>(out, layout, output, slice, [&](int k) { return values[k]; });
 }
 
-// One thread a logit: sums the planes of its row's digits, the highest first.
+// One thread a logit: adds the sums of its row's limbs, the highest first.
 template <int kDigits>
 __global__ void __launch_bounds__(kThreads) sum_digits(float* out,  // [num_outputs, vocab_size]
                                                        Planes planes, float scale, int vocab_size) {

@@ -8,10 +8,10 @@
 
 namespace grok::cuda {
 
-// Of an int8 matrix as it is packed.
+// Shape of a packed int8 matrix.
 struct MatrixShape {
   explicit MatrixShape(const QuantizedView& stored);
-  MatrixShape(int d_in, int d_out);  // of one expert and one scale group
+  MatrixShape(int d_in, int d_out);  // one expert and one scale group
 
   int num_experts;
   int d_in;

@@ -5,7 +5,7 @@
 namespace grok::cuda {
 namespace {
 
-// One block a token, whose row fits registers.
+// One block a token whose row fits registers.
 template <int kDigits>
 __global__ void __launch_bounds__(kRowThreads, 1) norm_tokens(Norm op, DigitRows digits, InputLayout layout) {
   const Row weight = load_row(op.weight, op.d_model);

@@ -7,17 +7,17 @@
 #include "backend/cuda/digits.h"
 #include "backend/cuda/reduce.h"
 
-// One block a row. At one token nothing else runs, so what counts is how often that block waits: a row that fits
-// registers is asked for at once and stays there, and each sum over it costs one barrier.
+// One block a row. With one token nothing else runs, so the number of times that block waits decides its speed. A row
+// that fits registers is loaded at once and stays there, and each sum over it costs one barrier.
 namespace grok::cuda {
 
 inline constexpr int kRowThreads = 512;
-inline constexpr int kRowValues = 12;  // of a thread: d_model is 6,144
+inline constexpr int kRowValues = 12;  // per thread: d_model is 6,144
 inline constexpr int kMostRowInputs = kRowThreads * kRowValues;
 
 inline bool fits_registers(int d_model) { return d_model <= kMostRowInputs && d_model % 4 == 0; }
 
-// The kernel for so many digits (0: none): kernel_of names it, of an integral_constant.
+// The kernel for num_digits limbs (0: no quantized copy). kernel_of returns it for an integral_constant.
 template <typename KernelOf>
 auto row_kernel(int num_digits, KernelOf kernel_of) {
   return num_digits == 0   ? kernel_of(std::integral_constant<int, 0>())
@@ -25,12 +25,12 @@ auto row_kernel(int num_digits, KernelOf kernel_of) {
                            : kernel_of(std::integral_constant<int, 3>());
 }
 
-// What one thread has of a row: fours of inputs, beside those of its neighbours. Zeros past the end.
+// A thread's part of a row: groups of four inputs, interleaved with those of other threads. Zeros past the end.
 struct Row {
   float values[kRowValues];
 };
 
-// The first input of the four that an index into the values is of.
+// The first input of the group of four at an index.
 __device__ inline int first_input(int index) { return index * kRowThreads + 4 * int(threadIdx.x); }
 
 __device__ inline Row load_row(const float* from, int d_model) {
@@ -53,9 +53,8 @@ __device__ inline void store_row(float* to, const Row& row, int d_model) {
   }
 }
 
-// 1 / sqrt(mean(x^2) + eps), by a whole block; `squares` are those of this thread's values. Each in a kernel has its
-// own kTurn, and with it shared memory.
-// Source: xai-org/grok-1 model.py:RMSNorm
+// 1 / sqrt(mean(x^2) + eps), by a whole block. `squares` is the sum of this thread's squares. Each call in a kernel has
+// its own kTurn, and so its own shared memory. Source: xai-org/grok-1 model.py:RMSNorm
 template <int kTurn>
 __device__ float inverse_rms(float squares, int d_model, float eps) {
   struct Shared {
@@ -74,8 +73,8 @@ __device__ float inverse_rms(const Row& row, int d_model, float eps) {
   return inverse_rms<kTurn>(squares, d_model, eps);
 }
 
-// The digits of the block's row, in one scale group. The largest values of all slices are found at once: the fours of a
-// warp lie in one slice.
+// Quantizes the block's row, in one scale group. The largest values of all slices are found at once, because the groups
+// of four of a warp lie in one slice.
 template <int kDigits>
 __device__ void split_row(const DigitRows& out, const InputLayout& layout, const Row& row) {
   constexpr int kWarpInputs = 4 * kWarpSize, kParts = kSliceRows / kWarpInputs;
@@ -92,9 +91,9 @@ __device__ void split_row(const DigitRows& out, const InputLayout& layout, const
     largest_bits = __reduce_max_sync(kAllLanes, largest_bits);
     if (lane == 0) shared.largest_bits[first_input(i) / kWarpInputs] = largest_bits;
   }
-  __syncthreads();  // all warps' largest values are there
+  __syncthreads();  // the largest values of all warps are written
 
-  unsigned largest_bits[kRowValues / 4];  // of the slice of each four
+  unsigned largest_bits[kRowValues / 4];  // per group of four: bits of its slice's largest value
 #pragma unroll
   for (int i = 0; i < kRowValues; i += 4) {
     const int slice = first_input(i) / kSliceRows;
@@ -108,7 +107,7 @@ __device__ void split_row(const DigitRows& out, const InputLayout& layout, const
     if (first % kSliceRows == 0)
       out.scales[std::size_t(blockIdx.x) * layout.num_slices() + first / kSliceRows] = scale.to_value;
 
-    unsigned digits[4];  // a byte each: what is added and taken off turns bytes from 0 on into bytes around 0
+    unsigned digits[4];  // one byte each: adding and subtracting the offset turns unsigned bytes into signed ones
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
       const int integer = scale.to_integer > 0 ? __float2int_rn(row.values[i + j] * scale.to_integer) : 0;
@@ -125,7 +124,7 @@ __device__ void split_row(const DigitRows& out, const InputLayout& layout, const
   }
 }
 
-// The same of a row in memory, of which each thread wrote those values that it reads here: every kRowThreads-th.
+// The same for a row in memory. Each thread reads the values that it wrote itself: every kRowThreads-th.
 template <int kDigits>
 __device__ void split_row(const DigitRows& digits, const InputLayout& layout, const float* row) {
   for (int slice = 0; slice < layout.num_slices(); ++slice)

@@ -11,7 +11,7 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// Tiles along the input that go to the device at once.
+// Tiles along the input that are uploaded at once.
 int tiles_at_once(const MatrixShape& shape) {
   const int most = std::min(shape.layout.tiles_per_group(), kSliceTiles);
   return int(std::clamp<std::size_t>(kUploadBytes / (std::size_t(kTileRows) * shape.d_out), 1, most));
@@ -21,10 +21,10 @@ std::size_t chunk_bytes(const MatrixShape& shape) {
   return std::size_t(tiles_at_once(shape)) * kTileRows * shape.d_out;
 }
 
-// One warp a tile, one lane its 16 bytes: register r of lane l holds output l / 4 + 8 (r % 2), inputs 4 (l % 4) + 16 (r / 2)
-// and the three behind it.
+// One warp a tile, one lane its 16 bytes: register r of lane l holds output l / 4 + 8 (r % 2), and four inputs from 4
+// (l % 4) + 16 (r / 2) on.
 __global__ void __launch_bounds__(kThreads)
-    pack_tiles(std::int8_t* tiles,         // of the first column tile of the slice's tile `first_tile`
+    pack_tiles(std::int8_t* tiles,         // first column tile of the slice's tile `first_tile`
                const std::int8_t* stored,  // [num_rows, d_out]
                int num_rows, int d_out, int num_tiles, int column_tiles, int slice_tiles, int first_tile) {
   take_turn();
@@ -69,7 +69,7 @@ CudaMatrix::CudaMatrix(const QuantizedView& stored, Upload& upload, DeviceScratc
         const std::size_t first_row = std::size_t(expert) * d_in + layout.first_row(slice) + tile * kTileRows;
         const std::size_t size_bytes = std::size_t(num_rows) * d_out;
         stored.weight.read(first_row * d_out, {upload.next(size_bytes), size_bytes});
-        upload.send(uploaded, size_bytes);  // after the last part is packed: it is one stream
+        upload.send(uploaded, size_bytes);  // the stream orders this after packing of the last part
         const std::size_t num_threads = std::size_t(num_tiles) * column_tiles * 32;
         stream.launch("packing a matrix",
                       {.blocks = unsigned((num_threads + kThreads - 1) / kThreads), .threads = kThreads}, pack_tiles,

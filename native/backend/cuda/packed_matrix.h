@@ -11,14 +11,14 @@
 
 namespace grok::cuda {
 
-// An int8 matrix in tiles of 16 outputs x 32 inputs, 512 bytes each, in the order in which a warp loads the left operand
-// of mma m16n8k32: 16 bytes a lane. The tiles of one (expert, slice, 16 outputs) follow each other along the input, so a
-// product reads memory front to back. Padding, of inputs to whole tiles and of outputs to 16, is zero.
+// An int8 matrix in tiles of 16 outputs x 32 inputs, 512 bytes each, in the order in which a warp loads the left
+// operand of mma m16n8k32: 16 bytes a lane. The tiles of one (expert, slice, 16 outputs) are adjacent along the input,
+// so a product reads memory front to back. Inputs are padded to whole tiles and outputs to 16, with zeros.
 class CudaMatrix final : public Matrix, public MatrixShape {
  public:
-  // Reads the matrix; the device may still be copying and packing what was read.
+  // Reads the matrix. The device may still be copying and packing it afterwards.
   CudaMatrix(const QuantizedView& stored, Upload& upload, DeviceScratch& scratch, Stream& stream);
-  // Contents undefined: who asks for it fills it.
+  // Contents undefined; the caller fills it.
   explicit CudaMatrix(const MatrixShape& shape)
       : MatrixShape(shape), tiles_(tile_bytes()), scales_(num_scales() * sizeof(float)) {}
 

@@ -12,9 +12,9 @@ constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / kWarpSize;
 
 struct Rows {
-  const float* values;  // [num_rows, layout.d_in()], a part of the table
+  const float* values;  // [num_rows, layout.d_in()], part of the table
   int num_rows;
-  int first_row;  // of the table, a multiple of kTileColumns
+  int first_row;  // in the table, a multiple of kTileColumns
   std::int8_t* tiles;
   float* scales;
   InputLayout layout;
@@ -26,14 +26,14 @@ struct Shared {
 };
 
 // One block 16 rows: a warp finds the largest of every 8th row, then writes every 8th tile of the inputs, one for each
-// digit. Which byte is whose: pack_tiles of packed_matrix.cu.
+// limb. Byte order: pack_tiles of packed_matrix.cu.
 template <int kDigits>
 __global__ void __launch_bounds__(kThreads) pack_rows(Rows op) {
   take_turn();
   Shared& shared = static_shared<Shared>();
   const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
   const int d_model = op.layout.d_in();
-  const int first_row = int(blockIdx.x) * kTileColumns;  // of this part
+  const int first_row = int(blockIdx.x) * kTileColumns;  // in this part
   const int num_rows = min(kTileColumns, op.num_rows - first_row);
   const float* const values = op.values + std::size_t(first_row) * d_model;
 
@@ -86,7 +86,7 @@ __global__ void __launch_bounds__(kThreads) pack_rows(Rows op) {
 
 int whole_tiles(int vocab_size) { return (vocab_size + kTileColumns - 1) / kTileColumns; }
 
-// Rows that go to the device at once: a multiple of kTileColumns, or all.
+// Rows that are uploaded at once: a multiple of kTileColumns, or all.
 int rows_at_once(int vocab_size, int d_model) {
   const std::size_t tiles = kUploadBytes / (std::size_t(d_model) * kTileColumns * sizeof(float));
   return std::min(vocab_size, int(std::clamp<std::size_t>(tiles, 1, whole_tiles(vocab_size))) * kTileColumns);
@@ -117,7 +117,7 @@ CudaTable::CudaTable(const TensorView& f32, int num_digits, Upload& upload, Devi
                     .column_tiles = columns_.column_tiles};
     const std::size_t row_bytes = std::size_t(d_model) * sizeof(float), size_bytes = rows.num_rows * row_bytes;
     f32.read(first_row * row_bytes, {upload.next(size_bytes), size_bytes});
-    upload.send(uploaded, size_bytes);  // after the last part is packed: it is one stream
+    upload.send(uploaded, size_bytes);  // the stream orders this after packing of the last part
     stream.launch("packing the embedding", {.blocks = unsigned(whole_tiles(rows.num_rows)), .threads = kThreads},
                   num_digits == 2 ? pack_rows<2> : pack_rows<3>, rows);
   }

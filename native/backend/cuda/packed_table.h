@@ -4,12 +4,12 @@
 
 namespace grok::cuda {
 
-// The token embedding, and the head that is tied to it, as integers with a scale for each row, as activations are:
-// w = scale * (w0 + 256 w1 (+ 65536 w2)). Each digit of a row is a column of one matrix, with a scale of its own; the
-// products of a row's columns add up to the row's. A row that holds an infinity or a NaN gets a NaN for a scale.
+// The token embedding, and the head that is tied to it, as integers with a scale for each row, like activations: w =
+// scale * (w0 + 256 w1 (+ 65536 w2)). Each limb of a row is a column of one matrix, with its own scale. The sum of the
+// products of a row's columns is the row's product. A row with an infinity or a NaN gets a NaN as its scale.
 class CudaTable final : public Table {
  public:
-  // Reads f32 [vocab_size, d_model]; the device may still be copying and packing what was read.
+  // Reads f32 [vocab_size, d_model]. The device may still be copying and packing it afterwards.
   CudaTable(const TensorView& f32, int num_digits, Upload& upload, DeviceScratch& scratch, Stream& stream);
   static MatrixShape shape_of(int vocab_size, int d_model, int num_digits);
 
@@ -24,13 +24,13 @@ class CudaTable final : public Table {
 
 // ---------------------------------------------------------------- on the device
 
-// The column of a row's digit: of 16 rows the lowest digits, then the next, then those of 16 more rows.
+// The column of a row's limb: the lowest limbs of 16 rows, then their next limbs, then those of 16 more rows.
 template <int kDigits>
 __device__ int digit_column(int row, int digit) {
   return (row / kTileColumns * kDigits + digit) * kTileColumns + row % kTileColumns;
 }
 
-// Where a tile lies among those of a matrix with one scale group.
+// Index of a tile in a matrix with one scale group.
 __device__ inline std::size_t place_of_tile(const InputLayout& layout, int column_tiles, int row_tile,
                                             int column_tile) {
   const int slice = row_tile / kSliceTiles;

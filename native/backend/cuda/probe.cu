@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t kStepVectors = kProbeStep / sizeof(uint4);
 
-// Each thread every gridDim.x * kProbeThreads-th word.
+// Each thread writes every gridDim.x * kProbeThreads-th word.
 __global__ void __launch_bounds__(kProbeThreads) fill_words(std::uint32_t* words, std::size_t num_words) {
   take_turn();
   for (std::size_t i = std::size_t(blockIdx.x) * kProbeThreads + threadIdx.x; i < num_words;
@@ -19,8 +19,8 @@ __global__ void __launch_bounds__(kProbeThreads) fill_words(std::uint32_t* words
     words[i] = std::uint32_t(i) * 0x9e3779b1u;
 }
 
-// Each block every gridDim.x-th step, each thread every kProbeThreads-th vector of it.
-// Limited by memory: reads the buffer once.
+// Each block reads every gridDim.x-th step, and each thread every kProbeThreads-th vector of it. Limited by memory:
+// reads the buffer once.
 __global__ void __launch_bounds__(kProbeThreads) read_steps(std::uint32_t* folded,  // [gridDim.x]
                                                             const uint4* from, std::size_t num_steps) {
   take_turn();
@@ -43,8 +43,7 @@ __global__ void __launch_bounds__(kProbeThreads) read_steps(std::uint32_t* folde
   if (threadIdx.x == 0) folded[blockIdx.x] = of_block;
 }
 
-// As above.
-// Limited by memory: reads `from` and writes `to` once.
+// Divided as above. Limited by memory: reads `from` and writes `to` once.
 __global__ void __launch_bounds__(kProbeThreads) copy_steps(uint4* to, const uint4* from, std::size_t num_steps) {
   take_turn();
   for (std::size_t step = blockIdx.x; step < num_steps; step += gridDim.x) {
@@ -80,8 +79,8 @@ void copy_half(Stream& stream, const DeviceMemory& buffer, int num_blocks) {
 }
 
 CudaProbe probe_cuda(const CudaProbeOptions& options) {
-  constexpr int kPasses = 10;     // before the host waits: a launch takes as long as some megabytes
-  constexpr int kBlocksEach = 4;  // on a multiprocessor, so that every generation runs all at once
+  constexpr int kPasses = 10;     // before the host waits, since a launch takes as long as reading some megabytes
+  constexpr int kBlocksEach = 4;  // per multiprocessor, so that all blocks run at once on every generation
   const DeviceTraits traits = usable_device();
   const std::uint64_t buffer_bytes = std::min(options.buffer_bytes, cuda_available_bytes() / 4);
   const std::uint64_t num_steps = std::max<std::uint64_t>(buffer_bytes / (2 * kProbeStep), 1) * 2;

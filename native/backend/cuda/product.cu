@@ -8,47 +8,48 @@ namespace grok::cuda {
 namespace {
 
 constexpr int kWarps = 6, kThreads = kWarps * kWarpSize;
-// One streams while the other stages. 12 warps share 3072 units, of which Grok-1's smaller matrices have so many, in two rounds.
+// One block accumulates while the other stages. Grok-1's smaller matrices have 3072 units of work: two rounds of 12
+// warps.
 constexpr int kBlocksPerMultiprocessor = 2;
 constexpr int kMmaTokens = 8;  // columns of the right operand of mma m16n8k32
-// Tiles that a warp asks for at once, and how often before it uses the first of them: 12 warps on a multiprocessor then have
-// 48 KiB on their way, where 3.2 TB/s at 0.8 microseconds need 20. Registers could not hold as many beside the sums. Requests
-// of 2 KiB that lie side by side are faster than of one tile each (by 2 %, and as fast as bulk copies, on an H100).
+// Tiles that a warp loads at once, and chunks in flight before it uses the first. So 12 warps of a multiprocessor have
+// 48 KiB in flight; 3.2 TB/s at a latency of 0.8 microseconds need 20 KiB. Registers could not hold as many beside the
+// sums. Requests of 2 KiB of adjacent bytes are 2 % faster than of one tile each, and as fast as bulk copies (H100).
 constexpr int kChunk = 4, kChunksAhead = 2;
 
 struct StreamedMatrix {
   const std::int8_t* tiles;  // [num_experts, num_tiles, column_tiles, kTileBytes]
   const float* scales;       // [num_experts, num_groups, column_tiles * kTileColumns]
   int column_tiles;
-  int first_column_tile;  // of the planes
+  int first_column_tile;  // in the planes
 };
 
 struct Product {
   StreamedMatrix matrices[kMaxMatrices];
   int num_matrices;
-  int column_tiles;  // of all matrices
+  int column_tiles;  // total of all matrices
   InputLayout layout;
   DigitRows x;
   JobList jobs;
   float* sums;  // [num_slices, num_positions, column_tiles * kTileColumns]
 };
 
-// What a block holds. A lane's weights are its own 16 bytes of each tile, which no other lane reads. Activations are those
-// of one (job, slice), as the right operands of mma: lane l holds column l / 4, inputs 4 (l % 4) and 16 more.
+// Shared memory of a block. A lane's weights are its own 16 bytes of each tile, which no other lane reads. Activations
+// are those of one (job, slice), as right operands of mma: lane l holds column l / 4, inputs 4 (l % 4) and 16 more.
 template <int kTokenTiles, int kDigits>
 struct Shared {
   uint4 weights[kWarps][kChunksAhead][kChunk][kWarpSize];
   uint2 digits[kSliceTiles][kTokenTiles][kDigits][kWarpSize];
   float scales[kTokenTiles * kMmaTokens];
 };
-// Of compute capability 8.6 and 8.9, which have least.
+// Limit of compute capability 8.6 and 8.9, the smallest of all.
 constexpr std::size_t kMostSharedBytes = 99 * 1024;
 
 __device__ inline int row_of(const Product& op, int position) {
   return op.x.num_rows == 1 ? 0 : op.jobs.row_of_position ? op.jobs.row_of_position[position] : position;
 }
 
-// Two threads a row's 32 digits of one tile, sixteen threads those of eight rows: what they write lies side by side.
+// Two threads copy a row's 32 limb bytes of one tile, sixteen threads those of eight rows: their writes are adjacent.
 template <int kTokenTiles, int kDigits>
 __device__ void stage(Shared<kTokenTiles, kDigits>& shared, const Product& op, const Job& job, int slice) {
   constexpr int kThreadsOfTile = 2 * kMmaTokens, kTilesAtOnce = kThreads / kThreadsOfTile;
@@ -61,7 +62,7 @@ __device__ void stage(Shared<kTokenTiles, kDigits>& shared, const Product& op, c
     const int index = token_tile * kMmaTokens + column;
     const bool is_used = index < job.count;
     const int row = is_used ? row_of(op, job.first + index) : 0;
-    uint4 loaded[kDigits][kLoads];  // all asked for before the first is needed
+    uint4 loaded[kDigits][kLoads];  // all loads are issued before the first is used
 #pragma unroll
     for (int digit = 0; digit < kDigits; ++digit) {
       const std::int8_t* const digits =
@@ -87,7 +88,7 @@ __device__ void stage(Shared<kTokenTiles, kDigits>& shared, const Product& op, c
                           : 0.0f;
 }
 
-// Where one unit of work finds its weights.
+// Addresses of the weights and scales of one unit of work.
 struct Unit {
   const uint4* tiles;   // of this lane: every kWarpSize-th
   const float* scales;  // [kTileColumns]
@@ -114,7 +115,7 @@ __device__ Job job_at(const JobList& jobs, int index) {
                         : Job{0, index * kPositions, min(kPositions, jobs.num_positions - index * kPositions)};
 }
 
-// A unit of work: one job's sums over one slice for kTileColumns columns. Their order is that of the weights in memory.
+// A unit of work: one job's sums over one slice for kTileColumns columns. Units are ordered like the weights in memory.
 struct Place {
   int job, slice, column_tile;
 
@@ -127,14 +128,14 @@ struct Place {
   }
 };
 
-// The tiles of a warp's units, one chunk after another, kChunksAhead of them asked for and not yet used. A chunk is of one unit.
+// The tiles of a warp's units, chunk by chunk, with kChunksAhead of them in flight. A chunk belongs to one unit.
 template <int kTokenTiles>
 struct TileStream {
   const Product& op;
   uint4 (*ring)[kChunk][kWarpSize];  // [kChunksAhead]
-  Place place;                       // of the next to ask for
+  Place place;                       // of the next chunk to load
   int unit, last_unit;
-  const uint4* from = nullptr;  // of this lane
+  const uint4* from = nullptr;  // for this lane
   int tile = 0, num_tiles = 0, asked = 0, used = 0;
 
   __device__ void ask() {
@@ -155,17 +156,17 @@ struct TileStream {
         place.advance(op, kWarps);
       }
     }
-    copy_async_commit();  // one group a chunk, also where there is none: so the wait counts right
+    copy_async_commit();  // one group a chunk, even an empty one, so that the wait counts correctly
   }
-  // What is left of the unit at hand. No more, for L2 has room for little more than one unit of every warp.
+  // Prefetches the rest of the current unit. No more, because L2 has room for little more than one unit of every warp.
   __device__ void prefetch() const {
-    constexpr int kLineBytes = 128, kLines = kTileBytes / kLineBytes;  // of a tile
+    constexpr int kLineBytes = 128, kLines = kTileBytes / kLineBytes;  // per tile
     const int lane = int(threadIdx.x) % kWarpSize;
     const auto* const first = reinterpret_cast<const std::byte*>(from - lane + tile * kWarpSize);
     for (int line = lane; tile > 0 && line < (num_tiles - tile) * kLines; line += kWarpSize)
       prefetch_line(first + line * kLineBytes);
   }
-  // The next chunk, until it is used up.
+  // Returns the next chunk, valid until it is used up.
   __device__ const uint4 (*next())[kWarpSize] {
     copy_async_wait<kChunksAhead - 1>();
     return ring[used];
@@ -176,16 +177,16 @@ struct TileStream {
   }
 };
 
-// Each block takes an equal run of units, whatever expert they fall in, and each warp of it every kWarps-th: no sum leaves its
-// warp. Units of one (job, slice) share the staged activations; the weights of the next are on their way while those are
-// staged. Weights that are no expert's are asked for before the activations are there.
-// Limited by memory: reads each weight of an expert once for a job.
+// Each block takes an equal run of units, of any experts, and each of its warps every kWarps-th unit: no sum leaves its
+// warp. Units of one (job, slice) share the staged activations; the next weights are loaded while activations are
+// staged. Weights that belong to no expert are prefetched before the activations are ready. Limited by memory: reads
+// each weight of an expert once for a job.
 template <int kTokenTiles, int kDigits>
 __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_product(Product op) {
   auto& shared = *dynamic_shared<Shared<kTokenTiles, kDigits>>();
   let_next_launch_begin();
   const bool has_experts = op.jobs.jobs || op.jobs.experts;
-  if (has_experts) wait_for_launch_before();  // it says which
+  if (has_experts) wait_for_launch_before();  // the experts are its output
   const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
   const int num_slices = op.layout.num_slices();
   constexpr int kPositions = kTokenTiles * kMmaTokens;
@@ -202,19 +203,19 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_pro
   own_place.advance(op, warp);
   TileStream<kTokenTiles> tiles{op, shared.weights[warp], own_place, own_unit, last_unit};
   for (int i = 0; i < kChunksAhead; ++i) tiles.ask();
-  if (!has_experts) tiles.prefetch();  // the memory is idle until the activations are there
+  if (!has_experts) tiles.prefetch();  // memory is idle until the activations are ready
 
   while (unit < last_unit) {
     const Job job = job_at<kTokenTiles>(op.jobs, place.job);
     const int slice = place.slice, num_tiles = op.layout.tiles_of(slice);
     const int last_of_slice = min(last_unit, unit + op.column_tiles - place.column_tile);
     wait_for_launch_before();
-    __syncthreads();  // all are done with the last activations
+    __syncthreads();  // all warps have used the last activations
     stage(shared, op, job, slice);
     __syncthreads();
 
     for (; own_unit < last_of_slice; own_unit += kWarps, own_place.advance(op, kWarps)) {
-      // Lane l holds outputs l / 4 and 8 more, of positions 2 (l % 4) and one more.
+      // Lane l holds output l / 4 and the one 8 behind it, of position 2 (l % 4) and the next.
       const float* const scales = unit_of(op, job.expert, slice, own_place.column_tile).scales;
       const float scale_of[2] = {scales[lane / 4], scales[lane / 4 + 8]};
       int sums[kTokenTiles][kDigits][4] = {};
@@ -227,7 +228,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_pro
           const uint4 weights = chunk[i][lane];
 #pragma unroll
           for (int token_tile = 0; token_tile < kTokenTiles; ++token_tile) {
-            if (token_tile * kMmaTokens >= job.count) break;  // an expert of few tokens among others of many
+            if (token_tile * kMmaTokens >= job.count) break;  // an expert with few tokens, in a launch for many
 #pragma unroll
             for (int digit = 0; digit < kDigits; ++digit)
               mma_s8(sums[token_tile][digit], weights, shared.digits[tile][token_tile][digit][lane]);
@@ -254,7 +255,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_pro
     unit = last_of_slice;
   }
   copy_async_wait<0>();
-  wait_for_launch_before();  // with nothing to do, too: who waits for this launch counts on all before
+  wait_for_launch_before();  // Wait even if this block had no work; later kernels rely on it transitively.
 }
 
 template <int kTokenTiles, int kDigits>
@@ -266,7 +267,7 @@ void launch_product(const Product& op, int num_blocks, Stream& stream) {
       stream_product<kTokenTiles, kDigits>, op);
 }
 
-// Behind the last of those that share their activations' digits with the first.
+// The first matrix whose layout differs from the first one's, so that it cannot share its quantized activations.
 template <typename Shape>
 std::size_t end_of_layout(std::span<const Shape* const> matrices, std::size_t first) {
   std::size_t last = first;
@@ -310,10 +311,11 @@ Products multiply(std::span<const CudaMatrix* const> matrices, const DigitRows& 
   const int num_slices = op.layout.num_slices(), width = op.column_tiles * kTileColumns;
   op.sums = sums_of(op.layout, jobs.num_positions, op.column_tiles, scratch);
 
-  // Where there is enough to do for several rounds of every warp, more blocks than run at once: who is done early takes another.
+  // With enough units for several rounds of every warp, starts more blocks than run at once: a block that ends early
+  // takes another.
   constexpr int kMostTurns = 4;
   const int num_resident = kBlocksPerMultiprocessor * num_multiprocessors;
-  const int num_rounds = num_slices * op.column_tiles / (num_resident * kWarps);  // of one job
+  const int num_rounds = num_slices * op.column_tiles / (num_resident * kWarps);  // for one job
   const int num_blocks = num_resident * (num_rounds >= kMostTurns ? kMostTurns : 1);
   const int token_tiles = jobs.positions_per_job / kMmaTokens;
   if (num_digits == 2 && token_tiles == 1)

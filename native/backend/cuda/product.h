@@ -10,26 +10,27 @@
 #include "backend/cuda/digits.h"
 #include "backend/cuda/packed_matrix.h"
 
-// Products of rows of activations with packed matrices: the weights as one stream that all blocks share evenly.
+// Products of rows of activations with packed matrices. All blocks share the weights evenly, as one stream.
 namespace grok::cuda {
 
 // Rows that one expert multiplies in one pass over its weights.
 struct Job {
   std::int32_t expert = 0;
-  std::int32_t first = 0;  // of the positions, which are rows in the order of their experts
+  std::int32_t first = 0;  // first position; positions are the rows in the order of their experts
   std::int32_t count = 0;
 };
 
 inline constexpr int kMaxMatrices = 3;
 
-// What a product leaves: a plane of sums for each slice. Their sum, in the order of the slices, is the product.
+// Result of a product: split-k partials, one plane of sums for each slice. Their sum, in the order of the slices, is
+// the product.
 struct Planes {
-  const float* sums = nullptr;  // [num_slices, num_positions, width], at the matrix's first column
+  const float* sums = nullptr;  // [num_slices, num_positions, width], starting at the matrix's first column
   int num_slices = 0;
   int num_positions = 0;
   int width = 0;  // columns of all matrices of the product
 
-  // kLoads in flight at a time.
+  // Adds up the planes with kLoads loads in flight.
   template <int kLoads = 8>
   __device__ float at(int position, int column) const {
     const std::size_t plane = std::size_t(num_positions) * width;
@@ -50,34 +51,35 @@ struct JobList {
   const Job* jobs = nullptr;               // null: see `experts`
   const std::int32_t* experts = nullptr;   // [num_positions] a job for each position; null: all in order, expert 0
   const std::int32_t* num_jobs = nullptr;  // on the device
-  const std::int32_t* row_of_position = nullptr;  // [num_positions] row of the digits; null: itself, or the only row
+  // [num_positions] row of the quantized activations; null: the position, or the only row
+  const std::int32_t* row_of_position = nullptr;
   int num_positions = 0;
   int positions_per_job = 0;  // at most
 };
 
-// Positions that one pass over the weights serves: 8 for each right operand of a matrix instruction.
+// Positions that share one pass over the weights: 8 for each right operand of a matrix instruction.
 int positions_per_pass(int most_of_an_expert, int num_digits);
 
-// Of a matrix that is no expert's: all rows in order.
+// Job list of a matrix that belongs to no expert: all rows in order.
 inline JobList all_positions(int num_positions, int num_digits) {
   return {.num_positions = num_positions, .positions_per_job = positions_per_pass(num_positions, num_digits)};
 }
 
-// Of each matrix of one product.
+// Partial sums of each matrix of one product.
 using Products = std::array<Planes, kMaxMatrices>;
 
-// Asks for the scratch of the product of the matrices with num_rows rows of activations, at so many positions.
+// Counts the scratch of a product of the matrices with num_rows rows of activations, at num_positions positions.
 void count_product(std::span<const MatrixShape* const> matrices, int num_rows, int num_positions, int num_digits,
                    DeviceScratch& scratch);
 
-// Where such a product leaves its sums: matrices of one layout, so many column tiles of them all.
+// Allocates the partial sums of a product: matrices of one layout, with column_tiles tiles in all.
 float* sums_of(const InputLayout& layout, int num_positions, int column_tiles, DeviceScratch& scratch);
 
 // x times each of the matrices, which share the layout of their inputs. Positions of one job share an expert.
 Products multiply(std::span<const CudaMatrix* const> matrices, const DigitRows& x, int num_digits, const JobList& jobs,
                   int num_multiprocessors, DeviceScratch& scratch, Stream& stream);
 
-// The same from activations, for matrices of any layouts.
+// The same for activations and matrices of any layouts. Quantizes the activations if necessary.
 Products multiply(std::span<const CudaMatrix* const> matrices, const Activations& x, int num_digits,
                   const JobList& jobs, int num_multiprocessors, DeviceScratch& scratch, Stream& stream);
 

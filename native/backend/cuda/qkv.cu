@@ -20,13 +20,14 @@ struct Finish {
   int num_q_heads, num_kv_heads, head_dim;
 };
 
-// The larger of two magnitudes. Their bits have the same order, with NaN above all, so that overflow reaches the logits.
+// The larger of two magnitudes. Their bits sort like the magnitudes, with NaN last, so that overflow reaches the
+// logits.
 __device__ inline float larger(float a, float b) {
   return __uint_as_float(max(__float_as_uint(a), __float_as_uint(b)));
 }
 
-// One warp a head of a token, one lane a pair of its values: sums the planes, rotates, writes to q or to the cache.
-// Source of the rotation: xai-org/grok-1 model.py:RotaryEmbedding, rotate_half
+// One warp a head of a token, one lane a pair of its values: adds up the split-k partials, rotates, writes to q or to
+// the cache. Source of the rotation: xai-org/grok-1 model.py:RotaryEmbedding, rotate_half
 __global__ void __launch_bounds__(kThreads) finish_qkv(Finish op) {
   take_turn();
   const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
@@ -39,7 +40,7 @@ __global__ void __launch_bounds__(kThreads) finish_qkv(Finish op) {
   const bool is_q = index < op.num_q_heads, is_value = index >= op.num_q_heads + op.num_kv_heads;
   const int head = is_q ? index : is_value ? index - op.num_q_heads - op.num_kv_heads : index - op.num_q_heads;
   const Planes& planes = is_q ? op.q_product : is_value ? op.v_product : op.k_product;
-  // Values i and i + half of the head.
+  // Returns values i and i + half of the head.
   const auto pair_at = [&](int i) {
     const float a = planes.at(token, head * op.head_dim + i), b = planes.at(token, head * op.head_dim + half + i);
     if (is_value) return make_float2(a, b);
@@ -78,11 +79,11 @@ __global__ void __launch_bounds__(kThreads) finish_qkv(Finish op) {
 
 }  // namespace
 
-// Cosines and sines of the positions so far, on the device. The angles are double: in float32, as the reference has them,
-// they are off by up to 1e-3 at position 8191.
+// Returns cosines and sines of all positions so far, on the device. The angles are double: in float32, as in the
+// reference, the error is up to 1e-3 at position 8191.
 const float* CudaBackend::rotation(int num_positions, int head_dim, float rope_base) {
   if (std::size_t(num_positions) * head_dim > rotation_.size()) {
-    constexpr int kAtOnce = 1024;  // so that not every step of a long text waits for a copy
+    constexpr int kAtOnce = 1024;  // grows in large pieces, so that only few steps of a long text wait for a copy
     const int rounded = (num_positions + kAtOnce - 1) / kAtOnce * kAtOnce;
     num_positions = num_positions <= most_positions_ ? std::min(rounded, most_positions_) : rounded;
     for (int position = int(rotation_.size()) / head_dim; position < num_positions; ++position)
@@ -92,7 +93,7 @@ const float* CudaBackend::rotation(int num_positions, int head_dim, float rope_b
         rotation_.push_back(float(std::sin(angle)));
       }
     const std::size_t size_bytes = rotation_.size() * sizeof(float);
-    stream_.synchronize();  // whoever reads the last one
+    stream_.synchronize();  // kernels may still read the old one
     if (!device_rotation_ || device_rotation_->size_bytes() < size_bytes)
       device_rotation_ = std::make_unique<DeviceMemory>(size_bytes);
     std::byte* const pinned = pinned_.of(size_bytes);

@@ -18,8 +18,9 @@ __device__ T warp_reduce(T value, Combine combine) {
   return value;
 }
 
-// What each of the first kCount values comes to over the lanes: lane i gets that of value i % kCount. Half of them are
-// exchanged, then half of the sums, and so on. kCount is a power of two up to 32; the values are lost.
+// Reduces each of the first kCount values over the lanes; lane i gets the result of value i % kCount. Lanes exchange
+// half of the values, then half of the partial results, and so on. kCount is a power of two up to 32; the values are
+// overwritten.
 template <int kCount, typename T, int kSize>
 __device__ T lane_sums(T (&values)[kSize]) {
   if constexpr (kCount == 1) {
@@ -39,8 +40,8 @@ __device__ T lane_sums(T (&values)[kSize]) {
   }
 }
 
-// Every thread of the block gets the result. There is one barrier, before `of_warp` is read: shared memory that is not
-// written again before another one. The warps of the block are a power of two.
+// Every thread of the block gets the result. There is one barrier, before `of_warp` is read, so the shared memory must
+// not be written again before another barrier. The number of warps is a power of two.
 template <typename T, typename Combine>
 __device__ T block_reduce(T value, Combine combine, T (&of_warp)[kWarpSize]) {
   const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
@@ -54,7 +55,7 @@ __device__ T block_reduce(T value, Combine combine, T (&of_warp)[kWarpSize]) {
   return value;
 }
 
-// The same with a barrier behind it too, so that it can follow itself, and in few registers.
+// The same with a barrier after it, too, so that calls can follow each other. Uses few registers.
 template <typename T, typename Combine>
 __device__ T block_reduce(T value, Combine combine) {
   struct Shared {
@@ -68,7 +69,7 @@ __device__ T block_reduce(T value, Combine combine) {
   __syncthreads();
   T total = shared.of_warp[0];
   for (int other = 1; other < num_warps; ++other) total = combine(total, shared.of_warp[other]);
-  __syncthreads();  // the next reduction writes there
+  __syncthreads();  // the next reduction writes to the same memory
   return total;
 }
 
@@ -82,7 +83,7 @@ __device__ T block_max(T value) {
   return block_reduce(value, [](T a, T b) { return a > b ? a : b; });
 }
 
-// Of the lanes up to this one, which all call it.
+// Running sum over the lanes up to this one. All lanes call it.
 template <typename T>
 __device__ T warp_running_sum(T value) {
 #pragma unroll
@@ -95,11 +96,12 @@ __device__ T warp_running_sum(T value) {
 
 template <typename T>
 struct Running {
-  T before;  // of the threads before this one
-  T total;   // of all
+  T before;  // sum of the threads before this one
+  T total;   // sum of all threads
 };
 
-// Of integers, whose sums know no order. Every thread of the block calls it; a barrier stands before and behind it.
+// Running sum of integers, whose order does not matter. Every thread of the block calls it; there is a barrier before
+// and after it.
 template <typename T>
 __device__ Running<T> running_sum(T value) {
   struct Shared {
@@ -112,7 +114,7 @@ __device__ Running<T> running_sum(T value) {
   __syncthreads();
   const T of_lane = lane < int(blockDim.x) / kWarpSize ? shared.of_warp[lane] : T(0);  // the sum of warp `lane`
   const T warps_up_to = warp_running_sum(of_lane);
-  __syncthreads();  // the next sum writes there
+  __syncthreads();  // the next sum writes to the same memory
   return {__shfl_sync(kAllLanes, warps_up_to - of_lane, warp) + up_to - value,
           __shfl_sync(kAllLanes, warps_up_to, kWarpSize - 1)};
 }

@@ -6,12 +6,12 @@ namespace grok::cuda {
 namespace {
 
 constexpr int kMaxExperts = 64;
-constexpr int kExpertsAtOnce = 8;  // whose weights lie side by side in a row of the router: all of Grok-1's
+constexpr int kExpertsAtOnce = 8;  // experts whose weights are adjacent in a row of the router: all of Grok-1's
 
-// Rows of the router that a thread has at once, where they are of kExpertsAtOnce experts, and where of any number.
+// Rows of the router per thread at a time, for kExpertsAtOnce experts and for any number.
 constexpr int kWholeRows = kRowValues, kAnyRows = 4;
 
-// Every kRowThreads-th row of the router from some row on, for some experts. Zeros past the end.
+// Every kRowThreads-th row of the router from a given row on, for some experts. Zeros past the end.
 template <int kRows>
 struct Weights {
   float rows[kRows][kExpertsAtOnce];
@@ -45,16 +45,17 @@ __device__ Weights<kRows> load_weights(const Route& op, int first_expert, int fi
   return weights;
 }
 
-// x of those rows times their weights. An expert taken for another changes far more than a rounding, but to widen each
-// factor takes longer than all else here. `base` is so large that all that is summed on top of it has one last place:
-// what a sum leaves out is then known, and summed by itself. That is good to 2^-35 of the largest product.
+// x of those rows times their weights. A wrong choice of expert changes the result far more than rounding, but
+// converting each factor to double would take longer than everything else here. `base` is so large that all sums on top
+// of it have the same last place. So the part that a sum rounds off is known exactly, and is summed separately. The
+// error is at most 2^-35 of the largest product.
 template <int kRows>
 __device__ void multiply(double (&sums)[kExpertsAtOnce], const float (&x)[kRows], const Weights<kRows>& weights,
                          float largest_weight) {
   float largest = 0;
 #pragma unroll
   for (const float value : x) largest = fmaxf(largest, fabsf(value));
-  static_assert(kRows <= 16);  // so that no sum leaves the powers of two around the base
+  static_assert(kRows <= 16);  // so that no sum leaves the binade of the base
   const float base = 3 * __uint_as_float(__float_as_uint(32 * largest * largest_weight) & 0x7f800000u);
 #pragma unroll
   for (int expert = 0; expert < kExpertsAtOnce; ++expert) {
@@ -69,7 +70,7 @@ __device__ void multiply(double (&sums)[kExpertsAtOnce], const float (&x)[kRows]
   }
 }
 
-// One block a token, one thread some rows of the router; then one lane an expert, or two.
+// One block a token, one thread some rows of the router; then one or two experts per lane.
 template <int kRows>
 __global__ void __launch_bounds__(kRowThreads, 1) route_tokens(Route op) {
   let_next_launch_begin();
@@ -98,13 +99,13 @@ __global__ void __launch_bounds__(kRowThreads, 1) route_tokens(Route op) {
       double& of_warp = shared.sums[warp][first_expert + lane % kExpertsAtOnce];
       if (lane < kExpertsAtOnce) of_warp = start == 0 ? sum : of_warp + sum;
     }
-  __syncthreads();  // all warps' sums are there
+  __syncthreads();  // the sums of all warps are written
   if (warp > 0) return;
 
   double highest = -INFINITY, total = 0;
 #pragma unroll 1
   for (int expert = lane; expert < num_experts; expert += kWarpSize) {
-    double parts[4] = {};  // which need not wait for each other
+    double parts[4] = {};  // independent sums
 #pragma unroll
     for (int other = 0; other < kRowThreads / kWarpSize; ++other) parts[other % 4] += shared.sums[other][expert];
     const double logit = (parts[0] + parts[1]) + (parts[2] + parts[3]);

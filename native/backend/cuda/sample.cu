@@ -8,7 +8,7 @@
 namespace grok::cuda {
 namespace {
 
-// The best rank of the thread's tokens that is below `below`, or 0.
+// The best rank below `below` among the thread's tokens, or 0.
 __device__ inline Wide best_of(const float (&logits)[kTokensOfThread], int first, int vocab_size, Wide below) {
   Wide best = 0;
 #pragma unroll
@@ -20,7 +20,7 @@ __device__ inline Wide best_of(const float (&logits)[kTokensOfThread], int first
   return best;
 }
 
-// The first of the row's adjustments of this token or a later one.
+// Index of the row's first adjustment whose token is not below `token`.
 __device__ inline int first_adjustment_of(const Adjustment* adjustments, int count, int token) {
   int first = 0;
   while (count > 0) {
@@ -77,12 +77,13 @@ __global__ void __launch_bounds__(kSpanThreads) summarize_spans(Sampling op) {
 
   SpanSummary span{};
   span.best = block_max(best_of(logits, first_token(), op.vocab_size, ~Wide(0)));
-  const float highest = logit_of(span.best), zero = highest > -INFINITY ? highest : 0;  // infinities do not subtract
+  // infinity minus infinity is NaN
+  const float highest = logit_of(span.best), zero = highest > -INFINITY ? highest : 0;
   double total = 0;
 #pragma unroll
   for (int i = 0; i < kTokensOfThread; ++i) {
     const bool is_ruled_out = logits[i] == -INFINITY && first_token() + i * kSpanThreads < op.vocab_size;
-    total += is_ruled_out ? double(NAN) : double(expf(logits[i] - zero));  // NaN for logits that are not finite
+    total += is_ruled_out ? double(NAN) : double(expf(logits[i] - zero));  // NaN if a logit is not finite
   }
   span.total = block_sum(total);
 
@@ -96,14 +97,14 @@ __global__ void __launch_bounds__(kSpanThreads) summarize_spans(Sampling op) {
   if (threadIdx.x == 0) op.spans_of(row)[blockIdx.x] = span;
 }
 
-// One block a row: its likeliest tokens. After each, only its span is searched for the next.
+// One block a row: its likeliest tokens. After each of them, only its span is searched again.
 __global__ void __launch_bounds__(kSpanThreads) find_likeliest(Sampling op) {
   take_turn();
   const std::size_t row = blockIdx.x;
   const int num_logprobs = op.rows[row].num_logprobs;
   Drawn* const top = op.top + row * op.max_logprobs;
   for (int place = num_logprobs + int(threadIdx.x); place < op.max_logprobs; place += kSpanThreads)
-    top[place] = {};  // copied to the host, and not looked at
+    top[place] = {};  // copied to the host but not used
   if (num_logprobs == 0) return;
   const double log_total = log_total_of(op, row);
   Wide best_of_span = int(threadIdx.x) < op.num_spans ? op.spans_of(row)[threadIdx.x].best : 0;
@@ -137,8 +138,8 @@ std::vector<Adjustment> adjustments_of(const SampleRow& row) {
 
 struct Memory {
   RowParameters* rows;
-  Adjustment* adjustments;  // behind the rows: one copy brings both
-  Drawn* results;           // the drawn, then the top of each row
+  Adjustment* adjustments;  // after the rows: one copy transfers both
+  Drawn* results;           // the drawn tokens, then the top tokens of each row
   SpanSummary* spans;       // [num_rows, num_spans]
   Cut* cuts;                // [num_rows, 2]
   Wide* candidates;         // [num_rows, vocab_size]
@@ -162,7 +163,7 @@ Memory memory_of(std::size_t num_rows, std::size_t num_adjustments, std::size_t 
 
 }  // namespace
 
-// Every token of a row may have an adjustment, and be asked for by its log-probability.
+// Every token of a row may have an adjustment and a requested log-probability.
 void count_sample(const StepSize& largest, DeviceScratch& scratch) {
   const std::size_t num_rows = std::size_t(std::min(largest.num_outputs, kTokensAtOnce));
   memory_of(num_rows, num_rows * largest.vocab_size, num_rows * (1 + std::size_t(largest.vocab_size)),

@@ -9,44 +9,45 @@
 #include "backend/cuda/reduce.h"
 #include "backend/cuda/stream.h"
 
-// What the kernels that sample share: the order of tokens, what a row asks for, what one kernel leaves for the next.
+// Shared definitions of the sampling kernels: the order of tokens, the parameters of a row, intermediate results.
 namespace grok::cuda {
 
 using Wide = unsigned long long;
 
-// A row is cut into spans, a block each.
+// A row is divided into spans, one block each.
 inline constexpr int kSpanThreads = 256, kTokensOfThread = 16;
-inline constexpr int kSpanBlocks = 4;  // on a multiprocessor: left to choose, the compiler has more of them and spills
+inline constexpr int kSpanBlocks = 4;  // per multiprocessor: the compiler's own choice is higher and spills registers
 inline constexpr int kSpanTokens = kSpanThreads * kTokensOfThread;
-inline constexpr int kDrawThreads = 1024;  // of a block that has a row to itself
+inline constexpr int kDrawThreads = 1024;  // of a block that processes a whole row
 inline constexpr int kBins = 1024;
 
-// A probability of the best token's size as an integer. Sums of integers are the same in any order, and 2^18 tokens of
-// it fit 64 bits; what is rounded off is 2^-46 of the best token's probability a token.
+// Fixed-point unit of probabilities. Sums of integers are the same in any order, and 2^18 tokens as likely as the best
+// one fit 64 bits. The rounding error per token is 2^-46 of the best token's probability.
 inline constexpr int kTokenBits = 18;
 inline constexpr double kWholeMass = double(Wide(1) << 45);
 inline constexpr int kMostSpans = (1 << kTokenBits) / kSpanTokens;
 
-// Larger for larger logits, equal for equal ones; 0 for a NaN, which no logit is below.
+// Larger for larger logits, equal for equal ones; 0 for a NaN, below all others.
 __device__ inline unsigned key_of(float logit) {
   if (logit != logit) return 0;
-  const unsigned bits = __float_as_uint(logit + 0.0f);  // -0 becomes 0
+  const unsigned bits = __float_as_uint(logit + 0.0f);  // turns -0 into 0
   return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
 }
 inline constexpr unsigned kInfinitelyUnlikely = 0x007fffffu;  // the key of minus infinity
 
-// Orders by logit, then the lower id first.
+// Sorts by logit, then by id with the lower first.
 __device__ inline Wide rank_of(float logit, int token) {
   return Wide(key_of(logit)) << kTokenBits | unsigned((1 << kTokenBits) - 1 - token);
 }
-inline constexpr Wide kLowestRank = Wide(kInfinitelyUnlikely + 1) << kTokenBits;  // of a token that may be drawn
+// the lowest rank of a token that may be drawn
+inline constexpr Wide kLowestRank = Wide(kInfinitelyUnlikely + 1) << kTokenBits;
 __device__ inline int token_of(Wide rank) { return (1 << kTokenBits) - 1 - int(unsigned(rank) % (1u << kTokenBits)); }
 __device__ inline float logit_of(Wide rank) {
   const auto key = unsigned(rank >> kTokenBits);
   return __uint_as_float(key & 0x80000000u ? key & 0x7fffffffu : ~key);
 }
 
-// What a row's bias and history say about one token.
+// Change of one token's logit by the row's bias and history.
 struct Adjustment {
   std::int32_t token;
   float bias;
@@ -67,20 +68,20 @@ struct RowParameters {
   }
 };
 
-// What is known of a span.
+// Results for a span.
 struct SpanSummary {
   Wide best;           // rank
-  double total;        // of exp(logit - the best one)
+  double total;        // sum of exp(logit - best logit)
   Wide best_adjusted;  // rank
-  Wide mass;           // of the tokens that are surely left to the draw
+  Wide mass;           // total mass of the tokens that surely remain for the draw
 };
 
-// Where a filter cuts a row: in the boundary bin, whose tokens are its candidates.
+// Result of a filter for a row. The tokens of the boundary bin are its candidates.
 struct Cut {
-  Wide bins[kBins];  // what their tokens weigh
-  double limit;      // a token stays while those above it weigh no more
-  Wide above;        // what the bins above the boundary weigh
-  Wide lowest;       // rank that stays, once it is known
+  Wide bins[kBins];  // total mass of their tokens
+  double limit;      // a token is kept while the mass above it is at most this
+  Wide above;        // total mass of the bins above the boundary
+  Wide lowest;       // lowest rank that is kept, once it is known
   int num_candidates;
 };
 
@@ -109,10 +110,10 @@ struct Sampling {
   __device__ Wide* candidates_of(std::size_t row) const { return candidates + row * vocab_size; }
 };
 
-// The first of the thread's tokens; the others follow kSpanThreads apart.
+// The first of the thread's tokens; the others follow at a distance of kSpanThreads.
 __device__ inline int first_token() { return int(blockIdx.x) * kSpanTokens + int(threadIdx.x); }
 
-// All loads are on their way before the first is used. Minus infinity where the row has ended.
+// Issues all loads before the first is used. Minus infinity past the end of the row.
 __device__ inline void load_tokens(float (&logits)[kTokensOfThread], const float* row, int first, int vocab_size) {
 #pragma unroll
   for (int i = 0; i < kTokensOfThread; ++i) {
@@ -129,12 +130,12 @@ __device__ inline double log_total_of(const Sampling& op, std::size_t row) {
   return double(highest) + log(block_sum(is_span ? span.total * exp(double(logit_of(span.best)) - highest) : 0.0));
 }
 
-// What some row of several asks for. Nothing else is launched.
+// Filters needed by at least one row. Kernels for other filters are not launched.
 struct Asked {
   bool top_k = false, top_p = false, draw = false;
 };
 
-// The tokens of the rows, from what is known of their spans.
+// Chooses the tokens of the rows, from the results of their spans.
 void choose_tokens(const Sampling& op, int num_rows, const Asked& asked, Stream& stream);
 
 }  // namespace grok::cuda

@@ -10,9 +10,9 @@ namespace grok::cuda {
 std::size_t CudaFootprint::operation_bytes(const StepSize& largest) const {
   const int num_tokens = std::min(largest.num_tokens, kTokensAtOnce);
   std::size_t most = 0;
-  const auto count = [&](const auto& ask) {
+  const auto count = [&](const auto& body) {
     DeviceScratch scratch = DeviceScratch::counting();
-    ask(scratch);
+    body(scratch);
     most = std::max(most, scratch.used_bytes());
   };
   count([&](DeviceScratch& scratch) { count_attention(largest, scratch); });
@@ -35,7 +35,7 @@ std::size_t CudaFootprint::operation_bytes(const StepSize& largest) const {
   return most;
 }
 
-// Norms leave digits for q, k, v, gate, up and the head, attention for attention_out.
+// Norms write quantized copies for q, k, v, gate, up and the head, attention for attention_out.
 std::size_t CudaFootprint::kept_bytes(const StepSize& largest) const {
   std::size_t most = 0;
   for (const LayerViews& layer : largest.layers) {
@@ -49,7 +49,7 @@ std::size_t CudaFootprint::kept_bytes(const StepSize& largest) const {
   return most;
 }
 
-// Source of the sum: the arrays of Batch.
+// The terms are the arrays of Batch.
 std::size_t CudaFootprint::batch_bytes(const StepSize& largest) {
   const std::size_t max_pages = (std::size_t(largest.num_positions) + kPageSize - 1) / kPageSize;
   return (3 * std::size_t(largest.num_tokens) + std::size_t(largest.num_sequences) * max_pages +

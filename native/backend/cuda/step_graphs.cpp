@@ -5,7 +5,7 @@
 namespace grok::cuda {
 
 void StepGraphs::run(const StepShape& shape, const StepMemory& memory, bool is_small, Stream& stream,
-                     const std::function<void()>& ask) {
+                     const std::function<void()>& body) {
   const std::pair key(shape, memory);
   const bool is_repeated = shape == last_shape_;
   last_shape_ = shape;
@@ -15,7 +15,7 @@ void StepGraphs::run(const StepShape& shape, const StepMemory& memory, bool is_s
       steps_.erase(std::min_element(steps_.begin(), steps_.end(), [](const auto& a, const auto& b) {
         return a.second.last_use < b.second.last_use;
       }));
-    found = steps_.emplace(key, record(stream, ask)).first;
+    found = steps_.emplace(key, record(stream, body)).first;
   }
   if (found != steps_.end()) {
     Step& step = found->second;
@@ -29,17 +29,18 @@ void StepGraphs::run(const StepShape& shape, const StepMemory& memory, bool is_s
   } else {
     why_not_ = is_small ? "no step of this shape came before it" : "it has many tokens: launches are the least of it";
   }
-  ask();
+  body();
 }
 
-StepGraphs::Step StepGraphs::record(Stream& stream, const std::function<void()>& ask) {
+StepGraphs::Step StepGraphs::record(Stream& stream, const std::function<void()>& body) {
   try {
-    Step step{.recording = stream.record(ask), .why_not = "", .last_use = 0};
+    Step step{.recording = stream.record(body), .why_not = "", .last_use = 0};
     ++num_recorded_;
     return step;
   } catch (const Error& error) {
     if (error.code == ErrorCode::cancelled) throw;
-    return {.recording = nullptr, .why_not = error.what(), .last_use = 0};  // and if it fails without, it says so again
+    // if the step fails without a graph, too, it reports that itself
+    return {.recording = nullptr, .why_not = error.what(), .last_use = 0};
   }
 }
 

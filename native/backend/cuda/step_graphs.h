@@ -12,18 +12,19 @@
 
 namespace grok::cuda {
 
-// What the launches of a step depend on. All else that differs from step to step (tokens, positions, pages, who chose which
-// expert) lies in memory.
+// Values that determine the launches of a step. All other differences between steps (tokens, positions, pages, chosen
+// experts) lie in memory.
 struct StepShape {
   int num_tokens = 0;
   int num_outputs = 0;
-  int max_pages = 0;      // of a row of the page table, rounded up
+  int max_pages = 0;      // per row of the page table, rounded up
   int num_positions = 0;  // of the longest sequence, rounded up
 
   auto operator<=>(const StepShape&) const = default;
 };
 
-// Where the backend's own memory lies. It moves when it grows, which it does not in a step like the one before.
+// Addresses of the backend's own memory. They change only when memory grows, which does not happen in a step of the
+// same shape.
 struct StepMemory {
   const void* batch = nullptr;
   const void* scratch = nullptr;
@@ -33,30 +34,30 @@ struct StepMemory {
   auto operator<=>(const StepMemory&) const = default;
 };
 
-// Steps as CUDA graphs. A step is recorded when its shape comes a second time in a row, which pieces of prompts seldom do,
-// and replayed from then on: one launch for the thousand of a step.
+// Steps as CUDA graphs. A step is captured when its shape occurs twice in a row, which is rare for pieces of prompts,
+// and replayed from then on: one launch instead of a thousand.
 class StepGraphs {
  public:
-  // Does what `ask` asks the stream for, or did when it was recorded. `is_small`: worth recording.
+  // Runs `body`, or replays its capture. `is_small`: worth a capture.
   void run(const StepShape& shape, const StepMemory& memory, bool is_small, Stream& stream,
-           const std::function<void()>& ask);
-  // Memory that a step may read is about to change hands.
+           const std::function<void()>& body);
+  // Memory that captured steps read is about to be freed or reused.
   void forget() { steps_.clear(); }
 
   int num_recorded() const { return num_recorded_; }
   int num_replayed() const { return num_replayed_; }
-  // Why the last step was not replayed, in words; empty: it was.
+  // Why the last step was not replayed; empty if it was.
   const std::string& why_not() const { return why_not_; }
 
  private:
-  static constexpr std::size_t kMostSteps = 16;  // kept: a few numbers of sequences at a few lengths
+  static constexpr std::size_t kMostSteps = 16;  // maximum kept: a few numbers of sequences at a few lengths
 
   struct Step {
-    std::unique_ptr<Recording> recording;  // null: could not be recorded
+    std::unique_ptr<Recording> recording;  // null: the capture failed
     std::string why_not;
     std::uint64_t last_use = 0;
   };
-  Step record(Stream& stream, const std::function<void()>& ask);
+  Step record(Stream& stream, const std::function<void()>& body);
 
   std::map<std::pair<StepShape, StepMemory>, Step> steps_;
   StepShape last_shape_;

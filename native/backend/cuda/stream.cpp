@@ -45,7 +45,7 @@ void Stream::wait_for(const Event& event) {
   if (event.event_) check(cudaEventSynchronize(event.event_), "waiting for the device");
 }
 
-std::unique_ptr<Recording> Stream::record(const std::function<void()>& ask) {
+std::unique_ptr<Recording> Stream::record(const std::function<void()>& body) {
   throw_if_failed();
   is_recording_ = true;
   cudaGraph_t graph = nullptr;
@@ -54,7 +54,7 @@ std::unique_ptr<Recording> Stream::record(const std::function<void()>& ask) {
   cudaError_t error = cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal);
   if (error == cudaSuccess) {
     try {
-      ask();
+      body();
     } catch (...) {
       thrown = std::current_exception();
     }
@@ -78,7 +78,7 @@ void Stream::replay(const Recording& recording) {
 void Stream::check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
   const Error failure = device_failed(what, error);
-  // What is refused while recording was not done: the device is none the worse.
+  // An error during a capture does not affect the device.
   if (is_recording_) throw Error(ErrorCode::unsupported, failure.what());
   failure_ = failure;
   throw failure;

@@ -12,14 +12,14 @@
 
 namespace grok::cuda {
 
-// How a kernel is spread out.
+// Launch configuration of a kernel.
 struct Spread {
   dim3 blocks = 1;
-  int threads = 256;             // a block
-  std::size_t shared_bytes = 0;  // dynamic, a block
+  int threads = 256;             // per block
+  std::size_t shared_bytes = 0;  // dynamic shared memory per block
 };
 
-// A point in what a stream was asked to do.
+// A point in the work of a stream.
 class Event {
  public:
   Event() = default;
@@ -34,7 +34,7 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
-// Launches with their arguments, to be done again as one: what they find in memory is all that may differ.
+// A CUDA graph of captured launches with their arguments. A replay may differ only in the contents of memory.
 class Recording {
  public:
   explicit Recording(cudaGraphExec_t executable) : executable_(executable) {}
@@ -47,11 +47,11 @@ class Recording {
   cudaGraphExec_t executable_;
 };
 
-// The order in which the device does what is asked of it. An error of the device stays: from then on every call is refused
-// with what went wrong first, since nothing computed after it can be trusted.
+// A CUDA stream: the device executes its work in order. An error of the device stays: every later call fails with the
+// first error, because results computed after it cannot be trusted.
 class Stream {
  public:
-  // `launches_overlap`: a kernel may begin while the one before still runs (device.h, wait_for_launch_before).
+  // `launches_overlap`: a kernel may start while its predecessor runs (device.h, wait_for_launch_before).
   explicit Stream(bool launches_overlap);
   ~Stream();
   Stream(const Stream&) = delete;
@@ -79,20 +79,20 @@ class Stream {
     check(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...), what);
   }
 
-  // `host` is pinned memory, and stays as it is until synchronize().
+  // `host` is pinned memory and must not change until synchronize().
   void copy_to_device(void* device, const void* host, std::size_t size_bytes);
   void copy_to_host(void* host, const void* device, std::size_t size_bytes);
   void clear(void* device, std::size_t size_bytes);
-  // Returns when all that was asked for is done.
+  // Blocks until all work so far has finished.
   void synchronize();
-  // The event is what was asked for so far.
+  // The event marks all work so far.
   void record(Event& event);
-  // Returns when that is done; at once for an event that was never recorded.
+  // Blocks until that work has finished; returns at once for an event that was never recorded.
   void wait_for(const Event& event);
 
-  // Keeps what `ask` launches instead of doing it. Throws what `ask` throws, and unsupported if the device would not have it:
-  // nothing has been done then, and the stream goes on.
-  std::unique_ptr<Recording> record(const std::function<void()>& ask);
+  // Captures the launches made by `body` into a graph without running them. Rethrows exceptions of `body`; throws
+  // unsupported if the capture fails. In both cases nothing ran and the stream stays usable.
+  std::unique_ptr<Recording> record(const std::function<void()>& body);
   void replay(const Recording& recording);
 
   // Throws unless the call succeeded.
@@ -100,12 +100,12 @@ class Stream {
   void throw_if_failed() const;
 
  private:
-  static constexpr std::size_t kUnaskedSharedBytes = 48 * 1024;  // a kernel gets more only when it asks
+  static constexpr std::size_t kUnaskedSharedBytes = 48 * 1024;  // available without a request
 
   const bool launches_overlap_;
   cudaStream_t stream_ = nullptr;
-  std::map<const void*, std::size_t> most_shared_;  // bytes that each kernel was promised
-  std::optional<Error> failure_;                    // what went wrong first
+  std::map<const void*, std::size_t> most_shared_;  // bytes reserved for each kernel
+  std::optional<Error> failure_;                    // the first error
   bool is_recording_ = false;
 };
 

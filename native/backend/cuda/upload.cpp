@@ -2,7 +2,7 @@
 
 namespace grok::cuda {
 
-// Loading may end half way: what is being copied must not go before it was.
+// Loading may be interrupted: buffers must outlive their copies.
 Upload::~Upload() {
   try {
     for (const Part& part : parts_) stream_.wait_for(part.copied);

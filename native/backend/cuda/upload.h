@@ -7,24 +7,24 @@
 
 namespace grok::cuda {
 
-// Bytes of a file that go to the device at once.
+// Bytes of a file that are uploaded at once.
 inline constexpr std::size_t kUploadBytes = std::size_t(16) << 20;
 
-// From files to the device, part by part: while parts are copied and packed there, the next one is read here. Host memory
-// is bounded by the parts on their way. One stream: packing a part, at the device's memory, should take a fortieth of
-// copying it over the bus, and a second stream could gain no more. Reckoned, not measured.
+// Copies files to the device part by part: the next part is read here while earlier parts are copied and packed there.
+// Host memory is bounded by the parts in flight. There is one stream: packing should take a fortieth of the copy over
+// the bus, so a second stream would gain no more than that (computed, not measured).
 class Upload {
  public:
-  static constexpr int kParts = 3;  // one is read, one copied, and one waits where the two are not equally fast
+  static constexpr int kParts = 3;  // one is read, one is copied, and one waits while their speeds differ
 
   explicit Upload(Stream& stream) : stream_(stream) {}
   ~Upload();
   Upload(const Upload&) = delete;
   Upload& operator=(const Upload&) = delete;
 
-  // Host memory for the next part; blocks until the device has copied what was sent from there last.
+  // Host memory for the next part; blocks until the device has copied the data that it held before.
   std::byte* next(std::size_t size_bytes);
-  // Has the device copy the last next(). What the stream is asked for after this finds it there.
+  // Copies the last next() to the device. Later work of the stream finds it there.
   void send(void* device, std::size_t size_bytes);
 
  private:

@@ -1,7 +1,7 @@
 # Planted bugs: the backend's tests run on kernels with one line changed, and must fail.
 
-# `from` stands in native/backend/cuda/SOURCE; `to` takes its place; TEST.test.cpp is the test that must notice. Of a header,
-# a source that includes it is named last.
+# `from` is text of native/backend/cuda/SOURCE, and `to` replaces it. TEST.test.cpp is the test that must fail. For a header,
+# the last argument is a source that includes it.
 function(grok_mutant name source from to test)
   set(path ${PROJECT_SOURCE_DIR}/native/backend/cuda/${source})
   file(READ ${path} original)
@@ -29,18 +29,18 @@ function(grok_mutant name source from to test)
     target_compile_definitions(mutant_${test} PRIVATE GROK_PROJECT_DIR="${PROJECT_SOURCE_DIR}" GROK_ONE_FAILURE_IS_ENOUGH)
     target_link_libraries(mutant_${test} PRIVATE grok_cuda_emulated grok_runtime)
   endif()
-  # The mutated file comes before the library, whose own copy is then not looked for.
+  # The mutated file comes before the library, so the linker does not use the copy in the library.
   add_executable(mutant_${name} ${written} $<TARGET_OBJECTS:mutant_${test}>)
   target_include_directories(mutant_${name} BEFORE PRIVATE ${PROJECT_BINARY_DIR}/mutants/${name})
   target_link_libraries(mutant_${name} PRIVATE grok_cuda_emulated grok_runtime)
   add_dependencies(native_tests mutant_${name})
-  # Within another command: for ctest, a test that crashes has not failed as it should.
+  # Run by another command, because ctest does not count a crash as the expected failure.
   add_test(NAME mutant_${name} COMMAND ${CMAKE_COMMAND} -E env $<TARGET_FILE:mutant_${name}>
            WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
   set_tests_properties(mutant_${name} PROPERTIES WILL_FAIL TRUE TIMEOUT 900)
 endfunction()
 
-# A read outside an array is seen by AddressSanitizer alone. The others are seen without, in a tenth of the time.
+# Only AddressSanitizer sees a read outside an array. The other mutants are found without it, in a tenth of the time.
 if(GROK_SANITIZE)
   if(GROK_SANITIZE MATCHES "address")
     grok_mutant(read_past_the_table packed_table.cu
@@ -54,7 +54,7 @@ grok_mutant(no_barrier_after_staging product.cu
   "stage(shared, op, job, slice);\n    __syncthreads();"
   "stage(shared, op, job, slice);" product)
 grok_mutant(no_barrier_before_staging product.cu
-  "__syncthreads();  // all are done with the last activations"
+  "__syncthreads();  // all warps have used the last activations"
   "" product)
 grok_mutant(wrong_lane_of_activations product.cu
   "column * 4 + 2 * half"
@@ -81,7 +81,7 @@ grok_mutant(no_wait_for_the_launch_before norm.cu
   "wait_for_launch_before();"
   "" operations)
 grok_mutant(no_barrier_before_adding attention.cu
-  "__syncthreads();  // all warps' sums are there"
+  "__syncthreads();  // the sums of all warps are written"
   "" operations)
 grok_mutant(values_past_the_end attention.cu
   "if (start + i < num_keys) {"
@@ -96,10 +96,10 @@ grok_mutant(no_barrier_before_summing reduce.h
   "__syncthreads();\n  value = of_warp"
   "value = of_warp" operations norm.cu)
 grok_mutant(no_barrier_before_scaling norm.h
-  "__syncthreads();  // all warps' largest values are there"
+  "__syncthreads();  // the largest values of all warps are written"
   "" step_graphs norm.cu)
 grok_mutant(no_barrier_before_routing route.cu
-  "__syncthreads();  // all warps' sums are there"
+  "__syncthreads();  // the sums of all warps are written"
   "" operations)
 grok_mutant(what_sums_leave_out_is_lost route.cu
   "left_out += fmaf(x[i], weight, sum - next);"
