@@ -10,7 +10,8 @@ const NATIVE_ARROWS: Record<string, readonly string[]> = {
   'native/platform/': ['core/'],
   'native/threads/': ['platform/', 'core/'],
   'native/format/': ['platform/', 'core/'],
-  'native/backend/backend.h': ['core/'],
+  'native/backend/sampling_options.inc': [],
+  'native/backend/backend.h': ['backend/sampling_options.inc', 'core/'],
   'native/backend/cpu/layout/': ['backend/backend.h', 'threads/', 'platform/', 'core/'],
   'native/backend/cpu/isa/': ['backend/cpu/layout/', 'backend/backend.h', 'platform/', 'core/'],
   'native/backend/cpu/probe/': [

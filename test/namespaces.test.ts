@@ -16,7 +16,7 @@ interface Declarations {
 
 /** The room of a native file and the room's namespace. Rooms are folders; core and the contract share `grok`. */
 function roomOf(file: string): { room: string; namespace: string } | undefined {
-  if (file === 'native/backend/backend.h') return { room: 'native/backend/backend.h', namespace: 'grok' };
+  if (/^native\/backend\/[^/]+$/.test(file)) return { room: 'native/backend/', namespace: 'grok' };
   // The host twins of the CUDA room's own device.h.
   if (file === 'test/native/emulator/device.h') return { room: 'native/backend/cuda/', namespace: 'grok::cuda' };
   const [room, name = ''] = /^native\/(?:backend\/)?(\w+)\//.exec(file) ?? [];

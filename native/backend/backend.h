@@ -215,18 +215,36 @@ struct TokenBias {
   float bias = 0;
 };
 
-// The sampling options of one request.
-// Source for temperature and top_p: runners.py:sample_token, top_p_filter
+// The limits of lib/options/option.ts.
+inline constexpr float kMostFloat = 3.4e38f, kLeastFloat = 1e-38f;
+inline constexpr std::int32_t kMostInt32 = 0x7fffffff;
+
+// The sampling options of one request, with their neutral values.
 struct SamplingParams {
-  float temperature = 0;          // 0: the best token, ties to the lower id
-  std::int32_t top_k = 0;         // 0: all
-  float top_p = 1;                // drops the least likely tokens while their sum is below 1 - top_p; keeps ties
-  float min_p = 0;                // keeps tokens with at least this share of the best token's probability
-  float repetition_penalty = 1;   // divides positive, multiplies negative logits of all tokens of the sequence
-  float presence_penalty = 0;     // subtracted once from each generated token
-  float frequency_penalty = 0;    // subtracted for each time the token was generated
+#define OPTION(type, name, neutral, ...) type name = neutral;
+#include "backend/sampling_options.inc"
+#undef OPTION
   std::int32_t num_logprobs = 0;  // number of the likeliest tokens to report
 };
+
+// The step that an option belongs to. Penalties need the tokens seen so far.
+enum class OptionKind { draw, penalty };
+
+template <typename Value>
+struct SamplingOption {
+  const char* name;
+  Value neutral, smallest, largest;
+  OptionKind kind;
+};
+
+// Calls visit(option, value) for each sampling option, with the value's place in `params`.
+template <typename Params, typename Visit>
+void for_each_option(Params& params, const Visit& visit) {
+#define OPTION(type, name, neutral, smallest, largest, kind) \
+  visit(SamplingOption<type>{#name, neutral, smallest, largest, OptionKind::kind}, params.name);
+#include "backend/sampling_options.inc"
+#undef OPTION
+}
 
 // Turns one row of logits into a token. The order is: bias, repetition, presence and frequency penalties, temperature,
 // top_k, top_p, min_p, draw.

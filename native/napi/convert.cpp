@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <string_view>
 #include <utility>
 
 #include "core/error.h"
@@ -42,6 +43,20 @@ std::vector<float> floats_from(Napi::Value value, const char* name) {
     throw_type_error(value, name, "a Float32Array");
   const auto array = value.As<Napi::Float32Array>();
   return {array.Data(), array.Data() + array.ElementLength()};
+}
+
+void read(Napi::Value value, const char* name, float& into) { into = float(number_from(value, name)); }
+void read(Napi::Value value, const char* name, std::int32_t& into) { into = int32_from(value, name); }
+
+// "topP" for "top_p".
+std::string camel_case(std::string_view name) {
+  std::string camel;
+  bool is_start = false;  // of a later word
+  for (const char letter : name) {
+    if (letter != '_') camel += is_start ? char(letter - 'a' + 'A') : letter;
+    is_start = letter == '_';
+  }
+  return camel;
 }
 
 runtime::PromptOutputs prompt_outputs_from(Napi::Value value) {
@@ -252,13 +267,10 @@ runtime::SequenceRequest request_from(Napi::Value value) {
   request.prompt = int32s_from(object.Get("prompt"), "prompt");
   request.max_tokens = int32_from(object.Get("maxTokens"), "maxTokens");
   request.prompt_outputs = prompt_outputs_from(object.Get("promptOutputs"));
-  request.sampling.temperature = float(number_from(object.Get("temperature"), "temperature"));
-  request.sampling.top_k = int32_from(object.Get("topK"), "topK");
-  request.sampling.top_p = float(number_from(object.Get("topP"), "topP"));
-  request.sampling.min_p = float(number_from(object.Get("minP"), "minP"));
-  request.sampling.repetition_penalty = float(number_from(object.Get("repetitionPenalty"), "repetitionPenalty"));
-  request.sampling.presence_penalty = float(number_from(object.Get("presencePenalty"), "presencePenalty"));
-  request.sampling.frequency_penalty = float(number_from(object.Get("frequencyPenalty"), "frequencyPenalty"));
+  for_each_option(request.sampling, [&](const auto& option, auto& value) {
+    const std::string name = camel_case(option.name);
+    read(object.Get(name), name.c_str(), value);
+  });
   request.sampling.num_logprobs = int32_from(object.Get("numLogprobs"), "numLogprobs");
   request.seed = uint53_from(object.Get("seed"), "seed");
   request.stop_tokens = int32s_from(object.Get("stopTokens"), "stopTokens");

@@ -1,7 +1,8 @@
 #include "runtime/request_check.h"
 
-#include <cmath>
 #include <limits>
+#include <string>
+#include <type_traits>
 
 #include "core/error.h"
 
@@ -21,15 +22,11 @@ void expect_in_vocabulary(std::int32_t token, int vocab_size, const char* name, 
 }
 
 void check_sampling(const SamplingParams& params, int vocab_size) {
-  expect(std::isfinite(params.temperature) && params.temperature >= 0, "temperature", "a number >= 0",
-         params.temperature);
-  expect(params.top_k >= 0, "top_k", "an integer >= 0", params.top_k);
-  expect(params.top_p >= 0 && params.top_p <= 1, "top_p", "a number from 0 to 1", params.top_p);
-  expect(params.min_p >= 0 && params.min_p <= 1, "min_p", "a number from 0 to 1", params.min_p);
-  expect(std::isfinite(params.repetition_penalty) && params.repetition_penalty > 0, "repetition_penalty",
-         "a number > 0", params.repetition_penalty);
-  expect(std::isfinite(params.presence_penalty), "presence_penalty", "a finite number", params.presence_penalty);
-  expect(std::isfinite(params.frequency_penalty), "frequency_penalty", "a finite number", params.frequency_penalty);
+  for_each_option(params, [](const auto& option, auto value) {
+    const char* const kind = std::is_integral_v<decltype(value)> ? "an integer" : "a number";
+    const std::string range = concat(kind, " from ", option.smallest, " to ", option.largest);
+    expect(value >= option.smallest && value <= option.largest, option.name, range.c_str(), value);
+  });
   if (params.num_logprobs < 0 || params.num_logprobs > vocab_size)
     throw Error(ErrorCode::invalid_argument, concat("expected num_logprobs to be an integer from 0 to ", vocab_size,
                                                     ", the size of the vocabulary; found ", params.num_logprobs));

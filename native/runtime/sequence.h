@@ -48,7 +48,11 @@ inline float uniform_draw(std::uint64_t seed, int index) {
 }
 
 inline bool has_penalties(const SamplingParams& params) {
-  return params.repetition_penalty != 1 || params.presence_penalty != 0 || params.frequency_penalty != 0;
+  bool found = false;
+  for_each_option(params, [&](const auto& option, auto value) {
+    found |= option.kind == OptionKind::penalty && value != option.neutral;
+  });
+  return found;
 }
 
 // A request on its way.

@@ -192,26 +192,19 @@ void CudaBackend::sample_at_once(const Sample& op) {
   Asked asked;
   for (int r = 0; r < op.num_rows; ++r) {
     const SampleRow& row = op.rows[r];
-    const SamplingParams& params = row.params;
     const std::vector<Adjustment> own = row.forced < 0 ? adjustments_of(row) : std::vector<Adjustment>();
-    const int num_logprobs = std::min(params.num_logprobs, op.vocab_size);
-    max_logprobs = std::max(max_logprobs, num_logprobs);
-    rows.push_back({.temperature = params.temperature,
-                    .top_p = params.top_p,
-                    .min_p = params.min_p,
-                    .repetition_penalty = params.repetition_penalty,
-                    .presence_penalty = params.presence_penalty,
-                    .frequency_penalty = params.frequency_penalty,
-                    .uniform = row.uniform,
-                    .top_k = params.top_k,
-                    .forced = row.forced,
-                    .num_logprobs = num_logprobs,
-                    .first_adjustment = std::int32_t(adjustments.size()),
-                    .num_adjustments = std::int32_t(own.size())});
+    RowParameters parameters{row.params};
+    parameters.num_logprobs = std::min(parameters.num_logprobs, op.vocab_size);
+    parameters.uniform = row.uniform;
+    parameters.forced = row.forced;
+    parameters.first_adjustment = std::int32_t(adjustments.size());
+    parameters.num_adjustments = std::int32_t(own.size());
+    rows.push_back(parameters);
     adjustments.insert(adjustments.end(), own.begin(), own.end());
-    asked.top_k |= rows.back().asks_for(Filter::top_k);
-    asked.top_p |= rows.back().asks_for(Filter::top_p);
-    asked.draw |= rows.back().draws();
+    max_logprobs = std::max(max_logprobs, parameters.num_logprobs);
+    asked.top_k |= parameters.asks_for(Filter::top_k);
+    asked.top_p |= parameters.asks_for(Filter::top_p);
+    asked.draw |= parameters.draws();
   }
 
   scratch_.clear();

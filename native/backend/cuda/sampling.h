@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "backend/backend.h"
 #include "backend/cuda/reduce.h"
 #include "backend/cuda/stream.h"
 
@@ -57,10 +58,10 @@ struct Adjustment {
 
 enum class Filter { top_k, top_p };
 
-struct RowParameters {
-  float temperature, top_p, min_p, repetition_penalty, presence_penalty, frequency_penalty, uniform;
-  std::int32_t top_k, forced, num_logprobs;
-  std::int32_t first_adjustment, num_adjustments;
+struct RowParameters : SamplingParams {
+  float uniform = 0;
+  std::int32_t forced = -1;
+  std::int32_t first_adjustment = 0, num_adjustments = 0;
 
   __host__ __device__ bool draws() const { return forced < 0 && temperature > 0; }
   __host__ __device__ bool asks_for(Filter filter) const {

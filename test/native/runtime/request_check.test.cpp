@@ -42,10 +42,12 @@ TEST("token ids outside the vocabulary are refused with their place") {
 }
 
 TEST("numbers that no sampler can use are refused by name") {
-  refused("temperature", [](SequenceRequest& request) { request.sampling.temperature = kNan; });
+  refused("temperature to be a number from 0 to 3.4e+38, found nan",
+          [](SequenceRequest& request) { request.sampling.temperature = kNan; });
   refused("temperature", [](SequenceRequest& request) { request.sampling.temperature = kInfinity; });
   refused("temperature", [](SequenceRequest& request) { request.sampling.temperature = -0.1f; });
-  refused("top_k", [](SequenceRequest& request) { request.sampling.top_k = -1; });
+  refused("top_k to be an integer from 0 to 2147483647, found -1",
+          [](SequenceRequest& request) { request.sampling.top_k = -1; });
   refused("top_p", [](SequenceRequest& request) { request.sampling.top_p = -0.1f; });
   refused("top_p", [](SequenceRequest& request) { request.sampling.top_p = 1.1f; });
   refused("top_p", [](SequenceRequest& request) { request.sampling.top_p = kNan; });
