@@ -7,6 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { diagnose } from '../../lib/addon/diagnosis.js';
 import { loadNative } from '../../lib/addon/loader.js';
 import type { NativeModel, NativeOpenOptions, NativeRequest } from '../../lib/addon/types.js';
+import { neutralSampling } from '../../lib/options/schema.js';
 
 const addon = loadNative();
 const checkpoint = 'test/fixtures/golden/ref-small';
@@ -26,13 +27,7 @@ const requestFor = (prompt: number[], changes: Partial<NativeRequest> = {}): Nat
   prompt: Int32Array.from(prompt),
   maxTokens: 4,
   promptOutputs: 'none',
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
+  ...neutralSampling,
   numLogprobs: 0,
   biasTokens: new Int32Array(),
   biasValues: new Float32Array(),
