@@ -4,8 +4,8 @@
 
 #include "core/error.h"
 
-// The only way to compute a byte count from numbers that a file or a caller supplied. `code` says whose numbers they are:
-// bad_checkpoint for a file's, out_of_memory where an option is among them.
+// The only way to compute a byte count from numbers that a file or a caller supplied. `code` names their origin:
+// bad_checkpoint for a file, out_of_memory if one of them is an option.
 namespace grok {
 
 inline std::uint64_t checked_mul(std::uint64_t a, std::uint64_t b, ErrorCode code = ErrorCode::bad_checkpoint) {

@@ -14,15 +14,15 @@ enum class ErrorCode {
   invalid_argument,  // the caller's mistake
   not_found,         // no such file or directory
   io,                // the system refused a read, or a file changed while it was read
-  bad_checkpoint,    // the file is there and is not what it should be
-  unsupported,       // well-formed, but not something this build can run
+  bad_checkpoint,    // the file exists but its contents are wrong
+  unsupported,       // well-formed, but this build cannot run it
   out_of_memory,     // does not fit; the message has the numbers
   context_overflow,  // prompt and max_tokens exceed the context
   closed,            // the engine was closed
   cancelled,         // stopped on request
-  cuda_unavailable,  // CUDA was asked for and cannot be used
-  device_failed,     // for good: only a new process can use it again
-  internal,          // a broken promise of ours
+  cuda_unavailable,  // CUDA was requested and cannot be used
+  device_failed,     // permanent: only a new process can use the device again
+  internal,          // a bug of grok-run
 };
 
 inline const char* code_name(ErrorCode code) {
@@ -43,7 +43,7 @@ inline const char* code_name(ErrorCode code) {
   return "GROK_INTERNAL";
 }
 
-// The message says what was expected, what was found and where; the hint says what to do about it.
+// The message says what was expected, what was found and where; the hint says how to fix it.
 struct Error : std::runtime_error {
   Error(ErrorCode code, const std::string& message, std::string hint = {})
       : std::runtime_error(message), code(code), hint(std::move(hint)) {}
@@ -55,7 +55,7 @@ struct Error : std::runtime_error {
 inline constexpr const char* kNoMoreMemory = "the system gave no more memory";
 inline constexpr const char* kUnknownException = "an exception that is no std::exception";
 
-// The exception being handled, as an Error. For use in a catch block.
+// Converts the exception being handled to an Error. Call it in a catch block.
 inline Error current_error() {
   try {
     throw;
@@ -74,7 +74,7 @@ inline Error current_error() {
 template <typename... Parts>
 std::string concat(const Parts&... parts) {
   std::ostringstream out;
-  out.exceptions(std::ios::badbit);  // else an allocation that fails would cut the text
+  out.exceptions(std::ios::badbit);  // otherwise a failed allocation would silently truncate the text
   (out << ... << parts);
   return out.str();
 }

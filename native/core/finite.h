@@ -7,8 +7,9 @@
 
 namespace grok {
 
-// The first element that is a NaN or an infinity, or the number of elements if all are finite. Bits is uint32_t for f32 and
-// uint16_t for bf16: all bits of the exponent are set. Every element is read, which lets the compiler vectorise.
+// Returns the index of the first NaN or infinity, or the number of elements if all are finite. Bits is uint32_t for f32
+// and uint16_t for bf16. A value is not finite if all bits of its exponent are set. Every element is read, so that the
+// compiler can vectorise the loop.
 template <typename Bits>
 std::size_t first_not_finite(std::span<const std::byte> bytes) {
   constexpr Bits kExponent = sizeof(Bits) == 2 ? 0x7F80 : 0x7F800000;

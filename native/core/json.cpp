@@ -12,7 +12,7 @@ namespace grok {
 namespace {
 
 constexpr int kMaxDepth = 32;
-// A safetensors header of Grok-1 has 1,219 members at once; the keys of open objects are all that the reader keeps.
+// A safetensors header of Grok-1 has 1,219 members in one object. The reader stores only the keys of open objects.
 constexpr std::size_t kMaxOpenMembers = 1 << 17;
 
 bool is_digit(char character) { return character >= '0' && character <= '9'; }
@@ -30,8 +30,8 @@ void append_utf8(std::string& out, std::uint32_t code_point) {
   }
 }
 
-// Length of the UTF-8 character at the start of `text`; 0 when it is not one. Overlong forms, surrogates and code
-// points past U+10FFFF are not.
+// Length of the UTF-8 character at the start of `text`; 0 if there is none. Overlong forms, surrogates and code points
+// past U+10FFFF are rejected.
 std::size_t utf8_length(std::string_view text) {
   const auto byte_at = [&](std::size_t index) { return static_cast<unsigned char>(text[index]); };
   const unsigned first = byte_at(0);
@@ -201,7 +201,7 @@ std::uint32_t JsonReader::read_hex4() {
   return value;
 }
 
-// The grammar is JSON's, narrower than from_chars': no "+1", "01", ".5", "1.", "inf".
+// JSON's number grammar is narrower than that of from_chars: no "+1", "01", ".5", "1.", "inf".
 std::string_view JsonReader::number_text() {
   skip_space();
   const std::size_t begin = position_;

@@ -7,16 +7,15 @@
 
 namespace grok {
 
-// Kind of a value by its first character. `other`: the end of the text, or no JSON.
+// Kind of a value, from its first character. `other`: the end of the text, or no JSON.
 enum class JsonKind { object, array, string, number, boolean, null, other };
 
-// A strict reader of JSON that nobody vouches for: config.json and safetensors headers. It hands values over one by
-// one and builds no tree, so that what it allocates does not grow with what the text claims. Depth and the number of
-// members are bounded, a key may appear once. Every error is bad_checkpoint with the name of the text and the byte
-// offset.
+// A strict reader of untrusted JSON: config.json and safetensors headers. It passes values on one by one and builds no
+// tree, so its memory does not grow with the values. Depth and the number of members are bounded; duplicate keys are
+// refused. Every error is bad_checkpoint with the name of the text and the byte offset.
 class JsonReader {
  public:
-  // `name` stands in messages. `text` must outlive the reader.
+  // `name` appears in messages. `text` must outlive the reader.
   JsonReader(std::string_view text, std::string name);
 
   // `member` must read or skip the value of its key.
@@ -29,11 +28,11 @@ class JsonReader {
   std::uint64_t read_size();    // an integer of 0 or more
   bool read_bool();
   void skip();    // any one value
-  void finish();  // nothing but white space is left
+  void finish();  // requires that only white space remains
 
   JsonKind kind();  // of the next value
 
-  [[noreturn]] void fail(const std::string& expected) const;  // at the present place
+  [[noreturn]] void fail(const std::string& expected) const;  // reports the current position
 
  private:
   char peek();
@@ -49,7 +48,7 @@ class JsonReader {
   std::string name_;
   std::size_t position_ = 0;
   int depth_ = 0;
-  std::size_t open_members_ = 0;  // of all objects that are being read
+  std::size_t open_members_ = 0;  // of all open objects
 };
 
 }  // namespace grok

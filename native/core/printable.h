@@ -5,8 +5,8 @@
 
 namespace grok {
 
-// Text from a file, fit for a message: in quotes, cut to a bearable length, and without the control characters with
-// which a hostile file could write to the terminal.
+// Text from a file, made safe for a message: in quotes, truncated, and without the control characters that could
+// manipulate a terminal.
 inline std::string printable(std::string_view text) {
   constexpr std::size_t kMaxShown = 96;
   constexpr char kHex[] = "0123456789abcdef";

@@ -9,15 +9,16 @@
 
 namespace grok {
 
-// Of the repeats of a measurement, in 1e9 a second.
+// Rates of the repeats of a measurement, in 1e9 a second.
 struct ProbeRate {
   double min = 0, median = 0, max = 0;
 };
 
-// The rate of something that does `work` units each time it runs. Throws cancelled when `stopped` was set meanwhile.
+// Measures the rate of `body`, which does `work` units of work per call. Throws cancelled if `stopped` was set
+// meanwhile.
 template <typename Body>
 ProbeRate measure_rate(double work, const std::atomic<bool>* stopped, const Body& body) {
-  constexpr int kNumRepeats = 7;  // after one to warm up
+  constexpr int kNumRepeats = 7;  // after one warm-up
   using Clock = std::chrono::steady_clock;
   std::vector<double> rates;
   for (int repeat = -1; repeat < kNumRepeats; ++repeat) {

@@ -7,7 +7,7 @@
 
 namespace grok {
 
-// Collects what is wrong with a checkpoint or a config, so that one error says it all instead of one error a try.
+// Collects the problems of a checkpoint or a config, so that one error reports all of them.
 class ProblemList {
  public:
   void add(ErrorCode code, std::string line) {
@@ -25,8 +25,8 @@ class ProblemList {
 
   bool empty() const { return count_ == 0; }
 
-  // Does nothing when there is no problem. The code is the problems' own where they agree. The hint of the first
-  // problem that has one stands in for an empty `hint`.
+  // Does nothing if there is no problem. The error has the code of the problems if they agree. An empty `hint` is
+  // replaced by the first hint of a problem.
   void throw_if_any(const std::string& headline, const std::string& hint = {}) const {
     if (empty()) return;
     std::string message = headline;

@@ -26,25 +26,26 @@ inline std::string to_string(const Shape& shape) {
   return text + "]";
 }
 
-// Where bytes come from: a mapped file, or numbers made up for a benchmark.
+// A source of bytes: a mapped file, or synthetic numbers for a benchmark.
 class ByteSource {
  public:
   virtual ~ByteSource() = default;
   // Copies out.size() bytes that start at `offset`. Safe from several threads. Throws io.
   virtual void read(std::uint64_t offset, std::span<std::byte> out) const = 0;
-  // The same for num_rows rows of row_bytes that start at `offset` and lie `stride` apart; one after another in `out`.
+  // The same for num_rows rows of row_bytes that start at `offset` at a distance of `stride`. They are adjacent in
+  // `out`.
   virtual void read_rows(std::uint64_t offset, std::uint64_t stride, std::size_t row_bytes, std::size_t num_rows,
                          std::span<std::byte> out) const {
     for (std::size_t row = 0; row < num_rows; ++row)
       read(offset + row * stride, out.subspan(row * row_bytes, row_bytes));
   }
-  // These bytes will be read soon: what has to come from a disk may begin to.
+  // These bytes will be read soon: starts reading them from the disk.
   virtual void fetch(std::uint64_t /*offset*/, std::uint64_t /*size_bytes*/) const {}
-  // These bytes were read and are not wanted again: memory that holds them may be given back.
+  // These bytes were read and are not needed again: their memory may be released.
   virtual void drop(std::uint64_t /*offset*/, std::uint64_t /*size_bytes*/) const {}
 };
 
-// A tensor that lies in a ByteSource. It owns nothing, and its bytes have no alignment: they are only ever copied out.
+// A tensor in a ByteSource. It owns nothing, and its bytes are unaligned: they must be copied before use.
 struct TensorView {
   DType dtype = DType::f32;
   Shape shape;
@@ -61,7 +62,7 @@ struct TensorView {
   void drop() const { source->drop(offset, size_bytes()); }
 };
 
-// weight * scale, as ckpt-0 stores a matrix: W[.., k, n] = weight[.., k, n] * scales[.., k / (d_in / num_groups), n].
+// weight * scale, in the format of ckpt-0: W[.., k, n] = weight[.., k, n] * scales[.., k / (d_in / num_groups), n].
 struct QuantizedView {
   TensorView weight;  // i8   [num_experts?, d_in, d_out]
   TensorView scales;  // bf16 [num_experts?, num_groups, d_out]

@@ -57,7 +57,7 @@ constexpr std::array kMagics = {
     Magic{"\0{"sv, "UTF-16 text", kSaveAsUtf8},
 };
 
-// Keys with which the dictionary of a .torrent file begins.
+// Keys at the start of a .torrent file's dictionary.
 constexpr std::array kTorrentKeys = {"d8:announce"sv,       "d13:announce-list"sv, "d7:comment"sv, "d10:created by"sv,
                                      "d13:creation date"sv, "d8:encoding"sv,       "d4:info"sv};
 
@@ -71,12 +71,12 @@ FileKind zip_kind(std::string_view head) {
 
 bool is_pickle(std::string_view head) { return head.size() >= 2 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5; }
 
-// Eight bytes of size, then JSON.
+// Eight bytes of size, followed by JSON.
 bool is_safetensors(std::string_view head) {
   return head.size() > 9 && head[8] == '{' && head.substr(5, 3) == "\0\0\0"sv && (head[9] == '"' || head[9] == '}');
 }
 
-// Whether the bytes look like text: no control characters, and no byte that UTF-8 never has.
+// Whether the bytes look like text: no control characters, and no byte that never occurs in UTF-8.
 bool is_text(std::string_view head) {
   return std::all_of(head.begin(), head.end(), [](char character) {
     const auto byte = static_cast<unsigned char>(character);
@@ -124,7 +124,7 @@ std::optional<FileKind> recognize(std::string_view head, Expected expected) {
     if (expected == Expected::safetensors) return std::nullopt;
     return FileKind{"a safetensors file", "Give it a name that ends in .safetensors, and name that file."};
   }
-  // A tokenizer begins with a line feed: the first field of a protocol buffer.
+  // A tokenizer starts with a line feed, the first field of a protocol buffer.
   if (expected == Expected::tokenizer && head[0] == '\n') return std::nullopt;
   if (is_text(head)) return text_kind(head, expected);
   return std::nullopt;

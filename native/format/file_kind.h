@@ -8,7 +8,7 @@ namespace grok::format {
 
 enum class Expected { json, pickle, safetensors, tokenizer };
 
-// Bytes from the start of a file that are enough for recognize().
+// Bytes from the start of a file that recognize() needs.
 constexpr std::size_t kFileHeadBytes = 4096;
 
 struct FileKind {
@@ -16,8 +16,8 @@ struct FileKind {
   const char* fix;
 };
 
-// Recognizes a file that people have by mistake in place of the expected one, from its first bytes. None: the bytes may be
-// the expected kind, or are of no known one.
+// Recognizes another kind of file in place of the expected one, from its first bytes. None: the bytes may be of the
+// expected kind, or of an unknown one.
 std::optional<FileKind> recognize(std::string_view head, Expected expected);
 
 }  // namespace grok::format

@@ -56,7 +56,7 @@ bool is_unfinished_tensor(std::string_view name) {
   return parse_file_name(whole) && is_unfinished_download(name, whole);
 }
 
-// Numbers of the tensor files of host 0. All else that looks like part of a checkpoint goes to `problems`.
+// Numbers of the tensor files of host 0. Adds other files that look like part of a checkpoint to `problems`.
 std::set<std::size_t> survey(const std::string& directory, const std::string& label, std::size_t num_expected,
                              ProblemList& problems) {
   std::set<std::size_t> numbers;

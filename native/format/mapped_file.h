@@ -11,8 +11,8 @@
 
 namespace grok::format {
 
-// A file mapped for reading. It holds address space, no file descriptor: a checkpoint has 770 of these. A file that shrinks
-// while it is mapped gives an error.
+// A file mapped for reading. It holds address space but no file descriptor: a checkpoint has 770 files. If the file
+// shrinks while it is mapped, reads give an error.
 class MappedFile final : public ByteSource {
  public:
   // Throws not_found, io (unreadable, no regular file, out of descriptors or address space), bad_checkpoint (empty).
@@ -24,7 +24,7 @@ class MappedFile final : public ByteSource {
   void fetch(std::uint64_t offset, std::uint64_t size_bytes) const override { mapping_.fetch(offset, size_bytes); }
   void drop(std::uint64_t offset, std::uint64_t size_bytes) const override { mapping_.drop(offset, size_bytes); }
 
-  std::uint64_t size_bytes() const { return mapping_.size_bytes(); }  // when it was opened
+  std::uint64_t size_bytes() const { return mapping_.size_bytes(); }  // at opening
   const std::string& path() const { return path_; }
 
  private:
@@ -34,8 +34,8 @@ class MappedFile final : public ByteSource {
   platform::Mapping mapping_;
 };
 
-// Throws bad_checkpoint if the file is of a known other kind than expected. `place` and `expected_name` stand in the
-// message.
+// Throws bad_checkpoint if the file is of a known kind other than the expected one. `place` and `expected_name` appear
+// in the message.
 void refuse_other_kind(const MappedFile& file, Expected expected, const std::string& place, const char* expected_name);
 
 }  // namespace grok::format

@@ -14,7 +14,7 @@
 namespace grok::format {
 namespace {
 
-// xAI's largest framing builds 55 objects, keeps 40 of them by number, and has 12 on the stack.
+// xAI's largest framing builds 55 objects, memoizes 40 of them, and has 12 on the stack.
 constexpr std::size_t kMaxObjects = 512;
 constexpr std::size_t kMaxText = 256;
 constexpr std::size_t kMaxRank = 8;
@@ -64,7 +64,7 @@ enum class Op : unsigned char {
 
 // ---------------------------------------------------------------- objects
 
-// Objects refer to each other by number, as the memo lets several of them share one.
+// Objects refer to each other by number, because the memo lets several objects share one.
 using ObjectId = std::size_t;
 
 struct None {};
@@ -84,10 +84,10 @@ struct Dtype {
   bool has_state = false;
 };
 struct Array {
-  std::optional<TensorView> view;  // once it has its state
+  std::optional<TensorView> view;  // set by its state
 };
 struct Quantized {
-  std::optional<PickledTensor> parts;  // once it has its state
+  std::optional<PickledTensor> parts;  // set by its state
 };
 
 using Object = std::variant<None, bool, std::int64_t, std::string, Payload, Tuple, Dict, Name, Dtype, Array, Quantized>;
@@ -192,7 +192,7 @@ class PickleReader {
     return stack_.back();
   }
 
-  // Values below the innermost mark are out of reach.
+  // Values below the innermost mark are inaccessible.
   std::size_t floor() const { return marks_.empty() ? 0 : marks_.back(); }
 
   std::vector<ObjectId> pop_to_mark() {
@@ -243,7 +243,7 @@ class PickleReader {
     op_position_ = position_;
     const Op op = Op(next_byte("the next instruction (the pickle has no end)"));
     switch (op) {
-      case Op::frame: next_uint(8, "a frame's length"); break;  // for readers that want to read ahead
+      case Op::frame: next_uint(8, "a frame's length"); break;  // only useful for reading ahead
       case Op::mark:
         if (marks_.size() == kMaxObjects) fail(concat("at most ", kMaxObjects, " marks"), "more");
         marks_.push_back(stack_.size());
@@ -312,7 +312,7 @@ class PickleReader {
     push(std::int64_t(bits));
   }
 
-  // The numbers themselves are stepped over. Where they end is checked, so nothing later can point past the file.
+  // Skips the array's numbers. Their end is checked, so no later offset can lie past the end of the file.
   void push_payload(std::uint64_t size_bytes) {
     need(size_bytes, "payload");
     push(Payload{position_, size_bytes});
@@ -327,7 +327,7 @@ class PickleReader {
       dict.members.emplace_back(items[index], items[index + 1]);
   }
 
-  // Names are compared, never looked up: nothing is imported. The dataclass was __main__'s when xAI saved it.
+  // Names are compared but never imported. The dataclass belonged to __main__ when xAI saved it.
   Name resolve(const std::string& module, const std::string& name) const {
     if ((module == "numpy.core.multiarray" || module == "numpy._core.multiarray") && name == "_reconstruct")
       return Name::reconstruct;
@@ -335,7 +335,7 @@ class PickleReader {
     if (module == "numpy" && name == "dtype") return Name::dtype;
     if (module == "ml_dtypes" && name == "bfloat16") return Name::bfloat16;
     if (name == "QuantizedWeight8bit") return Name::quantized_weight;
-    // What protocols 5 and 2 write arrays with. Sound files may have these.
+    // Protocols 5 and 2 write arrays with these names, so sound files may contain them.
     const bool is_other_protocol = name == "_frombuffer" || (module == "_codecs" && name == "encode");
     fail("one of the five names of a Grok-1 checkpoint", concat(printable(module), ".", printable(name)),
          ErrorCode::bad_checkpoint, is_other_protocol ? kResave : kNotOurs);
@@ -405,7 +405,7 @@ class PickleReader {
     }
   }
 
-  // (3, '<' or '|', None, None, None, item size, alignment, flags): the last three are -1, -1, 0 or numpy's own affair.
+  // (3, '<' or '|', None, None, None, item size, alignment, flags): the last three are -1, -1, 0 or internal to numpy.
   void check_dtype_state(const Dtype& dtype, const std::vector<ObjectId>& state) {
     if (dtype.has_state) fail("a dtype without state", "one that has it");
     if (state.size() != 8) fail("8 values of a dtype's state", concat(state.size()));
@@ -482,7 +482,7 @@ class PickleReader {
   const std::string& file_;
 
   std::uint64_t position_ = 0;
-  std::uint64_t op_position_ = 0;  // of the instruction under way
+  std::uint64_t op_position_ = 0;  // of the current instruction
   std::array<std::byte, 256> window_{};
   std::uint64_t window_begin_ = 0;
   std::uint64_t window_size_ = 0;

@@ -26,7 +26,7 @@ namespace fs = std::filesystem;
 constexpr const char* kFile = "model.safetensors";
 constexpr const char* kIndex = "model.safetensors.index.json";
 
-// "a/w" for "a/w.scales" and "a/w/scales".
+// Returns "a/w" for "a/w.scales" and "a/w/scales".
 std::optional<std::string> base_of_scales(const std::string& name) {
   constexpr std::string_view kSuffix = "scales";
   if (!name.ends_with(kSuffix) || name.size() < kSuffix.size() + 2) return std::nullopt;
@@ -86,7 +86,7 @@ class Safetensors final : public TensorSource {
     return names;
   }
 
-  // A download program may write to the file itself, and keep its own state beside it.
+  // A download program may write to the file itself, and store its own state beside it.
   void refuse_unfinished(const std::string& wanted) const {
     for (const std::string& name : beside_)
       if (is_unfinished_download(name, wanted))
@@ -117,10 +117,10 @@ class Safetensors final : public TensorSource {
     problems.throw_if_any((directory / kIndex).string() + ": the shards are not what the index says:");
   }
 
-  // Joins weights with their scales, in the order of names.
+  // Joins weights with their scales, in the order of their names.
   void pair_up() {
     ProblemList problems;
-    std::map<std::string, Place*> scales;  // of each base
+    std::map<std::string, Place*> scales;  // by the name of the weight
     for (auto& [name, place] : tensors_)
       if (const auto base = base_of_scales(name))
         if (!scales.emplace(*base, &place).second)
@@ -149,9 +149,9 @@ class Safetensors final : public TensorSource {
     tensors_.clear();
   }
 
-  std::vector<std::string> beside_;  // names in the directory; none for a file that was named itself
+  std::vector<std::string> beside_;  // names in the directory; empty if the file itself was given
   std::vector<std::unique_ptr<MappedFile>> files_;
-  std::map<std::string, Place> tensors_;  // until they are paired
+  std::map<std::string, Place> tensors_;  // not yet paired
   std::vector<StoredParameter> parameters_;
   std::uint64_t size_bytes_ = 0;
 };

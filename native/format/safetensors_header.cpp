@@ -84,7 +84,7 @@ std::vector<SafetensorsEntry> read_header(const std::string& text, const std::st
   return entries;
 }
 
-// Sorts the entries by place. The data must be covered from its first byte to its last, each byte once.
+// Sorts the entries by offset. They must cover each byte of the data exactly once.
 void check_layout(std::vector<SafetensorsEntry>& entries, const std::string& label, std::uint64_t data_bytes) {
   std::sort(entries.begin(), entries.end(), [](const SafetensorsEntry& a, const SafetensorsEntry& b) {
     return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
@@ -108,7 +108,7 @@ void check_layout(std::vector<SafetensorsEntry>& entries, const std::string& lab
 
 std::vector<SafetensorsEntry> read_safetensors_header(const ByteSource& file, std::uint64_t size_bytes,
                                                       const std::string& label) {
-  constexpr std::uint64_t kPrefixBytes = 8;  // the header's size, little-endian
+  constexpr std::uint64_t kPrefixBytes = 8;  // the size of the header, little-endian
   if (size_bytes < kPrefixBytes) fail(label, "at least 8 bytes", concat(size_bytes));
   const std::string prefix = read_bytes(file, 0, kPrefixBytes);
   std::uint64_t header_bytes = 0;

@@ -15,7 +15,7 @@ constexpr std::size_t kMaxBytes = 100'000'000;
 constexpr std::size_t kMaxTensors = 1 << 16;  // Grok-1 has 1,218
 
 void check_shard(const std::string& shard, const std::string& path) {
-  // A shard lies beside the index: a name with a path in it could read files of anyone's choice.
+  // A shard must lie beside the index: a name with a path could make grok-run read any file.
   if (!shard.ends_with(".safetensors") || shard.find_first_of(std::string_view("/\\\0", 3)) != std::string::npos)
     throw Error(ErrorCode::bad_checkpoint,
                 path + ": expected the name of a .safetensors file beside the index, found " + printable(shard));

@@ -12,7 +12,7 @@ using SafetensorsIndex = std::unordered_map<std::string, std::string>;
 // Reads a model.safetensors.index.json. Throws not_found, io, bad_checkpoint.
 SafetensorsIndex read_safetensors_index(const std::string& path);
 
-// The same for the text of such a file. `path` stands in messages.
+// Parses the text of such a file. `path` appears in messages.
 SafetensorsIndex parse_safetensors_index(std::string_view text, const std::string& path);
 
 }  // namespace grok::format

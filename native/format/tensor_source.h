@@ -9,7 +9,7 @@
 
 namespace grok::format {
 
-// One leaf of xAI's parameter tree as it lies in a file. `name` is JAX's path with the parameter's own name last, such as
+// One leaf of xAI's parameter tree, stored in a file. `name` is JAX's path with the parameter's own name last, such as
 // "transformer/decoder_layer_3/moe/linear/w". Quantised leaves have scales.
 struct StoredParameter {
   std::string name;
@@ -18,15 +18,16 @@ struct StoredParameter {
   std::optional<TensorView> scales;
 };
 
-// An opened checkpoint: every header read and checked against its file's size, no weight read yet. Owns the files.
+// An opened checkpoint: every header was read and checked against the size of its file; no weight was read. Owns the
+// files.
 class TensorSource {
  public:
   virtual ~TensorSource() = default;
   virtual const std::vector<StoredParameter>& parameters() const = 0;
   virtual std::uint64_t size_bytes() const = 0;  // of all files
-  virtual std::string description() const = 0;   // for people: "ckpt-0 (38 files)"
+  virtual std::string description() const = 0;   // shown to people: "ckpt-0 (38 files)"
 
-  // Null when there is none of that name.
+  // Null if there is no parameter of that name.
   const StoredParameter* find(const std::string& name) const {
     for (const StoredParameter& parameter : parameters())
       if (parameter.name == name) return &parameter;

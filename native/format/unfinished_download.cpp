@@ -8,8 +8,8 @@
 namespace grok::format {
 namespace {
 
-// Endings in lower case. The first two belong to aria2 and axel, which write to the file itself and keep their state
-// beside it; the rest to browsers, rclone, WinSCP, gsutil, the Hugging Face client and BitTorrent clients.
+// Endings in lower case. The first two belong to aria2 and axel, which write to the file itself and store their state
+// beside it. The others belong to browsers, rclone, WinSCP, gsutil, the Hugging Face client and BitTorrent clients.
 constexpr std::array<std::string_view, 20> kMarkers = {
     ".aria2",       ".st",         ".part",     ".partial", ".incomplete", ".crdownload", ".download",
     ".downloading", ".opdownload", ".filepart", ".tmp",     ".temp",       ".gstmp",      ".fdmdownload",

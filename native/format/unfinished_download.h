@@ -4,7 +4,7 @@
 
 namespace grok::format {
 
-// Whether a file called `name` says that a download of the file `wanted` has not finished: "tensor00000_000.part".
+// Whether a file called `name` shows that a download of the file `wanted` is unfinished: "tensor00000_000.part".
 bool is_unfinished_download(std::string_view name, std::string_view wanted);
 
 }  // namespace grok::format

@@ -8,7 +8,7 @@
 namespace grok::model {
 namespace {
 
-// Far above any Grok, and low enough that products of two sizes fit 63 bits and row offsets fit an int.
+// Far above any Grok, and low enough that a product of two sizes fits 63 bits and a row offset fits an int.
 constexpr int kMaxLayers = 1024;
 constexpr int kMaxExperts = 1024;
 constexpr int kMaxHeads = 1 << 12;
@@ -16,7 +16,7 @@ constexpr int kMaxHeadDim = 1 << 12;
 constexpr int kMaxWidth = 1 << 20;
 constexpr int kMaxVocab = 1 << 24;
 constexpr int kMaxContext = 1 << 20;
-// Kernels may count on exp(-2 cap) being a normal fp32 number, and need not search the largest logit.
+// Kernels rely on exp(-2 cap) being a normal fp32 number, so that they need not search for the largest logit.
 constexpr double kMaxCap = 40;
 
 class Check {

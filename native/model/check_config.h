@@ -7,13 +7,13 @@
 
 namespace grok::model {
 
-// `config_from` stands in messages: "config.json" or "built in (Grok-1)". Each throws one bad_checkpoint error that
-// lists all that is wrong.
+// `config_from` appears in messages: "config.json" or "built in (Grok-1)". Each function throws one bad_checkpoint
+// error that lists all problems.
 
-// Every number by itself, and heads against each other.
+// Checks the range of every number, and that the numbers of heads fit each other.
 void check_ranges(const GrokConfig& config, const std::string& config_from);
 
-// Ranges, and every size against what the shapes of the tensors say.
+// Checks the ranges, and compares every size with the shapes of the tensors.
 void check_config(const GrokConfig& config, const DerivedSizes& derived, const std::string& config_from);
 
 }  // namespace grok::model

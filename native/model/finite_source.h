@@ -6,14 +6,14 @@
 
 namespace grok::model {
 
-// A tensor's bytes, checked where a backend reads them: a NaN or an infinity throws bad_checkpoint with its place.
-// Reads are of whole elements, f32 or bf16. Safe from several threads.
+// A tensor's bytes, checked while a backend reads them: a NaN or an infinity throws bad_checkpoint with its position.
+// Reads cover whole elements, f32 or bf16. Safe from several threads.
 class FiniteSource final : public ByteSource {
  public:
-  // `where` names the file and the tensor, `values` what the tensor holds: "scales".
+  // `where` names the file and the tensor, `values` their meaning: "scales".
   FiniteSource(const TensorView& stored, std::string where, const char* values);
 
-  // The tensor with its reads checked. Valid as long as this object.
+  // The tensor with checked reads. Valid as long as this object.
   TensorView view() const;
 
   void read(std::uint64_t offset, std::span<std::byte> out) const override;

@@ -5,7 +5,7 @@
 namespace grok::model {
 namespace {
 
-// Rows are counted by options.
+// The number of rows depends on options.
 std::size_t bytes_of(std::uint64_t rows, std::uint64_t width) {
   constexpr ErrorCode kCode = ErrorCode::out_of_memory;
   return checked_mul(checked_mul(rows, width, kCode), sizeof(float), kCode);
@@ -51,7 +51,8 @@ void forward(const GrokConfig& config, const Weights& weights, const Batch& batc
     if (options.observer) options.observer(name, layer, values, num_tokens, width);
   };
 
-  // Both multipliers act on bf16 values in xAI's code and round to bf16 themselves: 78.5 and 0.578125 for Grok-1.
+  // xAI's code multiplies bf16 values by these, and rounds the multipliers themselves to bf16: 78.5 and 0.578125 for
+  // Grok-1.
   const float embedding_scale = round_to_bf16(float(config.embedding_scale));
   const float logit_scale = round_to_bf16(float(config.logit_scale));
 

@@ -22,19 +22,20 @@ struct Workspace {
   BufferPtr logits;                       // f32 [max_outputs, vocab_size]
 };
 
-// Sees intermediate tensors as they come about, in the backend's memory. For tests; names are those of the goldens:
+// Receives intermediate tensors during the pass, in the backend's memory. For tests; names are those of the goldens:
 // "embed", "attn_out", "router_logits", "moe_out", "hidden", "final_norm". `layer` is -1 outside layers.
 using Observer = std::function<void(const char* name, int layer, const float* data, int num_tokens, int width)>;
 
 struct ForwardOptions {
-  // Asked before each layer: true ends the pass with ErrorCode::cancelled. The batch's cache entries are then undefined.
+  // Called before each layer: true ends the pass with ErrorCode::cancelled. The batch's cache entries are then
+  // undefined.
   std::function<bool()> should_stop = nullptr;
   Observer observer = nullptr;
 };
 
-// The forward pass, for every backend: logits of batch.output_rows land in workspace.logits [num_outputs, vocab_size].
-// Keys and values of the batch's tokens are written to kv_layers [num_layers].
-// Source: model.py:LanguageModel, Transformer, DecoderLayer
+// The forward pass, for every backend. Writes the logits of batch.output_rows to workspace.logits [num_outputs,
+// vocab_size], and keys and values of the batch's tokens to kv_layers [num_layers]. Source: model.py:LanguageModel,
+// Transformer, DecoderLayer
 void forward(const GrokConfig& config, const Weights& weights, const Batch& batch,
              const std::vector<KvPages>& kv_layers, Workspace& workspace, Backend& backend,
              const ForwardOptions& options = {});

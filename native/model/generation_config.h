@@ -7,7 +7,7 @@
 
 namespace grok::model {
 
-// Defaults of generation for one model. A field without a value: the program's own default.
+// Defaults of generation for one model. A field without a value means grok-run's own default.
 struct GenerationConfig {
   std::optional<double> temperature;         // 0 or more
   std::optional<double> top_p;               // 0 to 1
@@ -15,11 +15,11 @@ struct GenerationConfig {
   std::optional<double> min_p;               // 0 to 1
   std::optional<double> repetition_penalty;  // above 0
   std::optional<std::int32_t> max_tokens;    // 0 or more
-  std::vector<std::int32_t> eos_ids;         // empty: the config's
+  std::vector<std::int32_t> eos_ids;         // empty: those of the config
 };
 
-// Reads a generation_config.json with Hugging Face's field names; max_tokens is max_new_tokens there, and do_sample: false
-// is temperature 0. Other fields and null are ignored. Throws not_found, io, bad_checkpoint.
+// Reads a generation_config.json with Hugging Face's field names. max_new_tokens there is max_tokens here, and
+// do_sample: false is temperature 0. Other fields and null are ignored. Throws not_found, io, bad_checkpoint.
 GenerationConfig read_generation_config(const std::string& path, std::int32_t vocab_size);
 
 }  // namespace grok::model

@@ -48,7 +48,7 @@ constexpr RealField kRealFields[] = {
     {&GrokConfig::norm_eps, "norm_eps", false},
 };
 
-// What the same thing is called in a file, first the name xAI gave it.
+// Other names of a field in files, with xAI's name first.
 struct Alias {
   const char* theirs;
   const char* ours;

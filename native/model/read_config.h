@@ -6,12 +6,12 @@
 
 namespace grok::model {
 
-// Reads a config.json: xAI's field names (LanguageModelConfig with its "model", "derived" beside them) or Hugging
-// Face's flat ones. Sizes and multipliers must be there; rope base, epsilon, cap and token ids default to Grok-1's.
-// Other fields are ignored. One error lists all that is wrong. Throws not_found, io, bad_checkpoint.
+// Reads a config.json: xAI's field names (LanguageModelConfig with its "model", and "derived" beside them) or Hugging
+// Face's flat ones. Sizes and multipliers are required. Rope base, epsilon, cap and token ids default to Grok-1's.
+// Other fields are ignored. One error lists all problems. Throws not_found, io, bad_checkpoint.
 GrokConfig read_config(const std::string& path);
 
-// Width of the experts. Source: xai-org/grok-1 model.py:ffn_size
+// d_ff of the experts. Source: xai-org/grok-1 model.py:ffn_size
 int ffn_size(int emb_size, double widening_factor);
 
 }  // namespace grok::model

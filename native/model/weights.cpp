@@ -76,7 +76,7 @@ class ExpectedParameters {
     }
   }
 
-  // Each is taken once.
+  // Each parameter can be taken once.
   std::optional<Expected> take(const std::string& name) {
     auto entry = by_name_.extract(name);
     if (entry.empty()) return std::nullopt;
@@ -155,7 +155,7 @@ int as_size(const std::string& name, std::uint64_t size) {
   return int(size);
 }
 
-// One more than the highest layer that any parameter names.
+// Returns one more than the highest layer that any parameter names.
 int count_layers(const format::TensorSource& source) {
   int num_layers = 0;
   for (const format::StoredParameter& parameter : source.parameters()) {
@@ -181,8 +181,8 @@ std::vector<std::string> parameter_names(int num_layers) {
     for (const char* parameter : {kGate, kUp, kDown, kQuery, kKey, kValue, kAttentionOut, kPreAttnNorm, kPostAttnNorm,
                                   kPreMoeNorm, kPostMoeNorm, kRouter})
       names.push_back(layer_name(layer, parameter));
-  // A module has one parameter, and '/' sorts before what continues a module's name ('_', digits). So sorting whole
-  // names sorts module paths.
+  // A module has one parameter, and '/' sorts before the characters that continue a module's name ('_', digits). So
+  // sorting whole names also sorts module paths.
   std::sort(names.begin(), names.end());
   return names;
 }
@@ -239,7 +239,7 @@ void BoundWeight::load(Backend& backend, Weights& weights) const {
       weights.layers[std::size_t(layer)].*std::get<BufferPtr LayerWeights::*>(place) =
           backend.load_vector(values.view());
   }
-  // The backend has copied all that it needs now.
+  // The backend has copied everything that it needs.
   stored->weight.drop();
   if (stored->scales) stored->scales->drop();
 }

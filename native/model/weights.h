@@ -34,36 +34,37 @@ std::vector<std::string> parameter_names(int num_layers);
 using WeightPlace =
     std::variant<TablePtr Weights::*, BufferPtr Weights::*, BufferPtr LayerWeights::*, MatrixPtr LayerWeights::*>;
 
-// A weight of the network and the parameter that a checkpoint has for it, whose shape and dtype are checked.
+// A weight of the network and its parameter in a checkpoint, whose shape and dtype are checked.
 struct BoundWeight {
   const format::StoredParameter* stored = nullptr;
   WeightPlace place = {};
-  int layer = -1;  // -1: it is of no layer
+  int layer = -1;  // -1: outside the layers
 
   std::uint64_t stored_bytes() const;                              // in the file
   std::uint64_t resident_bytes(const Footprint& footprint) const;  // once loaded
-  std::uint64_t step_bytes(const Footprint& footprint) const;  // read by a step of one output that uses every expert
-  void load(Backend& backend, Weights& weights) const;         // reads, converts, keeps
+  // bytes that a step of one output reads if it uses every expert
+  std::uint64_t step_bytes(const Footprint& footprint) const;
+  void load(Backend& backend, Weights& weights) const;  // reads and converts it
 };
 
-// A network whose every weight is bound, whatever the device.
+// A network with all of its weights bound, for any device.
 struct BoundNetwork {
   std::vector<BoundWeight> weights;  // in the order of the source
-  std::vector<LayerViews> layers;    // [num_layers], the matrices as they are stored
+  std::vector<LayerViews> layers;    // [num_layers], the matrices as stored
 };
 
-// Binds every parameter of the source to its place by name. Everything is checked before anything is read: one
-// bad_checkpoint error lists all missing, unexpected and misshapen parameters, file by file, expected and found.
+// Binds every parameter of the source to its place by name. Everything is checked before anything is read. One
+// bad_checkpoint error lists all missing, unexpected and misshapen parameters by file, with expected and found shapes.
 // `source` must outlive the result.
 BoundNetwork bind_weights(const GrokConfig& config, const format::TensorSource& source);
 
-// What the shapes in a checkpoint say about the model.
+// Sizes of the model, computed from the shapes in a checkpoint.
 struct DerivedSizes {
   int num_layers = 0, vocab_size = 0, d_model = 0, d_ff = 0, num_experts = 0;
   int q_width = 0, kv_width = 0;  // num_heads * head_dim
 };
 
-// Throws bad_checkpoint when the parameters that say it are missing or are not of a Grok-1 network.
+// Throws bad_checkpoint if the necessary parameters are missing or do not belong to a Grok-1 network.
 DerivedSizes derive_sizes(const format::TensorSource& source);
 
 }  // namespace grok::model

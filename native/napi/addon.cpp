@@ -27,7 +27,7 @@ namespace {
 using ThreadPtr = std::shared_ptr<EngineThread>;
 using TurnPtr = std::shared_ptr<FileTurn>;
 
-// Runs read(path) on a thread of its own, which may wait for files.
+// Runs read(path) on its own thread, which may wait for files.
 template <typename Read, typename ToJs>
 Napi::Value run_reading(const Napi::CallbackInfo& info, Read read, ToJs to_js) {
   const std::string path = string_from(info[0], "path");
@@ -104,7 +104,7 @@ Napi::Value probe_disk_of(const Napi::CallbackInfo& info) {
   const auto stopped = std::make_shared<std::atomic<bool>>(false);
   thread->on_interrupt([stopped] {
     *stopped = true;
-    return false;  // the disk may not answer
+    return false;  // the disk may not respond
   });
   return thread->run(
       info.Env(), [folder = string_from(info[0], "folder"), stopped] { return runtime::probe_disk(folder, *stopped); },

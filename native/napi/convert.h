@@ -13,7 +13,8 @@
 #include "runtime/request.h"
 #include "runtime/tokenizer_file.h"
 
-// JavaScript values to plain C++ ones and back. A value of the wrong type is a TypeError that names it.
+// Conversion between JavaScript values and plain C++ values. A value of the wrong type throws a TypeError that names
+// it.
 namespace grok::napi {
 
 std::string string_from(Napi::Value value, const char* name);
@@ -22,7 +23,7 @@ std::vector<std::int32_t> int32s_from(Napi::Value value, const char* name);
 runtime::SequenceId sequence_from(Napi::Value value, const char* name);
 std::vector<runtime::SequenceId> sequences_from(Napi::Value value, const char* name);
 
-// A shape to make weights up for: the arguments of synthetic_shape().
+// Arguments of synthetic_shape().
 struct ShapeRequest {
   std::string name;
   int num_layers = 0;
@@ -39,7 +40,7 @@ Napi::Object to_js(Napi::Env env, const runtime::LoadProgress& progress);
 Napi::Object to_js(Napi::Env env, const runtime::TokenizerFile& file);
 Napi::Object to_js(Napi::Env env, const runtime::EngineStats& stats);
 Napi::Array to_js(Napi::Env env,
-                  std::vector<runtime::SequenceOutput>&& outputs);  // takes the memory of logits, keeps the ids
+                  std::vector<runtime::SequenceOutput>&& outputs);  // moves the logits, keeps the ids
 Napi::Array to_js(Napi::Env env, const std::vector<std::string>& strings);
 
 }  // namespace grok::napi

@@ -15,7 +15,8 @@ std::shared_ptr<EngineThread> EngineThread::start(Napi::Env env) {
 EngineThread::EngineThread(Napi::Env env) : env_(env) {
   doorbell_ = Doorbell::New(env, "grok-run", 0, 1, this);
   doorbell_.Unref(env);
-  // Hooks run in reverse order: ours comes before the doorbell's own, so the thread never rings a doorbell that is gone.
+  // Hooks run in reverse order: this one runs before the doorbell's own, so the thread never rings a destroyed
+  // doorbell.
   napi_add_env_cleanup_hook(env, on_environment_end, this);
   try {
     thread_ = std::thread([this] { do_jobs(); });
@@ -74,7 +75,7 @@ void EngineThread::do_jobs() {
     }
     const std::lock_guard lock(mutex_);
     if (is_left_) {
-      job.front().release();  // it belongs to the environment that has ended
+      job.front().release();  // it belongs to the environment, which has ended
       return;
     }
     done_.splice(done_.end(), job);
@@ -88,8 +89,8 @@ void EngineThread::do_jobs() {
 }
 
 void EngineThread::answer_one(Napi::Env env, Napi::Function, EngineThread* thread, void*) {
-  if (env == nullptr) return;      // the environment has ended, and with it `thread`
-  if (thread->has_ended_) return;  // Bun rings once more after the environment has ended
+  if (env == nullptr) return;      // the environment has ended, and `thread` is freed
+  if (thread->has_ended_) return;  // Bun calls once more after the environment has ended
   Jobs answered;
   {
     const std::lock_guard lock(thread->mutex_);
@@ -152,10 +153,10 @@ void EngineThread::on_environment_end(void* data) {
   }
   thread->end();
   unanswered.swap(thread->done_);
-  if (!has_handles) delete thread;  // else the last handle does it, which one of these jobs may hold
+  if (!has_handles) delete thread;  // otherwise the last handle deletes it; one of these jobs may hold that handle
 }
 
-// Waits up to a second for the thread to return. If it does not, it is left to itself.
+// Waits up to a second for the thread to return. Otherwise the thread is abandoned.
 bool EngineThread::returns_soon() {
   const auto patience = std::chrono::milliseconds(is_abandoned_ ? 100 : 1000);
   std::unique_lock lock(mutex_);

@@ -15,14 +15,14 @@
 
 namespace grok::napi {
 
-// Something to do on an engine's thread and to answer on JavaScript's. Made and destroyed on JavaScript's.
+// A task that runs on an engine's thread and is answered on JavaScript's thread. Created and destroyed on JavaScript's.
 class Job {
  public:
   virtual ~Job() = default;
   virtual void execute() = 0;                     // on the engine's thread; may throw
-  virtual Napi::Value answer(Napi::Env env) = 0;  // on JavaScript's, when execute() did not throw
+  virtual Napi::Value answer(Napi::Env env) = 0;  // on JavaScript's thread, if execute() did not throw
 
-  std::optional<Napi::Promise::Deferred> deferred;  // none: nobody waits
+  std::optional<Napi::Promise::Deferred> deferred;  // none: nobody waits for it
   std::exception_ptr error;
 };
 
@@ -39,27 +39,26 @@ class JobOf final : public Job {
   std::optional<std::invoke_result_t<Work&>> result_;
 };
 
-// One native thread that does jobs in order. It is not one of libuv's, whose four must stay free for files and DNS. It
-// keeps the event loop alive only while somebody waits for a promise. All methods are for the JavaScript thread.
+// One native thread that runs jobs in order. It is not one of libuv's four threads, which must stay free for files and
+// DNS. It keeps the event loop alive only while a promise is pending. All methods are for the JavaScript thread.
 //
-// process.exit() on the main thread runs no hook: the system then ends this thread in the middle of its job. That is safe
-// as long as the addon has no static objects, whose destructors would run under the job's feet.
+// process.exit() on the main thread runs no hook: the system then ends this thread in the middle of its job. That is
+// safe only while the addon has no static objects, whose destructors would run during the job.
 class EngineThread {
  public:
-  // The thread ends, without being waited for, after the last job once the last handle is gone. If the environment (the
-  // process, or a worker) ends first, a running job is interrupted and the thread is joined. A thread that waits for a file
-  // for too long is left to itself instead, and what it uses is never freed. Throws out_of_memory where the system refuses
-  // a thread.
+  // The thread ends by itself after its last job, once the last handle is gone. If the environment (the process, or a
+  // worker) ends first, a running job is interrupted and the thread is joined. A thread that waits too long for a file
+  // is abandoned instead, and its memory is never freed. Throws out_of_memory if the system refuses a thread.
   static std::shared_ptr<EngineThread> start(Napi::Env env);
 
-  // Called when the environment ends, or abandon() is called, while a job may be running. It must make that job return
-  // soon, or return false: the job waits for a file, which may never answer.
+  // `interrupt` is called if the environment ends, or abandon() is called, while a job may be running. It must make
+  // that job return soon, or return false if the job waits for a file that may never respond.
   void on_interrupt(std::function<bool()> interrupt) { interrupt_ = std::move(interrupt); }
 
-  // For a caller who stops waiting: interrupts the running job, and lets the process end before the job returns.
+  // For a caller that stops waiting: interrupts the running job, and lets the process end before the job returns.
   void abandon();
 
-  // Resolves with to_js(env, work()). A handle to this thread must be among what the two hold.
+  // Resolves with to_js(env, work()). One of the two must hold a handle to this thread.
   template <typename Work, typename ToJs>
   Napi::Promise run(Napi::Env env, Work work, ToJs to_js) {
     Jobs job = list_of(std::make_unique<JobOf<Work, ToJs>>(std::move(work), std::move(to_js)));
@@ -68,7 +67,7 @@ class EngineThread {
     return promise;
   }
 
-  // Frees something on this thread, since that takes long. Where memory is short, it is freed at once.
+  // Frees an object on this thread, because that takes long. If memory is short, it is freed at once.
   void discard(std::shared_ptr<void> resource) noexcept;
 
  private:
@@ -89,15 +88,15 @@ class EngineThread {
   bool returns_soon();
 
   const napi_env env_;
-  Doorbell doorbell_;  // rung once for each job done, and once more when the thread is about to end
+  Doorbell doorbell_;  // rung once for each finished job, and once more when the thread is about to end
   std::function<bool()> interrupt_;
-  int num_waited_for_ = 0;  // promises not settled
+  int num_waited_for_ = 0;  // unsettled promises
   bool is_abandoned_ = false;
   bool has_ended_ = false;
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  Jobs waiting_;  // under mutex_, like the next four
+  Jobs waiting_;  // guarded by mutex_, like the next four
   Jobs done_;
   bool finishing_ = false;
   bool has_returned_ = false;  // from do_jobs()
@@ -106,8 +105,8 @@ class EngineThread {
   std::thread thread_;  // last: it uses the rest
 };
 
-// A function that calls abandon(), for the promise of a caller who may stop waiting. Make it before the promise: if it
-// cannot be made, no promise may be left without a handler.
+// A function that calls abandon(), for the promise of a caller that may stop waiting. Create it before the promise: if
+// its creation failed later, the promise would have no handler.
 Napi::Function abandon_function(Napi::Env env, const std::shared_ptr<EngineThread>& thread);
 
 }  // namespace grok::napi

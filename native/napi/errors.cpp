@@ -18,7 +18,7 @@ Napi::Object error_object(Napi::Env env, ErrorCode code, const char* message, co
   return object;
 }
 
-// Options by their names in engine_options_from().
+// Uses the option names of engine_options_from().
 Napi::Object to_js(Napi::Env env, const runtime::MemoryFit& fit) {
   Napi::Object object = Napi::Object::New(env);
   if (fit.max_sequences) object.Set("maxSequences", *fit.max_sequences);
@@ -33,7 +33,7 @@ Napi::Object to_js(Napi::Env env, const runtime::MemoryFit& fit) {
 
 }  // namespace
 
-// Allocates nothing of its own: memory may be what is missing.
+// Allocates no native memory, because the error may be a lack of memory.
 Napi::Value to_js_error(Napi::Env env, const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);

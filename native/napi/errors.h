@@ -5,7 +5,7 @@
 
 #include "napi/napi_setup.h"
 
-// Exceptions become JavaScript errors.
+// Conversion of exceptions to JavaScript errors.
 namespace grok::napi {
 
 // An Error with `code` and `hint`. A StepError has `sequences`; a MemoryError has `fits`, `neededBytes`, `availableBytes` and

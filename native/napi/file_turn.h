@@ -5,14 +5,14 @@
 
 namespace grok::napi {
 
-// The right of one caller to wait for files. A mount that does not answer keeps a thread for ever: at most four threads
-// of the process read files at once, so that it loses no more than four.
+// Permission of one caller to wait for files. A mount that does not respond blocks a thread forever. So at most four
+// threads of the process read files at once, and it loses at most four.
 class FileTurn {
  public:
-  // `path` stands in messages.
+  // `path` appears in messages.
   explicit FileTurn(std::string path) : path_(std::move(path)) {}
 
-  // Does work() once fewer than four threads read. Throws cancelled after give_up(), and io if all four are given up.
+  // Calls work() once fewer than four threads read. Throws cancelled after give_up(), and io if all four are given up.
   template <typename Work>
   auto take(Work work) {
     const Reading reading(*this);
@@ -21,7 +21,7 @@ class FileTurn {
     return result;
   }
 
-  // For a caller who stops waiting. Returns whether work() is running. May be called from any thread.
+  // For a caller that stops waiting. Returns whether work() is running. May be called from any thread.
   bool give_up();
   void throw_if_given_up() const;
 
@@ -38,7 +38,7 @@ class FileTurn {
   void end();
 
   const std::string path_;
-  bool is_given_up_ = false;  // under the shared mutex, like the next
+  bool is_given_up_ = false;  // guarded by the shared mutex, like the next
   bool is_reading_ = false;
 };
 

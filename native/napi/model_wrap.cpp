@@ -12,7 +12,7 @@
 namespace grok::napi {
 namespace {
 
-// What the methods of one object share. Its fields are the JavaScript thread's, but the engine may be used by jobs.
+// State shared by the methods of one object. Its fields belong to the JavaScript thread, but jobs may use the engine.
 struct Model {
   std::shared_ptr<runtime::Engine> engine;
   std::shared_ptr<EngineThread> thread;
@@ -35,7 +35,7 @@ Napi::Promise rejected(Napi::Env env, const std::exception_ptr& error) {
   return deferred.Promise();
 }
 
-// Resolves with to_js(env, work(engine)). The job holds the model, so that it is not garbage before it answers.
+// Resolves with to_js(env, work(engine)). The job holds the model, so that it is not collected before the answer.
 template <typename Work, typename ToJs>
 Napi::Promise run(const ModelPtr& model, Napi::Env env, Work work, ToJs to_js) {
   if (!model->closing.IsEmpty()) return rejected(env, std::make_exception_ptr(closed_error()));
@@ -50,7 +50,7 @@ Napi::Promise run(const ModelPtr& model, Napi::Env env, Work work, ToJs to_js) {
   return model->thread->run(env, job, std::move(to_js));
 }
 
-// Does at once what needs no waiting.
+// Runs work that never waits immediately.
 template <typename Work>
 Napi::Promise answer(const ModelPtr& model, Napi::Env env, Work work) {
   try {
@@ -83,7 +83,7 @@ Napi::Value submit(const ModelPtr& model, const Napi::CallbackInfo& info) {
   });
 }
 
-// The reason why a step could not begin. No sequence was part of it.
+// The error of a step that could not begin. It contains no sequence.
 runtime::StepError not_begun() { return {current_error(), {}}; }
 
 Napi::Value set_runnable(const ModelPtr& model, const Napi::CallbackInfo& info) try {
@@ -131,7 +131,7 @@ Napi::Value close(const ModelPtr& model, const Napi::CallbackInfo& info) {
       model->engine.reset();
       return true;
     };
-    // The last handle goes with the job, and the thread with the handle, however long JavaScript keeps the closed model.
+    // The last handle is destroyed with the job, and the thread with it, even if JavaScript keeps the closed model.
     const auto to_js = [last_handle = model->thread](Napi::Env env, bool) { return env.Undefined(); };
     model->closing = Napi::Reference<Napi::Promise>::New(model->thread->run(info.Env(), free_engine, to_js), 1);
     model->thread.reset();
@@ -158,7 +158,8 @@ Napi::Object wrap_model(Napi::Env env, std::shared_ptr<runtime::Engine> engine, 
   model->engine = std::move(engine);
   model->thread = std::move(thread);
   model->turn = std::move(turn);
-  // Closures rather than a class: a method called on a foreign `this` cannot go wrong, and there is no constructor to call.
+  // Closures instead of a class: a method called on a foreign `this` still works, and JavaScript has no constructor to
+  // call.
   const auto method = [&](const char* name, Napi::Value (*body)(const ModelPtr&, const Napi::CallbackInfo&)) {
     object.Set(name, function_of(env, name, [model, body](const auto& info) { return body(model, info); }));
   };

@@ -9,8 +9,8 @@
 
 namespace grok::napi {
 
-// The object that lib/addon/types.ts calls NativeModel. When it and all its methods are garbage, the engine is freed on
-// its own thread.
+// The NativeModel of lib/addon/types.ts. When it and all its methods are garbage, the engine is freed on its own
+// thread.
 Napi::Object wrap_model(Napi::Env env, std::shared_ptr<runtime::Engine> engine, std::shared_ptr<EngineThread> thread,
                         std::shared_ptr<FileTurn> turn);
 

@@ -8,7 +8,7 @@
 #ifndef NODE_ADDON_API_CPP_EXCEPTIONS
 #define NODE_ADDON_API_CPP_EXCEPTIONS
 #endif
-// An error that meets an environment on its way out has nobody to reach, and must not end the process.
+// An error in an environment that is ending cannot reach anybody, and must not end the process.
 #define NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS
 
 #include <napi.h>
