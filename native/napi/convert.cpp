@@ -48,10 +48,10 @@ std::vector<float> floats_from(Napi::Value value, const char* name) {
 void read(Napi::Value value, const char* name, float& into) { into = float(number_from(value, name)); }
 void read(Napi::Value value, const char* name, std::int32_t& into) { into = int32_from(value, name); }
 
-// "topP" for "top_p".
+// Converts "top_p" to "topP".
 std::string camel_case(std::string_view name) {
   std::string camel;
-  bool is_start = false;  // of a later word
+  bool is_start = false;  // of the second or a later word
   for (const char letter : name) {
     if (letter != '_') camel += is_start ? char(letter - 'a' + 'A') : letter;
     is_start = letter == '_';
@@ -173,7 +173,7 @@ Napi::Object to_js(Napi::Env env, const SampledToken& sampled) {
   return object;
 }
 
-// Hands the memory over without copying: a chunk of logits can be 64 MB.
+// Transfers the memory without copying: a chunk of logits can be 64 MB.
 Napi::Float32Array to_js(Napi::Env env, std::vector<float> values) {
   const std::size_t length = values.size();
   auto owner = std::make_unique<std::vector<float>>(std::move(values));
@@ -184,7 +184,7 @@ Napi::Float32Array to_js(Napi::Env env, std::vector<float> values) {
     owner.release();
     return Napi::Float32Array::New(env, length, Napi::ArrayBuffer(env, buffer), 0);
   }
-  // Electron allows no memory but V8's own.
+  // Electron allows only V8's own memory.
   Napi::Float32Array copy = Napi::Float32Array::New(env, length);
   std::copy(owner->begin(), owner->end(), copy.Data());
   return copy;

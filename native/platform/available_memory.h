@@ -5,8 +5,7 @@
 
 namespace grok::platform {
 
-// Bytes this process can still take: the least that the system and the limits of this process leave. None: the system
-// tells nothing.
+// Bytes that this process can still allocate: the lower of the system's and the process's own limits. None: unknown.
 std::optional<std::uint64_t> available_memory();
 
 }  // namespace grok::platform

@@ -7,7 +7,7 @@
 
 namespace grok::platform {
 
-// A regular file, open for reading. Opening never waits: a named pipe or a device is refused.
+// A regular file, opened for reading. Opening never waits: named pipes and devices are refused.
 class InputFile {
  public:
   // Throws not_found, io, invalid_argument (a NUL in the path).
@@ -16,13 +16,13 @@ class InputFile {
   InputFile(const InputFile&) = delete;
   InputFile& operator=(const InputFile&) = delete;
 
-  std::uint64_t size_bytes() const { return size_bytes_; }  // when it was opened
+  std::uint64_t size_bytes() const { return size_bytes_; }  // at opening
   const std::string& path() const { return path_; }
-  std::intptr_t handle() const { return handle_; }  // the system's: a file descriptor, for example
+  std::intptr_t handle() const { return handle_; }  // of the system: a file descriptor, for example
 
-  // The next `max_bytes`, or as many as there are.
+  // Reads the next `max_bytes`, or as many as remain.
   std::string read(std::size_t max_bytes) const;
-  // The whole file, which may grow meanwhile. Throws bad_checkpoint for more than `max_bytes`.
+  // Reads the whole file, which may grow meanwhile. Throws bad_checkpoint for more than `max_bytes`.
   std::string read_all(std::size_t max_bytes) const;
 
  private:
@@ -33,8 +33,8 @@ class InputFile {
 
 enum class PathKind { missing, file, directory, other };
 
-// The kind of the file that `path` leads to. Throws not_found for a link to a missing file, and an error for every answer
-// of the system but "no such file".
+// The kind of the file at `path`, links followed. Throws not_found for a link to a missing file, and an error for every
+// failure except "no such file".
 PathKind examine(const std::string& path);
 
 // Names in a directory, sorted, without "." and "..".

@@ -4,11 +4,11 @@
 
 namespace grok::platform {
 
-// Memory from the system, page-aligned and zero until written; pages that are never touched cost nothing. Large amounts lie
-// in whole pages of 2 MiB and are spread over all memory nodes, where the system has either.
+// Memory from the system: page-aligned, zero until written. Untouched pages take no memory. If the system supports it,
+// large amounts use pages of 2 MiB and are spread over all memory nodes.
 class Pages {
  public:
-  // No bytes: no memory. data() is null as well where the system refuses.
+  // data() is null for 0 bytes, or if the system refuses.
   explicit Pages(std::size_t size_bytes);
   ~Pages();
   Pages(const Pages&) = delete;

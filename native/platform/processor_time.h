@@ -5,12 +5,12 @@
 
 namespace grok::platform {
 
-// Processor time that this thread has used. On a system without such a clock, the time that has passed: as if no core were
-// ever taken away.
+// CPU time of this thread. On a system without such a clock, the elapsed time, as if the thread had never lost its
+// core.
 std::int64_t thread_nanoseconds();
 
-// Time since boot for which the CPUs that this process may use had nothing to run, all together, whoever wanted them; none
-// where the system does not tell. It may move on by hundredths of a second.
+// Idle time since boot of the CPUs that this process may use, in total. None if the system does not tell. It may
+// advance in steps of 0.01 s.
 std::optional<double> idle_seconds();
 
 }  // namespace grok::platform

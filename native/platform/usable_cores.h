@@ -2,7 +2,7 @@
 
 namespace grok::platform {
 
-// Cores that this process may use: its CPU affinity and CPU quota respected, hyper-threads counted once. At least 1.
+// Cores that this process may use, within its CPU affinity and CPU quota; hyper-threads count once. At least 1.
 int usable_cores();
 
 }  // namespace grok::platform

@@ -41,7 +41,7 @@ Checkpoint open_checkpoint(const std::string& path) {
   checkpoint.tokenizer = location.find_tokenizer().string();
   if (has_config) {
     checkpoint.config = model::read_config(config_path.string());
-    model::check_ranges(checkpoint.config, checkpoint.config_from);  // before anything is sized by it
+    model::check_ranges(checkpoint.config, checkpoint.config_from);  // before any size is computed from it
   }
   checkpoint.source = location.format == Format::jax ? open_jax(location, checkpoint.config, has_config)
                                                      : format::open_safetensors(checkpoint.path);
@@ -53,8 +53,8 @@ Checkpoint open_checkpoint(const std::string& path) {
 
 Checkpoint synthetic_checkpoint(const model::GrokConfig& config) {
   constexpr const char* kName = "synthetic";
-  constexpr std::uint64_t kSeed = 1;   // two runs of a benchmark are of the same network
-  model::check_ranges(config, kName);  // before anything is sized by it
+  constexpr std::uint64_t kSeed = 1;   // benchmark runs use the same network
+  model::check_ranges(config, kName);  // before any size is computed from it
   return {.source = make_synthetic_source(config, kSeed),
           .config = config,
           .path = kName,

@@ -9,7 +9,7 @@
 namespace grok::runtime {
 namespace {
 
-// Throws where the build or the options allow neither device.
+// Throws if the build or the options allow neither device.
 bool is_for_cuda(const EngineOptions& options, const Limits& limits) {
   if (options.device != "cuda") {
     if (options.device != "cpu")

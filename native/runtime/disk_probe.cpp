@@ -17,9 +17,9 @@ namespace {
 
 constexpr std::size_t kBlockBytes = std::size_t(4) << 20;
 constexpr std::size_t kMostBlocks = 64;
-constexpr std::size_t kFewestBlocks = 4;                 // fewer say nothing about speed
-constexpr std::uint64_t kRoom = std::uint64_t(4) << 30;  // a disk with less free is left alone
-constexpr std::chrono::seconds kMostTime{2};             // to write, and again to read
+constexpr std::size_t kFewestBlocks = 4;                 // fewer do not show the speed
+constexpr std::uint64_t kRoom = std::uint64_t(4) << 30;  // a disk with less free space is not measured
+constexpr std::chrono::seconds kMostTime{2};             // for writing, and again for reading
 
 using Clock = std::chrono::steady_clock;
 
@@ -27,7 +27,7 @@ struct alignas(platform::UncachedFile::kAlignment) Block {
   std::uint64_t words[kBlockBytes / sizeof(std::uint64_t)];
 };
 
-// Calls transfer(offset) block by block while it moves whole blocks and time is left. Returns the number of blocks moved.
+// Calls transfer(offset) block by block while it transfers whole blocks and time remains. Returns the number of blocks.
 template <typename Transfer>
 std::size_t move_blocks(std::size_t most, const std::atomic<bool>& stopped, Transfer transfer) {
   const auto end = Clock::now() + kMostTime;

@@ -26,7 +26,8 @@ std::unique_ptr<Engine> Engine::open_synthetic(const model::GrokConfig& config, 
 std::unique_ptr<Engine> Engine::open(Checkpoint checkpoint, const EngineOptions& options) {
   ModelPlan plan = plan_model(std::move(checkpoint), options);
   std::unique_ptr<Backend> backend = make_backend(plan.options, plan.limits);
-  plan_memory(plan, backend->footprint(), memory_for(plan.options, plan.limits));  // the backend has taken some by now
+  // the backend has taken some memory by now
+  plan_memory(plan, backend->footprint(), memory_for(plan.options, plan.limits));
   require_fit(plan, backend->footprint());
   return std::make_unique<Engine>(std::move(backend), std::move(plan));
 }
@@ -91,15 +92,16 @@ std::vector<SequenceOutput> Engine::step() {
   } catch (...) {
     drop(parts);
     Error error = current_error();
-    if (error.code == ErrorCode::cancelled && !stopped_) return {};  // all were released: nobody waits for an answer
+    // all sequences were released, so nobody waits for an answer
+    if (error.code == ErrorCode::cancelled && !stopped_) return {};
     std::vector<SequenceId> ids;
     for (const StepPart& part : parts) ids.push_back(part.id);
     throw StepError(std::move(error), std::move(ids));
   }
 }
 
-// Picks the sequences of the next step and gives cache to those that have none yet. `parts` is filled before a sequence
-// is changed.
+// Chooses the sequences of the next step and leases cache to those that have none yet. `parts` is filled before a
+// sequence is changed.
 void Engine::begin_step(std::vector<StepPart>& parts) {
   const std::lock_guard lock(mutex_);
   int num_holding = 0;
@@ -137,7 +139,7 @@ void Engine::run(std::span<const StepPart> parts, std::vector<SequenceOutput>& o
   read_kept_logits(batch, parts, outputs);
 }
 
-// Draws the new tokens and scores those of prompts.
+// Draws the new tokens and scores the prompt tokens.
 void Engine::sample(const StepBatch& batch, std::span<const StepPart> parts, std::vector<SequenceOutput>& outputs) {
   const std::span sampled = std::span(batch.outputs).first(std::size_t(batch.num_sampled));
   std::vector<SampleRow> rows;
@@ -185,7 +187,7 @@ void Engine::read_kept_logits(const StepBatch& batch, std::span<const StepPart> 
   }
 }
 
-// Moves the sequences on, and lets go of those that finished or were released meanwhile.
+// Advances the sequences, and releases those that finished or were released during the step.
 void Engine::end_step(std::span<const StepPart> parts, std::vector<SequenceOutput>& outputs) {
   const std::lock_guard lock(mutex_);
   ++counted_.steps;

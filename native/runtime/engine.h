@@ -23,7 +23,7 @@
 
 namespace grok::runtime {
 
-// Counters since the model was opened, and the state of its cache now.
+// Counters since the model was opened, and the current state of its cache.
 struct EngineStats {
   std::uint64_t steps = 0;
   std::uint64_t prompt_tokens = 0;     // read by steps
@@ -32,17 +32,17 @@ struct EngineStats {
   int free_cache_pages = 0;
 };
 
-// The sequences that share a model and its cache, and which of them run when. One thread drives it with load_next() and
-// step(); all else may be called from any other meanwhile.
+// The sequences that share a model and its cache, and their scheduling. One thread calls load_next() and step(); other
+// threads may call all other methods meanwhile.
 class Engine {
  public:
   // Checks names, shapes, types and memory. Reads no weight.
   static std::unique_ptr<Engine> open(const std::string& path, const EngineOptions& options);
   static std::unique_ptr<Engine> open(Checkpoint checkpoint, const EngineOptions& options);
-  // The same with made-up weights (runtime/synthetic.h), which cannot be mapped.
+  // The same with synthetic weights (runtime/synthetic.h), which cannot be mapped.
   static std::unique_ptr<Engine> open_synthetic(const model::GrokConfig& config, const EngineOptions& options);
 
-  // The plan fits `backend`. Throws out_of_memory where the device has less than the plan said.
+  // `plan` was made for `backend`. Throws out_of_memory if the device has less memory than planned.
   Engine(std::unique_ptr<Backend> backend, ModelPlan plan);
 
   const Inspection& inspection() const { return inspection_; }
@@ -54,24 +54,25 @@ class Engine {
   LoadProgress load_next();
 
   // Checks the request (invalid_argument, context_overflow) and queues it. First come, first served: a sequence waits
-  // until the cache has room for all it asked for.
+  // until the cache has room for all of its tokens.
   SequenceId submit(SequenceRequest request);
 
-  // Names the sequences that steps may run, from the next one on that begins. Unknown ids are ignored.
+  // Sets the sequences that steps may run, starting with the next step. Unknown ids are ignored.
   void set_runnable(std::vector<SequenceId> sequences);
 
-  // One forward pass for the runnable sequences that hold cache: each advances by one token, or by one chunk of its prompt.
-  // Sequences that finished are released. Throws cancelled when stop() was called. A step that fails on its way throws a
-  // StepError and releases the sequences that it names, since their cache may be half-written.
+  // Runs one forward pass for the runnable sequences that hold cache: each advances by one token, or by one chunk of
+  // its prompt. Sequences that finished are released. Throws cancelled after stop(). If a step fails, it throws a
+  // StepError and releases the sequences that it names, because their cache may be half-written.
   std::vector<SequenceOutput> step();
 
-  // Forgets a sequence and gives its cache back: at once, or at the end of the step that it is part of. A step ends before
-  // its next layer when all of its sequences were released. Unknown ids are ignored: it may just have finished.
+  // Releases a sequence and its cache: at once, or at the end of the current step if that runs it. A step ends before
+  // its next layer if all of its sequences were released. Unknown ids are ignored, because the sequence may just have
+  // finished.
   void release(SequenceId sequence);
 
   EngineStats stats();
 
-  // For good: the step in progress ends before its next layer, later ones at once.
+  // Permanent: the current step ends before its next layer, later ones at once.
   void stop() { stopped_ = true; }
 
  private:
@@ -90,12 +91,13 @@ class Engine {
   const Inspection inspection_;
 
   std::atomic<bool> stopped_{false};
-  std::mutex mutex_;                          // guards all that follows, but not the contents of a sequence in a step
-  PagePool pool_;                             // of the runner's cache
+  // guards all following members, except the contents of a sequence in a step
+  std::mutex mutex_;
+  PagePool pool_;                             // pages of the runner's cache
   std::map<SequenceId, Sequence> sequences_;  // oldest first
   std::vector<SequenceId> runnable_;          // ascending
   SequenceId next_id_ = 1;
-  EngineStats counted_;  // all but the cache
+  EngineStats counted_;  // without the state of the cache
 };
 
 }  // namespace grok::runtime

@@ -11,7 +11,7 @@ namespace grok::runtime {
 // Bytes of one page in all layers, keys and values.
 std::uint64_t page_bytes(const Footprint& footprint, const model::GrokConfig& config, KvCacheType type);
 
-// The memory behind the pages of a PagePool, on one device.
+// Memory of the pages of a PagePool, on one device.
 class KvCache {
  public:
   KvCache(Backend& backend, const model::GrokConfig& config, KvCacheType type, int num_pages);

@@ -9,10 +9,11 @@ namespace {
 
 constexpr int kDefaultSequences = 4;
 constexpr int kMostSequences = 1024;
-constexpr int kDefaultPrefillChunk = 512;  // enough rows for a weight to be used many times once it was read
+constexpr int kDefaultPrefillChunk = 512;  // enough rows to use each weight many times per read
 constexpr int kMostPrefillChunk = 1 << 16;
 
-// Grok-1's logits are half a megabyte a row. A chunk of a prompt whose every row is wanted shrinks to fit in this.
+// Grok-1's logits take half a megabyte a row. A prompt chunk shrinks if the logits of all of its rows would exceed
+// this.
 constexpr std::uint64_t kMostLogitsBytes = 32 << 20;
 
 int option(const char* name, int value, int most, int standard) {

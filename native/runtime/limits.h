@@ -6,21 +6,21 @@
 
 namespace grok::runtime {
 
-// The engine's options for one model, with every 0 replaced by what it stands for.
+// The engine's options for one model, with every 0 replaced by its default.
 struct Limits {
   int context_length = 0;
   int max_sequences = 0;
   int prefill_chunk = 0;
   KvCacheType kv_cache_type = KvCacheType::f32;
   WeightStorage weight_storage = WeightStorage::packed;
-  int max_tokens = 0;   // of one step: a prompt chunk, and a token for each sequence that decodes
-  int max_outputs = 0;  // rows of logits in one step
+  int max_tokens = 0;   // per step: a prompt chunk, and a token for each sequence that decodes
+  int max_outputs = 0;  // rows of logits per step
 };
 
-// With max_tokens and max_outputs as they follow from the others.
+// Adds max_tokens and max_outputs, computed from the others.
 Limits with_step_size(Limits limits, const model::GrokConfig& config);
 
-// Throws invalid_argument with the option's name, what was expected and what was found.
+// Throws invalid_argument with the option's name, and the expected and found values.
 Limits limits_for(const model::GrokConfig& config, const EngineOptions& options);
 
 }  // namespace grok::runtime

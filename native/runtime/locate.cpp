@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 constexpr const char* kJaxDirectory = "ckpt-0";
 constexpr const char* kGiveDirectory = "Give the directory that holds ckpt-0, as xAI released it.";
 
-// Bounds of a search in any directory. xAI's repository and Hugging Face's cache need three levels.
+// Bounds of the search below a directory. xAI's repository and Hugging Face's cache need three levels.
 constexpr int kMaxLevels = 4;
 constexpr std::size_t kMaxFolders = 256;
 
@@ -40,8 +40,7 @@ struct Found {
   bool is_file = false;
 };
 
-// The checkpoints on the first level below `root` that has any. Folders that cannot be read, and hidden ones, are passed
-// over.
+// The checkpoints on the first level below `root` that has any. Skips hidden and unreadable folders.
 std::vector<Found> search_below(const fs::path& root) {
   std::vector<fs::path> level = {root};
   std::vector<Found> found;
@@ -74,7 +73,7 @@ struct OtherFile {
   format::FileKind kind;
 };
 
-// The largest file of a folder without a checkpoint that is of a known kind: an archive or a model of another program.
+// In a folder without a checkpoint, the largest file of a known kind: an archive or a model of another program.
 std::optional<OtherFile> recognize_largest(const fs::path& folder, const std::vector<std::string>& names) {
   std::optional<OtherFile> largest;
   std::uint64_t largest_bytes = 0;
@@ -89,7 +88,7 @@ std::optional<OtherFile> recognize_largest(const fs::path& folder, const std::ve
       largest = {name, *kind};
       largest_bytes = file.size_bytes();
     } catch (const Error&) {
-      // Folders, pipes and files that cannot be read say nothing.
+      // Folders, pipes and unreadable files tell nothing.
     }
   }
   return largest;
@@ -97,7 +96,7 @@ std::optional<OtherFile> recognize_largest(const fs::path& folder, const std::ve
 
 [[noreturn]] void refuse_file(const fs::path& path) {
   const std::string head = platform::InputFile(path.string()).read(format::kFileHeadBytes);
-  // A tensor or a config by itself is a file of a right kind, given in place of its directory.
+  // A single tensor or config has a valid kind, but was given instead of its directory.
   const auto kind = format::recognize(head, format::Expected::json) ? format::recognize(head, format::Expected::pickle)
                                                                     : std::nullopt;
   throw Error(ErrorCode::unsupported,
@@ -138,7 +137,7 @@ Found find_tensors(const fs::path& path) {
               other ? other->kind.fix : kGiveDirectory);
 }
 
-// The folders above one that may belong to its checkpoint: those below `root`, and the parent of a folder ckpt-0. The
+// Folders above `folder` that may belong to its checkpoint: those below `root`, and the parent of a folder ckpt-0. The
 // parent of a folder of any other name may hold files of another model.
 void add_parents(fs::path folder, const fs::path& root, Location& location) {
   bool is_below_root = folder != root;

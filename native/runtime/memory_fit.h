@@ -10,19 +10,19 @@
 
 namespace grok::runtime {
 
-// Settings with which a model would fit in memory, together. Those without a value stay as they are.
+// Settings that together make a model fit in memory. Settings without a value do not change.
 struct MemoryFit {
   std::optional<int> max_sequences = {};
   std::optional<int> prefill_chunk = {};
   std::optional<int> context_length = {};
-  std::optional<int> num_layers = {};  // of made-up weights
+  std::optional<int> num_layers = {};  // of synthetic weights
   std::optional<KvCacheType> kv_cache_type = {};
   std::optional<WeightStorage> weights = {};
   std::optional<std::uint64_t> memory_limit = {};
 };
 
-// A model does not fit. Each of `fits` would be enough; the callers of the engine put them into words, since only they
-// know what their users call a setting.
+// A model does not fit. Each of `fits` would be sufficient. The callers of the engine put them into words, because only
+// they know the names of their users' options.
 struct MemoryError : Error {
   explicit MemoryError(const std::string& message) : Error(ErrorCode::out_of_memory, message) {}
 

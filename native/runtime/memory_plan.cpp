@@ -29,7 +29,7 @@ std::string in_words(std::uint64_t size_bytes) {
 
 std::uint64_t left_of(std::uint64_t from, std::uint64_t taken) { return from - std::min(from, taken); }
 
-// What does not depend on how much cache there is.
+// Memory that does not depend on the size of the cache.
 std::uint64_t fixed_of(const MemoryPlan& plan) {
   return saturating_add(plan.weights, saturating_add(plan.workspace, plan.reserve));
 }
@@ -38,12 +38,13 @@ std::uint64_t cache_of_one(const MemoryPlan& plan, const Limits& limits) {
   return saturating_mul(std::uint64_t(pages_for(limits.context_length)), plan.kv_page);
 }
 
-// The least memory with which a model runs: its cache holds one sequence.
+// The least memory for a model to run: its cache holds one sequence.
 std::uint64_t needed_bytes(const MemoryPlan& plan, const Limits& limits) {
   return saturating_add(fixed_of(plan), cache_of_one(plan, limits));
 }
 
-// The largest number from 1 to `most` for which it holds; 0: for none. Where it holds for one, it does for all below.
+// The largest number from 1 to `most` for which the predicate is true; 0 if there is none. If it is true for a number,
+// it must be true for all smaller ones.
 template <typename Predicate>
 int largest(int most, Predicate holds) {
   int low = 0;
@@ -127,7 +128,7 @@ std::vector<MemoryFit> nearest_fits(const SizedNetwork& network, const Limits& l
     }
   if (const int context = largest_context(network, limits); context > 0) found.push_back({.context_length = context});
 
-  if (found.empty()) {  // all of them together
+  if (found.empty()) {  // change all of them together
     Limits smallest = limits;
     smallest.max_sequences = 1;
     smallest.prefill_chunk = std::min(limits.prefill_chunk, kPageSize);

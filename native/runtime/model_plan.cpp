@@ -22,7 +22,7 @@ SizedNetwork sized(const ModelPlan& plan, const Footprint& footprint, std::optio
   return network;
 }
 
-// Why device "auto" is the CPU without a look at memory; empty: it may be a GPU.
+// Why device "auto" is the CPU, regardless of memory; empty: it may be a GPU.
 std::string why_not_cuda(const Checkpoint& checkpoint, const EngineOptions& options) {
   constexpr std::uint64_t kWorthAGpu = std::uint64_t(1) << 30;  // bytes; opening a GPU takes some tenths of a second
   if (!options.isa.empty()) return "instructions of the CPU were asked for";
@@ -31,7 +31,7 @@ std::string why_not_cuda(const Checkpoint& checkpoint, const EngineOptions& opti
   return why_no_cuda();
 }
 
-// Adds mapped weights, with other changes only where these alone do not help.
+// Adds mapped weights to the fits, with other changes only if mapping alone is not enough.
 void add_mapped_fits(const ModelPlan& plan, std::vector<MemoryFit>& found) {
   Limits limits = plan.limits;
   limits.weight_storage = WeightStorage::mapped;
@@ -45,7 +45,7 @@ void add_mapped_fits(const ModelPlan& plan, std::vector<MemoryFit>& found) {
   }
 }
 
-// Bytes that the device has, whatever the limit.
+// Memory of the device, without regard to the limit.
 std::uint64_t device_memory(const ModelPlan& plan) {
   EngineOptions options = plan.options;
   options.memory_limit = 0;

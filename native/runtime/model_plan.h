@@ -13,28 +13,29 @@
 
 namespace grok::runtime {
 
-// A checkpoint that was opened and bound once, and all that is known before a backend exists. Every rank reads this plan.
+// A checkpoint that was opened and bound once, with its limits and memory, before a backend exists. Every rank reads
+// this plan.
 struct ModelPlan {
   Checkpoint checkpoint;
   EngineOptions options;  // with the device named
   std::string why_cpu;    // reason why device "auto" became the CPU; empty: the device was named, or is a GPU
   Limits limits;
   model::BoundNetwork network;  // views of checkpoint.source
-  MemoryPlan memory;            // as plan_memory left it
+  MemoryPlan memory;            // as computed by plan_memory
 };
 
-// Names the device and plans its memory, whether it fits or not. "auto" is a GPU where there is one that the model fits,
-// unless an option only works on the CPU, or the model is so small that the CPU is done before a GPU has begun.
-// Throws bad_checkpoint, invalid_argument, and cuda_unavailable where the build has no CUDA backend.
+// Chooses the device and plans its memory, even if the model does not fit. "auto" is a GPU if there is one that the
+// model fits. It is the CPU if an option works only there, or if the model is so small that the CPU finishes before a
+// GPU has started. Throws bad_checkpoint, invalid_argument, and cuda_unavailable if the build has no CUDA backend.
 ModelPlan plan_model(Checkpoint checkpoint, const EngineOptions& options);
 
-// Binds the checkpoint to its network and plans nothing else.
+// Binds the checkpoint to its network without planning memory.
 ModelPlan bind_model(Checkpoint checkpoint, const EngineOptions& options, Limits limits);
 
-// Plans the memory again, for another device or for the memory that it has now.
+// Plans the memory again, for another device or for the memory that is free now.
 void plan_memory(ModelPlan& plan, const Footprint& footprint, std::optional<std::uint64_t> available);
 
-// Throws a MemoryError if the memory that was planned for `footprint` does not fit.
+// Throws a MemoryError if the memory planned for `footprint` does not fit.
 void require_fit(const ModelPlan& plan, const Footprint& footprint);
 
 }  // namespace grok::runtime

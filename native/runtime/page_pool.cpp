@@ -10,7 +10,7 @@
 namespace grok::runtime {
 
 PagePool::PagePool(int num_pages) : num_pages_(num_pages), free_(std::size_t(num_pages)) {
-  std::iota(free_.begin(), free_.end(), 0);  // in order, and so a heap
+  std::iota(free_.begin(), free_.end(), 0);  // sorted, and therefore a heap
 }
 
 PageLease PagePool::lease(int num_pages) {

@@ -10,7 +10,7 @@ namespace grok::runtime {
 
 class PageLease;
 
-// Which pages are free. Lowest first, so that memory is touched only as it is needed, and then again. Giving pages back
+// The free pages. Leases the lowest first, so that memory is touched only when needed, and then reused. Returning pages
 // allocates nothing.
 class PagePool {
  public:
@@ -19,7 +19,7 @@ class PagePool {
   int num_pages() const { return num_pages_; }
   int num_free() const { return int(free_.size()); }
 
-  // Throws internal when fewer are free: ask num_free() first. The pool must outlive the lease.
+  // Throws internal if fewer are free: check num_free() first. The pool must outlive the lease.
   PageLease lease(int num_pages);
 
  private:
@@ -28,7 +28,7 @@ class PagePool {
   std::vector<std::int32_t> free_;  // a heap, lowest first
 };
 
-// Pages that a sequence owns, given back on destruction.
+// Pages that a sequence owns, returned on destruction.
 class PageLease {
  public:
   PageLease() = default;

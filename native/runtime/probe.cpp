@@ -14,7 +14,7 @@ cpu::Probe probe_machine(int num_threads, const std::string& isa, const std::ato
   if (num_threads < 0 || num_threads > kMaxThreads)
     throw Error(ErrorCode::invalid_argument,
                 concat("expected num_threads to be 1 to ", kMaxThreads, ", or 0 for the default; found ", num_threads));
-  // No cache is as large as this; a small machine has a small one.
+  // No cache is as large as this, and small machines have small caches.
   constexpr std::uint64_t kBufferBytes = std::uint64_t(1) << 30;
   const std::uint64_t buffer_bytes =
       std::min(kBufferBytes, platform::available_memory().value_or(4 * kBufferBytes) / 4);

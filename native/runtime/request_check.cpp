@@ -55,7 +55,7 @@ void check_request(const SequenceRequest& request, const model::GrokConfig& conf
     expect_in_vocabulary(request.stop_tokens[index], config.vocab_size, "stop_tokens", index);
   for (std::size_t index = 0; index < request.bias.size(); ++index) {
     expect_in_vocabulary(request.bias[index].token, config.vocab_size, "bias", index);
-    const float bias = request.bias[index].bias;  // -infinity rules the token out
+    const float bias = request.bias[index].bias;  // -infinity bans the token
     expect(bias <= std::numeric_limits<float>::max(), "bias", "numbers below infinity", bias);
   }
   check_sampling(request.sampling, config.vocab_size);

@@ -5,8 +5,7 @@
 
 namespace grok::runtime {
 
-// Throws invalid_argument or context_overflow, with what was expected and what was found, for a request that no step could
-// run as it stands.
+// Throws invalid_argument or context_overflow, with the expected and found values, for a request that no step can run.
 void check_request(const SequenceRequest& request, const model::GrokConfig& config, int context_length);
 
 }  // namespace grok::runtime

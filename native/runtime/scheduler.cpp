@@ -25,7 +25,7 @@ std::vector<int> schedule(std::span<const Candidate> candidates, StepRoom room) 
     if (candidate.every_output)
       chunk = std::min(chunk, room.outputs);
     else if (chunk == candidate.prompt_left && room.outputs == 0)
-      --chunk;  // the last prompt token's logits draw the first new token
+      --chunk;  // the logits of the last prompt token draw the first new token
     if (chunk == 0) {
       admitting = admitting && candidate.holds_cache;
       continue;

@@ -5,26 +5,26 @@
 
 namespace grok::runtime {
 
-// A sequence as the scheduler sees it.
+// The scheduler's view of a sequence.
 struct Candidate {
   bool holds_cache = false;
-  int pages_needed = 0;       // for all it may become, while it holds none
-  int prompt_left = 0;        // prompt tokens not yet run; 0: it decodes
-  bool every_output = false;  // wants logits after each of its prompt tokens
+  int pages_needed = 0;       // for its full length, while it holds none
+  int prompt_left = 0;        // prompt tokens not yet processed; 0: it decodes
+  bool every_output = false;  // needs logits after each of its prompt tokens
 };
 
-// What one step can take.
+// Limits of one step.
 struct StepRoom {
   int prompt_tokens = 0;
-  int outputs = 0;  // rows of logits; at least as many as sequences may hold cache
+  int outputs = 0;  // rows of logits; at least the number of sequences that may hold cache
   int free_pages = 0;
-  int free_slots = 0;  // sequences that may yet be given cache
+  int free_slots = 0;  // sequences that may still be admitted
 };
 
-// Tokens that each of `candidates`, oldest first, gets in the next step. A candidate without cache that gets some is
-// thereby admitted. Those that decode go first, one token each: a long prompt must not hold up a stream. What is left goes
-// to prompts, first come, first served; a candidate that does not fit is not overtaken by a younger one, so it cannot
-// starve.
+// Returns the tokens of each of `candidates`, oldest first, in the next step. A candidate without cache that gets
+// tokens is thereby admitted. Decoding sequences come first, with one token each, so that a long prompt does not delay
+// a stream. The rest goes to prompts, first come, first served. No younger candidate overtakes one that does not fit,
+// so that it cannot starve.
 std::vector<int> schedule(std::span<const Candidate> candidates, StepRoom room);
 
 }  // namespace grok::runtime

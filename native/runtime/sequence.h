@@ -12,7 +12,7 @@
 
 namespace grok::runtime {
 
-// What the penalties look at: each token seen, and how often it was generated.
+// Input of the penalties: each token of the sequence, and how often it was generated.
 class TokenHistory {
  public:
   explicit TokenHistory(std::span<const std::int32_t> prompt) {
@@ -41,8 +41,8 @@ inline std::uint64_t splitmix64(std::uint64_t state) {
   return state ^ (state >> 31);
 }
 
-// The draw for the index-th generated token, in [0, 1) with the 24 bits that a float holds exactly. It depends on nothing
-// else, so a sequence reads the same whoever shares its batch.
+// The random number for the index-th generated token, in [0, 1) with the 24 bits that a float holds exactly. It depends
+// only on its arguments, so a sequence is the same in any batch.
 inline float uniform_draw(std::uint64_t seed, int index) {
   return float(splitmix64(splitmix64(seed) + std::uint64_t(index)) >> 40) * 0x1p-24f;
 }
@@ -55,7 +55,7 @@ inline bool has_penalties(const SamplingParams& params) {
   return found;
 }
 
-// A request on its way.
+// The state of a request.
 struct Sequence {
   explicit Sequence(SequenceRequest wanted) : request(std::move(wanted)) {
     if (has_penalties(request.sampling)) history.emplace(request.prompt);
@@ -74,13 +74,13 @@ struct Sequence {
   }
 
   SequenceRequest request;
-  std::optional<TokenHistory> history;  // only where a penalty asks for it
-  PageLease pages;                      // empty while it waits
+  std::optional<TokenHistory> history;  // only if a penalty needs it
+  PageLease pages;                      // empty until admission
   int num_cached = 0;                   // tokens whose keys and values are in the cache
   int num_generated = 0;
-  std::int32_t last_token = 0;  // the youngest generated; not in the cache yet
-  bool in_step = false;         // part of the step in progress
-  bool released = false;        // while it was in a step
+  std::int32_t last_token = 0;  // the last generated; not in the cache yet
+  bool in_step = false;         // part of the current step
+  bool released = false;        // during a step that runs it
 };
 
 }  // namespace grok::runtime

@@ -9,23 +9,23 @@
 
 namespace grok::runtime {
 
-// A sequence's share of a step: its next tokens.
+// A sequence's part of a step: its next tokens.
 struct StepPart {
   SequenceId id = 0;
   Sequence* sequence = nullptr;
   int num_tokens = 0;
 };
 
-// What a row of logits is for.
+// The use of a row of logits.
 struct OutputRow {
   int part = 0;
-  int position = 0;           // of the token that it comes after
+  int position = 0;           // of the token before the predicted one
   bool is_generated = false;  // draws a new token
-  bool is_scored = false;     // scores the prompt token that follows
-  bool is_kept = false;       // goes to the caller as it is
+  bool is_scored = false;     // scores the next prompt token
+  bool is_kept = false;       // returned to the caller unchanged
 };
 
-// The tokens of one step in host memory, laid out as the backend takes them.
+// The tokens of one step in host memory, in the layout that the backend expects.
 struct StepBatch {
   explicit StepBatch(std::span<const StepPart> parts);
 

@@ -70,23 +70,23 @@ model::GrokConfig named_or_read(const std::string& name_or_path) {
 // ---------------------------------------------------------------- numbers
 
 constexpr std::uint64_t kWordBytes = 8;
-constexpr double kByteStd = 73.6;  // of -127 .. 127
+constexpr double kByteStd = 73.6;  // of the values -127 .. 127
 
-// The w-th output of wyrand: one wide multiplication for eight bytes. Source: wangyi-fudan/wyhash, wyhash.h:wyrand
+// The w-th output of wyrand: eight bytes for one wide multiplication. Source: wangyi-fudan/wyhash, wyhash.h:wyrand
 inline std::uint64_t hash(std::uint64_t key, std::uint64_t w) {
   const std::uint64_t state = key + (w + 1) * 0xa0761d6478bd642fu;
   const auto product = static_cast<unsigned __int128>(state) * (state ^ 0xe7037ed1a0b428dbu);
   return std::uint64_t(product >> 64) ^ std::uint64_t(product);
 }
 
-// The seed and a name as one number: FNV-1a.
+// Hashes the seed and a name with FNV-1a.
 std::uint64_t key_of(std::uint64_t seed, std::string_view name) {
   std::uint64_t key = 0xcbf29ce484222325u ^ hash(seed, 0);
   for (const char character : name) key = (key ^ std::uint8_t(character)) * 0x100000001b3u;
   return key;
 }
 
-// int8, eight at a time. A byte -128 becomes 0, so that the mean is 0.
+// int8, eight at a time. -128 becomes 0, so that the mean is 0.
 struct RandomBytes {
   std::uint64_t key;
 
@@ -98,7 +98,7 @@ struct RandomBytes {
   }
 };
 
-// bf16 scales from half to one and a half times `mean`, four at a time.
+// bf16 scales from 0.5 to 1.5 times `mean`, four at a time.
 struct RandomScales {
   std::uint64_t key;
   float mean;
@@ -132,7 +132,7 @@ struct Ones {
   std::uint64_t word(std::uint64_t) const { return 0x3f8000003f800000u; }
 };
 
-// Bytes in words of eight that a generator makes from their number.
+// A source whose 8-byte words a generator computes from their index.
 template <typename Generator>
 class GeneratedBytes final : public ByteSource {
  public:

@@ -13,7 +13,7 @@ namespace grok::runtime {
 struct TokenizerFile {
   std::string bytes;  // empty if the file is too large
   std::uint64_t size_bytes = 0;
-  std::optional<format::FileKind> mistake;  // the kind of another file under its name
+  std::optional<format::FileKind> mistake;  // set if a file of another kind has its name
 };
 
 // Throws not_found, io, invalid_argument.

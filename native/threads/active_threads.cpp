@@ -18,15 +18,15 @@ void ActiveThreads::report(std::size_t kind, double wall_seconds, double work_se
     look_at_ = kept_ + kLook;
 }
 
-// A try costs some hundredths of a second, where a neighbour has the cores of the threads that are left out.
+// Trying more threads costs some hundredths of a second if other processes use their cores.
 bool ActiveThreads::is_worth_trying() {
-  constexpr double kIdle = 0.5;  // of those cores
+  constexpr double kIdle = 0.5;  // share of those cores
   const std::optional<double> idle = idle_cores_();
   return !idle || *idle > kIdle * (num_threads_ - active_);
 }
 
 void ActiveThreads::watch(std::size_t kind, double wall_seconds, double work_seconds) {
-  constexpr double kUndisturbed = 0.9;  // of the cores
+  constexpr double kUndisturbed = 0.9;  // share of the cores
   constexpr int kMostTried = 8;
   if (wall_ == 0) all_.clear();
   Mean& mean = all_[kind];
@@ -53,7 +53,7 @@ void ActiveThreads::watch(std::size_t kind, double wall_seconds, double work_sec
 
 void ActiveThreads::search(std::size_t kind, double wall_seconds) {
   constexpr double kBetter = 1.03;
-  constexpr double kLongestWindow = 10 * kWindow;  // when there are none but other kinds of loops
+  constexpr double kLongestWindow = 10 * kWindow;  // if only other kinds of loops ran
   wall_ += wall_seconds;
   if (const auto found = all_.find(kind); found != all_.end()) {
     expected_ += found->second.sum / found->second.count;
@@ -71,7 +71,7 @@ void ActiveThreads::search(std::size_t kind, double wall_seconds) {
     settle();
 }
 
-// Longer each time that the search finds the same.
+// Waits longer each time that the search has the same result.
 void ActiveThreads::settle() {
   is_searching_ = false;
   wait_ = best_ == settled_before_ ? std::min(2 * wait_, kLongestWait) : kFirstWait;

@@ -5,13 +5,13 @@
 
 namespace grok::threads {
 
-// How many of the cores that this process may use had nothing to run, in the mean, whoever wanted them.
+// Mean number of idle cores among those that this process may use.
 class IdleCores {
  public:
   IdleCores() { since_last(); }
 
-  // Since the last call, or since construction; none where the system does not tell, or within a hundredth of a second,
-  // which is its unit.
+  // Since the last call, or since construction. None if the system does not tell, or within 0.01 s, the system's
+  // resolution.
   std::optional<double> since_last();
 
  private:

@@ -11,11 +11,11 @@
 namespace grok::threads {
 namespace {
 
-// How long an idle worker watches for the next loop before it sleeps. Loops of one decode step follow each other within
-// a few microseconds; waking a sleeper costs about fifty. The caller watches the last workers for as long.
+// How long an idle worker polls for the next loop before it sleeps. Loops of one decode step follow each other within a
+// few microseconds; waking a sleeping thread costs about fifty. The caller polls for the last workers as long.
 constexpr int kSpins = 4000;
-// Then it sleeps: one of them has lost its core to another process, and the scheduler moves it to a core that is idle,
-// not to one whose thread yields.
+// Then the caller sleeps. A worker has lost its core to another process, and the scheduler moves it only to an idle
+// core, not to one whose thread yields.
 constexpr std::chrono::microseconds kNap{20};
 
 inline void pause_cpu() {
@@ -30,7 +30,7 @@ inline void pause_cpu() {
 
 struct ThreadPool::Loop {
   const std::function<void(std::size_t)>& body;
-  const std::span<Share> shares;      // one for each thread that takes part
+  const std::span<Share> shares;      // one for each participating thread
   int seats = 0;                      // for workers; guarded by mutex_
   std::atomic<std::int64_t> work{0};  // nanoseconds in bodies, over all threads
   std::atomic<int> num_workers{0};    // that hold a pointer to this loop
@@ -42,7 +42,7 @@ struct ThreadPool::Loop {
     const std::int64_t start = platform::thread_nanoseconds();
     for (std::size_t i = 0; i < shares.size(); ++i) {
       Share& share = shares[(std::size_t(thread) + i) % shares.size()];
-      // Looked at first: of many threads, each comes by many shares in which nothing is left.
+      // Checked first: with many threads, each visits many empty shares.
       while (share.next.load(std::memory_order_relaxed) < share.end) {
         const std::size_t index = share.next.fetch_add(1, std::memory_order_relaxed);
         if (index >= share.end) break;
@@ -59,7 +59,7 @@ struct ThreadPool::Loop {
   }
 };
 
-// The members are there before the body, so the destructor ends the workers if it throws.
+// Members are constructed before the body, so the destructor ends the workers if it throws.
 ThreadPool::ThreadPool(int num_threads) : ThreadPool() {
   shares_ = std::vector<Share>(std::size_t(num_threads));
   workers_.reserve(shares_.size() - 1);
@@ -67,7 +67,7 @@ ThreadPool::ThreadPool(int num_threads) : ThreadPool() {
   try {
     for (int worker = 1; worker < num_threads; ++worker) workers_.emplace_back([this, worker] { work(worker); });
   } catch (const std::system_error&) {
-    // Node starts threads later, 4 for files and 1 for each worker, and aborts where those for files are refused.
+    // Node starts threads later, 4 for files and 1 for each worker, and aborts if those for files are refused.
     constexpr int kLeftToOthers = 8;
     keep(std::max(1, this->num_threads() - kLeftToOthers));
   }
@@ -76,7 +76,7 @@ ThreadPool::ThreadPool(int num_threads) : ThreadPool() {
 
 ThreadPool::~ThreadPool() { keep(1); }
 
-// Ends all workers but the first num_threads - 1. The caller counts as the first thread.
+// Ends all workers except the first num_threads - 1. The caller counts as the first thread.
 void ThreadPool::keep(int num_threads) {
   {
     const std::lock_guard lock(mutex_);
@@ -99,7 +99,7 @@ void ThreadPool::work(int thread) {
       --num_sleeping_;
       seen = generation_.load(std::memory_order_relaxed);
       if (thread >= num_kept_) return;
-      loop = loop_;  // null when the others have finished it already
+      loop = loop_;  // null if the others have already finished it
       if (loop && loop->seats-- <= 0) loop = nullptr;
       if (loop) loop->num_workers.fetch_add(1, std::memory_order_relaxed);
     }
@@ -132,12 +132,12 @@ void ThreadPool::parallel_for(std::size_t count, const std::function<void(std::s
   loop.take_part(0);
   if (active_->count() > 1) {
     const std::lock_guard lock(mutex_);
-    loop_ = nullptr;  // from here on no further worker can join
+    loop_ = nullptr;  // from here on no other worker can join
   }
   for (int spin = 0; loop.num_workers.load(std::memory_order_acquire) > 0; ++spin)
     spin < kSpins ? pause_cpu() : std::this_thread::sleep_for(kNap);
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  // One body over as many indices has about as much to do.
+  // Loops with the same body and the same count have about the same amount of work.
   active_->report(body.target_type().hash_code() + count, elapsed.count(),
                   double(loop.work.load(std::memory_order_relaxed)) * 1e-9);
   if (loop.failure) std::rethrow_exception(loop.failure);

@@ -19,7 +19,7 @@ namespace grok::threads {
 // A fixed set of threads for data-parallel loops. The caller is one of them.
 class ThreadPool {
  public:
-  // num_threads counts the caller; 1 starts none. There are fewer where the system refuses more.
+  // num_threads counts the caller; 1 starts none. There are fewer if the system refuses more.
   explicit ThreadPool(int num_threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -27,16 +27,15 @@ class ThreadPool {
 
   int num_threads() const { return int(workers_.size()) + 1; }
 
-  // Runs body(index) for each index in [0, count), in any order, and returns when all are done. A thread begins with its
-  // share of them, the same in each loop of as many, so that it finds in its caches what it wrote in the loop before; then
-  // it helps the others. Each index is handed out by itself, so a thread that lost its core to a neighbour holds up no more
-  // than the one it is at; when that costs more than the thread brings, it is left out for a while (active_threads.h). The
-  // first exception is rethrown here.
-  // One loop at a time; never called from inside a body.
+  // Runs body(index) for each index in [0, count), in any order, and returns after all of them. A thread starts with
+  // its own share, the same in each loop of that count, so that its caches still hold the data that it wrote in the
+  // loop before. Then it helps the others. Indices are handed out one by one, so a thread that lost its core delays
+  // only one of them. If that costs more than the thread contributes, it is left out for a while (active_threads.h).
+  // The first exception is rethrown here. One loop runs at a time; never call it from inside a body.
   void parallel_for(std::size_t count, const std::function<void(std::size_t index)>& body);
 
  private:
-  // Of a loop's indices. Threads that count in different shares do not wait for each other's cache lines.
+  // A range of indices of a loop. Aligned so that threads that count in different shares do not share cache lines.
   struct alignas(64) Share {
     std::atomic<std::size_t> next{0};
     std::size_t end = 0;
@@ -53,9 +52,9 @@ class ThreadPool {
   std::mutex mutex_;
   std::condition_variable wake_;
   Loop* loop_ = nullptr;                      // guarded by mutex_
-  std::atomic<std::uint64_t> generation_{0};  // moves on when a loop starts or workers must end
+  std::atomic<std::uint64_t> generation_{0};  // incremented when a loop starts or workers must end
   int num_sleeping_ = 0;                      // guarded by mutex_
-  int num_kept_ = 0;                          // threads from this number on end; guarded by mutex_
+  int num_kept_ = 0;                          // threads with this number or above end; guarded by mutex_
 };
 
 }  // namespace grok::threads

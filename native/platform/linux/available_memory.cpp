@@ -14,16 +14,16 @@
 namespace grok::platform {
 namespace {
 
-using Bytes = std::optional<std::uint64_t>;  // none: not known, or no limit
+using Bytes = std::optional<std::uint64_t>;  // none: unknown, or no limit
 
-// Version 1 writes "no limit" as 2^63 less a page.
+// Version 1 writes "no limit" as 2^63 minus a page.
 constexpr std::uint64_t kNoLimit = std::uint64_t(1) << 62;
 
 Bytes smaller(Bytes a, Bytes b) { return a && b ? std::min(*a, *b) : a ? a : b; }
 
 std::uint64_t left_of(std::uint64_t limit, std::uint64_t usage) { return limit - std::min(limit, usage); }
 
-// The number that a file consists of; none where it says "max", or cannot be read.
+// The number in a file; none if it says "max" or cannot be read.
 Bytes number_in(const std::string& path) {
   std::ifstream file(path);
   std::uint64_t number;
@@ -45,22 +45,22 @@ Bytes number_after(const std::string& path, const std::string& name) {
 
 Bytes room_in_machine(const std::string& root) {
   if (const Bytes kib = number_after(root + "/proc/meminfo", "MemAvailable:")) return *kib * 1024;
-  struct sysinfo machine;  // without /proc; it does not know what of the page cache could be given up
+  struct sysinfo machine;  // without /proc; it does not tell how much of the page cache can be freed
   if (sysinfo(&machine) != 0) return {};
   return (std::uint64_t(machine.freeram) + machine.bufferram) * machine.mem_unit;
 }
 
-// Above memory.high the kernel slows the group down until it hardly moves, so memory.high counts as a limit.
+// Above memory.high the kernel slows the group down until it hardly progresses, so memory.high counts as a limit.
 Bytes room_in(const Cgroup& group) {
   const auto file = [&](const char* name) { return group.folder + "/" + name; };
   const bool is_v2 = group.version == 2;
-  // In version 1 the groups above may be out of sight; memory.stat has the tightest of their limits.
+  // In version 1 the parent groups may be invisible; memory.stat has the lowest of their limits.
   const Bytes limit = is_v2 ? smaller(number_in(file("memory.max")), number_in(file("memory.high")))
                             : smaller(number_in(file("memory.limit_in_bytes")),
                                       number_after(file("memory.stat"), "hierarchical_memory_limit"));
   if (limit.value_or(kNoLimit) >= kNoLimit) return {};
   const std::uint64_t usage = number_in(file(is_v2 ? "memory.current" : "memory.usage_in_bytes")).value_or(0);
-  // Pages of files are given up on demand.
+  // Pages of files are freed on demand.
   const char* const reclaimable = is_v2 ? "inactive_file" : "total_inactive_file";
   return left_of(*limit, left_of(usage, number_after(file("memory.stat"), reclaimable).value_or(0)));
 }

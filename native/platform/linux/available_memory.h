@@ -6,8 +6,8 @@
 
 namespace grok::platform {
 
-// The least that the system, the memory cgroups of this process (a container) and its limits on address space and data
-// (ulimit -v, ulimit -d) leave, in bytes. None: the system tells nothing. `root` is "/" except in tests.
+// The lowest limit, in bytes, of the system, the memory cgroups of this process (a container) and its limits on address
+// space and data (ulimit -v, ulimit -d). None: unknown. `root` is "/" except in tests.
 std::optional<std::uint64_t> available_memory(const std::string& root);
 
 }  // namespace grok::platform

@@ -11,7 +11,7 @@ namespace {
 // A mounted hierarchy.
 struct Mount {
   std::string folder;
-  std::string group;  // the one that `folder` shows: "/", or a subtree in a container
+  std::string group;  // the group at `folder`: "/", or a subtree in a container
   int version;
 };
 
@@ -34,12 +34,13 @@ std::vector<Mount> mounts_of(const std::string& controller, const std::string& r
     else if (type == "cgroup" && lists(dash[3], controller))
       mounts.push_back({root + words[4], words[3], 1});
   }
-  // Without /proc: the usual places.
+  // Without /proc, uses the usual places.
   if (mounts.empty()) mounts = {{root + "/sys/fs/cgroup", "/", 2}, {root + "/sys/fs/cgroup/" + controller, "/", 1}};
   return mounts;
 }
 
-// The path of the process's own group. Source: man 7 cgroups. "0::/path" for version 2, "4:cpu,cpuacct:/path" for version 1.
+// The path of the process's own group. Source: man 7 cgroups. "0::/path" for version 2, "4:cpu,cpuacct:/path" for
+// version 1.
 std::string own_group(const std::string& controller, int version, const std::string& root) {
   std::ifstream file(root + "/proc/self/cgroup");
   for (std::string line; std::getline(file, line);) {

@@ -20,7 +20,7 @@ bool has_dot_product() {
 
 bool permit_amx_tiles() {
 #if defined(__x86_64__)
-  // Linux lets a process use the 8 KiB of tile registers once it has asked. Source: Documentation/arch/x86/xstate.rst
+  // Linux lets a process use the 8 KiB of tile registers after a request. Source: Documentation/arch/x86/xstate.rst
   constexpr long kRequestPermission = 0x1023, kTileData = 18;
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 #else

@@ -8,7 +8,7 @@
 namespace grok::platform {
 namespace {
 
-// Quota and period in microseconds: "150000 100000" in version 2, a file for each in version 1. "max" or -1 is no limit.
+// Quota and period in microseconds: "150000 100000" in version 2, one file each in version 1. "max" or -1 is no limit.
 std::optional<double> quota_of(const Cgroup& group) {
   double quota = -1, period = 0;
   if (group.version == 2) {

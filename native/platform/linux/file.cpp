@@ -21,14 +21,14 @@ namespace {
 
 constexpr const char* kNotOpened = "cannot be opened";
 
-// The system would cut the path at a NUL and open another file.
+// The system would end the path at a NUL and open another file.
 const char* system_path(const std::string& path) {
   if (path.find('\0') != std::string::npos)
     throw Error(ErrorCode::invalid_argument, concat("Expected a path without NUL characters, found ", printable(path)));
   return path.c_str();
 }
 
-// The target of the last link in a chain of symbolic links; none for another file.
+// The target of the last link in a chain of symbolic links; none for other files.
 std::optional<std::string> link_target(std::string path) {
   std::optional<std::string> target;
   for (int links = 0; links < 40; ++links) {
@@ -41,7 +41,7 @@ std::optional<std::string> link_target(std::string path) {
   return target;
 }
 
-// Says which file is missing at the end of a link.
+// Names the file that is missing at the end of a link.
 Error error_at(const std::string& path, const char* failure, int error_number) {
   const auto target = error_number == ENOENT ? link_target(path) : std::nullopt;
   if (!target) return file_error(path, failure, error_number);
@@ -68,7 +68,7 @@ InputFile::InputFile(std::string path) : path_(std::move(path)) {
     size_bytes_ = std::uint64_t(status.st_size);
     return;
   }
-  ::close(descriptor);  // the destructor of an object that is not made does not run
+  ::close(descriptor);  // the destructor does not run when the constructor throws
   if (error_number != 0) throw file_error(path_, "cannot be examined", error_number);
   throw Error(ErrorCode::io,
               concat(path_, ": expected a file, found ",
@@ -81,7 +81,7 @@ std::string InputFile::read(std::size_t max_bytes) const {
   std::string bytes;
   std::size_t size = 0;
   while (size < max_bytes) {
-    // One byte more than the file has: the read after the last one says that it has ended.
+    // One byte more than the file has: the read after the last one confirms its end.
     if (size == bytes.size()) bytes.resize(std::min<std::uint64_t>(max_bytes, std::max(size_bytes_, 2 * size) + 1));
     const auto count =
         retry_interrupted([&] { return ::read(int(handle_), bytes.data() + size, bytes.size() - size); });

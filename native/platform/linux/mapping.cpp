@@ -20,21 +20,22 @@
 namespace grok::platform {
 namespace {
 
-// What a thread is copying from a mapping just now.
+// The copy that a thread currently makes from a mapping.
 struct GuardedCopy {
   sigjmp_buf on_fault;
   const std::byte* begin;
   const std::byte* end;
 };
 
-// The copies in progress, one for each thread. Not thread-local variables: the handler must reach them without an
-// allocation, and the static storage that promises it is too scarce once the CUDA runtime is linked in, which wants 4 KiB
-// of it: the addon would not load.
+// The current copies, one for each thread. They are not thread-local: the handler must reach them without an
+// allocation. Static thread-local storage would allow that, but is too scarce: the CUDA runtime needs 4 KiB of it, and
+// the addon would not load.
 struct CopySlot {
-  std::atomic<std::uintptr_t> owner{0};  // the thread; 0: free
-  GuardedCopy* volatile copy = nullptr;  // of the owner, who alone reads it. Volatile: so does the handler, in a memcpy
+  std::atomic<std::uintptr_t> owner{0};  // thread of the slot; 0: free
+  // used by the owner alone. Volatile, because the handler reads it during a memcpy
+  GuardedCopy* volatile copy = nullptr;
 };
-CopySlot copy_slots[256];  // threads that copy at once; more would wait for each other
+CopySlot copy_slots[256];  // number of threads that can copy at once; more threads wait
 
 std::uintptr_t this_thread() { return std::uintptr_t(pthread_self()); }
 
@@ -47,7 +48,7 @@ CopySlot& take_slot() {
   }
 }
 
-// Null: this thread copies nothing.
+// Null: this thread is not copying.
 GuardedCopy* copy_of_this_thread() {
   const std::uintptr_t self = this_thread();
   for (const CopySlot& slot : copy_slots)
@@ -63,7 +64,7 @@ void pass_on(int signal, siginfo_t* info, void* context) {
   } else if (previous_action.sa_handler != SIG_DFL && previous_action.sa_handler != SIG_IGN) {
     previous_action.sa_handler(signal);
   } else if (previous_action.sa_handler == SIG_DFL || info->si_code > 0) {
-    // Back to the default. A fault happens again on return; a signal that was sent does not, so it is sent again.
+    // Restores the default. A fault occurs again on return; a signal that was sent does not, so it is sent again.
     std::signal(signal, SIG_DFL);
     if (info->si_code <= 0) std::raise(signal);
   }
@@ -72,13 +73,13 @@ void pass_on(int signal, siginfo_t* info, void* context) {
 void on_sigbus(int signal, siginfo_t* info, void* context) {
   GuardedCopy* const copy = copy_of_this_thread();
   const auto* address = static_cast<const std::byte*>(info->si_addr);
-  const bool is_fault = info->si_code > 0;  // else it was sent by someone
+  const bool is_fault = info->si_code > 0;  // otherwise a process sent it
   if (copy && is_fault && address >= copy->begin && address < copy->end) siglongjmp(copy->on_fault, 1);
   pass_on(signal, info, context);
 }
 
-// Called at each opening: process.on('SIGBUS') replaces the handler, and process.off('SIGBUS') resets it. The handler
-// found in its place gets the signals that are not for this one.
+// Called at each opening, because process.on('SIGBUS') replaces the handler and process.off('SIGBUS') resets it. The
+// handler that was installed before receives all other signals.
 void guard_against_faults() {
   static std::mutex mutex;
   const std::lock_guard lock(mutex);
@@ -93,15 +94,16 @@ void guard_against_faults() {
   sigaction(SIGBUS, &action, nullptr);
 }
 
-// Copies all rows under one guard, since setting it up is a system call. Returns false when the bytes are gone. The jump
-// skips destructors, so no object in this frame may have one; and no variable that is set before it may live in a
-// register, so the frame is a function of its own.
+// Copies all rows under one guard, because setting it up is a system call. Returns false if the bytes are gone. The
+// jump skips destructors, so no object in this frame may have one. Variables set before the jump must not live in
+// registers, so this is a function of its own.
 [[gnu::noinline]] bool copy_in_slot(CopySlot& slot, std::byte* to, const std::byte* from, std::uint64_t stride,
                                     std::size_t row_bytes, std::size_t num_rows) {
   GuardedCopy copy;
   copy.begin = from;
   copy.end = from + (num_rows - 1) * stride + row_bytes;
-  // 1: the jump also restores the signal mask, else SIGBUS would stay blocked and the next one would kill.
+  // 1: the jump also restores the signal mask; otherwise SIGBUS would stay blocked, and the next one would end the
+  // process.
   if (sigsetjmp(copy.on_fault, 1) != 0) return false;
   slot.copy = &copy;
   std::atomic_signal_fence(std::memory_order_seq_cst);
@@ -147,7 +149,7 @@ void Mapping::fetch(std::uint64_t offset, std::uint64_t size_bytes) const {
 
 void Mapping::drop(std::uint64_t offset, std::uint64_t size_bytes) const {
   if (offset >= size_bytes_) return;
-  // Whole pages only: those at the ends may hold a neighbour that is still wanted.
+  // Only whole pages: partial pages at the ends may hold bytes that are still needed.
   const auto page = std::uint64_t(::sysconf(_SC_PAGESIZE));
   const std::uint64_t first = (offset + page - 1) / page * page;
   const std::uint64_t end = offset + std::min(size_bytes, size_bytes_ - offset);

@@ -35,7 +35,7 @@ std::vector<int> parse_node_list(const std::string& text) {
 
 namespace {
 
-// Those with memory.
+// Nodes with memory.
 const std::vector<int>& memory_nodes() {
   static const std::vector<int> nodes = [] {
     std::string text;

@@ -6,12 +6,11 @@
 
 namespace grok::platform {
 
-// The numbers in a list as Linux writes them: "0-1,4" is {0, 1, 4}. Empty when it is not one.
+// Parses a list in Linux's notation: "0-1,4" is {0, 1, 4}. Empty if it is malformed.
 std::vector<int> parse_node_list(const std::string& text);
 
-// On a machine with several memory nodes, spreads pages that were not touched yet over all of them, page by page: every
-// thread reads weights at the speed of all nodes together, wherever it runs. On others, and where the system refuses,
-// nothing happens.
+// On a machine with several memory nodes, spreads untouched pages over all of them, page by page. So every thread reads
+// weights at the combined speed of all nodes. Does nothing on other machines, or if the system refuses.
 void interleave_over_nodes(void* data, std::size_t size_bytes);
 
 }  // namespace grok::platform

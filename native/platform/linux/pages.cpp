@@ -11,8 +11,8 @@ namespace grok::platform {
 
 Pages::Pages(std::size_t size_bytes) {
   if (size_bytes == 0) return;
-  // Weights are read front to back once a token, and hardware fetches ahead to the end of a page: 2 MiB pages, which start
-  // at multiples of 2 MiB, are read at up to twice the speed of 4 KiB ones, so what is not small has only such pages.
+  // Weights are read front to back once a token, and the hardware prefetches only up to the end of a page. 2 MiB pages
+  // are read up to twice as fast as 4 KiB pages. They start at multiples of 2 MiB, so large memory is aligned to them.
   constexpr std::size_t kHugePage = std::size_t(2) << 20, kSmall = kHugePage / 8;
   const bool is_small = size_bytes < kSmall;
   const std::size_t page = is_small ? std::size_t(sysconf(_SC_PAGESIZE)) : kHugePage;
@@ -27,7 +27,7 @@ Pages::Pages(std::size_t size_bytes) {
   data_ += before;
   if (before > 0) munmap(mapped, before);
   if (before < slack) munmap(data_ + used, slack - before);
-  madvise(data_, used, MADV_HUGEPAGE);  // only advice
+  madvise(data_, used, MADV_HUGEPAGE);  // only a hint
   interleave_over_nodes(data_, used);
 }
 

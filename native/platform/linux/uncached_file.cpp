@@ -5,7 +5,7 @@
 
 namespace grok::platform {
 
-// O_DIRECT asks for the block size of the disk, which kAlignment is a multiple of.
+// O_DIRECT requires multiples of the disk's block size; kAlignment is one.
 UncachedFile::UncachedFile(const std::string& folder)
     : handle_(::open(folder.c_str(), O_TMPFILE | O_RDWR | O_DIRECT | O_CLOEXEC, 0600)) {}
 
