@@ -52,8 +52,8 @@ struct Error : std::runtime_error {
   std::string hint;
 };
 
-inline constexpr const char* kNoMoreMemory = "the system gave no more memory";
-inline constexpr const char* kUnknownException = "an exception that is no std::exception";
+inline constexpr const char* kNoMoreMemory = "the system refused more memory";
+inline constexpr const char* kUnknownException = "an exception that is not a std::exception";
 
 // Converts the exception being handled to an Error. Call it in a catch block.
 inline Error current_error() {

@@ -12,7 +12,7 @@ namespace {
 using namespace std::string_view_literals;
 
 constexpr const char* kDownload = "Download the file again, and compare its size with the published one.";
-constexpr const char* kUnpack = "Unpack it, and give what was inside.";
+constexpr const char* kUnpack = "Unpack it, and give the path of its contents.";
 constexpr const char* kOtherFormat = "grok-run reads xAI's ckpt-0 and safetensors of the same tensors, nothing else.";
 constexpr const char* kTorrentClient = "Open it in a BitTorrent client, which downloads the data.";
 constexpr const char* kSaveAsUtf8 = "Save it as UTF-8, for example with iconv.";
@@ -26,9 +26,10 @@ struct Magic {
 
 // Source: the formats' own specifications, and file(1).
 constexpr std::array kMagics = {
-    Magic{"version https://git-lfs.github.com"sv, "a git-lfs pointer", "Fetch the file it stands for: git lfs pull."},
-    Magic{"/annex/objects/"sv, "a git-annex pointer", "Fetch the file it stands for: git annex get."},
-    Magic{"# xet version"sv, "a Xet pointer", "Fetch the file it stands for, for example with hf download."},
+    Magic{"version https://git-lfs.github.com"sv, "a git-lfs pointer",
+          "Fetch the file that it refers to: git lfs pull."},
+    Magic{"/annex/objects/"sv, "a git-annex pointer", "Fetch the file that it refers to: git annex get."},
+    Magic{"# xet version"sv, "a Xet pointer", "Fetch the file that it refers to, for example with hf download."},
     Magic{"magnet:?"sv, "a magnet link", kTorrentClient},
     Magic{"GGUF"sv, "a GGUF model", kOtherFormat},
     Magic{"tjgg"sv, "a GGML model", kOtherFormat},
@@ -118,7 +119,7 @@ std::optional<FileKind> recognize(std::string_view head, Expected expected) {
     return FileKind{"nothing but zeros", "A download reserved the space and has not filled it. Let it finish."};
   if (is_pickle(head)) {
     if (expected == Expected::pickle) return std::nullopt;
-    return FileKind{"a Python pickle", "Check that files were not renamed or put in each other's place."};
+    return FileKind{"a Python pickle", "Check that files were not renamed or exchanged."};
   }
   if (is_safetensors(head)) {
     if (expected == Expected::safetensors) return std::nullopt;

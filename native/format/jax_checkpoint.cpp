@@ -97,7 +97,7 @@ class JaxCheckpoint final : public TensorSource {
       }
     }
     problems.throw_if_any(concat(directory, ": expected ", names.size(), " files (2, and 12 for each layer), found ",
-                                 numbers.size(), "; what is wrong:"));
+                                 numbers.size(), "; problems:"));
   }
 
   const std::vector<StoredParameter>& parameters() const override { return parameters_; }

@@ -114,7 +114,7 @@ class Safetensors final : public TensorSource {
         problems.add(error);
       }
     }
-    problems.throw_if_any((directory / kIndex).string() + ": the shards are not what the index says:");
+    problems.throw_if_any((directory / kIndex).string() + ": the shards differ from the index:");
   }
 
   // Joins weights with their scales, in the order of their names.

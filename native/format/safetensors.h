@@ -14,8 +14,8 @@ namespace grok::format {
 // Names are those of ckpt-0. A quantised matrix `N` is stored as the pair `N` (or `N.weight`, `N/weight`), I8, and
 // `N.scales` (or `N/scales`), BF16, in the shapes of ckpt-0. Other tensors are F32.
 //
-// As strict as the reference implementation: a header of at most 100 MB, offsets without holes or overlap from the
-// first byte to the last, every size equal to its shape's.
+// As strict as the reference implementation. A header has at most 100 MB, offsets cover the data without holes or
+// overlap, and every size equals that of its shape.
 // Source: huggingface/safetensors, safetensors/src/tensor.rs
 std::unique_ptr<TensorSource> open_safetensors(const std::string& path);
 

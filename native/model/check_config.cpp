@@ -85,7 +85,7 @@ std::string what_to_do(const std::string& config_from) {
 void check_ranges(const GrokConfig& config, const std::string& config_from) {
   Check check;
   ranges(config, check);
-  check.problems.throw_if_any("the config, " + config_from + ", is not of a network that can run:",
+  check.problems.throw_if_any("the config, " + config_from + ", does not describe a valid network:",
                               what_to_do(config_from));
 }
 

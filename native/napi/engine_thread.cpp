@@ -23,7 +23,7 @@ EngineThread::EngineThread(Napi::Env env) : env_(env) {
   } catch (const std::exception& refusal) {
     end();
     throw Error(ErrorCode::out_of_memory, concat("the system refused a thread for the engine: ", refusal.what()),
-                "Raise the limit on threads (`ulimit -u`, or pids.max of the container), or ask for fewer `threads`.");
+                "Raise the limit on threads (`ulimit -u`, or pids.max of the container), or use fewer `threads`.");
   }
 }
 

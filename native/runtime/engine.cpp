@@ -19,7 +19,8 @@ std::unique_ptr<Engine> Engine::open(const std::string& path, const EngineOption
 
 std::unique_ptr<Engine> Engine::open_synthetic(const model::GrokConfig& config, const EngineOptions& options) {
   if (options.weights == name_of(WeightStorage::mapped))
-    throw Error(ErrorCode::invalid_argument, "expected weights to be \"packed\": made-up ones have no file to map");
+    throw Error(ErrorCode::invalid_argument,
+                "expected weights to be \"packed\": synthetic weights have no file to map");
   return open(synthetic_checkpoint(config), options);
 }
 

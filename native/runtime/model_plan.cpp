@@ -25,8 +25,8 @@ SizedNetwork sized(const ModelPlan& plan, const Footprint& footprint, std::optio
 // Why device "auto" is the CPU, regardless of memory; empty: it may be a GPU.
 std::string why_not_cuda(const Checkpoint& checkpoint, const EngineOptions& options) {
   constexpr std::uint64_t kWorthAGpu = std::uint64_t(1) << 30;  // bytes; opening a GPU takes some tenths of a second
-  if (!options.isa.empty()) return "instructions of the CPU were asked for";
-  if (options.weights == name_of(WeightStorage::mapped)) return "mapped weights were asked for";
+  if (!options.isa.empty()) return "an instruction set of the CPU was requested";
+  if (options.weights == name_of(WeightStorage::mapped)) return "mapped weights were requested";
   if (checkpoint.source->size_bytes() < kWorthAGpu) return "a model this small starts sooner on the CPU";
   return why_no_cuda();
 }

@@ -39,15 +39,14 @@ void check_request(const SequenceRequest& request, const model::GrokConfig& conf
     throw Error(ErrorCode::invalid_argument, "expected a prompt of at least one token, found none");
   expect(request.max_tokens >= 0, "max_tokens", "an integer >= 0", request.max_tokens);
   if (request.max_tokens == 0 && request.prompt_outputs == PromptOutputs::none)
-    throw Error(ErrorCode::invalid_argument,
-                "expected max_tokens of at least 1, or prompt outputs to be asked for; found neither");
+    throw Error(ErrorCode::invalid_argument, "expected max_tokens of at least 1, or prompt outputs; found neither");
 
   const std::uint64_t length = request.prompt.size() + std::uint64_t(request.max_tokens);
   if (length > std::uint64_t(context_length))
     throw Error(ErrorCode::context_overflow,
                 concat("the prompt has ", request.prompt.size(), " tokens and max_tokens is ", request.max_tokens,
                        ": together ", length, ", and the context holds ", context_length),
-                "Shorten the prompt, ask for fewer tokens, or open the model with a larger context.");
+                "Shorten the prompt, request fewer tokens, or open the model with a larger context.");
 
   for (std::size_t index = 0; index < request.prompt.size(); ++index)
     expect_in_vocabulary(request.prompt[index], config.vocab_size, "prompt", index);

@@ -20,9 +20,9 @@ namespace grok::runtime {
 // Throws invalid_argument for any other name, and the errors of read_config.
 model::GrokConfig synthetic_shape(const std::string& name_or_path, int num_layers);
 
-// The part of a network that one of `num_shards` devices computes if they share it as xAI's code does: its heads, its
-// columns of every expert, its part of the vocabulary. Norms and router are whole. Throws invalid_argument if a size is
-// not divisible.
+// The part of a network that one of `num_shards` devices computes if they share it as xAI's code does. It has some of
+// the heads, some columns of every expert, and part of the vocabulary. Norms and router are whole. Throws
+// invalid_argument if a size is not divisible.
 model::GrokConfig shard_of(const model::GrokConfig& config, int num_shards);
 
 // xAI divided attention-out and the experts' down along their input over 8 devices, each with its own scales.

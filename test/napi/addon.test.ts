@@ -421,7 +421,7 @@ describe('the addon', () => {
       addon.openSynthetic({ name: 'tiny', layers: 1 }, { ...defaults, weights: 'mapped' }),
     ).rejects.toMatchObject({
       code: 'GROK_INVALID_ARGUMENT',
-      message: 'expected weights to be "packed": made-up ones have no file to map',
+      message: 'expected weights to be "packed": synthetic weights have no file to map',
     });
   });
 

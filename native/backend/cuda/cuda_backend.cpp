@@ -20,7 +20,7 @@ struct Obstacle {
   std::string reason, remedy;
 };
 
-constexpr const char* kRestart = "Restart the process; nvidia-smi says more of the device.";
+constexpr const char* kRestart = "Restart the process; nvidia-smi shows the state of the device.";
 
 // Checks everything except for kernels in this build. If the result is empty, `traits` describes the device.
 Obstacle obstacle_on_the_way(DeviceTraits& traits) {
@@ -28,7 +28,7 @@ Obstacle obstacle_on_the_way(DeviceTraits& traits) {
   const cudaError_t found = cudaDriverGetVersion(&driver);
   cudaRuntimeGetVersion(&runtime);
   cudaGetLastError();
-  if (found != cudaSuccess) return {concat("the NVIDIA driver answers ", in_words(found)), kRestart};
+  if (found != cudaSuccess) return {concat("the NVIDIA driver reports ", in_words(found)), kRestart};
   if (driver == 0) return {"no NVIDIA driver is installed", "Install NVIDIA's driver."};
   const cudaError_t counted = cudaGetDeviceCount(&num_devices);
   cudaGetLastError();
@@ -38,13 +38,14 @@ Obstacle obstacle_on_the_way(DeviceTraits& traits) {
             concat("Install a driver for CUDA ", version_text(runtime), " or later.")};
   if (counted == cudaErrorNoDevice || (counted == cudaSuccess && num_devices == 0))
     return {"the NVIDIA driver sees no device",
-            "See what nvidia-smi lists, whether CUDA_VISIBLE_DEVICES hides it, and whether a container was given it."};
-  if (counted != cudaSuccess) return {concat("the NVIDIA driver answers ", in_words(counted)), kRestart};
+            "Check that nvidia-smi lists the device, that CUDA_VISIBLE_DEVICES does not hide it, and that the "
+            "container has access to it."};
+  if (counted != cudaSuccess) return {concat("the NVIDIA driver reports ", in_words(counted)), kRestart};
 
   cudaDeviceProp properties;
   const cudaError_t asked = cudaGetDeviceProperties(&properties, 0);
   cudaGetLastError();
-  if (asked != cudaSuccess) return {concat("the CUDA device answers ", in_words(asked)), kRestart};
+  if (asked != cudaSuccess) return {concat("the CUDA device reports ", in_words(asked)), kRestart};
   traits = {.name = properties.name,
             .compute_major = properties.major,
             .compute_minor = properties.minor,
@@ -64,7 +65,7 @@ Obstacle obstacle_to(DeviceTraits& traits) {
     return {concat("this build has no kernels for ", traits.name, " (compute capability ", traits.compute_major, ".",
                    traits.compute_minor, ")"),
             concat("Configure with -DGROK_CUDA_ARCHS=", traits.compute_major, traits.compute_minor, " and build.")};
-  return {concat(traits.name, " answers ", in_words(error)), kRestart};
+  return {concat(traits.name, " reports ", in_words(error)), kRestart};
 }
 
 }  // namespace
@@ -78,7 +79,7 @@ std::uint64_t cuda_available_bytes() {
   std::size_t free_bytes = 0, total_bytes = 0;
   if (const cudaError_t error = cudaMemGetInfo(&free_bytes, &total_bytes); error != cudaSuccess) {
     cudaGetLastError();
-    throw device_failed("saying how much memory is free", error);
+    throw device_failed("querying free memory", error);
   }
   return free_bytes;
 }

@@ -17,7 +17,7 @@ inline std::string in_words(cudaError_t error) {
 // `what` describes the failed action.
 inline Error device_failed(const std::string& what, cudaError_t error) {
   return {ErrorCode::device_failed, concat("the CUDA device failed at ", what, ": ", in_words(error)),
-          "Nothing on this device can be trusted now: close the model and open it again in a new process."};
+          "Results of this device cannot be trusted any more: close the model and open it again in a new process."};
 }
 
 }  // namespace grok::cuda

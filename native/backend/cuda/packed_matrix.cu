@@ -21,8 +21,8 @@ std::size_t chunk_bytes(const MatrixShape& shape) {
   return std::size_t(tiles_at_once(shape)) * kTileRows * shape.d_out;
 }
 
-// One warp a tile, one lane its 16 bytes: register r of lane l holds output l / 4 + 8 (r % 2), and four inputs from 4
-// (l % 4) + 16 (r / 2) on.
+// One warp a tile, one lane its 16 bytes: register r of lane l holds output l / 4 + 8 (r % 2). Its four inputs start at
+// 4 (l % 4) + 16 (r / 2).
 __global__ void __launch_bounds__(kThreads)
     pack_tiles(std::int8_t* tiles,         // first column tile of the slice's tile `first_tile`
                const std::int8_t* stored,  // [num_rows, d_out]

@@ -11,9 +11,9 @@
 
 namespace grok::cuda {
 
-// An int8 matrix in tiles of 16 outputs x 32 inputs, 512 bytes each, in the order in which a warp loads the left
-// operand of mma m16n8k32: 16 bytes a lane. The tiles of one (expert, slice, 16 outputs) are adjacent along the input,
-// so a product reads memory front to back. Inputs are padded to whole tiles and outputs to 16, with zeros.
+// An int8 matrix in tiles of 16 outputs x 32 inputs, 512 bytes each. A tile has the order in which a warp loads the
+// left operand of mma m16n8k32: 16 bytes a lane. The tiles of one (expert, slice, 16 outputs) are adjacent along the
+// input, so a product reads memory front to back. Inputs are padded to whole tiles and outputs to 16, with zeros.
 class CudaMatrix final : public Matrix, public MatrixShape {
  public:
   // Reads the matrix. The device may still be copying and packing it afterwards.

@@ -27,7 +27,7 @@ void StepGraphs::run(const StepShape& shape, const StepMemory& memory, bool is_s
       return;
     }
   } else {
-    why_not_ = is_small ? "no step of this shape came before it" : "it has many tokens: launches are the least of it";
+    why_not_ = is_small ? "first step of this shape" : "batch too large: launch overhead is negligible";
   }
   body();
 }

@@ -66,7 +66,7 @@ std::unique_ptr<Recording> Stream::record(const std::function<void()>& body) {
   if (error != cudaSuccess) cudaGetLastError();
   if (thrown) std::rethrow_exception(thrown);
   if (error != cudaSuccess)
-    throw Error(ErrorCode::unsupported, concat("the CUDA device does not record launches: ", in_words(error)));
+    throw Error(ErrorCode::unsupported, concat("the CUDA device cannot capture launches: ", in_words(error)));
   return std::make_unique<Recording>(executable);
 }
 

@@ -55,7 +55,7 @@ TEST("lists everything that is wrong in one error: missing, foreign, unfinished,
     CHECK(error.code == ErrorCode::bad_checkpoint);
     const std::string message = error.what();
     for (const char* line :
-         {"ckpt-0: expected 26 files (2, and 12 for each layer), found 25; what is wrong:",
+         {"ckpt-0: expected 26 files (2, and 12 for each layer), found 25; problems:",
           "\n  ckpt-0/tensor00003_001: expected files of host 000 only",
           "\n  ckpt-0/tensor00005_000: missing (transformer/decoder_layer_0/multi_head_attention/key/w)",
           "\n  ckpt-0/tensor00007_000.part: a download that has not finished", "\n  ckpt-0/tensor00007_000: missing",

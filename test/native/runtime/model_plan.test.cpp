@@ -59,8 +59,9 @@ TEST("device \"auto\" is a GPU where there is one, or says why it is the CPU; on
 }
 
 TEST("device \"auto\" is the CPU where something is asked for that only the CPU does") {
-  CHECK_EQ(inspect(golden_path("ref-small"), {.isa = "portable"}).why_cpu, "instructions of the CPU were asked for");
-  CHECK_EQ(inspect(golden_path("ref-small"), {.weights = "mapped"}).why_cpu, "mapped weights were asked for");
+  CHECK_EQ(inspect(golden_path("ref-small"), {.isa = "portable"}).why_cpu,
+           "an instruction set of the CPU was requested");
+  CHECK_EQ(inspect(golden_path("ref-small"), {.weights = "mapped"}).why_cpu, "mapped weights were requested");
 }
 
 TEST("device \"auto\" is the CPU where the model fits that and no GPU") {

@@ -13,8 +13,8 @@ namespace grok::cpu {
 // Tokens that are multiplied together: the rows of an AMX tile.
 inline constexpr int kPanelTokens = 16;
 
-// A product has three steps, and each instruction set implements them in its own way: pack the activations, accumulate
-// packed activations times weights in 32-bit sums, and convert the sums to float32. Packed activations are
+// A product has three steps, and each instruction set implements them in its own way. It packs the activations,
+// accumulates packed activations times weights in 32-bit sums, and converts the sums to float32. Packed activations are
 //   f32    unchanged                                                                          (portable)
 //   s16    a 16-bit integer, and a scale for the token                                            (AVX2)
 //   limbs  the bytes of an integer of 16 bits (AVX-512, AMX) or 24 (NEON), each with its own sum, and a scale

@@ -61,8 +61,8 @@ void pack_f32(const PackActivations& op) {
   }
 }
 
-// Multiplies four columns by kTokens tokens. Each of the four rows of a quad has its own lane of sums, chunk by chunk,
-// so the order does not depend on how many chunks are multiplied at once.
+// Multiplies four columns by kTokens tokens. Each of the four rows of a quad has its own lane of sums, chunk by chunk.
+// So the order does not depend on how many chunks are multiplied at once.
 template <int kTokens>
 void accumulate_f32(const StripProduct& op, int half, int first_column, int first_token) {
   for (int first_quad = 0; first_quad < op.num_quads; first_quad += kChunkRows / kQuad) {

@@ -16,10 +16,10 @@ inline constexpr int kMaxGroupRows = 65536;  // 255 * 128 * 65536 is just below 
 inline constexpr int kChunkRows = 64;
 
 // An int8 matrix for products, packed or mapped.
-//
-// Products read packed weights front to back: strips of 32 output columns; in each strip the scale groups; in each
-// group the rows by four, [quads, kStrip, kQuad]: four weights of one column, then four of the next. A dot product of
-// bytes takes 64 bytes (4 rows of 16 columns). An AMX tile takes every second line of 16 quads (64 rows of 16 columns).
+// Products read packed weights front to back: strips of 32 output columns, and in each strip the scale groups. Each
+// group has the rows by four, [quads, kStrip, kQuad]: four weights of one column, then four of the next. A dot product
+// of bytes takes 64 bytes (4 rows of 16 columns). An AMX tile takes every second line of 16 quads (64 rows of 16
+// columns). In the file's own order, [d_in, d_out], every read of a strip would jump d_out bytes.
 // In the file's own order, [d_in, d_out], every read of a strip would jump d_out bytes.
 class CpuMatrix : public Matrix {
  public:

@@ -111,8 +111,8 @@ std::vector<Candidate> sampling_candidates(std::span<const float> adjusted, cons
                                            const Kernels& kernels) {
   constexpr float kRuledOut = -std::numeric_limits<float>::infinity();
   const float highest = kernels.highest(adjusted.data(), adjusted.size());
-  // Drops tokens that are too unlikely to be kept: by min_p, or because the whole vocabulary at this probability would
-  // weigh less than 1 - top_p (relative to the best token's probability, 1). With a trained model few tokens are
+  // Drops tokens that are too unlikely to be kept. Either min_p drops them, or the whole vocabulary at this probability
+  // would weigh less than 1 - top_p. (The best token's probability counts as 1.) With a trained model few tokens are
   // likely, so few need an exact exponential and a rank. If all are equally likely, this saves nothing.
   double least = 0;
   if (params.top_k == 0) {

@@ -40,9 +40,9 @@ TEST(
   check_refusal("the NVIDIA driver is too old: it knows CUDA 12.4, this build needs 13.0",
                 "Install a driver for CUDA 13.0 or later.");
   emulator::settings().num_devices = 0;
-  check_refusal(
-      "the NVIDIA driver sees no device",
-      "See what nvidia-smi lists, whether CUDA_VISIBLE_DEVICES hides it, and whether a container was given it.");
+  check_refusal("the NVIDIA driver sees no device",
+                "Check that nvidia-smi lists the device, that CUDA_VISIBLE_DEVICES does not hide it, and that the "
+                "container has access to it.");
   emulator::settings().compute_major = 7;
   check_refusal("emulated device has compute capability 7.0, and 8.0 or above is needed",
                 "Choose another device with CUDA_VISIBLE_DEVICES.");

@@ -101,8 +101,9 @@ TEST("a device that fails in the middle of a generation: the engine says so to a
     } catch (const runtime::StepError& error) {
       CHECK_EQ(std::string(code_name(error.code)), "GROK_DEVICE_FAILED");
       CHECK(std::string(error.what()).starts_with(failure));
-      CHECK_EQ(error.hint,
-               "Nothing on this device can be trusted now: close the model and open it again in a new process.");
+      CHECK_EQ(
+          error.hint,
+          "Results of this device cannot be trusted any more: close the model and open it again in a new process.");
       failed = error.sequences;
     }
     CHECK(failed == ids);
@@ -112,7 +113,7 @@ TEST("a device that fails in the middle of a generation: the engine says so to a
   check_told(waiting);
   check_told(submit_two(*engine));
   CHECK_EQ(step_of(*engine, running).size(), 0u);  // they are gone: nothing to wait for
-  CHECK_ERROR(make_cuda_backend({}), ErrorCode::cuda_unavailable, "the NVIDIA driver answers cudaErrorIllegalAddress");
+  CHECK_ERROR(make_cuda_backend({}), ErrorCode::cuda_unavailable, "the NVIDIA driver reports cudaErrorIllegalAddress");
   emulator::heal();
   check_told(submit_two(*engine));  // whatever the device says now
 }
