@@ -55,7 +55,7 @@ inline void multiply_add(__m256i& sum, __m256i a, __m256i b) {
 constexpr int kTokensAtOnce = 2;
 
 // Multiplies kHalves halves of a strip by kTokens tokens. Each pair of rows has its own sum: the lanes are column 0
-// rows 01, 23, column 1 .. The loops are unrolled so that the sums stay in registers, as in kernels_avx512.cpp.
+// rows 01, 23, then column 1. The loops are unrolled so that the sums stay in registers, as in kernels_avx512.cpp.
 template <int kTokens, int kHalves, bool kAsksAhead = false>
 void accumulate_s16(const StripProduct& op, int first_half, int first_token) {
   constexpr int kVectors = kHalf / 4, kChunkQuads = kChunkRows / kQuad;

@@ -13,8 +13,9 @@ class HostMemory final : public Buffer {
  public:
   explicit HostMemory(std::size_t size_bytes) : pages_(size_bytes), size_bytes_(size_bytes) {
     if (size_bytes > 0 && !pages_.data())
-      throw Error(ErrorCode::out_of_memory, concat("the system refused ", size_bytes, " bytes of memory"),
-                  "Close other programs, use a shorter context, or raise a limit on memory (`ulimit -v`, `ulimit -d`).");
+      throw Error(
+          ErrorCode::out_of_memory, concat("the system refused ", size_bytes, " bytes of memory"),
+          "Close other programs, use a shorter context, or raise a limit on memory (`ulimit -v`, `ulimit -d`).");
   }
 
   void* data() const override { return pages_.data(); }
