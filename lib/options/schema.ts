@@ -179,8 +179,6 @@ export const samplingOptions = {
   presencePenalty: number({ from: -2, to: 2, default: 0, help: 'once for a token generated before; 0 is off' }),
   /** Subtracted from a token's logit for each time it was generated, -2 to 2. Default: 0. */
   frequencyPenalty: number({ from: -2, to: 2, default: 0, help: 'for each time it was generated; 0 is off' }),
-  /** Subtracted once from the logit of each token seen before, prompt included, -2 to 2. Default: 0. */
-  seenPenalty: number({ from: -2, to: 2, default: 0, help: 'once for a token seen before; 0 is off' }),
 };
 
 /** A value for each sampling option. */

@@ -49,7 +49,7 @@ describe('flags', () => {
   it('reach the library, each under its name there', async () => {
     const words =
       'hello -n 5 -t 0.5 --top-k 6 --top-p 0.7 --min-p 0.08 --repetition-penalty 1.1 --presence-penalty 0.2';
-    const more = '--frequency-penalty -0.3 --seen-penalty 0.4 --seed 99 --ignore-eos --echo --logprobs 2 --json';
+    const more = '--frequency-penalty -0.3 --seed 99 --ignore-eos --echo --logprobs 2 --json';
     const { generate } = await asked(...words.split(' '), ...more.split(' '), '--stop', 'The end', '--stop', '\n');
     expect(generate).toEqual({
       maxTokens: 5,
@@ -60,7 +60,6 @@ describe('flags', () => {
       repetitionPenalty: 1.1,
       presencePenalty: 0.2,
       frequencyPenalty: -0.3,
-      seenPenalty: 0.4,
       seed: 99,
       ignoreEos: true,
       echo: true,

@@ -501,22 +501,6 @@ describe('the addon', () => {
     await model.close();
   });
 
-  it('generates another token than one seen before, for a seenPenalty', async () => {
-    const model = await openLoaded();
-    const tokensOf = async (seenPenalty: number) => {
-      const sequence = await model.submit(requestFor([1, 5, 7, 9], { maxTokens: 3, seenPenalty }));
-      const tokens: (number | undefined)[] = [];
-      for (let step = 0; step < 3; ++step) tokens.push((await stepOf(model, sequence))[0]?.token?.token);
-      return tokens;
-    };
-    const [first, second, third] = await tokensOf(0);
-    expect(third).toBe(second);
-    const penalized = await tokensOf(2);
-    expect(penalized.slice(0, 2)).toEqual([first, second]);
-    expect(penalized[2]).not.toBe(second);
-    await model.close();
-  });
-
   it('takes for a step what is runnable when it begins, not when it was called for', async () => {
     const model = await openLoaded();
     const [first, second] = [await model.submit(requestFor([1, 2])), await model.submit(requestFor([3, 4]))];

@@ -51,7 +51,6 @@ __device__ inline void adjust(float* adjusted, const float (&logits)[kTokensOfTh
     float logit = adjusted[adjustment.token] + adjustment.bias;
     if (adjustment.was_seen)
       logit = logit > 0 ? logit / parameters.repetition_penalty : logit * parameters.repetition_penalty;
-    if (adjustment.was_seen) logit -= parameters.seen_penalty;
     if (adjustment.generated > 0)
       logit -= parameters.presence_penalty + float(adjustment.generated) * parameters.frequency_penalty;
     adjusted[adjustment.token] = logit;

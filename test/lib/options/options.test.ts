@@ -91,7 +91,6 @@ describe('options of generate', () => {
     ['repetitionPenalty', [0, -1, Infinity, '1'], 'a number > 0'],
     ['presencePenalty', [-2.1, 2.1, '1'], 'a number from -2 to 2'],
     ['frequencyPenalty', [-2.1, 2.1, '1'], 'a number from -2 to 2'],
-    ['seenPenalty', [-2.1, 2.1, '1'], 'a number from -2 to 2'],
     ['seed', [-1, 1.5, 2 ** 53, 1n, '1'], 'an integer from 0 to 9007199254740991'],
     ['logprobs', [-1, 21, true], 'an integer from 0 to 20'],
     ['echo', [1, 'yes', null], 'true or false'],

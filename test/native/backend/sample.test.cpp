@@ -190,13 +190,6 @@ TEST("penalties fall on what was seen, biases on what was named") {
   CHECK(adjusted == std::vector<float>({2, -9, 2.5f, 1}));
 }
 
-TEST("seen_penalty falls once on each token seen, prompt included") {
-  const std::vector<TokenCount> history = {{.token = 0, .generated = 0}, {.token = 1, .generated = 2}};
-  const SampleRow row{.params = {.seen_penalty = 1.5f}, .history = history};
-  CHECK(adjusted_logits(std::vector<float>{4, 4, 3}, row) == std::vector<float>({2.5f, 2.5f, 3}));
-  CHECK_EQ(sampled({4, 4, 3}, row).token, 2);
-}
-
 TEST("draws each token as often as its probability says") {
   const std::vector<float> logits = {0, std::log(2.0f), std::log(5.0f)};  // 1/8, 2/8, 5/8
   int counts[3] = {};

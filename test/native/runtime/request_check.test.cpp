@@ -56,8 +56,6 @@ TEST("numbers that no sampler can use are refused by name") {
   refused("repetition_penalty", [](SequenceRequest& request) { request.sampling.repetition_penalty = 0; });
   refused("presence_penalty", [](SequenceRequest& request) { request.sampling.presence_penalty = kInfinity; });
   refused("frequency_penalty", [](SequenceRequest& request) { request.sampling.frequency_penalty = kNan; });
-  refused("seen_penalty to be a number from -2 to 2, found 3",
-          [](SequenceRequest& request) { request.sampling.seen_penalty = 3; });
   refused("num_logprobs to be an integer from 0 to 100",
           [](SequenceRequest& request) { request.sampling.num_logprobs = 101; });
   refused("bias to be numbers", [](SequenceRequest& request) { request.bias = {{1, kNan}}; });

@@ -56,8 +56,6 @@ TEST("a history is kept only where a penalty asks for it") {
   SequenceRequest request{.prompt = {1}};
   request.sampling.frequency_penalty = 0.5f;
   CHECK(Sequence(request).history.has_value());
-  request.sampling = {.seen_penalty = 0.5f};
-  CHECK(Sequence(request).history.has_value());
 }
 
 }  // namespace

@@ -102,7 +102,6 @@ std::vector<float> adjusted_logits(std::span<const float> logits, const SampleRo
   for (const TokenCount& seen : row.history) {
     float& logit = adjusted[seen.token];
     logit = logit > 0 ? logit / params.repetition_penalty : logit * params.repetition_penalty;
-    logit -= params.seen_penalty;
     if (seen.generated > 0) logit -= params.presence_penalty + float(seen.generated) * params.frequency_penalty;
   }
   return adjusted;

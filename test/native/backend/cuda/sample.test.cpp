@@ -101,11 +101,6 @@ TEST("min_p keeps what has that share of the best token's probability") {
         std::vector<std::int32_t>({0, 1}));
 }
 
-TEST("seen_penalty falls once on each token seen, prompt included") {
-  const std::vector<TokenCount> history = {{.token = 0, .generated = 0}, {.token = 1, .generated = 2}};
-  CHECK_EQ(sampled({4, 4, 3}, {.params = {.seen_penalty = 1.5f}, .history = history}).token, 2);
-}
-
 TEST("draws each token as often as its probability says, by ascending id") {
   const std::vector<float> logits = {0, std::log(2.0f), std::log(5.0f)};  // 1/8, 2/8, 5/8
   std::vector<float> repeated;
@@ -193,7 +188,6 @@ TEST("draws what the CPU draws, whatever is asked for at once") {
                                .repetition_penalty = some({1, 1.3f}),
                                .presence_penalty = some({0, 0.5f}),
                                .frequency_penalty = some({0, 0.2f}),
-                               .seen_penalty = some({0, 0.7f}),
                                .num_logprobs = std::int32_t(some({0, 1, 5}))},
                     .uniform = float(generator() % 1000) / 1000,
                     .forced = generator() % 8 == 0 ? std::int32_t(generator() % vocab_size) : -1,
