@@ -2,7 +2,7 @@ import { CommanderError } from 'commander';
 import { printableLines } from './printable.js';
 import { adviceInFlags, inFlags } from './vocabulary.js';
 
-/** The command line asks for something that makes no sense. */
+/** The command line is invalid. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
   readonly code = 'GROK_USAGE';
@@ -15,31 +15,31 @@ export class UsageError extends Error {
   }
 }
 
-/** A command did what it should and found that something else is wrong; its output has said what. */
+/** A command succeeded and found a problem elsewhere; its output describes the problem. */
 export class ProblemsFound extends Error {
   override readonly name = 'ProblemsFound';
 }
 
-/** An error as the terminal sees it. */
+/** An error in the form that the terminal shows. */
 export interface Failure {
   readonly code: string;
   readonly message: string;
   readonly hint?: string;
 }
 
-// 130, interrupted, is the signal's: see grok-run.ts.
+// 130, interrupted, is set by the signal handler in grok-run.ts.
 const EXIT_DONE = 0;
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 
 const USAGE_CODES: ReadonlySet<string> = new Set(['GROK_USAGE', 'GROK_INVALID_ARGUMENT']);
 
-/** The one place that turns errors into exit codes, and into what stderr says of them. */
+/** The only place that turns errors into exit codes and into text on stderr. */
 export function settle(
   error: unknown,
   options: { asJson: boolean; verbose: boolean; help?: string },
 ): { exitCode: number; report: string } {
-  // Help and version are errors to commander; help for a command that there is not is one to us, too.
+  // For commander, help and version are errors. Help for an unknown command is an error for us, too.
   if (error instanceof CommanderError && error.exitCode === 0) return { exitCode: EXIT_DONE, report: '' };
   if (error instanceof CommanderError && error.code === 'commander.help') return { exitCode: EXIT_USAGE, report: '' };
   if (error instanceof ProblemsFound) return { exitCode: EXIT_FAILED, report: '' };
@@ -51,9 +51,9 @@ export function settle(
 }
 
 /**
- * Code, message and fix of anything that was thrown.
+ * Code, message and fix of any thrown value.
  *
- * @param help the command line that explains the command, the fix of wrong usage without a better one
+ * @param help the command line that shows the command's help, used as the fix of wrong usage without a better one
  */
 export function failureOf(error: unknown, help = 'grok-run --help'): Failure {
   if (error instanceof CommanderError) {
@@ -83,7 +83,7 @@ const permissionFlags: Readonly<Record<string, string>> = {
   WorkerThreads: '--allow-worker',
 };
 
-/** The flag that allows what Node's permission model refused, here or in what caused `error`. */
+/** The flag that grants the access that Node's permission model refused, in `error` or in its causes. */
 export function permissionFix(error: unknown): string | undefined {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     const { code, permission, resource } = cause as { code?: unknown; permission?: string; resource?: string };

@@ -6,19 +6,19 @@ const EXIT_INTERRUPTED = 130;
 
 const { env, stdin, stdout, stderr } = process;
 
-// An empty variable is an unset one, whichever of us reads it.
+// An empty variable counts as unset, for every reader of the environment.
 for (const [name, value] of Object.entries(env)) if (name.startsWith('GROK_') && value === '') delete env[name];
 
 const host = { library, stdin, stdout, stderr, env };
 const args = process.argv.slice(2);
 
-// What was printed is printed. Only once: a second Ctrl+C does not depend on us.
+// Output that was printed stays. Installed once only, so that a second Ctrl+C does not depend on this handler.
 process.once('SIGINT', () => process.exit(EXIT_INTERRUPTED));
 
-// Failed writes come as events. EPIPE is `grok-run ... | head`: the reader has what it wants.
+// Failed writes are events. EPIPE is `grok-run ... | head`: the reader needs no more.
 stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(error.code === 'EPIPE' ? 0 : report(host, args, error));
 });
-stderr.on('error', () => {}); // nowhere to say so
+stderr.on('error', () => {}); // there is no other place to report it
 
 process.exitCode = await runProgram(host, args);

@@ -7,7 +7,7 @@ export type Library = Pick<
   'Grok' | 'Tokenizer' | 'inspect' | 'plan' | 'diagnose' | 'benchmark' | 'verify' | 'report' | 'version'
 >;
 
-/** What the program stands on: the library and the outside world. Tests pass their own. */
+/** The program's dependencies: the library and the process. Tests pass their own. */
 export interface Host {
   readonly library: Library;
   readonly stdin: Readable & { readonly isTTY?: boolean };

@@ -4,7 +4,7 @@ import { isatty, ReadStream } from 'node:tty';
 import { permissionFix, UsageError } from './failure.js';
 import type { Host } from './host.js';
 
-/** More than any context holds. */
+/** More than fits any context. */
 const maxBytes = 64 * 1024 * 1024;
 
 const stdinNames: ReadonlySet<string> = new Set(['-', '/dev/stdin', '/dev/fd/0', '/proc/self/fd/0']);
@@ -22,9 +22,9 @@ const fixes: Readonly<Record<string, string>> = {
 };
 
 /**
- * The text a command works on: its words joined by a space, or --file, or stdin when there are no words or one `-`.
+ * The text of a command: its words joined by a space, or --file, or stdin if there are no words or one `-`.
  *
- * @param what how the command calls it, for the errors
+ * @param what the command's name for the text, for errors
  */
 export async function readInput(
   host: Host,
@@ -80,14 +80,14 @@ async function* readPipe(fd: number): AsyncGenerator<Uint8Array> {
   try {
     size = readSync(fd, start);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error; // else its writer has not written yet
+    if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error; // otherwise its writer has not written yet
   }
   if (size === 0) {
     closeSync(fd);
     return;
   }
   yield start.subarray(0, size ?? 0);
-  // A socket waits in the event loop. A thread of the file pool that waits would keep the process from ending.
+  // A socket waits in the event loop. A waiting thread of the file pool would keep the process from ending.
   yield* new Socket({ fd, readable: true, writable: false });
 }
 
@@ -105,7 +105,7 @@ async function readAll(stream: AsyncIterable<Uint8Array | string>, from: string)
   return Buffer.concat(chunks);
 }
 
-/** `echo` and editors end a text with a line break that nobody means: one is dropped. */
+/** Drops one line break at the end, which `echo` and editors add. */
 function decodeText(bytes: Uint8Array, from: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes).replace(/\r?\n$/, '');

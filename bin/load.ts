@@ -4,9 +4,9 @@ import { loadOptionsOf, type ModelFlags, modelOf, type OutputFlags } from './opt
 import { withBar } from './progress.js';
 
 /**
- * Loads the model that the flags name, with a bar where a person watches.
+ * Loads the model that the flags name, with a progress bar on a terminal.
  *
- * @param check refuses a bad request before any weight is read
+ * @param check refuses an invalid request before any weight is read
  */
 export async function loadModel(
   host: Host,

@@ -4,7 +4,7 @@ import { UsageError } from './failure.js';
 import { parseBytes } from './units.js';
 import { flagOf } from './vocabulary.js';
 
-// The parsers say whether a value is written as it should be; what it may be is the library's to say.
+// The parsers check only how a value is written; the library checks the value.
 
 function parseNumber(text: string): number {
   const value = Number(text);
@@ -24,7 +24,7 @@ function parseSize(text: string): number {
   return bytes;
 }
 
-/** `1,2` */
+/** Parses `1,2`. */
 function parseWholes(text: string): readonly number[] {
   return text.split(',').map(parseWhole);
 }
@@ -58,7 +58,7 @@ const values: Readonly<Record<OptionKind, readonly [word: string, parse?: (text:
     function: [''],
   };
 
-/** A former name of a flag: not in the help, and read as the new one. */
+/** A former name of a flag: absent from the help, and read as the new name. */
 class FormerFlag extends Option {
   readonly current: string;
 
@@ -69,7 +69,7 @@ class FormerFlag extends Option {
   }
 }
 
-/** Adds a flag for each option of the schema that has one, or for those named. */
+/** Adds a flag for each option of the schema that has one, or for the named options. */
 export function addOptions(command: Command, schema: Schema, names: readonly string[] = Object.keys(schema)): Command {
   for (const [name, option] of Object.entries<SchemaOption>(schema)) {
     const { help, short, formerFlag, env } = option;
@@ -94,7 +94,7 @@ function defaultIn({ kind, otherwise, ...option }: SchemaOption): string {
   return shown === undefined || shown === 'none' ? '' : ` (default: ${shown})`;
 }
 
-/** The options of the schema that flags were given for. An empty text, as of a variable, counts as none. */
+/** The options of the schema whose flags were given. An empty text, as of a variable, counts as not given. */
 export function optionsOf<Options extends object>(schema: Schema, flags: Options): Given<Options> {
   const isGiven = ([name, value]: [string, unknown]) => value !== undefined && value !== '' && name in schema;
   return Object.fromEntries(Object.entries(flags).filter(isGiven)) as Given<Options>;
@@ -113,7 +113,7 @@ export interface OutputFlags {
   readonly color?: boolean;
 }
 
-/** Which checkpoint, and so which tokenizer. */
+/** Adds the flags of the checkpoint and its tokenizer. */
 export function addCheckpointOptions(command: Command): Command {
   return addOptions(command.optionsGroup('Model:').addOption(modelOption()), optionSchema.inspect, ['tokenizer']);
 }
@@ -124,17 +124,17 @@ export function modelOption(): Option {
   );
 }
 
-/** Which checkpoint, and the machine it runs on. */
+/** Adds the flags of the checkpoint and the machine. */
 export function addModelOptions(command: Command): Command {
   return addOptions(command.optionsGroup('Model:').addOption(modelOption()), optionSchema.inspect);
 }
 
-/** How the next token is chosen, and when to stop. */
+/** Adds the flags of sampling and of the end of the text. */
 export function addGenerateOptions(command: Command): Command {
   return addOptions(command.optionsGroup('Generation:'), optionSchema.generate);
 }
 
-/** What goes to stderr. */
+/** Adds the flags of messages on stderr. */
 export function addOutputOptions(command: Command): Command {
   return command
     .optionsGroup('Messages:')
@@ -144,12 +144,12 @@ export function addOutputOptions(command: Command): Command {
     .option('--no-color', 'no colours (also: NO_COLOR)');
 }
 
-/** An empty variable is an unset one. */
+/** An empty variable counts as unset. */
 export function modelOf(flags: ModelFlags): string | undefined {
   return flags.model || undefined;
 }
 
-/** The checkpoint of a command that takes it as an argument or by --model. */
+/** The checkpoint of a command that accepts it as an argument or by --model. */
 export function pathOrModelOf(command: Command, path: string | undefined): string | undefined {
   if (path !== undefined && command.getOptionValueSource('model') === 'cli') {
     throw new UsageError('Expected a path or --model, found both', 'leave one out');
@@ -158,13 +158,13 @@ export function pathOrModelOf(command: Command, path: string | undefined): strin
 }
 
 export function loadOptionsOf(flags: ModelFlags): InspectOptions {
-  // One command, one text: memory for more is not needed.
+  // One command has one text, so memory for more is not needed.
   return { ...optionsOf(optionSchema.inspect, flags), maxSequences: 1 };
 }
 
 /**
- * The flags of a command, with those that were written before its name: `grok-run -m DIR inspect` means
- * `grok-run inspect -m DIR`.
+ * The flags of a command, including those written before its name: `grok-run -m DIR inspect` means `grok-run inspect -m
+ * DIR`.
  */
 export function flagsOf<Flags>(command: Command): Flags {
   const flags: Record<string, unknown> = command.opts();

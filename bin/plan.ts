@@ -43,7 +43,7 @@ function speedOf({ tokensPerSecond }: PlannedSetting): string {
   return tokensPerSecond === undefined ? '-' : twoDigits(tokensPerSecond);
 }
 
-/** Two significant digits: a model that comes from disk may take minutes a token. */
+/** Two significant digits: a model that is read from disk may take minutes a token. */
 function twoDigits(rate = 0): string {
   return rate < 10 ? rate.toPrecision(2) : rate.toFixed(0);
 }

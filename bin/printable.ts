@@ -1,7 +1,7 @@
-// Control characters, and marks that turn the direction of writing.
+// Control characters, and marks that change the direction of text.
 const unprintable = /[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 
-/** Escapes a line for the terminal, which a name in a file could otherwise command: ESC is shown as `\x1b`. */
+/** Escapes a line for the terminal, which a name in a file could otherwise control: ESC is shown as `\x1b`. */
 export function printable(line: string): string {
   return line.replace(unprintable, (character) => {
     const code = character.charCodeAt(0);

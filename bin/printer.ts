@@ -19,7 +19,7 @@ export class Printer {
     private readonly flags: PrinterFlags,
   ) {}
 
-  /** A piece of the result, as it is. Waits while the reader is slower than we are. */
+  /** Prints part of the result unchanged. Waits while the reader is slower. */
   async text(text: string): Promise<void> {
     if (text !== '' && !this.host.stdout.write(text)) await once(this.host.stdout, 'drain');
   }
@@ -28,7 +28,7 @@ export class Printer {
     await this.text(`${line}\n`);
   }
 
-  /** Text that ends with a line break, its own or ours. */
+  /** Prints text, and a line break if it does not end with one. */
   async paragraph(text: string): Promise<void> {
     await this.text(text.endsWith('\n') ? text : `${text}\n`);
   }
@@ -37,17 +37,17 @@ export class Printer {
     await this.line(JSON.stringify(value));
   }
 
-  /** A remark beside the result. */
+  /** Prints a remark beside the result. */
   note(message: string): void {
     if (!this.flags.quiet) this.host.stderr.write(`grok-run: ${printable(message)}\n`);
   }
 
-  /** A remark for those who asked for more. */
+  /** Prints a remark with --verbose. */
   detail(message: string): void {
     if (this.flags.verbose) this.host.stderr.write(`${printable(message)}\n`);
   }
 
-  /** `text` in a style on stdout, where a person sees it. */
+  /** `text` in a style, if stdout is a terminal. */
   styled(style: Style, text: string): string {
     return this.hasColor(this.host.stdout) ? styleText(style, text, { validateStream: false }) : text;
   }
@@ -59,7 +59,7 @@ export class Printer {
   }
 }
 
-/** Rows under each other: the first column to the left, numbers (columns named in `right`) to the right. */
+/** Aligns rows: numbers (the columns in `right`) to the right, other columns to the left. */
 export function table(cells: readonly (readonly string[])[], right: ReadonlySet<number> = new Set()): string[] {
   const rows = cells.map((row) => row.map(printable));
   const widths: number[] = [];

@@ -25,7 +25,7 @@ class Program extends Command {
 }
 
 /**
- * The whole command line, ready for parseAsync. It throws instead of exiting and reports no error by itself.
+ * The whole command line, ready for parseAsync. It throws instead of exiting, and reports no error by itself.
  *
  * @param onCommand called with the command that runs, or whose flags cannot be parsed
  */
@@ -33,7 +33,7 @@ function makeProgram(host: Host, onCommand: (command: Command) => void): Command
   const program = new Program('grok-run')
     .description('Continues a prompt with Grok-1, or with the small model of its architecture that comes along.')
     .version(host.library.version, '-V, --version', 'print the version')
-    // Flags after a command's name are the command's.
+    // Flags after a command's name belong to the command.
     .enablePositionalOptions()
     .helpCommand('help [command]', 'the flags of a command');
   makeRunCommand(program, host);
@@ -68,7 +68,7 @@ function makeProgram(host: Host, onCommand: (command: Command) => void): Command
   return program;
 }
 
-/** Adds the flags that a shortened one may mean; commander looks for typing errors only. */
+/** Adds the flags that a shortened one may mean; commander only looks for typing errors. */
 function withHint(error: CommanderError, command: Command): CommanderError {
   const start = /^error: unknown option '(--[^'=]+)/.exec(error.message)?.[1];
   const flags = command.options.filter(({ hidden }) => !hidden).map(({ long }) => long);
@@ -77,7 +77,7 @@ function withHint(error: CommanderError, command: Command): CommanderError {
   return Object.assign(error, { hint: `Did you mean ${meant.length > 1 ? 'one of ' : ''}${meant.join(', ')}?` });
 }
 
-/** A word that is nearly a command's name, alone or before a path: taken as a prompt it would surprise. */
+/** Refuses a word that is nearly a command's name, alone or before a path, instead of continuing it as a prompt. */
 function refuseMistypedCommand(program: Command): void {
   const [word, ...others] = program.args;
   if (word === undefined || others.length > 1) return;
@@ -91,7 +91,7 @@ function refuseMistypedCommand(program: Command): void {
   );
 }
 
-/** Runs one command line and says how it ended. */
+/** Runs one command line and returns its exit code. */
 export async function runProgram(host: Host, args: readonly string[]): Promise<number> {
   let help = 'grok-run';
   const onCommand = (command: Command) => {
@@ -105,9 +105,9 @@ export async function runProgram(host: Host, args: readonly string[]): Promise<n
   }
 }
 
-/** Tells of an error in the way that `args` ask for, and gives the exit code. */
+/** Reports an error in the form that `args` select, and returns the exit code. */
 export function report(host: Host, args: readonly string[], error: unknown, help = 'grok-run --help'): number {
-  // Read here and not by commander: the flags must hold when parsing is what failed.
+  // Read here instead of by commander: the flags must apply even if parsing failed.
   const flags = new Set(args.includes('--') ? args.slice(0, args.indexOf('--')) : args);
   const asJson = flags.has('--json') || flags.has('--jsonl');
   const verbose = flags.has('-v') || flags.has('--verbose');

@@ -3,13 +3,13 @@ import type { Host } from './host.js';
 import type { OutputFlags } from './options.js';
 import { formatBytes, formatDuration } from './units.js';
 
-/** A load that is over sooner gets no bar: it would only flicker. */
+/** A shorter load gets no bar, which would only flicker. */
 const PATIENCE_MS = 400;
 
 /** These end the process without an exit event. Ctrl+C has one: see grok-run.ts. */
 const ENDING_SIGNALS = ['SIGTERM', 'SIGHUP', 'SIGQUIT'] as const;
 
-/** Does work that reports its progress, with a bar where a person watches. */
+/** Runs work that reports its progress, with a bar on a terminal. */
 export async function withBar<Result>(
   host: Host,
   { quiet, progress }: OutputFlags,
@@ -37,7 +37,7 @@ export class LoadBar {
   private state: 'waiting' | 'drawing' | 'stopped' = 'waiting';
   private latest: LoadProgress = { loadedBytes: 0, totalBytes: 0, tensor: '' };
   private readonly stopAtExit = () => this.stop();
-  /** Takes the bar away, then sends the signal again, which ends the process. */
+  /** Removes the bar, then sends the signal again, which ends the process. */
   private readonly stopAtSignal = (signal: NodeJS.Signals) => {
     this.stop();
     process.kill(process.pid, signal);
@@ -57,7 +57,7 @@ export class LoadBar {
     this.bar?.update(progress.loadedBytes, this.words());
   }
 
-  /** Takes the bar away and gives the cursor back. */
+  /** Removes the bar and shows the cursor again. */
   stop(): void {
     this.state = 'stopped';
     this.bar?.stop();

@@ -1,7 +1,7 @@
 import type { PromptReport, RunReport } from '../lib/index.js';
 import { formatBytes, formatCount, formatDuration } from './units.js';
 
-/** A report for people to read. The JSON file beside it has all figures. */
+/** A report for people. The JSON file beside it has all figures. */
 export function reportAsMarkdown(report: RunReport): string {
   const { machine, model, prefill, decode, prompts } = report;
   const lines = [

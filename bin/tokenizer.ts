@@ -3,7 +3,7 @@ import { UsageError } from './failure.js';
 import type { Host } from './host.js';
 import { type ModelFlags, modelOf } from './options.js';
 
-/** The tokenizer that the flags mean, without loading the model it belongs to. */
+/** The tokenizer that the flags select, without loading its model. */
 export async function loadTokenizer(host: Host, flags: ModelFlags): Promise<Tokenizer> {
   return await host.library.Tokenizer.load(flags.tokenizer || (await tokenizerBesideModel(host, flags)));
 }

@@ -1,4 +1,4 @@
-/** Whether one letter added, dropped or changed, or two neighbours swapped, makes `word` into `name`. */
+/** Whether `word` becomes `name` by adding, dropping or changing one letter, or by swapping two adjacent ones. */
 export function isOneTypoAway(word: string, name: string): boolean {
   if (word === name) return false;
   let start = 0;

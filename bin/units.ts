@@ -1,4 +1,4 @@
-/** Numbers as people write and read them. */
+/** Numbers in the notation of people. */
 
 const BYTE_FACTORS: Readonly<Record<string, number>> = {
   b: 1,
@@ -16,7 +16,7 @@ const BYTE_FACTORS: Readonly<Record<string, number>> = {
   tb: 1e12,
 };
 
-/** `70GiB`, `70G`, `512 MiB`, `75161927680`: bytes, or undefined when it is no size. A bare letter is binary. */
+/** Parses `70GiB`, `70G`, `512 MiB`, `75161927680` to bytes; undefined for anything else. A bare letter is binary. */
 export function parseBytes(text: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim());
   const factor = BYTE_FACTORS[match?.[2]?.toLowerCase() || 'b'];
@@ -48,7 +48,7 @@ export function formatDuration(milliseconds: number): string {
   return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
-/** `213.4 tokens/s`; nothing was measured when no time passed. */
+/** `213.4 tokens/s`; `-` if no time passed. */
 export function formatRate(tokens: number, milliseconds: number): string {
   return milliseconds > 0 ? `${((tokens * 1000) / milliseconds).toFixed(1)} tokens/s` : '- tokens/s';
 }

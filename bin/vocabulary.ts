@@ -1,6 +1,6 @@
 import { optionSchema } from '../lib/index.js';
 
-/** The flag of each option of the library. The command line cannot set other options. */
+/** The flag of each option of the library. Options without a flag are absent. */
 export const flagOf: Readonly<Record<string, string>> = {
   source: '--model',
   file: '--tokenizer',
@@ -14,7 +14,7 @@ export const flagOf: Readonly<Record<string, string>> = {
 
 const words: Readonly<Record<string, string>> = { prompt: 'the prompt', text: 'the text', id: 'each token id' };
 
-/** Names options by their flags in a message of the library: `weights` "mapped" becomes --weights mapped. */
+/** Replaces the library's options in a message by their flags: `weights` "mapped" becomes --weights mapped. */
 export function inFlags(text: string): string {
   return text
     .replace(/`(\w+)(?:\[\d+\])?`((?: (?:or )?"\w+")*)/g, (quoted, name: string, values: string) => {
@@ -24,7 +24,10 @@ export function inFlags(text: string): string {
     .replace(/(?<=--memory-limit )\d+/g, (bytes) => `${Math.ceil(Number(bytes) / 2 ** 20)}MiB`);
 }
 
-/** Keeps the advice that a user of the command line can follow. Sentences about code and about options without a flag go. */
+/**
+ * Keeps the advice that a user of the command line can follow. Drops sentences about code and about options without a
+ * flag.
+ */
 export function adviceInFlags(hint: string): string | undefined {
   const sentences = hint
     .split(/(?<=\.) (?=[A-Z])/)

@@ -1,13 +1,13 @@
-/** The part of an AbortSignal that is used. Polyfills and signals of other realms have it, too. */
+/** The members of an AbortSignal that the library uses. Polyfills and signals of other realms have them, too. */
 export interface AbortSignalLike {
   readonly aborted: boolean;
-  /** An abort rejects with it. Default: an AbortError. */
+  /** The reason with which an aborted call rejects. Default: an AbortError. */
   readonly reason?: unknown;
   addEventListener(type: 'abort', listener: () => void): void;
   removeEventListener(type: 'abort', listener: () => void): void;
 }
 
-/** A caller's signal, for any number of operations that share one listener. */
+/** A caller's signal, shared by any number of operations with one listener. */
 export class Abort {
   static readonly #known = new WeakMap<AbortSignalLike, Abort>();
 
@@ -41,7 +41,7 @@ export class Abort {
     if (this.aborted) throw this.reason;
   }
 
-  /** Calls back at the abort, unless the function that this returns was called before. Callbacks must not throw. */
+  /** Calls `callback` at the abort, unless the returned function was called before. Callbacks must not throw. */
   listen(callback: (reason: unknown) => void): () => void {
     if (this.#callbacks.size === 0) this.signal.addEventListener('abort', this.#onAbort);
     this.#callbacks.add(callback);
@@ -61,7 +61,7 @@ export class Abort {
     try {
       this.signal.removeEventListener('abort', this.#onAbort);
     } catch {
-      // The operation is over. An abort that is still heard finds no callback.
+      // The operation is over. A later abort finds no callback.
     }
   }
 }

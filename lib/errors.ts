@@ -1,4 +1,7 @@
-/** Every code a {@link GrokError} can carry. The addon's own (native/core/error.h) come first; a test compares the lists. */
+/**
+ * Every code that a {@link GrokError} can have. The addon's own (native/core/error.h) come first; a test compares the
+ * lists.
+ */
 export const grokErrorCodes = [
   'GROK_INVALID_ARGUMENT',
   'GROK_NOT_FOUND',
@@ -30,14 +33,14 @@ export interface GrokErrorOptions {
   cause?: unknown;
 }
 
-/** Every failure of the library but an abort, which rejects with the signal's own reason. */
+/** Every error of the library, except for an abort, which rejects with the signal's own reason. */
 export class GrokError extends Error {
   override readonly name = 'GrokError';
-  /** What went wrong, for programs. */
+  /** The kind of error, for programs. */
   readonly code: GrokErrorCode;
-  /** What to do about it, for people. */
+  /** The fix, for people. */
   declare readonly hint?: string;
-  /** Figures behind the message. */
+  /** Figures of the message. */
   declare readonly details?: Readonly<Record<string, unknown>>;
 
   constructor(message: string, options: GrokErrorOptions) {
@@ -48,7 +51,7 @@ export class GrokError extends Error {
   }
 }
 
-/** `Expected \`temperature\` to be a number ≥ 0, found -1 (number)`: the one phrase for every bad argument. */
+/** `Expected \`temperature\` to be a number ≥ 0, found -1 (number)`: the phrase for every invalid argument. */
 export function invalidArgument(name: string, expectation: string, found: unknown, hint?: string): GrokError {
   return new GrokError(`Expected \`${name}\` to be ${expectation}, found ${describeValue(found)}`, {
     code: 'GROK_INVALID_ARGUMENT',
@@ -70,7 +73,7 @@ export function describeValue(value: unknown): string {
   return `${String(value)} (${typeof value})`;
 }
 
-/** Puts the name of an item before an error's message. */
+/** Prefixes an error's message with the name of an item. */
 export function ofItem(name: string, error: unknown): unknown {
   if (!(error instanceof GrokError)) return error;
   const { code, hint, details } = error;
@@ -91,7 +94,7 @@ export function alreadyRead(): GrokError {
   });
 }
 
-/** The arithmetic overflowed in one sequence; those beside it go on. */
+/** The arithmetic overflowed in one sequence; other sequences go on. */
 export function notFiniteError(position: number): GrokError {
   return new GrokError(`Expected finite logits after token ${position}, found a NaN or infinity among them`, {
     code: 'GROK_NOT_FINITE',

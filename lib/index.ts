@@ -48,13 +48,14 @@ export { version } from './package-root.js';
 export type { TextPlace } from './text/sentencepiece/piece-places.js';
 export { type IncrementalDecoder, Tokenizer } from './text/tokenizer.js';
 
-// Their code is read when they are first called: a program that only generates does without.
+// Their code is imported at the first call, so that a program that only generates does not load it.
 
 /**
- * Measures how fast a model runs here, and how fast it could run at most: a checkpoint, the embedded model, or made-up
- * weights of any shape. Repeats beside which other processes used more than 5 % of a core are done again, within bounds.
+ * Measures how fast a model runs here, and the limits of this machine. The model is a checkpoint, the embedded model,
+ * or synthetic weights of any shape. Repeats during which other processes used more than 5 % of a core are done again,
+ * within bounds.
  *
- * @throws {GrokError} what {@link Grok.load} throws, and GROK_CONTEXT_OVERFLOW; the signal's reason when it aborts
+ * @throws {GrokError} the errors of {@link Grok.load}, and GROK_CONTEXT_OVERFLOW; the signal's reason when it aborts
  *
  * @example
  * const { runs } = await benchmark({ shape: 'slice', threads: [1, 2] });
@@ -65,19 +66,19 @@ export async function benchmark(options?: BenchOptions): Promise<BenchReport> {
 }
 
 /**
- * Says what memory each setting takes, and how fast this machine loads and generates at most. Measures memory and disk for
- * some seconds.
- * @throws {GrokError} what {@link inspect} throws
+ * Computes the memory of each setting, and the highest speed of loading and generating on this machine. Measures memory
+ * and disk for some seconds.
+ * @throws {GrokError} the errors of {@link inspect}
  */
 export async function plan(source?: string, options?: InspectOptions): Promise<Plan> {
   return (await import('./bench/plan.js')).plan(source, options);
 }
 
 /**
- * Loads a checkpoint and says how it runs here: files, rates with the limits of the machine, and what the model makes of
- * three fixed prompts. Ends within ten minutes after loading, at any speed.
+ * Loads a checkpoint and reports how it runs here: files, rates with the limits of the machine, and the model's results
+ * for three fixed prompts. Ends within ten minutes after loading, at any speed.
  *
- * @throws {GrokError} what {@link Grok.load} and {@link verify} throw; the signal's reason when it aborts
+ * @throws {GrokError} the errors of {@link Grok.load} and {@link verify}; the signal's reason when it aborts
  *
  * @example
  * await writeFile('report.json', JSON.stringify(await report('./checkpoints')));
@@ -87,11 +88,12 @@ export async function report(source?: string, options?: ReportOptions): Promise<
 }
 
 /**
- * Compares the files of a checkpoint with its manifest, `SHA256SUMS`, or writes that manifest. The result lists files that
- * differ; they are no error.
+ * Compares the files of a checkpoint with its manifest, `SHA256SUMS`, or writes that manifest. The result lists files
+ * that differ; they are not an error.
  *
- * @throws {GrokError} GROK_NOT_FOUND without a manifest, GROK_BAD_CHECKPOINT for one that cannot be understood, GROK_IO; when
- *   writing also what {@link inspect} throws; the signal's reason when it aborts
+ * @throws {GrokError} GROK_NOT_FOUND without a manifest, GROK_BAD_CHECKPOINT for a malformed one, GROK_IO; when
+ * writing, also the
+ *   errors of {@link inspect}; the signal's reason when it aborts
  *
  * @example
  * const { ok, files } = await verify('./checkpoints');

@@ -15,7 +15,9 @@ export const packageRoot = found.directory;
 /** The version of this package. */
 export const version: string = found.version ?? 'unknown';
 
-/** This file runs from lib/ in tests and from dist/lib/ once built; in a bundle, no directory above is ours. */
+/**
+ * This file runs from lib/ in tests and from dist/lib/ after a build. In a bundle, no directory above it is grok-run's.
+ */
 function findPackage(): { directory: string; version?: string | undefined } {
   const url: string | undefined = import.meta.url; // bundlers replace exactly this expression
   if (!url?.startsWith('file:')) return { directory: '' };

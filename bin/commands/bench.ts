@@ -97,7 +97,7 @@ function describeRun(run: BenchRun): string[] {
 function describeLimits(limits: readonly MachineLimits[]): string[] {
   const [first] = limits;
   const names = first?.multiplyAdds.map(({ name }) => `${name}, GMAC/s`) ?? [];
-  // A GPU has no threads to tell apart, and copying beside reading.
+  // A GPU has no number of threads, but has a figure for copying.
   const rows = first?.copy ? [['reading, GB/s', 'copying, GB/s', '']] : [['threads', 'reading, GB/s', ...names, '']];
   for (const { threads, read, copy, multiplyAdds, disturbed } of limits) {
     const peaks = [read, ...(copy ? [copy] : []), ...multiplyAdds].map(({ median }) => median.toFixed(1));
@@ -117,7 +117,7 @@ function percent(share: number): string {
   return `${(share * 100).toFixed(0)} %`;
 }
 
-/** How many repeats other processes disturbed. */
+/** The number of repeats that other processes disturbed. */
 function remark({ disturbed, discarded, values }: Series): string {
   if (disturbed > 0) return `${disturbed} of ${values.length} repeats disturbed`;
   return discarded > 0 ? `${discarded} disturbed repeats left out` : '';

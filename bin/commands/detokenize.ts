@@ -34,7 +34,7 @@ export function makeDetokenizeCommand(host: Host): Command {
   });
 }
 
-/** `1 2 3`, `1,2,3` and `[1, 2, 3]`. */
+/** Parses `1 2 3`, `1,2,3` and `[1, 2, 3]`. */
 async function parseIds(text: string): Promise<number[]> {
   const ids: number[] = [];
   for await (const words of inTurns(text.matchAll(/[^\s,[\]]+/g))) {

@@ -19,7 +19,7 @@ interface DoctorFlags extends ModelFlags, OutputFlags {
   readonly json?: boolean;
 }
 
-/** What was looked at, what was found, and for a problem what to do. A note is worth knowing and stops nothing. */
+/** The subject of a check, its finding, and for a problem the fix. A note stops nothing. */
 interface Check {
   readonly name: string;
   readonly status: 'ok' | 'note' | 'problem';
@@ -91,7 +91,7 @@ function checkMemory(): Check {
   return { name: 'machine', status: 'ok', found };
 }
 
-/** The native binary, and what it says of CPU and GPU: nothing, when it cannot be loaded. */
+/** The native binary, and its findings about CPU and GPU. No findings if it cannot be loaded. */
 function checkAddon(host: Host, flags: DoctorFlags): Check[] {
   let diagnosis: ReturnType<Host['library']['diagnose']>;
   try {
@@ -121,7 +121,7 @@ function checkAddon(host: Host, flags: DoctorFlags): Check[] {
   return checks;
 }
 
-/** Whether a checkpoint can be read and fits; no weight is. */
+/** Whether a checkpoint can be read and fits, without reading a weight. */
 async function checkModel(host: Host, name: string, path: string | undefined, flags: ModelFlags): Promise<Check> {
   try {
     const { format, memory, tokenizer, ...inspection } = await host.library.inspect(path, loadOptionsOf(flags));

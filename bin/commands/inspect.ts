@@ -124,7 +124,7 @@ function titled(printer: Printer, title: string, lines: readonly string[]): stri
   return [printer.styled('bold', title), ...lines.map((line) => `  ${line}`)];
 }
 
-/** In the words of the glossary: `numKvHeads` is `num_kv_heads`. */
+/** Names as in the glossary: `numKvHeads` is `num_kv_heads`. */
 function numbersOf(config: Inspection['config' | 'generation']): Rows {
   return Object.entries(config).map(([name, value]) => [
     name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
@@ -134,7 +134,7 @@ function numbersOf(config: Inspection['config' | 'generation']): Rows {
 
 type Tensor = Inspection['tensors'][number];
 
-/** One row a tensor, or one row for all that differ in nothing but their layer. */
+/** One row per tensor, or one row for all tensors that differ only in their layer. */
 function tensorRows(tensors: readonly Tensor[], all: boolean): string[][] {
   const groups = new Map<string, { count: number; bytes: number }>();
   for (const { name, dtype, shape, scalesShape, sizeBytes } of tensors) {

@@ -60,7 +60,7 @@ export function makeReportCommand(host: Host): Command {
   });
 }
 
-/** Refuses a path that cannot be written before the long work, and leaves nothing there: the work may be interrupted. */
+/** Refuses an unwritable path before the long work. Leaves no file there, because the work may be interrupted. */
 async function tryPath(path: string, force: boolean): Promise<void> {
   const found = await lstat(path).catch(() => undefined);
   if (found && !force) throw fileExists(path);
@@ -69,7 +69,7 @@ async function tryPath(path: string, force: boolean): Promise<void> {
   await unlink(partOf(path));
 }
 
-/** Writes beside the file and then renames, so that no failure costs the report that is there. */
+/** Writes beside the file and then renames, so that no failure destroys an existing report. */
 async function writeReport(path: string, text: string, force: boolean): Promise<void> {
   await writePart(path, text);
   const appeared = !force && (await lstat(path).catch(() => undefined));
@@ -85,14 +85,14 @@ function partOf(path: string): string {
 async function writePart(path: string, text: string): Promise<void> {
   const part = partOf(path);
   try {
-    await rm(part, { force: true }); // a pipe would be waited for
+    await rm(part, { force: true }); // prevents waiting for a pipe
     await writeFile(part, text, { flag: 'wx' });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR') {
       throw new UsageError(`Expected --output to be a folder, found none at ${dirname(path)}`, 'make it first');
     }
-    await rm(part, { force: true }).catch(() => {}); // the first error tells
+    await rm(part, { force: true }).catch(() => {}); // the first error is reported
     throw error;
   }
 }

@@ -49,7 +49,7 @@ Examples:
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.`;
 
-/** Gives `command` what it takes to continue a prompt: the program itself, and its twin `run`. */
+/** Adds the arguments of a continuation to `command`: the program itself, and the command `run`. */
 export function makeRunCommand(command: Command, host: Host): Command {
   command
     .argument('[prompt...]', 'text to continue, its words joined by a space (none or -: stdin)')
@@ -86,7 +86,7 @@ async function run(host: Host, words: readonly string[], flags: RunFlags): Promi
   describe(printer, grok, loadMs, await generation.result);
 }
 
-/** @param introduce called before the first output: when a request is refused, its error stands alone */
+/** @param introduce called before the first output, so that the error of a refused request stands alone */
 async function print(printer: Printer, generation: Generation, flags: RunFlags, introduce: () => void): Promise<void> {
   if (flags.json || flags.stream === false) {
     const completion = await generation.result;

@@ -44,7 +44,7 @@ export function makeScoreCommand(host: Host): Command {
   });
 }
 
-/** A text a line, as JSON. Empty lines are none. */
+/** One text a line, as JSON. Empty lines are skipped. */
 function textsOf(input: string): (string | number[])[] {
   const lines = input.split('\n').map((line) => line.trim());
   return lines.flatMap((line, index) => (line === '' ? [] : [textOf(line, index)]));
@@ -57,7 +57,7 @@ function textOf(line: string, index: number): string | number[] {
     const text = (value as { text?: unknown } | null)?.text ?? value;
     if (typeof text === 'string' || Array.isArray(text)) return text;
   } catch {
-    // Said below.
+    // The error below reports it.
   }
   throw new UsageError(`Expected line ${index + 1} to be ${expectation}, found ${line.slice(0, 40)}`, 'mend the line');
 }

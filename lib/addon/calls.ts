@@ -6,8 +6,8 @@ import { memoryAdvice, memoryDetails } from './memory-fits.js';
 import type { NativeCall } from './types.js';
 
 /**
- * Awaits a call of the addon. Its rejections have no JavaScript stack: wrapping them here keeps code and hint and shows
- * the caller.
+ * Awaits a call of the addon. Its rejections have no JavaScript stack: wrapping them here keeps code and hint, and the
+ * stack then shows the caller.
  */
 export async function callNative<T>(call: () => Promise<T>): Promise<T> {
   try {
@@ -18,8 +18,8 @@ export async function callNative<T>(call: () => Promise<T>): Promise<T> {
 }
 
 /**
- * Awaits a call of the addon that reads files. An abort rejects at once and abandons the call, since a mount may never
- * answer.
+ * Awaits a call of the addon that reads files. An abort rejects at once and abandons the call, because a mount may
+ * never respond.
  */
 export async function callReading<T>(call: () => NativeCall<T>, abort: Abort | undefined): Promise<T> {
   abort?.throwIfAborted();
@@ -41,7 +41,7 @@ export async function callReading<T>(call: () => NativeCall<T>, abort: Abort | u
   }
 }
 
-/** The library's name of each option that messages of the addon name. */
+/** The library's name of each option in the addon's messages. */
 function optionNames(): Readonly<Record<string, string>> {
   const names = Object.values(optionSchema).flatMap((schema) => Object.keys(schema));
   const bySnakeCase = Object.fromEntries(names.map((name) => [snakeCase(name), name]));
@@ -56,7 +56,10 @@ const codesAboutOptions: ReadonlySet<unknown> = new Set([
   'GROK_CUDA_UNAVAILABLE',
 ]);
 
-/** Names options as the library does. Errors of other codes mean fields of a config.json by the same names. */
+/**
+ * Replaces the addon's option names with the library's. Errors with other codes mean fields of a config.json by the
+ * same names.
+ */
 function inOptions(code: unknown, text: string): string {
   if (!codesAboutOptions.has(code)) return text;
   const names = optionNames();
@@ -65,7 +68,7 @@ function inOptions(code: unknown, text: string): string {
     .replace(/\b(device|weights) (?=")/gi, (_, name: string) => `\`${name}\` `);
 }
 
-/** The error of a call of the addon, as a GrokError where it has a code. */
+/** Converts an error of the addon to a GrokError if it has a code. */
 export function fromNative(error: unknown): unknown {
   if (error instanceof GrokError || typeof error !== 'object' || error === null || !('code' in error)) return error;
   const { code } = error;

@@ -1,15 +1,15 @@
 import { packageRoot } from '../package-root.js';
 import { addonLoader, loadNative } from './loader.js';
 
-/** What the addon says of itself and of this machine. */
+/** Properties of the addon and of this machine. */
 export interface Diagnosis {
   /** Path of the .node file. */
   readonly binary: string;
-  /** Instruction sets with kernels in this binary that this CPU runs, best first. */
+  /** Instruction sets for which this binary has kernels and which this CPU runs, best first. */
   readonly cpuIsas: readonly string[];
-  /** Threads that a model takes by default: cores that this process may use, after its affinity and CPU quota. */
+  /** Default number of threads: cores that this process may use, within its CPU affinity and CPU quota. */
   readonly cpuThreads: number;
-  /** Why CUDA cannot be used, or '' when it can. */
+  /** Why CUDA cannot be used, or '' if it can. */
   readonly cudaUnavailable: string;
 }
 

@@ -6,14 +6,14 @@ const architectures: Readonly<Record<number, string>> = { 3: 'ia32', 40: 'arm', 
 
 /** The header of a shared library. */
 export interface ElfHeader {
-  /** As in `process.arch`, or the number of another one. */
+  /** As in `process.arch`, or the number of an unknown architecture. */
   readonly arch: string;
   readonly fileBytes: number;
   /** The end of the section table, which is the last part of the file. */
   readonly expectedBytes: number;
 }
 
-/** Reads the header; undefined when the file is no shared library. */
+/** Reads the header; undefined if the file is not a shared library. */
 export function readElfHeader(path: string): ElfHeader | undefined {
   const header = Buffer.alloc(HEADER_BYTES);
   const file = openSync(path, 'r');

@@ -2,17 +2,19 @@ import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { readElfHeader } from './elf.js';
 
-/** How loading the addon failed. */
+/** The failure of loading the addon. */
 export interface AddonFailure {
   readonly error: unknown;
   /** The package's directory; '' in a bundle. */
   readonly directory: string;
-  /** The .node file; undefined when none was found. */
+  /** The .node file; undefined if none was found. */
   readonly file: string | undefined;
   readonly libc: string;
 }
 
-/** Throws for a file that would crash this process when loaded: one that is cut off, or no shared library at all. */
+/**
+ * Throws for a file that would crash this process when loaded: a truncated one, or one that is not a shared library.
+ */
 export function checkAddonFile(file: string): void {
   const header = readElfHeader(file);
   if (!header) throw new Error(`${file}: expected a shared library, found another file`);
@@ -21,7 +23,7 @@ export function checkAddonFile(file: string): void {
   if (fileBytes < expectedBytes) throw new Error(`${file}: expected ${expectedBytes} bytes, found ${fileBytes}`);
 }
 
-/** The fix that belongs to the reason. */
+/** The hint for a failure. */
 export function fixFor({ error, directory, file, libc }: AddonFailure): string {
   const { code, message = '' } = error as { code?: string; message?: string };
   if (code === 'ERR_DLOPEN_DISABLED' && process.permission) {
@@ -84,10 +86,10 @@ function isOnNoexecMount(file: string): boolean {
       .split('\n')
       .map((line) => line.split(' '))
       .filter(([, , , , point = '/']) => `${path}/`.startsWith(point === '/' ? '/' : `${point}/`));
-    // The longest mount point is the nearest; of two mounts on one, the later hides the other.
+    // The longest mount point is the nearest; of two mounts on one point, the later hides the other.
     const nearest = mounts.reduce((best, mount) => ((mount[4] ?? '').length >= (best[4] ?? '').length ? mount : best));
     return (nearest[5] ?? '').split(',').includes('noexec');
   } catch {
-    return false; // no /proc: not known
+    return false; // no /proc: unknown
   }
 }

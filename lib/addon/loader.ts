@@ -5,7 +5,7 @@ import { fromNative } from './calls.js';
 import { checkAddonFile, fixFor } from './load-fix.js';
 import type { NativeAddon } from './types.js';
 
-/** Loads the .node file. No other file of lib/ touches it. */
+/** Loads the .node file. No other file of lib/ accesses it. */
 
 interface AddonLoader {
   resolve(directory: string): string;
@@ -18,13 +18,13 @@ export function addonLoader(): AddonLoader {
 
 let loadedAddon: NativeAddon | undefined;
 
-/** Loads the addon at the first call: importing the library must work where no binary does. */
+/** Loads the addon at the first call, so that the library can be imported on machines without a binary. */
 export function loadNative(): NativeAddon {
   loadedAddon ??= loadFrom(packageRoot);
   return loadedAddon;
 }
 
-/** Exported for its test. `directory` is searched as node-gyp-build does: build/Release first, then prebuilds/. */
+/** Exported for its test. `directory` is searched like node-gyp-build does: build/Release first, then prebuilds/. */
 export function loadFrom(directory: string): NativeAddon {
   let file: string | undefined;
   try {
@@ -33,7 +33,7 @@ export function loadFrom(directory: string): NativeAddon {
     return createRequire(import.meta.url)(file) as NativeAddon;
   } catch (error) {
     const known = fromNative(error);
-    if (known instanceof GrokError) throw known; // the addon is there, and its start failed
+    if (known instanceof GrokError) throw known; // the addon was found, but failed to start
     const loaderSays = error instanceof Error ? error.message.trim() : String(error);
     const details = {
       platform: process.platform,
@@ -53,7 +53,7 @@ export function loadFrom(directory: string): NativeAddon {
   }
 }
 
-/** "glibc 2.36", "musl", or "no glibc" off Linux. */
+/** "glibc 2.36", "musl", or "no glibc" on other systems than Linux. */
 function libcOfThisProcess(): string {
   if (process.platform !== 'linux') return 'no glibc';
   const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;

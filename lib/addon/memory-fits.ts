@@ -1,12 +1,12 @@
 import type { KvCacheType, WeightStorage } from './types.js';
 
-/** Options with which a model would fit in memory, together. Options that are absent stay as they are. */
+/** Options that together make a model fit in memory. Absent options do not change. */
 export interface MemoryFit {
   maxSequences?: number;
   prefillChunk?: number;
   kvCacheType?: KvCacheType;
   contextSize?: number;
-  /** Of a network with made-up weights. */
+  /** Layers of a network with synthetic weights. */
   layers?: number;
   weights?: WeightStorage;
   /** In bytes. */
@@ -14,7 +14,7 @@ export interface MemoryFit {
 }
 
 /**
- * The figures of a model that does not fit, and changes that are each enough. Mirrors `MemoryError` in
+ * The memory figures of a model that does not fit, and changes of which each is sufficient. Mirrors `MemoryError` in
  * native/runtime/memory_fit.h.
  */
 export type MemoryDetails = {
@@ -25,7 +25,7 @@ export type MemoryDetails = {
   memory: string;
 };
 
-/** The figures of an error of the addon about memory; undefined for any other error. */
+/** The figures of the addon's memory errors; undefined for any other error. */
 export function memoryDetails(error: object): MemoryDetails | undefined {
   if (!('fits' in error)) return undefined;
   const { fits, neededBytes, availableBytes, memory } = error as MemoryDetails;

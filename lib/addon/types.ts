@@ -1,6 +1,6 @@
 import type { Sampling } from '../options/schema.js';
 
-/** The addon's surface. */
+/** The types of the addon's functions and values. */
 
 /** Mirrors `KvCacheType` in native/backend/backend.h. */
 export type KvCacheType = 'f32' | 'bf16' | 'int8';
@@ -44,7 +44,7 @@ export interface NativeConfig {
   eosId: number;
 }
 
-/** Mirrors `GenerationConfig` in native/model/generation_config.h. A field that is not there has no value. */
+/** Mirrors `GenerationConfig` in native/model/generation_config.h. Absent fields have no value. */
 export interface NativeGenerationConfig {
   temperature?: number;
   topP?: number;
@@ -52,7 +52,7 @@ export interface NativeGenerationConfig {
   minP?: number;
   repetitionPenalty?: number;
   maxTokens?: number;
-  /** Empty: the config's. */
+  /** Empty: those of the config. */
   eosIds: number[];
 }
 
@@ -61,7 +61,7 @@ export interface NativeInspection {
   path: string;
   format: string;
   configFrom: string;
-  /** '' when no tokenizer.model lies beside the checkpoint. */
+  /** '' if no tokenizer.model lies beside the checkpoint. */
   tokenizer: string;
   config: NativeConfig;
   generation: NativeGenerationConfig;
@@ -76,27 +76,27 @@ export interface NativeInspection {
   fileBytes: number;
   numParameters: number;
   numActiveParameters: number;
-  /** Bytes of weights, as the backend has them, that decoding one token by itself reads. */
+  /** Bytes of weights, in the backend's layout, that are read to decode one token by itself. */
   weightBytesPerToken: number;
   memory: {
-    /** What stays in the files is not counted. */
+    /** Without weights that stay in the files. */
     weights: number;
     weightStorage: WeightStorage;
     kvCache: number;
     kvCacheType: KvCacheType;
-    /** Activations of a step, and what operations need while they run. */
+    /** Activations of a step, and scratch of the operations. */
     workspace: number;
-    /** What must stay free beside all that is allocated. */
+    /** Bytes that must stay free beside all allocations. */
     reserve: number;
     total: number;
-    /** What the limit or the device allows; null: there is no such device, or the system does not tell. */
+    /** The limit, or the free memory of the device; null: there is no such device, or it is unknown. */
     available: number | null;
   };
-  /** Device that a load would choose. */
+  /** The device that a load would choose. */
   device: 'cpu' | 'cuda';
-  /** Why device 'auto' is the CPU; '': a device was asked for by name. */
+  /** Why device 'auto' is the CPU; '': the device was named, or is a GPU. */
   whyCpu: string;
-  /** The known shapes of Grok-1: no file was read. */
+  /** The known shapes of Grok-1; no file was read. */
   isPlan: boolean;
 }
 
@@ -132,27 +132,31 @@ export interface NativeOutput {
   sequence: number;
   promptTokensDone: number;
   token: NativeToken | null;
-  /** Prompt tokens scored in this step, in order; the first of a prompt has no predecessor and is never among them. */
+  /**
+   * Prompt tokens scored in this step, in order. The first token of a prompt has no predecessor and is never included.
+   */
   prompt: NativeToken[];
   /** [rows, vocabSize] of this step, or null. */
   logits: Float32Array | null;
   finish: 'no' | 'stop' | 'length';
-  /** The first position whose logits have a NaN or infinity, or null: it ended the sequence, and the rest is void. */
+  /**
+   * The first position whose logits have a NaN or infinity, or null. It ended the sequence, and the rest is invalid.
+   */
   notFiniteAt: number | null;
 }
 
 /** The promise of a call that reads files. */
 export type NativeCall<T> = Promise<T> & {
-  /** Interrupts the call, and lets the process end before it answers: for a caller who stops waiting. */
+  /** For a caller that stops waiting: interrupts the call, and lets the process end before the call returns. */
   abandon(): void;
 };
 
 /** The bytes of a tokenizer.model. */
 export interface NativeTokenizerFile {
-  /** None when the file has more than asked for. */
+  /** Empty if the file is larger than the requested maximum. */
   bytes: Uint8Array;
   sizeBytes: number;
-  /** The kind of another file under its name, such as `a web page (HTML)`, and what to do; else ''. */
+  /** The kind of another file under its name, such as `a web page (HTML)`, and the fix; else ''. */
   mistake: string;
   fix: string;
 }
@@ -164,7 +168,7 @@ export interface NativeStats {
   generatedTokens: number;
   cachePages: number;
   freeCachePages: number;
-  /** Positions of a page. */
+  /** Positions per page. */
   pageTokens: number;
 }
 
@@ -175,19 +179,19 @@ export interface NativeModel {
   readonly contextSize: number;
   readonly maxSequences: number;
   loadNext(): NativeCall<NativeLoadProgress>;
-  /** Throws at once when the request cannot be run. */
+  /** Throws at once if the request cannot run. */
   submit(request: NativeRequest): Promise<number>;
-  /** The sequences that steps are for, from the next one to begin on. */
+  /** Sets the sequences of later steps, starting with the next step that begins. */
   setRunnable(sequences: Float64Array): void;
-  /** One forward pass. One that is called for while another runs begins as soon as that has ended. */
+  /** Runs one forward pass. A call during another pass begins as soon as that has ended. */
   step(): Promise<NativeOutput[]>;
   release(sequence: number): Promise<void>;
   stats(): NativeStats;
-  /** Stops the step in progress, then frees everything. Idempotent; pending and later calls reject with GROK_CLOSED. */
+  /** Stops the current step, then frees everything. Idempotent; pending and later calls reject with GROK_CLOSED. */
   close(): Promise<void>;
 }
 
-/** Of the repeats, in 1e9 a second. */
+/** Rates of the repeats, in 1e9 a second. */
 export interface NativeRate {
   min: number;
   median: number;
@@ -201,17 +205,17 @@ export interface NativeProbe {
   bufferBytes: number;
   /** GB/s. */
   read: NativeRate;
-  /** GMAC/s, `f32` first. `perProduct` of them make a multiply-add of the products of this instruction set; 0: none. */
+  /** GMAC/s, `f32` first. A multiply-add of this instruction set's products needs `perProduct` of them; 0: none. */
   multiplyAdds: (NativeRate & { name: string; perProduct: number })[];
 }
 
 /** Mirrors `CudaProbe` in native/backend/cuda/cuda.h; GB/s. */
 export interface NativeCudaProbe {
-  /** Its name and compute capability. */
+  /** The name and compute capability of the device. */
   device: string;
   bufferBytes: number;
   read: NativeRate;
-  /** What is read and what is written together. */
+  /** Bytes read plus bytes written. */
   copy: NativeRate;
 }
 
@@ -227,12 +231,12 @@ export interface NativeAddon {
   probeDisk(folder: string): Promise<number | null>;
   inspect(path: string, options: NativeOpenOptions): NativeCall<NativeInspection>;
   readTokenizer(path: string, maxBytes: number): NativeCall<NativeTokenizerFile>;
-  /** Instruction sets with kernels in this binary that this CPU runs, best first. */
+  /** Instruction sets for which this binary has kernels and which this CPU runs, best first. */
   cpuIsas(): string[];
-  /** Threads that an engine on the CPU takes unless asked for a number. */
+  /** Default threads of an engine on the CPU. */
   cpuThreads(): number;
-  /** Why CUDA cannot be used, or '' when it can. */
+  /** Why CUDA cannot be used, or '' if it can. */
   cudaUnavailable(): string;
-  /** Every code an error of the addon can carry. */
+  /** Every code that an error of the addon can have. */
   errorCodes(): string[];
 }

@@ -23,33 +23,33 @@ import { version } from '../package-root.js';
 import { peakMemory, resetPeakMemory } from './peak-memory.js';
 import { type Repeats, repeat, type Series, seriesOf } from './repeats.js';
 
-/** Tokens of the prompt that decoding starts from. */
+/** Tokens of the prompt before decoding. */
 const SHORT_PROMPT = 8;
 
 export type { Series };
 
 /**
- * What the machine can do at most with some threads, measured in the same run. Of a run on a GPU: what the GPU's memory can;
- * `isa` is then its name, `threads` the one that asks it, and of `multiplyAdds` there are none.
+ * The limits of the machine with a number of threads, measured in the same run. For a run on a GPU they are the limits
+ * of the GPU's memory: `isa` is its name, `threads` the thread that launches kernels, and `multiplyAdds` is empty.
  */
 export interface MachineLimits extends Readonly<NativeProbe> {
-  /** GB/s of copying, read and written together. Of a GPU alone. */
+  /** GB/s of copying: bytes read plus bytes written. Only for a GPU. */
   readonly copy?: NativeRate;
-  /** Other processes used more than 5 % of a core meanwhile, each time it was tried. */
+  /** Other processes used more than 5 % of a core during each attempt. */
   readonly disturbed: boolean;
 }
 
 export interface PrefillResult {
   /** Tokens of the prompt. */
   readonly tokens: number;
-  /** Prompt tokens a second, until the first token after them is there. */
+  /** Prompt tokens a second, until the first token after them. */
   readonly tokensPerSecond: Series;
   readonly firstTokenMs: Series;
   /** Multiply-adds, counted from shapes, in 1e9 a second at the median rate. */
   readonly gmacsPerSecond: number;
   /**
-   * Of the median peak of the kind of multiply-add that products are made of on this instruction set, by its name: each
-   * counted as often as a product takes it, twice where an activation is two bytes.
+   * Share of the median peak of each kind of multiply-add that this instruction set uses in products, by its name. Each
+   * is counted as often as a product uses it: twice if an activation is two bytes.
    */
   readonly shareOfPeak: Readonly<Record<string, number>>;
 }
@@ -63,17 +63,17 @@ export interface DecodeResult {
   readonly firstTokenMs: Series;
   /** Weights read, counted from shapes, in 1e9 bytes a second at the median rate. */
   readonly gigabytesPerSecond: number;
-  /** That over the median bandwidth that was probed. */
+  /** Share of the median probed bandwidth. */
   readonly shareOfBandwidth: number;
 }
 
 export interface BenchRun {
   readonly threads: number;
-  /** For people, such as `cpu (avx2, 2 threads)`. */
+  /** Shown to people, such as `cpu (avx2, 2 threads)`. */
   readonly device: string;
   /** From opening until all weights are loaded. */
   readonly loadMs: number;
-  /** The most memory that was resident, the library's own and Node's included. */
+  /** Maximum resident memory, including the library and Node. */
   readonly peakMemoryBytes: number;
   readonly prefill: readonly PrefillResult[];
   readonly decode: DecodeResult;
@@ -89,27 +89,27 @@ export interface Machine {
 }
 
 export interface BenchReport {
-  /** Of grok-run. */
+  /** Version of grok-run. */
   readonly version: string;
-  /** ISO 8601, of the start. */
+  /** Start of the run, in ISO 8601. */
   readonly date: string;
   readonly machine: Machine;
   readonly model: {
-    /** The checkpoint's path as it was given, the shape that weights were made up for, or `grok-tiny`. */
+    /** The checkpoint's path as given, the name of the synthetic shape, or `grok-tiny`. */
     readonly name: string;
     readonly isSynthetic: boolean;
     readonly config: NativeInspection['config'];
     readonly parameters: { readonly total: number; readonly active: number };
-    /** As the backend keeps them. */
+    /** In the backend's layout. */
     readonly weightBytes: number;
-    /** Read to decode one token by itself: dense weights once, and its experts'. */
+    /** Bytes read to decode one token by itself: dense weights once, and those of its experts. */
     readonly weightBytesPerToken: number;
     readonly weightStorage: WeightStorage;
     readonly kvCacheType: KvCacheType;
   };
   /** One for each number of threads. */
   readonly runs: readonly BenchRun[];
-  /** With one thread; that of the runs is theirs. Of runs on a GPU, the GPU's. */
+  /** Limits with one thread; each run has those of its own threads. For runs on a GPU, the GPU's. */
   readonly oneThreadLimits: MachineLimits;
 }
 
@@ -174,7 +174,7 @@ async function measureModel(
     await loadWeights(model, { signal, onProgress: undefined });
     const loadMs = performance.now() - startedAt;
 
-    const loop = new StepLoop(model); // as it drives a model for everybody else
+    const loop = new StepLoop(model); // the loop that drives every model
     const prefill: [number, Repeats<Times>][] = [];
     for (const tokens of prefillSizes) {
       prefill.push([tokens, await measureGeneration(model, loop, tokens, 0, options)]);
@@ -196,7 +196,7 @@ async function measureModel(
       },
     };
   } catch (error) {
-    signal?.throwIfAborted(); // rather than that the model was closed
+    signal?.throwIfAborted(); // otherwise the error would say that the model was closed
     throw error;
   } finally {
     stopListening?.();
@@ -204,7 +204,7 @@ async function measureModel(
   }
 }
 
-/** Sizes that were asked for must fit; of the usual ones, those that do are taken. */
+/** Given sizes must fit the context; default sizes that do not fit are left out. */
 function sizesThatFit({ prefill, prefillIsDefault, decode }: ResolvedBenchOptions, contextSize: number): number[] {
   const fits = (tokens: number) => tokens + 1 <= contextSize;
   const misfit = prefillIsDefault ? undefined : prefill.find((tokens) => !fits(tokens));
@@ -236,11 +236,11 @@ async function measureGeneration(
   const what = decodeTokens > 0 ? `decode of ${decodeTokens} tokens` : `prefill of ${promptTokens} tokens`;
   options.onProgress?.(`${what}, ${model.device}`);
   const run = () => generate(model, loop, promptTokens, decodeTokens, options.signal);
-  await run(); // the first touches memory that the others find
+  await run(); // the first run touches memory for the others
   return await repeat(run, options);
 }
 
-/** Greedy, without [EOS]: always as many tokens as asked for. */
+/** Decodes greedily without [EOS]: always the requested number of tokens. */
 async function generate(
   model: NativeModel,
   loop: StepLoop,
@@ -259,7 +259,7 @@ async function generate(
   return { firstTokenMs: firstTokenAt - startedAt, decodeMs: lastTokenAt - firstTokenAt };
 }
 
-/** Token ids from all over the vocabulary, the same each time: different ones take different experts. */
+/** Token ids from the whole vocabulary, the same each time: different tokens choose different experts. */
 export function promptOf(size: number, vocabSize: number): Int32Array {
   let state = 1;
   return Int32Array.from({ length: size }, () => {
@@ -282,7 +282,7 @@ export async function probe(
       isCuda ? probeCuda() : loadNative().probe(threads, chosenIsa()),
     );
   };
-  // Repeated inside: once undisturbed is enough.
+  // The probe repeats internally: one undisturbed run is enough.
   const { values, disturbed } = await repeat(measure, { reps: 1, keepDisturbed: options.keepDisturbed });
   const last = values.at(-1);
   if (!last) throw new GrokError('The probe brought nothing', { code: 'GROK_INTERNAL' });
@@ -296,7 +296,7 @@ async function probeCuda(): Promise<Omit<MachineLimits, 'disturbed'>> {
 
 // ---------------------------------------------------------------- counting
 
-/** The figures of a model that rates are counted from. */
+/** Properties of a model from which rates are counted. */
 type Counted = Pick<NativeInspection, 'config' | 'tensors' | 'weightBytesPerToken'>;
 
 export function prefillResult(
@@ -339,8 +339,8 @@ export function decodeResult(
 }
 
 /**
- * Multiply-adds to read a prompt and score what comes after it: every matrix once a token, of the experts those that
- * work for it; q k and the sum of v over all positions before; the head once. Exact; norms and softmax are not counted.
+ * Multiply-adds to read a prompt and score the token after it: every matrix once a token, only the chosen experts; q k
+ * and the sum of v over all earlier positions; the head once. Exact; norms and softmax are not counted.
  */
 export function prefillMacs({ config, tensors }: Pick<NativeInspection, 'config' | 'tensors'>, tokens: number): number {
   let perToken = 0;
@@ -349,7 +349,7 @@ export function prefillMacs({ config, tensors }: Pick<NativeInspection, 'config'
     const size = shape.reduce((product, axis) => product * axis, 1);
     perToken += shape.length === 3 ? (size / config.numExperts) * config.expertsPerToken : size;
   }
-  const positions = (tokens * (tokens + 1)) / 2; // each token sees itself and those before
+  const positions = (tokens * (tokens + 1)) / 2; // each token attends to itself and to earlier tokens
   const attention = config.numLayers * 2 * config.numQHeads * config.headDim * positions;
   return perToken * tokens + attention + config.vocabSize * config.dModel;
 }

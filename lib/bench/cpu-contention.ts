@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 
-/** What /proc/stat counts in, on every Linux. */
+/** Unit of /proc/stat, on every Linux. */
 const TICKS_PER_SECOND = 100;
 
-/** More than this share of one core makes a measurement doubtful. */
+/** A measurement is disturbed if other processes use more than this share of one core. */
 const MOST_SHARE = 0.05;
 
-/** CPU seconds that other processes had in some time, or undefined where the system does not say. */
+/** CPU seconds that other processes used since the call, or undefined if the system does not tell. */
 export function watchOtherProcesses(): () => number | undefined {
   const start = secondsOfOthers();
   return () => {
@@ -15,7 +15,9 @@ export function watchOtherProcesses(): () => number | undefined {
   };
 }
 
-/** Whether that much beside `elapsedSeconds` of measuring spoils it. The system counts in whole ticks: one is forgiven. */
+/**
+ * Whether that much CPU time during `elapsedSeconds` disturbs a measurement. One tick, the system's unit, is tolerated.
+ */
 export function disturbs(secondsOfOthers: number, elapsedSeconds: number): boolean {
   return secondsOfOthers > MOST_SHARE * elapsedSeconds + 1.1 / TICKS_PER_SECOND;
 }
@@ -33,8 +35,9 @@ function readStat(): string {
 }
 
 /**
- * What all processors did, less what this process did, since each began. Of /proc/stat: user, nice, system, irq, softirq
- * and steal; not idle and iowait, nor guests, who are part of user. Exported for its test.
+ * CPU time of all processes minus that of this process, since each started. Counts these columns of /proc/stat: user,
+ * nice, system, irq, softirq and steal. It omits idle and iowait, and the guest columns, which are part of user.
+ * Exported for its test.
  */
 export function busySecondsOfOthers(stat: string, own: NodeJS.CpuUsage): number | undefined {
   const line = /^cpu +(.*)$/m.exec(stat)?.[1];

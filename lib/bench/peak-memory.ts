@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 
-/** Starts the peak of this process's memory anew, where the system can; else it is that of the process so far. */
+/** Resets the peak of this process's memory if the system can; otherwise the peak is that since the process started. */
 export function resetPeakMemory(): void {
   try {
     writeFileSync('/proc/self/clear_refs', '5'); // Source: Linux, Documentation/filesystems/proc.rst
@@ -9,13 +9,13 @@ export function resetPeakMemory(): void {
   }
 }
 
-/** The most memory this process had resident, in bytes. */
+/** Maximum resident memory of this process, in bytes. */
 export function peakMemory(): number {
   try {
     const kibibytes = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
     if (kibibytes !== undefined) return Number(kibibytes) * 1024;
   } catch {
-    // Not Linux: libuv knows.
+    // Not Linux: libuv has a figure.
   }
   return process.resourceUsage().maxRSS * 1024;
 }

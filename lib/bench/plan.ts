@@ -5,12 +5,12 @@ import type { KvCacheType, WeightStorage } from '../addon/types.js';
 import { type Inspection, inspect } from '../checkpoint/inspection.js';
 import type { InspectOptions } from '../options/schema.js';
 
-/** One way to hold weights, keys and values on this machine. */
+/** One choice of storage for weights, keys and values on this machine. */
 export interface PlannedSetting {
   readonly weights: WeightStorage;
   readonly kvCacheType: KvCacheType;
   readonly memoryBytes: number;
-  /** The most for one text: each weight that a token needs is read once. undefined: it does not fit, or unknown. */
+  /** Upper bound for one text: reads each weight that a token needs once. undefined: it does not fit, or unknown. */
   readonly tokensPerSecond: number | undefined;
 }
 
@@ -20,19 +20,19 @@ export interface Plan {
   readonly memory: {
     /** undefined: unknown, or no GPU. */
     readonly availableBytes: number | undefined;
-    /** Reading, measured now; undefined: no GPU. */
+    /** Measured read bandwidth; undefined: no GPU. */
     readonly gigabytesPerSecond: number | undefined;
-    /** With enough memory of this speed, and packed weights. */
+    /** Upper bound with packed weights and enough memory of this speed. */
     readonly tokensPerSecond: number | undefined;
   };
   /** The disk of the current directory. */
   readonly disk: {
     readonly directory: string;
-    /** undefined: the system does not tell. */
+    /** undefined: unknown. */
     readonly freeBytes: number | undefined;
-    /** Reading, measured now with a temporary file; undefined: it cannot be. */
+    /** Read bandwidth, measured with a temporary file; undefined: it cannot be measured. */
     readonly gigabytesPerSecond: number | undefined;
-    /** The least time to read all files. */
+    /** Minimum time to read all files. */
     readonly loadSeconds: number | undefined;
   };
 }
@@ -83,7 +83,7 @@ async function rateOfMemory(device: Inspection['device'], threads = 0): Promise<
   return read.median;
 }
 
-/** Mapped weights come from the disk as far as memory has no room for their files. Exported for its test. */
+/** Mapped weights come from the disk if memory cannot hold their files. Exported for its test. */
 export function speedAtMost(
   { memory, fileBytes, weightBytesPerToken }: Pick<Inspection, 'memory' | 'fileBytes' | 'weightBytesPerToken'>,
   memoryRate: number | undefined,

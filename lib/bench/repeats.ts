@@ -1,28 +1,28 @@
 import { disturbs, watchOtherProcesses } from './cpu-contention.js';
 
-/** Attempts for each repeat wanted, when other processes keep on disturbing. */
+/** Maximum attempts per repeat if other processes keep disturbing. */
 const ATTEMPTS_PER_REPEAT = 3;
 
-/** Something that was measured several times. */
+/** Results of repeated measurements. */
 export interface Repeats<T> {
   readonly values: readonly T[];
-  /** How many of `values` were measured while other processes used more than 5 % of a core. */
+  /** Number of `values` measured while other processes used more than 5 % of a core. */
   readonly disturbed: number;
-  /** How many were thrown away for that reason. */
+  /** Number of repeats discarded for that reason. */
   readonly discarded: number;
 }
 
 export interface RepeatOptions {
   readonly reps: number;
-  /** Takes disturbed repeats like any other. */
+  /** Counts disturbed repeats like all others. */
   readonly keepDisturbed: boolean;
-  /** Replaces the watch on other processes, in tests. */
+  /** Replaces the measurement of other processes, in tests. */
   readonly watch?: () => () => number | undefined;
 }
 
 /**
- * Measures until `reps` repeats went undisturbed, or three times as many were tried: then those that did count, and if
- * there are none, all.
+ * Measures until `reps` repeats were undisturbed, or three times as many were tried. Returns the undisturbed repeats,
+ * or all if there are none.
  */
 export async function repeat<T>(measure: () => Promise<T>, options: RepeatOptions): Promise<Repeats<T>> {
   const { reps, keepDisturbed, watch = watchOtherProcesses } = options;

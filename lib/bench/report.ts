@@ -30,35 +30,35 @@ const texts: readonly string[] = [
   'In 1969, two people walked on the surface of the',
   'def fibonacci(n):\n    if n < 2:\n        return',
 ];
-/** Sizes of the prompts in their place where there is no tokenizer. */
+/** Sizes of the prompts that replace the texts if there is no tokenizer. */
 const SIZES_WITHOUT_TOKENIZER = [4, 8, 12];
 const GREEDY_TOKENS = 16;
 const DECODE_TOKENS = 64;
-/** A longer prompt is read only where the one before says that there is time. */
+/** A longer prompt is read only if the time of the previous one shows that there is time. */
 const PREFILL_SIZES = [16, 64, 256];
 const CONTEXT_SIZE = 512;
 
 export interface PromptReport {
-  /** null where there is no tokenizer. */
+  /** null if there is no tokenizer. */
   readonly text: string | null;
   readonly ids: readonly number[];
-  /** SHA-256 of the float32 logits, [ids, vocabulary], little-endian. null: no time for them, or they are not finite. */
+  /** SHA-256 of the float32 logits, [ids, vocabulary], little-endian. null: not enough time, or not finite. */
   readonly logitsSha256: string | null;
   /** The mean log-probability of the ids after the first, natural logarithm. */
   readonly meanLogprob: number | null;
   /** The likeliest tokens after the prompt. */
   readonly top: readonly { readonly id: number; readonly logit: number }[];
-  /** The likeliest continuation, as far as there was time; its text is '' where there is no tokenizer. */
+  /** The greedy continuation within the time; its text is '' if there is no tokenizer. */
   readonly greedyIds: readonly number[];
   readonly greedyText: string;
   /** The error message for logits that are not finite. */
   readonly notFinite: string | null;
 }
 
-/** A run of a model on a machine, for its authors. Nothing in it tells who ran it: no user, host or folder names. */
+/** A run of a model on a machine, for the authors of grok-run. It contains no user, host or folder names. */
 export interface RunReport {
   readonly version: string;
-  /** ISO 8601, of the start. */
+  /** Start of the run, in ISO 8601. */
   readonly date: string;
   readonly machine: Machine & { readonly platform: string; readonly cpuIsas: readonly string[]; readonly cuda: string };
   readonly model: Pick<
@@ -66,7 +66,7 @@ export interface RunReport {
     'config' | 'parameters' | 'memoryBytes' | 'weightStorage' | 'kvCacheType' | 'contextSize'
   > &
     Pick<Inspection, 'format' | 'configFrom' | 'fileBytes' | 'weightBytesPerToken'>;
-  /** null: they were not hashed. */
+  /** null: the files were not hashed. */
   readonly files: {
     readonly comparedWithManifest: boolean;
     readonly ok: boolean;
@@ -79,7 +79,7 @@ export interface RunReport {
   readonly loadMs: number;
   readonly prompts: readonly PromptReport[];
   readonly prefill: readonly PrefillResult[];
-  /** null: not a single token was decoded in time. */
+  /** null: no token was decoded in time. */
   readonly decode: DecodeResult | null;
   readonly limits: MachineLimits;
   readonly peakMemoryBytes: number;
@@ -107,7 +107,7 @@ export async function report(source?: string, options?: ReportOptions): Promise<
     const prefill = await measurePrefill(grok, bound);
     const decode = await measureDecode(grok, bound);
     const peakMemoryBytes = peakMemory();
-    await grok.close(); // the probe takes memory of its own
+    await grok.close(); // the probe allocates its own memory
     const limits = await probe({ keepDisturbed: true, signal, onProgress }, open.threads ?? 0, grok.info.device);
     const { cpuIsas, cudaUnavailable } = diagnose();
     const { config, parameters, memoryBytes, weightStorage, kvCacheType, contextSize } = grok.info;
@@ -144,7 +144,7 @@ export async function report(source?: string, options?: ReportOptions): Promise<
   }
 }
 
-/** How long a section may take, and who may end it. */
+/** Maximum time of a section, and its signal. */
 interface Bound {
   readonly milliseconds: number;
   readonly signal: Abort | undefined;
@@ -198,7 +198,7 @@ async function askPrompt(grok: Grok, index: number, bound: Bound): Promise<Promp
   };
 }
 
-/** Turns GROK_NOT_FINITE into undefined, so that the report tells it and goes on. */
+/** Turns GROK_NOT_FINITE into undefined, so that the report records it and continues. */
 async function ifFinite<T>(answer: Promise<T>, errors: GrokError[] = []): Promise<T | undefined> {
   return await answer.catch((error) => {
     if (!(error instanceof GrokError) || error.code !== 'GROK_NOT_FINITE') throw error;
@@ -250,14 +250,14 @@ async function logitsInTime(
   }
 }
 
-/** Calls back once the time is over: at once if there is none, since a small model answers before any timer. */
+/** Calls back after a time, or at once if there is none, because a small model answers before any timer. */
 function afterTime(milliseconds: number, end: () => void): () => void {
   if (milliseconds <= 0) end();
   const timer = setTimeout(end, milliseconds);
   return () => clearTimeout(timer);
 }
 
-/** The likeliest continuation, as far as there is time. */
+/** The greedy continuation within a time. */
 async function greedyInTime(grok: Grok, ids: readonly number[], maxTokens: number, { milliseconds, signal }: Bound) {
   const generation = grok.generate(ids, { maxTokens, temperature: 0, ignoreEos: true, signal: signal?.signal });
   const stopTimer = afterTime(milliseconds, () => generation.cancel());

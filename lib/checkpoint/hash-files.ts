@@ -3,10 +3,10 @@ import { Worker } from 'node:worker_threads';
 import type { Abort } from '../abort.js';
 import { GrokError } from '../errors.js';
 
-/** More threads read no faster, and each takes a buffer of 4 MiB. */
+/** More threads do not read faster, and each needs a buffer of 4 MiB. */
 const MOST_THREADS = 16;
 
-// Text, not a file, for the reason in sentencepiece/encoding-thread.ts.
+// Source text instead of a file, for the reason in sentencepiece/encoding-thread.ts.
 const program = `
   const fs = require('node:fs');
   const { createHash } = require('node:crypto');
@@ -48,7 +48,7 @@ export interface FileHash {
   readonly sha256: string;
 }
 
-/** A file without a hash: why, and the system's code for it where there is one. */
+/** A file without a hash: the reason, and the system's code if there is one. */
 export interface HashProblem {
   readonly problem: string;
   readonly code?: string;
@@ -57,7 +57,7 @@ export interface HashProblem {
 type Message = { readonly bytes: number } | { readonly result: FileHash | HashProblem };
 
 /**
- * SHA-256 of files, several at once on threads of their own. Memory is a few MiB a thread, however large the files are.
+ * SHA-256 of files, several at once on their own threads. Memory is a few MiB a thread, whatever the size of the files.
  * @throws the signal's reason when it aborts
  */
 export async function hashFiles(
@@ -70,7 +70,7 @@ export async function hashFiles(
   const workers: Worker[] = [];
   const left = paths.entries();
 
-  /** Starts one thread, which hashes the files left, one after another. */
+  /** Starts one thread, which hashes the remaining files one after another. */
   const work = () =>
     new Promise<void>((resolve, reject) => {
       const worker = new Worker(program, { eval: true });
@@ -103,7 +103,7 @@ export async function hashFiles(
       aborted,
     ]);
     const failed = ended.find((outcome) => outcome.status === 'rejected');
-    // A thread that the system refused leaves its work to the others.
+    // If the system refused a thread, the others do its work.
     const isDone = Array.from(results).every((result) => result !== undefined);
     if (isDone || !failed) return results;
     const isForbidden = (failed.reason as NodeJS.ErrnoException).code === 'ERR_ACCESS_DENIED';

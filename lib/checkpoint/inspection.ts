@@ -13,16 +13,16 @@ import { type ManifestState, manifestState } from './manifest.js';
 /** The model's hyperparameters. */
 export type ModelConfig = NativeConfig;
 
-/** All that can be said of a checkpoint from its headers; sizes in bytes. */
+/** Description of a checkpoint from its headers; sizes in bytes. */
 export interface Inspection extends Omit<NativeInspection, 'generation'> {
   readonly generation: GenerationConfig;
-  /** The list of hashes that {@link verify} compares with; null when there is none. */
+  /** State of the list of hashes that {@link verify} uses; null if there is none. */
   readonly manifest: ManifestState | null;
 }
 
 /**
- * Reads the headers of a checkpoint and says what is in it and what memory it needs. No weight is read. `'grok-1'`, with
- * nothing of that name in the current directory, is Grok-1 by its known shapes.
+ * Reads the headers of a checkpoint and reports its contents and the memory that it needs. Reads no weight. `'grok-1'`,
+ * unless the current directory has something of that name, is Grok-1 by its known shapes.
  * @throws {GrokError} GROK_NO_BINARY, GROK_NOT_FOUND, GROK_IO, GROK_BAD_CHECKPOINT, GROK_UNSUPPORTED
  */
 export async function inspect(source?: string, options?: InspectOptions): Promise<Inspection> {
@@ -33,7 +33,7 @@ export async function inspect(source?: string, options?: InspectOptions): Promis
   return { ...inspection, generation: generationConfigOf(inspection), manifest };
 }
 
-/** Of the embedded model where there is no source. */
+/** Path of the source; without one, that of the embedded model. */
 export function sourcePath(source: unknown): string {
   if (source === undefined) return join(packageRoot, 'models', 'grok-tiny');
   if (typeof source === 'string' && source !== '') return source;

@@ -3,10 +3,12 @@ import { open, readlink, stat } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 import { GrokError } from '../errors.js';
 
-/** The file that lists a checkpoint's hashes. `sha256sum -c` reads it, too. */
+/** The file with a checkpoint's hashes. `sha256sum -c` reads it, too. */
 export const manifestName = 'SHA256SUMS';
 
-/** Folders above a checkpoint's own in which its manifest may lie: xAI's tokenizer.model lies two above the tensors. */
+/**
+ * Levels above a checkpoint's folder at which its manifest may lie: xAI's tokenizer.model lies two above the tensors.
+ */
 const MOST_LEVELS_UP = 2;
 const MOST_BYTES = 16 * 2 ** 20;
 
@@ -15,7 +17,7 @@ export interface ManifestEntry {
   readonly name: string;
   /** 64 lower-case hexadecimal digits. */
   readonly sha256: string;
-  /** Unknown in a manifest that another program wrote. */
+  /** undefined in a manifest that another program wrote. */
   readonly sizeBytes: number | undefined;
 }
 
@@ -24,12 +26,12 @@ export interface Manifest {
   readonly entries: readonly ManifestEntry[];
 }
 
-// sha256sum skips lines that begin with '#', and writes a backslash in front of a line whose name is escaped.
+// sha256sum skips lines that begin with '#', and writes a backslash in front of a line with an escaped name.
 const entryLine = /^(\\?)([0-9a-f]{64}) [ *](.+)$/i;
 const sizeLine = /^# size (\d+) (.+)$/;
 const lettersOfEscapes: Readonly<Record<string, string>> = { '\\\\': '\\', '\\n': '\n', '\\r': '\r' };
 
-/** A manifest's text: each file's size as a comment, then its hash. */
+/** The text of a manifest: each file's size as a comment, then its hash. */
 export function formatManifest(entries: readonly (ManifestEntry & { sizeBytes: number })[]): string {
   const lines = entries.flatMap(({ name, sha256, sizeBytes }) => {
     const written = name.replace(
@@ -76,8 +78,9 @@ function unescaped(text: string): string {
 }
 
 /**
- * The nearest manifest that lists files of a checkpoint: in its folder or up to two above. A list of other files is passed by.
- * @throws {GrokError} what {@link parseManifest} throws, and GROK_IO
+ * Finds the nearest manifest that lists files of a checkpoint: in its folder or up to two levels above. Skips lists of
+ * other files.
+ * @throws {GrokError} the errors of {@link parseManifest}, and GROK_IO
  */
 export async function findManifest(checkpoint: string): Promise<Manifest | undefined> {
   const target = resolve(checkpoint);
@@ -137,7 +140,7 @@ export interface ManifestState {
   readonly problems: readonly string[];
 }
 
-/** The state of a checkpoint's manifest, or null when there is none. Reads no file of the checkpoint. */
+/** The state of a checkpoint's manifest, or null if there is none. Reads no file of the checkpoint. */
 export async function manifestState(checkpoint: string): Promise<ManifestState | null> {
   try {
     const manifest = await findManifest(checkpoint);

@@ -21,22 +21,22 @@ export interface VerifyProgress {
 export interface VerifiedFile {
   /** Relative to the manifest's folder. */
   readonly name: string;
-  /** `'extra'`: the model would be loaded with a file that the manifest does not list. */
+  /** `'extra'`: loading would use a file that the manifest does not list. */
   readonly status: 'ok' | 'differs' | 'missing' | 'extra' | 'unreadable';
-  /** Figures of a file that was read. */
+  /** Present if the file was read. */
   readonly sha256?: string;
   readonly sizeBytes?: number;
-  /** The difference, for people. */
+  /** The difference, in words. */
   readonly problem?: string;
 }
 
 export interface Verification {
   /** Path of the manifest. */
   readonly manifest: string;
-  /** Every file is as the manifest says. */
+  /** Every file matches the manifest. */
   readonly ok: boolean;
   readonly files: readonly VerifiedFile[];
-  /** Bytes that were read. */
+  /** Number of bytes read. */
   readonly hashedBytes: number;
 }
 
@@ -96,10 +96,10 @@ async function unreadable(folder: string, name: string, { problem, code }: HashP
   };
 }
 
-/** Files below `folder` that loading takes or looks for by name, and that the manifest does not list. */
+/** Files below `folder` that loading reads or finds by name, but that the manifest does not list. */
 async function extraFiles(checkpoint: string, folder: string, { entries }: Manifest): Promise<VerifiedFile[]> {
   const listed = new Set(entries.map(({ name }) => name));
-  // A checkpoint that is too damaged to open leaves the folders of the manifest to look in.
+  // If the checkpoint is too damaged to open, the folders of the manifest are searched.
   const loaded = await inspect(checkpoint)
     .then(pathsOf)
     .catch(() => []);
@@ -118,7 +118,7 @@ async function extraFiles(checkpoint: string, folder: string, { entries }: Manif
 // ---------------------------------------------------------------- writing
 
 async function writeManifest(path: string, force: boolean, run: Run): Promise<Verification> {
-  const inspection = await inspect(path); // what cannot be loaded is not worth a manifest
+  const inspection = await inspect(path); // a checkpoint that cannot be loaded gets no manifest
   const { folder, names } = await filesOf(inspection);
   const manifest = join(folder, manifestName);
   const refuseToReplace = async () => {
@@ -131,15 +131,15 @@ async function writeManifest(path: string, force: boolean, run: Run): Promise<Ve
   };
   await refuseToReplace();
   const files = await hashAll(folder, names, run);
-  // Written beside it and renamed, a manifest is whole or as it was.
+  // The file is written beside the manifest and then renamed, so the manifest is always complete.
   const part = `${manifest}.part`;
   try {
-    await rm(part, { force: true }); // a pipe would be waited for, a link followed
+    await rm(part, { force: true }); // prevents waiting for a pipe and following a link
     await writeFile(part, formatManifest(files), { flag: 'wx' });
     await refuseToReplace();
     await rename(part, manifest);
   } catch (error) {
-    await rm(part, { force: true }).catch(() => {}); // the first error tells
+    await rm(part, { force: true }).catch(() => {}); // the first error is reported
     if (error instanceof GrokError) throw error;
     const { message } = error as NodeJS.ErrnoException;
     throw new GrokError(`${manifest}: cannot be written: ${message}`, { code: 'GROK_IO', cause: error });
@@ -166,7 +166,7 @@ async function hashAll(folder: string, names: readonly string[], run: Run) {
   });
 }
 
-/** All files that a checkpoint is loaded from, relative to the folder that holds them all. */
+/** All files that a checkpoint is loaded from, relative to their common folder. */
 async function filesOf(inspection: Inspection): Promise<{ folder: string; names: string[] }> {
   const paths = await pathsOf(inspection);
   let folder = dirname(paths[0] ?? inspection.path);
@@ -197,7 +197,7 @@ function isConfiguration(name: string): boolean {
   return configurations.includes(name);
 }
 
-/** Loading finds such a file by its name. */
+/** Whether loading finds such a file by its name. */
 function isLookedFor(name: string): boolean {
   return isConfiguration(name) || /^(tensor\d{5}_\d{3}|model\.safetensors(\.index\.json)?)$/.test(name);
 }

@@ -1,49 +1,49 @@
 import type { TextPlace } from '../text/sentencepiece/piece-places.js';
 
-/** A token and how likely the model held it: natural logarithms, of the model's own distribution before any sampling. */
+/** A token and its log-probability: natural logarithm, of the model's own distribution before sampling options. */
 export interface TokenLogprob {
   readonly id: number;
-  /** The token by itself; `<0x0A>` for a byte, '' without a tokenizer. */
+  /** The text of the token alone; `<0x0A>` for a byte, '' without a tokenizer. */
   readonly text: string;
-  /** null for the first token of a prompt, which nothing comes before. */
+  /** null for the first token of a prompt, which has no predecessor. */
   readonly logprob: number | null;
-  /** The likeliest tokens in its place, best first; as many as asked for. */
+  /** The likeliest tokens at its position, best first; as many as requested. */
   readonly top: readonly { readonly id: number; readonly text: string; readonly logprob: number }[];
 }
 
-/** A scored token, with its place `text.slice(start, end)`. The bytes of one character share its place. */
+/** A scored token and its position `text.slice(start, end)`. All bytes of one character have the same position. */
 export interface ScoredToken extends TokenLogprob, TextPlace {}
 
-/** Some text of a generation, and the tokens that brought it. */
+/** Part of a generation's text, and its tokens. */
 export interface Chunk {
-  /** Whole characters, nothing of a stop text. '' without a tokenizer. */
+  /** Whole characters, without any part of a stop text. '' without a tokenizer. */
   readonly text: string;
   readonly tokenIds: readonly number[];
-  /** One for each of `tokenIds`, when asked for. */
+  /** One for each of `tokenIds`, if requested. */
   readonly logprobs?: readonly TokenLogprob[];
 }
 
 export interface Usage {
   readonly promptTokens: number;
-  /** Generated tokens; the [EOS] that ended them is not one. */
+  /** Generated tokens, without the [EOS] that ended them. */
   readonly completionTokens: number;
   readonly totalTokens: number;
 }
 
 export interface Timings {
-  /** From the start until the first step that took the prompt up, in milliseconds as all of these. */
+  /** Milliseconds, like all of these, from the start until the first step that read the prompt. */
   readonly queueMs: number;
-  /** From there until the prompt was read, which brings the first token. */
+  /** From there until the prompt was read, which gives the first token. */
   readonly prefillMs: number;
   /** From the start until the first token. */
   readonly firstTokenMs: number;
   /** From the first token to the last. */
   readonly decodeMs: number;
-  /** Tokens after the first, for each second of `decodeMs`; 0 when there are none. */
+  /** Tokens after the first, per second of `decodeMs`; 0 if there are none. */
   readonly tokensPerSecond: number;
 }
 
-/** A finished generation: what its chunks had, joined, and how it went. */
+/** A finished generation: the joined contents of its chunks, and how it ended. */
 export interface Completion {
   readonly text: string;
   readonly tokenIds: readonly number[];

@@ -13,7 +13,9 @@ export interface GenerationHost extends PromptHost {
   readonly loop: StepLoop;
 }
 
-/** Makes the text of one {@link Generation}, and never refers to that object: it may become garbage meanwhile. */
+/**
+ * Makes the text of one {@link Generation}. It never refers to that object, so the object may become garbage meanwhile.
+ */
 export class GenerationRun implements StepListener {
   readonly #host: GenerationHost;
   readonly #prompt: Prompt;
@@ -29,7 +31,7 @@ export class GenerationRun implements StepListener {
   #stopwatch = new Stopwatch();
   #stopListening: (() => void) | undefined;
   #promptIds: readonly number[] = [];
-  /** The first chunk with `echo` and `logprobs`, emitted once the prompt is scored. */
+  /** The first chunk with `echo` and `logprobs`, emitted after the prompt is scored. */
   #promptText = '';
   #echoIsDue = false;
   readonly #promptLogprobs: TokenLogprob[] = [];
@@ -48,7 +50,7 @@ export class GenerationRun implements StepListener {
     this.#result = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
     });
-    this.#result.catch(() => {}); // nobody has to ask for it
+    this.#result.catch(() => {}); // callers need not read it
   }
 
   /** The whole completion, once the generation has ended. */
@@ -62,12 +64,14 @@ export class GenerationRun implements StepListener {
     return this.#stream;
   }
 
-  /** Ends it now. The reader gets what is there, and `result` resolves with it and finishReason `'abort'`. */
+  /**
+   * Ends the generation now. The reader gets the text so far, and `result` resolves with it and finishReason `'abort'`.
+   */
   cancel(): void {
     if (this.#state !== 'ended') this.#finish('abort');
   }
 
-  /** Ends a generation whose object is garbage, unless its result was asked for. */
+  /** Ends a generation whose object is garbage, unless its result was read. */
   abandon(): void {
     if (!this.#resultWanted) this.cancel();
   }
@@ -160,7 +164,7 @@ export class GenerationRun implements StepListener {
     this.#end();
     this.#stream.end();
     this.#settle.resolve(
-      // A stop text that only the very end completed is one all the same.
+      // A stop text that only the final characters completed counts, too.
       last.found === undefined ? this.#completion(reason, stopSequence) : this.#completion('stop', last.found),
     );
   }
@@ -171,7 +175,7 @@ export class GenerationRun implements StepListener {
     this.#host.loop.remove(this);
   }
 
-  /** A question the compiler must not answer from what was true before an await. */
+  /** A function, so that the compiler does not assume that the state is the same after an await. */
   #hasEnded(): boolean {
     return this.#state === 'ended';
   }

@@ -10,13 +10,13 @@ import type { Prompt } from './prompt.js';
 const abandoned = new FinalizationRegistry<GenerationRun>((run) => run.abandon());
 
 /**
- * A text in the making. It starts when it is first read, or when {@link result} is first asked for.
+ * A text being generated. It starts when it is first read, or when {@link result} is first read.
  *
- * Read it with `for await`. A reader that falls far behind holds it up, unless {@link result} was asked for: then it runs to
- * its end by itself. A held-up generation keeps its place in the engine. While others wait for that place, it fails with
- * GROK_READ_TIMEOUT once its reader has paused for `readTimeout`, and it ends when its object is garbage.
+ * Read it with `for await`. A reader that falls far behind pauses it, unless {@link result} was read: then it runs to
+ * its end by itself. A paused generation keeps its place in the engine. While others wait for that place, it fails with
+ * GROK_READ_TIMEOUT after its reader has paused for `readTimeout`. It ends when its object is garbage.
  *
- * `break` and {@link cancel} end it quietly; an aborted signal rejects with the signal's reason.
+ * `break` and {@link cancel} end it without an error; an aborted signal rejects with the signal's reason.
  */
 export class Generation implements AsyncIterable<Chunk>, AsyncDisposable {
   readonly #run: GenerationRun;
@@ -28,7 +28,7 @@ export class Generation implements AsyncIterable<Chunk>, AsyncDisposable {
     abandoned.register(this, this.#run);
   }
 
-  /** All of it, once it has ended. */
+  /** The whole completion, after the generation has ended. */
   get result(): Promise<Completion> {
     return this.#run.result;
   }
@@ -47,12 +47,14 @@ export class Generation implements AsyncIterable<Chunk>, AsyncDisposable {
     return iterator;
   }
 
-  /** Ends it now. The reader gets what is there, and `result` resolves with it and finishReason `'abort'`. */
+  /**
+   * Ends the generation now. The reader gets the text so far, and `result` resolves with it and finishReason `'abort'`.
+   */
   cancel(): void {
     this.#run.cancel();
   }
 
-  /** As {@link cancel}, at the end of an `await using`. */
+  /** Calls {@link cancel}, at the end of an `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.cancel();
   }

@@ -36,7 +36,7 @@ import { checkPrompt, encodePrompt, fitPrompt, type Prompt, requireTokenizer } f
 import { computeLogits, type Logits, scoreTokens } from './scoring.js';
 import { type QueueLimits, StepLoop } from './step-loop.js';
 
-/** Longest wait of an aborted load for the engine to free its memory. */
+/** Maximum time that an aborted load waits for the engine to free its memory. */
 const closingPatienceMs = 20;
 
 export interface ModelInfo {
@@ -45,10 +45,10 @@ export interface ModelInfo {
   readonly generation: GenerationConfig;
   readonly parameters: {
     readonly total: number;
-    /** Used for one token. */
+    /** Parameters used for one token. */
     readonly active: number;
   };
-  /** What the model was planned to take, in bytes. */
+  /** Planned memory of the model, in bytes. */
   readonly memoryBytes: {
     readonly weights: number;
     readonly kvCache: number;
@@ -56,37 +56,37 @@ export interface ModelInfo {
     readonly reserve: number;
     readonly total: number;
   };
-  /** Where the weights are. */
+  /** Storage of the weights. */
   readonly weightStorage: WeightStorage;
-  /** How keys and values of earlier tokens are held. */
+  /** Element type of the cache of keys and values. */
   readonly kvCacheType: KvCacheType;
-  /** For people, such as `cpu (AVX2, 2 threads)`. */
+  /** Shown to people, such as `cpu (AVX2, 2 threads)`. */
   readonly device: string;
-  /** Why device `'auto'` is the CPU; undefined: a device was asked for by name. */
+  /** Why device `'auto'` is the CPU; undefined: the device was named, or is a GPU. */
   readonly whyCpu: string | undefined;
-  /** How the weights are kept. */
+  /** Element type of the weights. */
   readonly dtype: 'int8';
-  /** Tokens of a prompt and its continuation together. */
+  /** Maximum tokens of a prompt and its continuation together. */
   readonly contextSize: number;
   /** @deprecated Use `contextSize`. */
   readonly contextLength: number;
-  /** The directory or file that holds the tensors. */
+  /** Directory or file of the tensors. */
   readonly source: string;
-  /** Path of the tokenizer.model; undefined when there is none. */
+  /** Path of the tokenizer.model; undefined if there is none. */
   readonly tokenizer: string | undefined;
 }
 
-/** Load of a model now, and its counters since it was loaded. */
+/** Current load of a model, and its counters since it was loaded. */
 export interface Stats {
-  /** Requests that steps work on. */
+  /** Requests that steps process. */
   readonly running: number;
-  /** Requests whose first step is to come. */
+  /** Requests that wait for their first step. */
   readonly waiting: number;
-  /** Pages of the cache for keys and values, and how many tokens a page has room for. */
+  /** Pages of the cache for keys and values, and the tokens that fit a page. */
   readonly pages: { readonly used: number; readonly free: number; readonly tokens: number };
-  /** Tokens of prompts that were read, and tokens that were generated. */
+  /** Prompt tokens read, and tokens generated. */
   readonly tokens: { readonly prompt: number; readonly generated: number };
-  /** Forward passes. */
+  /** Number of forward passes. */
   readonly steps: number;
 }
 
@@ -131,11 +131,11 @@ export class Grok implements AsyncDisposable {
   }
 
   /**
-   * Loads a checkpoint: xAI's ckpt-0 directory, the one above it, or safetensors. Without `source`, the small model that
-   * comes with the package.
+   * Loads a checkpoint: xAI's ckpt-0 directory, the one above it, or safetensors. Without `source`, the small model
+   * that comes with the package.
    *
-   * Headers and tokenizer are checked before a weight is read. Without a tokenizer beside it a checkpoint loads all the
-   * same; only text in or out then asks for one.
+   * Headers and tokenizer are checked before a weight is read. A checkpoint without a tokenizer loads, too; only text
+   * as input or output needs one.
    *
    * @throws {GrokError} GROK_NO_BINARY, GROK_NOT_FOUND, GROK_IO, GROK_BAD_CHECKPOINT, GROK_BAD_TOKENIZER,
    *   GROK_UNSUPPORTED, GROK_OUT_OF_MEMORY, GROK_CUDA_UNAVAILABLE; the signal's reason when it aborts
@@ -157,18 +157,18 @@ export class Grok implements AsyncDisposable {
       return grok;
     } catch (error) {
       const closing = model.close();
-      // After an abort the engine may wait for a file that never answers.
+      // After an abort the engine may wait for a file that never responds.
       await (signal?.aborted ? Promise.race([closing, setTimeout(closingPatienceMs)]) : closing);
       throw error;
     }
   }
 
-  /** @throws {GrokError} GROK_NO_TOKENIZER when there was none beside the checkpoint */
+  /** @throws {GrokError} GROK_NO_TOKENIZER if there was none beside the checkpoint */
   get tokenizer(): Tokenizer {
     return requireTokenizer(this.#host.tokenizer, 'text');
   }
 
-  /** close() was called. */
+  /** Whether close() was called. */
   get closed(): boolean {
     return this.#closing !== undefined;
   }
@@ -176,7 +176,7 @@ export class Grok implements AsyncDisposable {
   /**
    * Continues a prompt, as a stream. `prompt` is text, or token ids as they go into the model (no [BOS] is added).
    *
-   * Bad options throw at once. What goes wrong later rejects both the iterator and `result`.
+   * Invalid options throw at once. Later errors reject both the iterator and `result`.
    *
    * @throws {GrokError} GROK_INVALID_ARGUMENT, GROK_NO_TOKENIZER, GROK_CONTEXT_OVERFLOW, GROK_BUSY,
    *   GROK_READ_TIMEOUT, GROK_CLOSED
@@ -189,8 +189,8 @@ export class Grok implements AsyncDisposable {
   }
 
   /**
-   * Rejects as {@link generate} and its `result` would for bad options, tokenizer, prompt or context. Needs no weights:
-   * `onOpened` of {@link LoadOptions} can call it.
+   * Rejects like {@link generate} and its `result` for an invalid option, tokenizer, prompt or context size. Needs no
+   * weights: `onOpened` of {@link LoadOptions} can call it.
    *
    * @example
    * const onOpened = (opened) => opened.check(prompt, { maxTokens: 64 });
@@ -201,14 +201,14 @@ export class Grok implements AsyncDisposable {
     await fitPrompt(checked, this.#host, resolved);
   }
 
-  /** Continues a prompt and gives all of it at the end. Takes and throws what {@link generate} does. */
+  /** Continues a prompt and returns all of it at the end. Options and errors are those of {@link generate}. */
   async complete(prompt: string | TokenIds, options?: GenerateOptions): Promise<Completion> {
     return await this.generate(prompt, options).result;
   }
 
   /**
    * The logits after every token of a text, each given the tokens before it: vocabSize numbers a token.
-   * @throws {GrokError} GROK_INVALID_ARGUMENT when they come to more than 2^31 bytes, GROK_CONTEXT_OVERFLOW, GROK_CLOSED
+   * @throws {GrokError} GROK_INVALID_ARGUMENT if they exceed 2^31 bytes, GROK_CONTEXT_OVERFLOW, GROK_CLOSED
    */
   async logits(ids: TokenIds, options?: LogitsOptions): Promise<Logits> {
     this.#refuseWhenClosed();
@@ -217,8 +217,8 @@ export class Grok implements AsyncDisposable {
   }
 
   /**
-   * How likely the model holds each token of a text, given those before it. An array of texts gives an array, in order;
-   * `maxSequences` of them run at once.
+   * The log-probability of each token of a text, given the tokens before it. An array of texts gives an array, in
+   * order; `maxSequences` of them run at once.
    * @throws {GrokError} GROK_INVALID_ARGUMENT, GROK_NO_TOKENIZER, GROK_CONTEXT_OVERFLOW, GROK_CLOSED
    */
   score(prompt: string | TokenIds, options?: ScoreOptions): Promise<ScoredToken[]>;
@@ -254,7 +254,7 @@ export class Grok implements AsyncDisposable {
     };
   }
 
-  /** Ends what is running with GROK_CLOSED and frees everything. May be called again. */
+  /** Ends all requests with GROK_CLOSED and frees everything. May be called again. */
   close(): Promise<void> {
     if (!this.#closing) {
       this.#host.loop.close();
@@ -283,7 +283,7 @@ export class Grok implements AsyncDisposable {
 }
 
 function withFormerNames(info: Omit<ModelInfo, 'contextLength'>): ModelInfo {
-  // Not enumerable: a copy of `info` must not warn.
+  // Not enumerable, so that copying `info` does not warn.
   Object.defineProperty(info, 'contextLength', {
     get() {
       warnOfOldName('GROK_DEP_CONTEXT_LENGTH', '`info.contextLength` is now `info.contextSize`');
@@ -308,7 +308,7 @@ async function loadTokenizer(
   );
 }
 
-/** Tensor by tensor. An abort stops the one in progress: it may have gigabytes. */
+/** Loads tensor by tensor. An abort interrupts the current tensor, which may have gigabytes. */
 export async function loadWeights(
   model: NativeModel,
   { signal, onProgress }: Pick<ResolvedLoadOptions, 'signal' | 'onProgress'>,

@@ -1,6 +1,9 @@
 import { Abort } from '../abort.js';
 
-/** Runs a task for each item, `mostAtOnce` at a time, and gives the results in order. The first failure aborts the others. */
+/**
+ * Runs a task for each item, `mostAtOnce` at a time, and returns the results in order. The first failure aborts the
+ * others.
+ */
 export async function inOrder<Item, Result>(
   items: readonly Item[],
   mostAtOnce: number,

@@ -4,7 +4,10 @@ import { neutralSampling, type Sampling, samplingOptions } from '../options/sche
 
 const samplingNames = Object.keys(samplingOptions) as (keyof Sampling)[];
 
-/** A request to continue a prompt that is still to come. Smaller than the options: each request that waits holds one. */
+/**
+ * A request to continue a prompt that is not encoded yet. Smaller than the options, because each waiting request holds
+ * one.
+ */
 export function generationRequest(
   eosIds: readonly number[],
   options: ResolvedGenerateOptions,
@@ -29,7 +32,7 @@ export function scoringRequest(
   return { ...greedyRequest(prompt, 0), promptOutputs, numLogprobs };
 }
 
-/** A request for the likeliest tokens, exactly so many. */
+/** A request for exactly `maxTokens` greedy tokens. */
 export function greedyRequest(prompt: ArrayLike<number>, maxTokens: number): NativeRequest {
   return {
     ...neutralSampling,

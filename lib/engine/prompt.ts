@@ -7,16 +7,16 @@ import type { Tokenizer } from '../text/tokenizer.js';
 
 export type Prompt = string | readonly number[];
 
-/** What a prompt has to fit. */
+/** The limits of a prompt. */
 export interface PromptHost {
   readonly tokenizer: Tokenizer | undefined;
   readonly vocabSize: number;
-  /** Tokens of a prompt and its continuation together. */
+  /** Maximum tokens of a prompt and its continuation together. */
   readonly contextSize: number;
   readonly generation: GenerationConfig;
 }
 
-/** What can be said of a prompt before any work: text needs a tokenizer, ids must be in the vocabulary. */
+/** Checks a prompt as far as possible before any work: text needs a tokenizer, ids must be in the vocabulary. */
 export function checkPrompt(prompt: unknown, host: PromptHost): Prompt {
   if (typeof prompt === 'string') {
     requireTokenizer(host.tokenizer, 'a prompt in words');
@@ -36,7 +36,7 @@ export async function encodePrompt(prompt: Prompt, host: PromptHost, signal?: Ab
   return tokenIds('prompt', ids, host);
 }
 
-/** The ids of a checked prompt, and how many tokens to generate after it. */
+/** The ids of a checked prompt, and the number of tokens to generate after it. */
 export async function fitPrompt(
   prompt: Prompt,
   host: PromptHost,
@@ -47,7 +47,7 @@ export async function fitPrompt(
   return { ids, maxTokens: roomFor(ids.length, wanted, host.contextSize) };
 }
 
-/** Tokens to generate: what was asked for, or the default as far as there is room. */
+/** Tokens to generate: the requested number, or the default as far as the context has room. */
 export function roomFor(
   promptTokens: number,
   wanted: { maxTokens: number | undefined; otherwise: number },

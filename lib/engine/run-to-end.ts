@@ -2,7 +2,7 @@ import type { Abort } from '../abort.js';
 import type { NativeOutput, NativeRequest } from '../addon/types.js';
 import type { StepLoop } from './step-loop.js';
 
-/** Runs a request to its end, for one who takes what it brings as it comes. */
+/** Runs a request to its end, and passes each output to the caller. */
 export async function runToEnd(
   loop: StepLoop,
   request: NativeRequest,

@@ -11,7 +11,7 @@ export interface ScoringHost extends PromptHost {
   readonly loop: StepLoop;
 }
 
-/** The logits that the model gives at every position of a text. */
+/** The model's logits at every position of a text. */
 export interface Logits {
   /** Row-major: `data[position * vocabSize + id]`. */
   readonly data: Float32Array;

@@ -7,44 +7,45 @@ import { defaults } from '../options/schema.js';
 export interface StepListener {
   /** false: leave the sequence out of the next steps, until {@link StepLoop.wake}. */
   wantsTokens(): boolean;
-  /** Since when its reader has left unread what there is, as `performance.now()`. undefined: nothing is unread. */
+  /** Time, as `performance.now()`, since which its reader has left text unread. undefined: nothing is unread. */
   unreadSince(): number | undefined;
   /** Takes the output of a step. A listener that throws fails with its own error. */
   accept(output: NativeOutput, stepStartedAt: number): void;
-  /** The sequence is gone. */
+  /** The sequence has ended. */
   fail(error: unknown): void;
 }
 
-/** A listener's place: first its request is made, then it waits in the queue, then it is the engine's. */
+/** A listener's place: first its request is made, then it waits in the queue, then the engine has it. */
 interface Place {
   readonly listener: StepListener;
   request: NativeRequest | undefined;
   /** Id in the engine. */
   sequence: number | undefined;
-  /** A step has brought something for it. */
+  /** A step has processed part of it. */
   hasStarted: boolean;
-  /** It wants no tokens now. */
+  /** It needs no tokens now. */
   isPaused: boolean;
 }
 
 interface StepInFlight {
   readonly outputs: Promise<NativeOutput[]>;
   readonly calledAt: number;
-  /** How often something had changed by then. */
+  /** Value of the loop's change counter at the call. */
   readonly numChanges: number;
 }
 
-// Requests in the engine for each that can run. Enough that two steps in flight never lack one, however short they are.
+// Requests in the engine for each that can run: enough for two steps in flight, however short they are.
 const submittedPerSequence = 4;
 
-// A request that has waited no longer than this may yet find a free place by itself.
+// A request that has waited less than this may still get a free place by itself.
 const shortWaitMs = 50;
 
 /**
- * Drives one engine step by step, as long as a sequence wants tokens. Keeps two steps in flight, so that JavaScript
- * processes one step's tokens while the engine runs the next.
+ * Drives one engine step by step while a sequence needs tokens. Keeps two steps in flight, so that JavaScript processes
+ * one step's tokens while the engine runs the next.
  *
- * The engine is given a few more requests than it can run. The others wait here, so that no step looks at them.
+ * The engine holds a few more requests than it can run. The others wait here, because each step visits every request of
+ * the engine.
  */
 export class StepLoop {
   static readonly #mostInFlight = 2;
@@ -57,8 +58,8 @@ export class StepLoop {
   readonly #submitted = new Map<number, Place>();
   #numSubmitting = 0;
   #numStarted = 0;
-  readonly #inFlight: StepInFlight[] = []; // first the one that runs
-  /** What the model was told last. */
+  readonly #inFlight: StepInFlight[] = []; // the running one first
+  /** The runnable sequences that the model was given last. */
   #runnable: readonly number[] = [];
   #running = false;
   #tellsSoon = false;
@@ -73,13 +74,13 @@ export class StepLoop {
     this.#readTimeout = readTimeout;
   }
 
-  /** Requests that steps work on, and requests whose first step is to come. */
+  /** Requests that steps process, and requests that wait for their first step. */
   get numRequests(): { running: number; waiting: number } {
     return { running: this.#numStarted, waiting: this.#places.size - this.#numStarted };
   }
 
   /**
-   * Takes a place for a request that follows.
+   * Reserves a place for a request that follows.
    * @throws {GrokError} GROK_BUSY, GROK_CLOSED
    */
   add(listener: StepListener): void {
@@ -89,7 +90,7 @@ export class StepLoop {
     this.#places.set(listener, place);
   }
 
-  /** Queues the request of a listener that has a place. Fails the listener when the request cannot be run. */
+  /** Queues the request of a listener that has a place. Fails the listener if the request cannot run. */
   submit(listener: StepListener, request: NativeRequest): void {
     const place = this.#places.get(listener);
     if (!place) return;
@@ -98,22 +99,22 @@ export class StepLoop {
     this.#submitNext();
   }
 
-  /** Gives a listener's place up; what a step in flight brings for it is dropped. */
+  /** Frees a listener's place; output of steps in flight for it is dropped. */
   remove(listener: StepListener): void {
     const place = this.#places.get(listener);
     if (!place) return;
     this.#forget(place);
     this.#release(place);
     this.#submitNext();
-    this.#change(); // its place in the cache may be what another waited for
+    this.#change(); // another request may wait for its cache
   }
 
-  /** A listener wants tokens again. */
+  /** A listener needs tokens again. */
   wake(listener: StepListener): void {
     if (this.#places.get(listener)?.isPaused) this.#change();
   }
 
-  /** Ends every sequence with GROK_CLOSED, and refuses new ones. The model is the caller's to close. */
+  /** Ends every sequence with GROK_CLOSED, and refuses new ones. The caller closes the model. */
   close(): void {
     this.#closed = closedError();
     clearTimeout(this.#readerWatch);
@@ -161,7 +162,7 @@ export class StepLoop {
         const startedAt = Math.max(step.calledAt, lastEndedAt);
         lastEndedAt = performance.now();
         for (const output of outputs) this.#deliver(output, startedAt);
-        // All that want tokens wait for cache which others hold: only a change can help.
+        // All sequences that need tokens wait for cache that others hold, so only a change can help.
         isStuck = outputs.length === 0 && step.numChanges === this.#numChanges;
       } catch (thrown) {
         const error = fromNative(thrown);
@@ -177,12 +178,12 @@ export class StepLoop {
 
   #callForStep(): void {
     const outputs = callNative(() => this.#model.step());
-    outputs.catch(() => {}); // met when its turn comes, unless the loop is closed by then
+    outputs.catch(() => {}); // handled when its turn comes, unless the loop is closed by then
     const calledAt = performance.now();
     this.#inFlight.push({ outputs, calledAt, numChanges: this.#numChanges });
   }
 
-  /** Tells the model of a change. Changes of the same turn are told once. */
+  /** Tells the model of changes, once for all changes of the same turn. */
   #change(): void {
     this.#numChanges++;
     if (!this.#running) void this.#run();
@@ -192,7 +193,7 @@ export class StepLoop {
         try {
           this.#tellRunnable();
         } catch {
-          // The loop tells the model before the next step, and answers for what fails then.
+          // The loop tells the model before the next step, and handles an error there.
         }
       });
     }
@@ -210,12 +211,12 @@ export class StepLoop {
     const isKnown =
       runnable.length === this.#runnable.length && runnable.every((id, index) => id === this.#runnable[index]);
     if (isKnown) return;
-    this.#runnable = []; // if the model cannot be told
+    this.#runnable = []; // in case the model cannot be told
     this.#model.setRunnable(Float64Array.from(runnable));
     this.#runnable = runnable;
   }
 
-  /** While requests wait: ends the one whose reader has paused longest, once that was for `readTimeout`. */
+  /** While requests wait: ends the one whose reader has paused longest, after `readTimeout`. */
   #watchReaders(): void {
     const numWaiting = this.#queue.size + this.#submitted.size - this.#numStarted;
     const oldest = numWaiting > 0 && this.#readTimeout > 0 ? this.#longestUnread() : undefined;
@@ -237,7 +238,7 @@ export class StepLoop {
     );
   }
 
-  /** Of those that hold cache. */
+  /** The longest pause among the readers whose sequences hold cache. */
   #longestUnread(): { place: Place; since: number } | undefined {
     let longest: { place: Place; since: number } | undefined;
     for (const place of this.#submitted.values()) {
@@ -264,12 +265,12 @@ export class StepLoop {
     }
   }
 
-  /** The sequences that a failed step ends: those that were in it, which the addon names. */
+  /** The sequences that a failed step ends: those that it ran, which the addon names. */
   #endedBy(error: unknown): Iterable<number> {
     const { sequences } = ((error as Error).cause ?? {}) as { sequences?: Float64Array };
     const all = [...this.#submitted.keys()];
     if (!sequences) return all;
-    // A step that could not begin fails the oldest, or the loop could retry it for ever.
+    // A step that could not begin fails the oldest sequence. Otherwise the loop could retry it forever.
     return sequences.length > 0 ? sequences : all.slice(0, 1);
   }
 
@@ -279,7 +280,7 @@ export class StepLoop {
     try {
       place.listener.fail(error);
     } catch {
-      // The others must hear of theirs.
+      // The other listeners must still receive theirs.
     }
   }
 
@@ -310,10 +311,10 @@ export class StepLoop {
   }
 }
 
-/** Options of {@link LoadOptions} after their checks. */
+/** Checked options of {@link LoadOptions}. */
 export interface QueueLimits {
   readonly maxQueue: number;
-  /** Milliseconds; 0: none. */
+  /** Milliseconds; 0: no limit. */
   readonly readTimeout: number;
 }
 

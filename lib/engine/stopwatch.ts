@@ -1,6 +1,6 @@
 import type { Timings } from './completion.js';
 
-/** Takes the times of one generation. All instants are of `performance.now()`. */
+/** Measures the times of one generation. All times are of `performance.now()`. */
 export class Stopwatch {
   readonly #start = performance.now();
   #taken: number | undefined;
@@ -8,7 +8,7 @@ export class Stopwatch {
   #lastToken: number | undefined;
   #numTokens = 0;
 
-  /** A step that began at `stepStartedAt` worked on the prompt. */
+  /** A step that began at `stepStartedAt` processed the prompt. */
   working(stepStartedAt: number): void {
     this.#taken ??= stepStartedAt;
   }

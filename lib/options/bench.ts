@@ -9,7 +9,7 @@ export interface ResolvedBenchOptions {
   native: OpenOptions;
   source: string | undefined;
   shape: { name: string; layers: number } | undefined;
-  /** 0: as many as the process may use. */
+  /** 0: one for each usable core. */
   threads: readonly number[];
   prefill: readonly number[];
   prefillIsDefault: boolean;

@@ -9,9 +9,9 @@ export type TokenIds = readonly number[] | Int32Array | Uint32Array;
 /** Added to the logits of token ids. */
 export type LogitBias = Readonly<Record<number, number>> | ReadonlyMap<number, number>;
 
-// One check for each kind of value. Each returns the value, or refuses it by the name of its option.
+// One check for each kind of value. Each returns the value, or throws an error with the name of its option.
 
-/** Refuses unknown names and containers such as a Map, whose options would silently do nothing. */
+/** Refuses unknown names and containers such as a Map, whose options would silently have no effect. */
 export function rejectUnknownOptions<T extends object>(options: T | undefined, known: readonly string[]): T {
   if (options === undefined) return {} as T;
   if (!isPlainObject(options)) throw invalidArgument('options', 'a plain object, which inherits nothing', options);
@@ -28,14 +28,17 @@ export function rejectUnknownOptions<T extends object>(options: T | undefined, k
   return options;
 }
 
-/** An object literal of any realm, or an object without a prototype. Proxies count as what they stand for. */
+/** An object literal of any realm, or an object without a prototype. A Proxy counts as its target. */
 function isPlainObject(value: unknown): value is object {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === null || Object.hasOwn(prototype as object, 'isPrototypeOf');
 }
 
-/** One or more ids of a prompt. A prompt longer than the context is not looked through: its length is refused later. */
+/**
+ * One or more ids of a prompt. The ids of a prompt longer than the context are not checked: its length is refused
+ * later.
+ */
 export function tokenIds(
   name: string,
   ids: unknown,
@@ -83,7 +86,7 @@ export function boolean(name: string, value: unknown): boolean {
   throw invalidArgument(name, 'true or false', value);
 }
 
-// Each token is compared with each stop: 256 texts cost some 25 µs.
+// Each token is compared with each stop text: 256 texts take some 25 µs.
 const mostStops = 256;
 const longestStopText = 1024;
 
@@ -105,13 +108,13 @@ export function stopTexts(value: unknown): readonly string[] {
   return [...texts];
 }
 
-/** The engine computes in float32: beyond this, a number becomes infinity. */
+/** The engine computes in float32: a larger number becomes infinity. */
 export const mostFloat = 3.4e38;
 
 // A queued request holds 8 bytes for each.
 const mostBiases = 8192;
 
-/** Keys are token ids: numbers, or numbers written as texts, as JSON has them. */
+/** Keys are token ids: numbers, or numbers written as text, as in JSON. */
 export function logitBias(value: unknown, vocabSize: number): ReadonlyMap<number, number> {
   const biases = new Map<number, number>();
   if (!types.isMap(value) && !isPlainObject(value)) {
@@ -145,7 +148,7 @@ export function logitBias(value: unknown, vocabSize: number): ReadonlyMap<number
 
 const signalMembers = { aborted: 'boolean', addEventListener: 'function', removeEventListener: 'function' } as const;
 
-/** Any object that behaves like one: signals may come from another realm. */
+/** Any object with the members of an AbortSignal: signals may come from another realm. */
 export function abortSignal(value: unknown): Abort {
   if (typeof value !== 'object' || value === null) throw invalidArgument('signal', 'an AbortSignal', value);
   for (const [name, type] of Object.entries(signalMembers)) {

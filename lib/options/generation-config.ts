@@ -1,7 +1,7 @@
 import type { NativeInspection } from '../addon/types.js';
 import { defaults } from './schema.js';
 
-/** Defaults of generation for one model: its generation_config.json, else the defaults of the library. */
+/** Defaults of generation for one model: those of its generation_config.json, otherwise those of the library. */
 export interface GenerationConfig {
   /** As far as the context has room. */
   readonly maxTokens: number;

@@ -1,4 +1,4 @@
-/** The known name that a mistyped one most likely means, or undefined when none is close. */
+/** The known name that is closest to a mistyped one, or undefined if none is close. */
 export function nearestName(name: string, known: readonly string[]): string | undefined {
   let nearest: string | undefined;
   let fewestEdits = Infinity;
@@ -13,9 +13,9 @@ export function nearestName(name: string, known: readonly string[]): string | un
   return nearest;
 }
 
-/** Levenshtein distance, one row at a time. Snake case counts as camel case: underscores are free to drop. */
+/** Levenshtein distance, one row at a time. Ignores underscores and hyphens, so snake case equals camel case. */
 function editDistance(from: string, to: string): number {
-  const source = from.replaceAll(/[_-]/g, '').slice(0, 64); // a name of any length must not cost its square
+  const source = from.replaceAll(/[_-]/g, '').slice(0, 64); // bounds the quadratic cost for long names
   let previous = Array.from({ length: to.length + 1 }, (_, index) => index);
   for (let row = 1; row <= source.length; row++) {
     const current = [row];

@@ -1,23 +1,23 @@
 import { invalidArgument } from '../errors.js';
 import { boolean as checkBoolean, mostFloat } from './checks.js';
 
-/** The vocabulary that token ids must be in. */
+/** The vocabulary that bounds token ids. */
 export interface Vocabulary {
   readonly vocabSize: number;
 }
 
-/** How the command line shows an option. An option without `help` has no flag. */
+/** Presentation of an option on the command line. An option without `help` has no flag. */
 export interface Presentation {
-  /** One line; the default is added to it. */
+  /** One line; the default is appended. */
   readonly help?: string;
   readonly short?: string;
-  /** The word for the value, such as `<tokens>`. Default: that of the kind. */
+  /** The word for the value, such as `<tokens>`. Default: the word of its kind. */
   readonly placeholder?: string;
-  /** An environment variable that stands in for the flag. */
+  /** An environment variable that replaces the flag. */
   readonly env?: string;
-  /** A former name of the flag. It goes on working, with a warning. */
+  /** A former name of the flag. It still works, with a warning. */
   readonly formerFlag?: string;
-  /** Without a `default`: the value that is taken instead, for people. */
+  /** For an option without a `default`: the value used instead, in words. */
   readonly otherwise?: string;
 }
 
@@ -37,15 +37,15 @@ export type Kind =
 /** One option: `Given` is the type for callers, `Checked` that of its checked value. */
 export interface Option<Given, Checked = Given, Default extends Checked | undefined = undefined> extends Presentation {
   readonly kind: Kind;
-  /** The allowed values, as errors and documents word them. */
+  /** The allowed values, in the words of errors and documents. */
   readonly expectation: string;
   readonly choices?: readonly string[];
   readonly default: Default;
-  /** The value that changes nothing. Without it, the default is. */
+  /** The value without effect. If absent, the default has no effect. */
   readonly neutral?: number;
-  /** Returns the checked value, or throws. `undefined` never comes here. */
+  /** Returns the checked value, or throws. Never called with `undefined`. */
   check(name: string, value: unknown, vocabulary: Vocabulary): Checked;
-  /** No value: it carries the type. */
+  /** Never has a value: it only carries the type. */
   readonly given?: Given;
 }
 
@@ -58,7 +58,7 @@ export type OptionsOf<S extends Schema> = {
   -readonly [Name in keyof S]?: NonNullable<S[Name]['given']> | undefined;
 };
 
-/** The checked options of a schema: undefined only where there is no default. */
+/** The checked options of a schema: undefined only if there is no default. */
 export type ResolvedOf<S extends Schema> = {
   -readonly [Name in keyof S]:
     | ReturnType<S[Name]['check']>
@@ -72,11 +72,11 @@ export type DefaultsOf<S extends Schema> = {
 
 type Settings<Default> = Presentation & { readonly default?: Default; readonly neutral?: number };
 
-/** The engine computes in float32: below this, a number becomes 0. */
+/** The engine computes in float32: a smaller number becomes 0. */
 const leastFloat = 1e-38;
 const mostInt32 = 2 ** 31 - 1;
 
-/** A number from `from` to `to`, both included, or above 0 without `from`. */
+/** A number from `from` to `to`, both included. Without `from`: above 0. */
 export function number<const Default extends number | undefined = undefined>(
   settings: Settings<Default> & { from?: number; to?: number },
 ): Option<number, number, Default> {
@@ -101,7 +101,7 @@ export function integer<const Default extends number | undefined = undefined>(
   return make(kind, `an integer from ${from} to ${to}`, rest, (name, value) => integerIn(name, value, from, to));
 }
 
-/** An array of whole numbers, not empty. */
+/** A non-empty array of whole numbers. */
 export function integers<const Default extends readonly number[] | undefined = undefined>(
   settings: Settings<Default> & { from: number; to: number },
 ): Option<readonly number[], readonly number[], Default> {
@@ -121,7 +121,7 @@ export function integersIn(name: string, values: unknown, from: number, to: numb
   return Array.from(values, (value, index) => integerIn(`${name}[${index}]`, value, from, to));
 }
 
-/** One of some words. */
+/** One of several words. */
 export function choice<const Choices extends readonly string[], const Default extends Choices[number]>(
   choices: Choices,
   settings: Settings<Default>,
@@ -141,7 +141,7 @@ export function boolean<const Default extends boolean | undefined = undefined>(
   return make('switch', 'true or false', settings, checkBoolean);
 }
 
-/** A text that is not empty. */
+/** A non-empty text. */
 export function text(expectation: string, settings: Presentation): Option<string> {
   return make('text', expectation, settings, (name, value) => {
     if (typeof value === 'string' && value !== '') return value;
@@ -157,7 +157,7 @@ export function callback<Callback extends (...args: never[]) => unknown>(): Opti
   });
 }
 
-/** An option whose check is its own. */
+/** An option with its own check. */
 export function checked<Given, Checked, const Default extends Checked | undefined = undefined>(
   settings: Settings<Default> & Pick<Option<Given, Checked>, 'kind' | 'expectation' | 'check'>,
 ): Option<Given, Checked, Default> {

@@ -12,7 +12,7 @@ import {
   loadOptions,
 } from './schema.js';
 
-/** Checks each option that was given, and fills in the others: from `defaults`, else from the schema. */
+/** Checks each given option, and fills in the others: from `defaults`, otherwise from the schema. */
 export function resolveOptions<S extends Schema>(
   schema: S,
   options: OptionsOf<S> | undefined,
@@ -27,7 +27,7 @@ export function resolveOptions<S extends Schema>(
   return Object.fromEntries(resolved) as ResolvedOf<S>;
 }
 
-/** Options of the addon, all but the instruction set, which an environment variable chooses. */
+/** Options of the addon, except for the instruction set, which an environment variable chooses. */
 export type OpenOptions = Omit<NativeOpenOptions, 'isa'>;
 
 export interface ResolvedLoadOptions {

@@ -20,19 +20,19 @@ import {
   text,
 } from './option.js';
 
-// The one table of options. Types, checks, defaults, flags, help and docs/API.md come from it. A comment says what an option
-// does, and its default where the engine or the model chooses it.
+// The one table of options. Types, checks, defaults, flags, help and docs/API.md come from it. A comment says what an
+// option does, and its default if the engine or the model chooses it.
 
-/** How much has been loaded. */
+/** Progress of loading. */
 export interface LoadProgress {
   /** Bytes of the checkpoint's files read so far. */
   readonly loadedBytes: number;
   readonly totalBytes: number;
-  /** The tensor just loaded. */
+  /** The last tensor loaded. */
   readonly tensor: string;
 }
 
-/** A model whose weights are not there yet. */
+/** A model whose weights are not loaded yet. */
 export type OpenedModel = Pick<Grok, 'info' | 'tokenizer' | 'check'>;
 
 const signal = checked<AbortSignalLike, Abort>({
@@ -41,15 +41,15 @@ const signal = checked<AbortSignalLike, Abort>({
   check: (_, value) => abortSignal(value),
 });
 
-/** A timer takes no more: a longer one would end at once. */
+/** The maximum of a timer: a longer one would end at once. */
 const mostTime = 2 ** 31 - 1;
 const timeRange = `Infinity or a number from 0 to ${mostTime}`;
 
 /** The device and its memory. */
 export const placementOptions = {
   /**
-   * Where to run. `'auto'` is a GPU where there is one that a model of 1 GiB or more fits; otherwise `info.whyCpu` says why
-   * not. Default: `'auto'`.
+   * Device that runs the model. `'auto'` is a GPU if there is one, the model has 1 GiB or more, and it fits. Otherwise
+   * `info.whyCpu` gives the reason. Default: `'auto'`.
    */
   device: choice(['auto', 'cpu', 'cuda'], {
     default: 'auto',
@@ -57,7 +57,7 @@ export const placementOptions = {
     env: 'GROK_RUN_DEVICE',
     help: 'where to run',
   }),
-  /** Bytes of memory of the device to stay within; a larger model is refused before it is read. Default: what is free. */
+  /** Maximum bytes of the device's memory; a larger model is refused before it is read. Default: the free memory. */
   memoryLimit: integer({
     kind: 'bytes',
     from: 1,
@@ -67,8 +67,8 @@ export const placementOptions = {
     help: "refuse to use more of the device's memory, such as 70GiB",
   }),
   /**
-   * Where the weights are. `'packed'` copies them into memory, in the order that is fastest to compute from. `'mapped'`
-   * leaves them in the checkpoint's files: loads at once and runs what is larger than memory, and generates slower.
+   * Storage of the weights. `'packed'` copies them into memory, in the order that products read fastest. `'mapped'`
+   * leaves them in the checkpoint's files: it loads at once, runs models larger than memory, and generates more slowly.
    * Both give the same numbers. Default: `'packed'`.
    */
   weights: choice(['packed', 'mapped'], {
@@ -77,16 +77,16 @@ export const placementOptions = {
     help: 'copied into memory or left in the files',
   }),
   /**
-   * How keys and values of earlier tokens are held. `'bf16'` takes half the memory of `'f32'` and `'int8'` about a
-   * quarter; both move the logits by some thousandths. Default: `'f32'`.
+   * Element type of the cache of keys and values. `'bf16'` takes half the memory of `'f32'` and `'int8'` about a
+   * quarter; both change the logits by some thousandths. Default: `'f32'`.
    */
   kvCacheType: choice(['f32', 'bf16', 'int8'], { default: 'f32', help: 'how keys and values are held' }),
 };
 
-/** Loading for one text at a time. */
+/** Options of loading for one text at a time. */
 export const oneTextOptions = {
   ...placementOptions,
-  /** CPU threads, 1 to 1024. Default: as many as there are physical cores that the process may use. */
+  /** CPU threads, 1 to 1024. Default: one for each physical core that the process may use. */
   threads: integer({
     from: 1,
     to: 1024,
@@ -94,7 +94,9 @@ export const oneTextOptions = {
     env: 'GROK_RUN_THREADS',
     help: 'CPU threads',
   }),
-  /** Tokens a prompt and its continuation may have together, 1 to what the model was made for. Default: that. */
+  /**
+   * Maximum tokens of a prompt and its continuation together, from 1 to the model's own maximum. Default: that maximum.
+   */
   contextSize: integer({
     from: 1,
     otherwise: "the model's",
@@ -102,7 +104,7 @@ export const oneTextOptions = {
     placeholder: '<tokens>',
     help: 'prompt and continuation together',
   }),
-  /** Prompt tokens that one step takes at most, 1 to 65536. Default: 512. */
+  /** Maximum prompt tokens of one step, 1 to 65536. Default: 512. */
   prefillChunk: integer({
     from: 1,
     to: 65536,
@@ -121,20 +123,20 @@ export const oneTextOptions = {
 
 export const inspectOptions = {
   ...oneTextOptions,
-  /** Generations that run at once, 1 to 1024; more wait their turn. Default: 4. */
+  /** Maximum generations that run at once, 1 to 1024; others wait. Default: 4. */
   maxSequences: integer({ from: 1, to: 1024, otherwise: '4' }),
 };
 
 export const loadOptions = {
   ...inspectOptions,
   /**
-   * Requests that may wait beside the `maxSequences` that run, 0 to 1048576. One more is refused with GROK_BUSY.
+   * Maximum requests that wait beside the `maxSequences` that run, 0 to 1048576. One more is refused with GROK_BUSY.
    * Default: 1024.
    */
   maxQueue: integer({ from: 0, to: 2 ** 20, default: 1024 }),
   /**
-   * Milliseconds that a reader may leave text unread while other requests wait for the place of its generation, which then
-   * fails with GROK_READ_TIMEOUT. Each read begins them anew. 0 and Infinity are off. Default: 60000.
+   * Milliseconds that a reader may leave text unread while other requests wait for the place of its generation. Then
+   * the generation fails with GROK_READ_TIMEOUT. Each read restarts the time. 0 and Infinity are off. Default: 60000.
    */
   readTimeout: checked<number, number, 60_000>({
     kind: 'number',
@@ -149,17 +151,19 @@ export const loadOptions = {
   /** Aborts loading; `load` then rejects with the signal's reason. */
   signal,
   /**
-   * Called once headers and tokenizer are read, before any weight is. An error that it throws ends the load. Call
-   * {@link Grok.check} here, so that a bad request costs no reading of weights.
+   * Called after headers and tokenizer are read, before any weight. An error that it throws ends the load. Call
+   * {@link Grok.check} here, so that an invalid request is refused before weights are read.
    */
   onOpened: callback<(opened: OpenedModel) => void | Promise<void>>(),
   /** Called after each tensor. */
   onProgress: callback<(progress: LoadProgress) => void>(),
 };
 
-/** The addon gets these by the same names. `neutral` of one does nothing; without it, the default does nothing. */
+/**
+ * The addon has these under the same names. The value `neutral` has no effect; if absent, the default has no effect.
+ */
 export const samplingOptions = {
-  /** Divides the logits, from 0. 0 takes the likeliest token each time. Default: 0.7. */
+  /** Divides the logits; 0 or more. 0 takes the likeliest token each time. Default: 0.7. */
   temperature: number({ from: 0, default: 0.7, neutral: 0, short: '-t', help: '0 always takes the likeliest token' }),
   /** Draws from the likeliest tokens that together make up this probability, 0 to 1. 1 is off. Default: 0.9. */
   topP: number({
@@ -173,9 +177,11 @@ export const samplingOptions = {
   topK: integer({ default: 0, help: 'choose among the n likeliest; 0 is off' }),
   /** Drops tokens less likely than this share of the likeliest one, 0 to 1. 0 is off. Default: 0. */
   minP: number({ from: 0, to: 1, default: 0, help: 'drop tokens less likely than x times the most likely one' }),
-  /** Makes tokens seen before, prompt included, less likely above 1 and likelier below, above 0. 1 is off. Default: 1. */
+  /**
+   * Above 1, makes tokens of the prompt and of the generated text less likely; below 1, likelier. 1 is off. Default: 1.
+   */
   repetitionPenalty: number({ default: 1, formerFlag: '--repeat-penalty', help: 'of tokens seen before; 1 is off' }),
-  /** Subtracted once from the logit of each token generated before, -2 to 2. Default: 0. */
+  /** Subtracted once from the logit of each generated token, -2 to 2. Default: 0. */
   presencePenalty: number({ from: -2, to: 2, default: 0, help: 'once for a token generated before; 0 is off' }),
   /** Subtracted from a token's logit for each time it was generated, -2 to 2. Default: 0. */
   frequencyPenalty: number({ from: -2, to: 2, default: 0, help: 'for each time it was generated; 0 is off' }),
@@ -190,9 +196,9 @@ export const neutralSampling = Object.fromEntries(
 ) as Sampling;
 
 export const generateOptions = {
-  /** Tokens to generate at most, from 0. Default: 256, or fewer when the context has no room for them. */
+  /** Maximum tokens to generate, 0 or more. Default: 256, or fewer if the context has no room for them. */
   maxTokens: integer({ default: 256, short: '-n', help: 'tokens to generate at most' }),
-  // Sampling a base model: cooler than 1 keeps a story together, and the tail beyond 0.9 is mostly noise.
+  // For a base model: a temperature below 1 keeps a story coherent, and tokens beyond top_p 0.9 are mostly noise.
   ...samplingOptions,
   /** Added to the logits of these token ids, 8192 at most; -Infinity bans a token. Default: none. */
   logitBias: checked<LogitBias, ReadonlyMap<number, number>>({
@@ -204,7 +210,7 @@ export const generateOptions = {
   }),
   /** Same seed, prompt, options, device and build: same tokens. An integer, 0 to 2^53 - 1. Default: random. */
   seed: integer({ to: Number.MAX_SAFE_INTEGER, otherwise: 'random', help: 'same seed, same text; --verbose shows it' }),
-  /** Ends before the first of these texts: 256 at most, of 1024 characters at most. Default: none. */
+  /** Ends before the first of these texts: at most 256 texts of at most 1024 characters. Default: none. */
   stop: checked<string | readonly string[], readonly string[]>({
     kind: 'texts',
     expectation: 'a text or an array of texts',
@@ -212,7 +218,10 @@ export const generateOptions = {
     help: 'stop before this text; may be given again',
     check: (_, value) => stopTexts(value),
   }),
-  /** Ends at the first of these tokens, 256 at most, which is neither in the text nor in tokenIds. Default: [EOS] alone. */
+  /**
+   * Ends at the first of these tokens, at most 256. That token is neither in the text nor in tokenIds. Default: [EOS]
+   * alone.
+   */
   stopTokenIds: checked<TokenIds, readonly number[]>({
     kind: 'integers',
     expectation: 'an array of token ids',
@@ -221,22 +230,22 @@ export const generateOptions = {
     help: 'stop at any of these tokens, too',
     check: (_, value, { vocabSize }) => stopTokenIds(value, vocabSize),
   }),
-  /** Reports the log-probability of each token and of this many of the likeliest, 0 to 20. Default: not at all. */
+  /** Reports the log-probability of each token and of this many of the likeliest, 0 to 20. Default: none. */
   logprobs: integer({
     to: 20,
     otherwise: 'none',
     help: 'log-probabilities of the token and the n likeliest; needs --json or --jsonl',
   }),
-  /** Gives the prompt first, as the beginning of text, tokenIds and logprobs. Default: false. */
+  /** Returns the prompt first, as the beginning of text, tokenIds and logprobs. Default: false. */
   echo: boolean({ default: false, help: 'print the prompt first (default: on a terminal)' }),
-  /** Goes on after the [EOS] token, unless `stopTokenIds` has it. Default: false. */
+  /** Continues after the [EOS] token, unless `stopTokenIds` has it. Default: false. */
   ignoreEos: boolean({ default: false, help: 'go on after the model says it is done' }),
   /** Aborts: iterator and `result` reject with the signal's reason. */
   signal,
 };
 
 export const scoreOptions = {
-  /** Reports this many of the likeliest tokens at each place, 0 to 20. Default: 0. */
+  /** Reports this many of the likeliest tokens at each position, 0 to 20. Default: 0. */
   logprobs: integer({ to: 20, default: 0 }),
   /** Aborts; `score` then rejects with the signal's reason. */
   signal,
@@ -271,15 +280,18 @@ export const encodeAsyncOptions = {
 export const benchOptions = {
   /** A checkpoint, as for loading. Default: the embedded model, unless there is a `shape`. */
   source: text('the path of a checkpoint', {}),
-  /** Made-up weights instead: `'tiny'`, `'mid'`, `'slice'`, `'grok1'`, or the path of a config.json. */
+  /**
+   * Uses synthetic weights of this shape instead: `'tiny'`, `'mid'`, `'slice'`, `'grok1'`, or the path of a
+   * config.json.
+   */
   shape: text("'tiny', 'mid', 'slice', 'grok1' or the path of a config.json", {
     placeholder: '<name>',
     help: 'made-up weights instead: tiny, mid, slice, grok1, or a config.json',
   }),
-  /** Layers of the shape, 1 to 1024. Default: its own. */
+  /** Layers of the shape, 1 to 1024. Default: the shape's own. */
   layers: integer({ from: 1, to: 1024, otherwise: 'its own', help: 'of the shape' }),
   ...placementOptions,
-  /** CPU threads, 1 to 1024, one or several numbers of them in turn. Default: as for loading. */
+  /** CPU threads, 1 to 1024; several numbers are measured in turn. Default: as for loading. */
   threads: checked<number | readonly number[], readonly number[]>({
     kind: 'integers',
     expectation: 'an integer from 1 to 1024, or an array of them',
@@ -288,24 +300,24 @@ export const benchOptions = {
     help: 'CPU threads, one number or several',
     check: (name, value) => integersIn(name, typeof value === 'number' ? [value] : value, 1, 1024),
   }),
-  /** Sizes of prompts to read, in tokens. Default: 128 and 512, as far as the context has room for them. */
+  /** Sizes of prompts to read, in tokens. Default: 128 and 512, if the context has room for them. */
   prefill: integers({ from: 1, to: 2 ** 20, default: [128, 512], help: 'prompt sizes in tokens, where they fit' }),
   /** Tokens to generate one by one after the first. Default: 32. */
   decode: integer({ to: 2 ** 20, from: 1, default: 32, help: 'tokens to generate one by one' }),
   /** Repeats of each measurement, 1 to 1000. Default: 5. */
   reps: integer({ from: 1, to: 1000, default: 5, help: 'repeats of each' }),
-  /** Counts repeats that other processes disturbed. Default: false, they are done again. */
+  /** Counts repeats that other processes disturbed. Default: false, so that they are done again. */
   keepDisturbed: boolean({ default: false, help: 'count disturbed repeats, too' }),
   /** Aborts; `benchmark` then rejects with the signal's reason. */
   signal,
-  /** Called with what is being measured now, for people. */
+  /** Called with a description of the current measurement. */
   onProgress: callback<(what: string) => void>(),
 };
 
 export const verifyOptions = {
-  /** Writes the manifest from the files as they are, instead of comparing. Default: false. */
+  /** Writes the manifest from the present files, instead of comparing. Default: false. */
   write: boolean({ default: false, help: 'write the list from the files as they are' }),
-  /** Replaces a manifest that is there. Default: false. */
+  /** Replaces an existing manifest. Default: false. */
   force: boolean({ default: false, help: 'with --write: replace the list that is there' }),
   /** Aborts; `verify` then rejects with the signal's reason. */
   signal,
@@ -315,13 +327,13 @@ export const verifyOptions = {
 
 export const reportOptions = {
   ...oneTextOptions,
-  /** Hashes all files, also where there is no manifest to compare with. Default: where there is one. */
+  /** Hashes all files, even if there is no manifest to compare with. Default: only with a manifest. */
   verify: boolean({ help: 'hash all files, also where there is no SHA256SUMS to compare with' }),
-  /** Seconds that each of the eight measured sections takes at most: all end within ten minutes. Default: 60. */
+  /** Maximum seconds of each of the eight measured sections: all end within ten minutes. Default: 60. */
   sectionSeconds: number({ from: 0, to: 3600, default: 60 }),
   /** Aborts; `report` then rejects with the signal's reason. */
   signal,
-  /** Called with what is being done now, for people. */
+  /** Called with a description of the current work. */
   onProgress: callback<(what: string) => void>(),
 };
 
@@ -341,8 +353,8 @@ export const optionSchema = {
 } as const;
 
 /**
- * Defaults of options. Other options have no value, or the engine chooses it. A generation_config.json replaces those of
- * `generate` for its model.
+ * Defaults of options. Other options have no value, or the engine chooses it. A generation_config.json replaces the
+ * defaults of `generate` for its model.
  */
 export const defaults: {
   readonly load: DefaultsOf<typeof loadOptions>;
@@ -354,7 +366,7 @@ export const defaults: {
   bench: defaultsOf(benchOptions),
 };
 
-/** Options of {@link inspect}: those of loading that memory depends on. */
+/** Options of {@link inspect}: the options of loading that affect memory. */
 export interface InspectOptions extends OptionsOf<typeof inspectOptions> {}
 export interface LoadOptions extends OptionsOf<typeof loadOptions> {}
 export interface GenerateOptions extends OptionsOf<typeof generateOptions> {}

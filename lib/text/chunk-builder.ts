@@ -3,7 +3,7 @@ import type { Chunk, TokenLogprob } from '../engine/completion.js';
 import { StopText } from './stop-text.js';
 import type { IncrementalDecoder, Tokenizer } from './tokenizer.js';
 
-/** Turns tokens into chunks: a token waits for the next when its text is not complete, or may belong to a stop text. */
+/** Turns tokens into chunks. A token waits for the next if its text is incomplete, or may belong to a stop text. */
 export class ChunkBuilder {
   readonly #tokenizer: Tokenizer | undefined;
   readonly #decoder: IncrementalDecoder | undefined;
@@ -20,12 +20,12 @@ export class ChunkBuilder {
     this.#withLogprobs = options.withLogprobs;
   }
 
-  /** Reads the prompt, which the text goes on from: its text, and not the space that a text of its own would lose. */
+  /** Reads the prompt, which the generated text continues. Returns the prompt's text, and keeps the space after it. */
   readPrompt(ids: readonly number[]): string {
     return ids.map((id) => this.#textOf(id)).join('');
   }
 
-  /** The chunk that is complete with this token, if one is, and the stop text that ends the generation with it. */
+  /** Returns the chunk that this token completes, if any, and the stop text that ends the generation with it. */
   push(token: NativeToken): { chunk?: Chunk; found?: string } {
     this.#waitingIds.push(token.token);
     if (this.#withLogprobs) this.#waitingLogprobs.push(toLogprob(token, this.#tokenizer));
@@ -38,7 +38,7 @@ export class ChunkBuilder {
     return { chunk: this.#take(text) };
   }
 
-  /** What waited, when no token follows. */
+  /** Returns the text held back, after the last token. */
   finish(): { chunk?: Chunk; found?: string } {
     if (this.#stopped) return {};
     this.#stopped = true;
@@ -74,7 +74,7 @@ export function toLogprob(token: NativeToken, tokenizer: Tokenizer | undefined):
   };
 }
 
-/** The first token of a prompt, which nothing comes before. */
+/** The first token of a prompt, which has no predecessor. */
 export function unscored(id: number, tokenizer: Tokenizer | undefined): TokenLogprob {
   return { id, text: tokenizer && id < tokenizer.vocabSize ? tokenizer.piece(id) : '', logprob: null, top: [] };
 }

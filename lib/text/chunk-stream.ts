@@ -1,9 +1,9 @@
 import type { Chunk } from '../engine/completion.js';
 
-// About a screenful of text ahead of a reader that does not keep up.
+// A screenful of text, by which the generation may be ahead of its reader.
 const unreadLimit = 256;
 
-/** Chunks on their way to the one who reads them. */
+/** A queue of chunks from a generation to its reader. */
 export class ChunkStream {
   readonly #unread: Chunk[] = [];
   readonly #readers: Reader[] = [];
@@ -13,7 +13,7 @@ export class ChunkStream {
   readonly #onRead: () => void;
   readonly #onReturn: () => void;
 
-  /** `onRead`: someone asks for a chunk. `onReturn`: nobody will again. */
+  /** `onRead`: a reader waits for a chunk. `onReturn`: nobody will read again. */
   constructor(hooks: { onRead: () => void; onReturn: () => void }) {
     this.#onRead = hooks.onRead;
     this.#onReturn = hooks.onReturn;
@@ -23,7 +23,7 @@ export class ChunkStream {
     return this.#unread.length >= unreadLimit;
   }
 
-  /** Since when a chunk has been there that nobody reads, as `performance.now()`. Each read begins it anew. */
+  /** Time, as `performance.now()`, since which a chunk has been unread. Each read restarts it. */
   get unreadSince(): number | undefined {
     return this.#unread.length > 0 ? this.#unreadSince : undefined;
   }
@@ -39,14 +39,14 @@ export class ChunkStream {
     this.#unread.push(chunk);
   }
 
-  /** What is unread can still be read. */
+  /** Ends the stream. Unread chunks can still be read. */
   end(): void {
     if (this.#state !== 'open') return;
     this.#state = 'ended';
     for (const reader of this.#readers.splice(0)) reader.resolve({ done: true, value: undefined });
   }
 
-  /** What is unread is dropped: an abort takes effect at once. */
+  /** Fails the stream and drops unread chunks, so that an abort takes effect at once. */
   fail(error: unknown): void {
     if (this.#state !== 'open') return;
     this.#state = 'failed';
@@ -67,13 +67,13 @@ export class ChunkStream {
     return Promise.resolve({ done: true, value: undefined });
   }
 
-  /** `break` in a `for await`. */
+  /** Called by `break` in a `for await`. */
   async return(value?: undefined | PromiseLike<undefined>): Promise<IteratorReturnResult<undefined>> {
     this.#leave();
     return { done: true, value: await value };
   }
 
-  /** Ends the stream as `return` does, then throws the reader's error. */
+  /** Ends the stream like `return`, then throws the reader's error. */
   async throw(error: unknown): Promise<never> {
     this.#leave();
     throw error;

@@ -1,4 +1,4 @@
-/** Looks for stop texts in a stream, and holds back what could be the beginning of one. */
+/** Finds stop texts in a stream, and holds back text that could be the beginning of one. */
 export class StopText {
   readonly #stops: readonly string[];
   #held = '';
@@ -8,8 +8,9 @@ export class StopText {
   }
 
   /**
-   * The text that is safe to show, and the stop text that was found after it. Of several, the one that is complete first
-   * counts, and of those the longest: what is found does not depend on how the text was cut into pieces.
+   * Returns the text that is safe to show, and the stop text found after it. If several are found, the one that is
+   * complete first wins, and among those the longest. So the result does not depend on how the text was cut into
+   * pieces.
    */
   push(text: string): { text: string; found?: string } {
     this.#held += text;
@@ -35,14 +36,14 @@ export class StopText {
     return { text: shown };
   }
 
-  /** What was held back, once nothing can follow. */
+  /** Returns the text held back, after the last piece. */
   flush(): string {
     const text = this.#held;
     this.#held = '';
     return text;
   }
 
-  /** Length of the longest end of the held text that a stop text begins with. */
+  /** Length of the longest end of the held text that is the beginning of a stop text. */
   #longestBeginning(): number {
     let longest = 0;
     for (const stop of this.#stops) {

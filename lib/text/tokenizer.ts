@@ -16,21 +16,21 @@ type CheckedOptions = ResolvedOf<typeof encodeOptions>;
 
 /** Turns ids into text one at a time. */
 export interface IncrementalDecoder {
-  /** The text that has become certain: '' while a character is incomplete. */
+  /** Returns the text that became certain: '' while a character is incomplete. */
   push(id: number): string;
-  /** The rest, at the end: U+FFFD for each byte of a character that was never completed. */
+  /** Returns the rest, at the end: U+FFFD for each byte of an incomplete character. */
   flush(): string;
 }
 
-// Some 10 µs a character at worst, so a part stays well below 10 ms; most cost a fifth of that.
+// A character takes some 10 µs at worst, so a part stays well below 10 ms; most take a fifth of that.
 const partCharacters = 1024;
 const longestPartCharacters = 3072;
 
-/** Text to token ids and back, by a SentencePiece model such as Grok-1's tokenizer.model. */
+/** Converts text to token ids and back, with a SentencePiece model such as Grok-1's tokenizer.model. */
 export class Tokenizer {
   readonly path: string;
   readonly vocabSize: number;
-  /** -1 when the model has no such token; so for the next two. */
+  /** -1 if the model has no such token; the same for the next two. */
   readonly bosId: number;
   readonly eosId: number;
   readonly padId: number;
@@ -59,7 +59,7 @@ export class Tokenizer {
   }
 
   /**
-   * Reads a SentencePiece model. Changes of the file are not noticed later.
+   * Reads a SentencePiece model. Later changes of the file have no effect.
    * @throws {GrokError} GROK_NO_BINARY, GROK_NOT_FOUND, GROK_IO, GROK_BAD_TOKENIZER,
    *   GROK_OUT_OF_MEMORY, GROK_UNSUPPORTED; the signal's reason when it aborts
    */
@@ -82,8 +82,8 @@ export class Tokenizer {
   }
 
   /**
-   * Text to ids, as the SentencePiece library does it. Runs on the calling thread: 100,000 tokens or so a second.
-   * @throws {GrokError} GROK_INVALID_ARGUMENT when the text has half of a surrogate pair
+   * Converts text to ids, like the SentencePiece library. Runs on the calling thread: about 100,000 tokens a second.
+   * @throws {GrokError} GROK_INVALID_ARGUMENT if the text has half of a surrogate pair
    */
   encode(text: string, options: EncodeOptions = {}): number[] {
     const checked = resolveOptions(encodeOptions, options);
@@ -92,7 +92,10 @@ export class Tokenizer {
     return ids;
   }
 
-  /** The same ids, without holding up the event loop: in parts where that is exact, else on one thread for all such texts. */
+  /**
+   * Returns the same ids without blocking the event loop: in parts if that is exact, otherwise on one thread for all
+   * such texts.
+   */
   async encodeAsync(
     text: string,
     options: EncodeOptions & { signal?: AbortSignalLike | undefined } = {},
@@ -107,8 +110,8 @@ export class Tokenizer {
   }
 
   /**
-   * Ids to text. Control tokens such as [EOS] have none.
-   * @throws {GrokError} GROK_INVALID_ARGUMENT when an id is not in the vocabulary
+   * Converts ids to text. Control tokens such as [EOS] have no text.
+   * @throws {GrokError} GROK_INVALID_ARGUMENT if an id is not in the vocabulary
    */
   decode(ids: Iterable<number>): string {
     const decoder = this.decoder();
@@ -117,12 +120,12 @@ export class Tokenizer {
     return text + decoder.flush();
   }
 
-  /** Place of each token in the text that {@link decode} gives. Unknown ids have no text. */
+  /** The position of each token in the text of {@link decode}. Unknown ids have no text. */
   places(ids: Iterable<number>): TextPlace[] {
     return placesOf(this.#model, ids);
   }
 
-  /** For streams: what it gives, joined, is what {@link decode} gives for all ids at once. */
+  /** For streams: its joined output equals that of {@link decode} for all ids at once. */
   decoder(): IncrementalDecoder {
     const decoder = new PieceDecoder(this.#model);
     return {
@@ -134,13 +137,16 @@ export class Tokenizer {
     };
   }
 
-  /** A token by itself: its text with spaces, or its name where it has none (`[EOS]`, `<0x0A>`). */
+  /** A single token: its text with spaces, or its name if it has no text (`[EOS]`, `<0x0A>`). */
   piece(id: number): string {
     this.#checkId(id);
     return (this.#model.pieces[id]?.text ?? '').replaceAll('\u2581', ' ');
   }
 
-  /** undefined: texts of this kind of model cannot be cut with certainty. Made when first needed: few texts are long. */
+  /**
+   * undefined: texts of this kind of model cannot be cut with certainty. Created at first use, because few texts are
+   * long.
+   */
   get #cuts(): ExactCuts | undefined {
     if (this.#model.isPlainBytePair && this.#model.addDummyPrefix) this.#knownCuts ??= new ExactCuts(this.#model);
     return this.#knownCuts;
@@ -168,7 +174,7 @@ export class Tokenizer {
     return [this.bosId];
   }
 
-  /** Without control tokens, text is cut inside the name of each, so that no part has the whole name. */
+  /** Without control tokens, text is cut inside the name of each one, so that no part contains the whole name. */
   #partsByControl(text: string, { allowControl }: CheckedOptions): TextPart[] {
     const parts: TextPart[] = [];
     let start = 0;
@@ -189,7 +195,7 @@ export class Tokenizer {
     return -1;
   }
 
-  /** Hands out ids part by part; long texts without a place to cut go to another thread whole. */
+  /** Yields ids part by part; long texts that cannot be cut are encoded whole on another thread. */
   async *#encodeSlowly(part: TextPart, signal: Abort | undefined): AsyncGenerator<number[]> {
     let rest = part;
     while (rest.text.length > longestPartCharacters) {
@@ -201,7 +207,7 @@ export class Tokenizer {
       }
       yield this.#encodePart({ text: rest.text.slice(0, cut), lead: rest.lead });
       rest = partFrom(rest.text, cut);
-      await setImmediate(); // everything else in this process has its turn
+      await setImmediate(); // lets other work of the process run
       signal?.throwIfAborted();
     }
     yield this.#encodePart(rest);
@@ -212,7 +218,7 @@ export class Tokenizer {
     return this.#processor.encodeIds(text).slice(extraTokens);
   }
 
-  /** A text to encode in place of the part, and how many tokens to drop from its front. */
+  /** A text to encode instead of the part, and the number of tokens to drop from its front. */
   #standalone({ text, lead }: TextPart): { text: string; extraTokens: number } {
     if (lead === 'dummy') return { text, extraTokens: 0 };
     const cuts = this.#cuts;
@@ -237,7 +243,7 @@ export class Tokenizer {
     return { text: guard + text, extraTokens: cuts.dummyTokens + 1 };
   }
 
-  /** The library loads a damaged file without a word and then encodes everything to nothing. */
+  /** The library loads a damaged file without an error, and then encodes every text to nothing. */
   #proveThatItEncodes(): void {
     const samples = this.#model.pieces.filter(({ type }) => type === 'normal' || type === 'user-defined').slice(0, 8);
     for (const { text } of [...samples, { text: 'a' }]) {

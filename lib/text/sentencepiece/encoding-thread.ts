@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import type { Abort } from '../../abort.js';
 import { GrokError } from '../../errors.js';
 
-// Text of its own, not a file: it must start from lib/ in tests, from dist/ once built and from inside a bundle.
+// Source text instead of a file: it must start from lib/ in tests, from dist/ after a build, and from inside a bundle.
 const program = `
   const { parentPort, workerData } = require('node:worker_threads');
   const { SentencePieceProcessor } = require(workerData.library);
@@ -21,7 +21,7 @@ const program = `
   });
 `;
 
-// Starting again costs some 0.2 s; a thread that waits holds some 60 MB.
+// A start takes some 0.2 s; an idle thread holds some 60 MB.
 const idleMs = 2000;
 
 interface Job {
@@ -32,12 +32,12 @@ interface Job {
 }
 
 /**
- * Encodes texts one after another on one thread: the rare long texts that have no place to cut. The thread starts with the
- * first text and ends when none has come for a while. It keeps the process alive only while a text waits.
+ * Encodes texts one after another on one thread: the rare long texts that cannot be cut. The thread starts with the
+ * first text and ends after a while without texts. It keeps the process alive only while a text waits.
  */
 export class EncodingThread {
   readonly #bytes: Uint8Array<SharedArrayBuffer>;
-  /** Oldest first; the one that runs is not among them. */
+  /** Oldest first, without the running one. */
   readonly #waiting = new Set<Job>();
   #running: Job | undefined;
   #worker: Worker | undefined;
@@ -48,7 +48,7 @@ export class EncodingThread {
     this.#bytes = bytes;
   }
 
-  /** @throws {GrokError} when the thread cannot be started or ends; the reason of an abort */
+  /** @throws {GrokError} if the thread cannot start or ends; the reason of an abort */
   encode(text: string, abort?: Abort): Promise<number[]> {
     return new Promise((resolve, reject) => {
       const job: Job = { text, resolve, reject };
@@ -79,14 +79,14 @@ export class EncodingThread {
   #start(): Worker {
     const library = createRequire(import.meta.url).resolve('@agnai/sentencepiece-js');
     const worker = new Worker(program, {
-      ...{ eval: true, execArgv: [] }, // flags such as --input-type are for the program of the process
+      ...{ eval: true, execArgv: [] }, // flags such as --input-type belong to the main program
       ...{ stdout: true, stderr: true }, // the library prints when it fails
       workerData: { library, bytes: this.#bytes },
     });
     worker.on('message', (ids: Int32Array) => {
       if (worker === this.#worker) this.#settle((job) => job.resolve(Array.from(ids)));
     });
-    // The text that a lost thread had fails; the next gets a new thread.
+    // The text that a lost thread was encoding fails; the next gets a new thread.
     const lose = (error: unknown) => {
       if (worker !== this.#worker) return;
       this.#worker = undefined;

@@ -1,10 +1,10 @@
 import type { SentencePieceModel } from './model-file.js';
 
-const spaceSymbol = 0x2581; // what SentencePiece turns spaces into
+const spaceSymbol = 0x2581; // SentencePiece's replacement for a space
 
 /**
- * A part of a text that can be encoded by itself.
- * `dummy`: with the space that SentencePiece puts before a text, as it stands there in the whole text too.
+ * A part of a text that can be encoded separately.
+ * `dummy`: the space that SentencePiece puts before a text also stands there in the whole text.
  * `bare`: that space is not in the whole text, and its token must be dropped.
  */
 export interface TextPart {
@@ -13,13 +13,13 @@ export interface TextPart {
 }
 
 /**
- * Where a text can be cut so that its parts, encoded one by one, give exactly the tokens of the whole.
+ * Finds places to cut a text so that its parts, encoded one by one, give exactly the tokens of the whole.
  *
- * Byte-pair encoding makes a token by merging neighbours, and only into pieces of the vocabulary. Where no piece at all
- * has the two characters a|b next to each other, no token can span them, and the two sides know nothing of each other.
+ * Byte-pair encoding makes a token by merging neighbouring pieces, and only into pieces of the vocabulary. If no piece
+ * contains the adjacent characters a|b, no token can span them, and the two sides do not affect each other.
  */
 export class ExactCuts {
-  /** Tokens that the space before a text comes to when nothing merges with it. */
+  /** Number of tokens of the space before a text if nothing merges with it. */
   readonly dummyTokens: number;
   readonly #neighbours = new Set<number>();
   readonly #guards: readonly string[];
@@ -35,38 +35,38 @@ export class ExactCuts {
       }
     }
     const hasSpacePiece = model.pieces.some(({ text }) => text === String.fromCodePoint(spaceSymbol));
-    this.dummyTokens = hasSpacePiece ? 1 : 3; // else its three bytes
+    this.dummyTokens = hasSpacePiece ? 1 : 3; // otherwise its three bytes
     this.#guards = model.pieces
       .filter(({ type, text }) => type === 'user-defined' && text.length === 1 && text !== ' ')
       .map(({ text }) => text)
       .filter((guard) => this.standsAfterDummy(guard.codePointAt(0) ?? 0));
   }
 
-  /** No token can hold the two next to each other. Code points of the text; a space is a space. */
+  /** Whether no token can contain the two characters next to each other. Both are code points of the text. */
   separate(left: number, right: number): boolean {
     return !this.#neighbours.has(pairKey(asSymbol(left), asSymbol(right)));
   }
 
-  /** The token of the space before a text stays alone in front of this character. */
+  /** Whether the space before a text stays a separate token in front of this character. */
   standsAfterDummy(first: number): boolean {
     return this.separate(spaceSymbol, first);
   }
 
-  /** The first place in [from, to) to cut `text` at, or -1. */
+  /** The first place in [from, to) at which `text` can be cut, or -1. */
   next(text: string, from: number, to: number): number {
     for (let index = Math.max(from, 1); index < Math.min(to, text.length); index++) {
       if (isLowSurrogate(text.charCodeAt(index))) continue;
       const left = text.codePointAt(isLowSurrogate(text.charCodeAt(index - 1)) ? index - 2 : index - 1) ?? 0;
       const right = text.codePointAt(index) ?? 0;
       if (!this.separate(left, right)) continue;
-      // A space becomes the next part's dummy space; something must follow it, for the empty text has no tokens.
+      // A space becomes the next part's dummy space. Something must follow it, because the empty text has no tokens.
       const canFollow = right === 0x20 ? index + 1 < text.length : this.standsAfterDummy(right);
       if (canFollow) return index;
     }
     return -1;
   }
 
-  /** A character with a token of its own that can stand before `first` without touching it. */
+  /** A character with its own token that can stand before `first` without merging with it. */
   guardFor(first: number): string | undefined {
     return this.#guards.find((guard) => this.separate(guard.codePointAt(0) ?? 0, first));
   }

@@ -8,26 +8,26 @@ import { fields, ProtobufError } from './protobuf.js';
 export type PieceType = 'normal' | 'unknown' | 'control' | 'user-defined' | 'unused' | 'byte';
 
 export interface Piece {
-  /** As in the file: U+2581 stands for a space, `<0x0A>` for a byte. */
+  /** As in the file: U+2581 means a space, `<0x0A>` a byte. */
   readonly text: string;
   readonly score: number;
   readonly type: PieceType;
 }
 
-/** What a tokenizer.model says, as far as decoding and safe cutting need it. */
+/** The fields of a tokenizer.model that decoding and safe cutting need. */
 export interface SentencePieceModel {
   readonly pieces: readonly Piece[];
   /** -1: the model has none. */
   readonly bosId: number;
   readonly eosId: number;
   readonly padId: number;
-  /** What an unknown piece decodes to. */
+  /** The text of an unknown piece. */
   readonly unknownSurface: string;
-  /** A space is put before every text, and taken away when decoding. */
+  /** A space is put before every text, and removed by decoding. */
   readonly addDummyPrefix: boolean;
   /**
-   * Byte-pair merging of the text as it is: pieces come about by merging neighbours only, and what is not in the
-   * vocabulary becomes bytes. exact-cuts.ts builds on that.
+   * Byte-pair merging of unchanged text: pieces result only from merging neighbouring pieces, and characters outside
+   * the vocabulary become bytes. exact-cuts.ts relies on that.
    */
   readonly isPlainBytePair: boolean;
 }
@@ -43,7 +43,7 @@ const pieceTypes: Record<number, PieceType> = {
 };
 const bytePairModel = 2; // TrainerSpec.ModelType.BPE
 
-// xAI's has 2.2 MB. A file far beyond that is not a tokenizer: say so before reading it.
+// xAI's file has 2.2 MB. A file far larger than that is not a tokenizer and is refused before it is read.
 const maxFileBytes = 256 * 1024 * 1024;
 
 /** Bytes of a tokenizer.model. @throws {GrokError} GROK_NOT_FOUND, GROK_IO, GROK_BAD_TOKENIZER */
@@ -54,7 +54,7 @@ export async function readModelFile(path: string, abort?: Abort): Promise<Uint8A
   return bytes;
 }
 
-/** Parses the bytes of a tokenizer.model. Messages name `path`. @throws {GrokError} GROK_BAD_TOKENIZER */
+/** Parses the bytes of a tokenizer.model. `path` appears in messages. @throws {GrokError} GROK_BAD_TOKENIZER */
 export function parseModel(bytes: Uint8Array, path: string): SentencePieceModel {
   try {
     return parseFields(bytes);
@@ -90,7 +90,7 @@ class BadModel extends Error {}
 
 function parseFields(bytes: Uint8Array): SentencePieceModel {
   const pieces: Piece[] = [];
-  // The defaults are the file format's.
+  // The defaults of the file format.
   const trainer = {
     modelType: 1,
     byteFallback: false,

@@ -2,8 +2,8 @@ import type { SentencePieceModel } from './model-file.js';
 import { Utf8Bytes } from './utf8-bytes.js';
 
 /**
- * Token ids to text, one at a time, from the piece table. Text is shown as soon as it is certain and never taken back;
- * all of it joined is what SentencePiece decodes from all ids at once.
+ * Decodes token ids one at a time, from the piece table. Text is returned as soon as it is certain and never changes
+ * later. All of it joined equals SentencePiece's text of all ids at once.
  */
 export class PieceDecoder {
   readonly #model: SentencePieceModel;

@@ -1,18 +1,21 @@
 import type { SentencePieceModel } from './model-file.js';
 import { PieceDecoder } from './piece-decoder.js';
 
-/** `text.slice(start, end)`: the part of a text that a token stands for. */
+/** `text.slice(start, end)`: the part of a text that belongs to a token. */
 export interface TextPlace {
   readonly start: number;
   readonly end: number;
 }
 
-/** Place of each token in the text of all. The bytes of one character share its place. Unknown ids have no text. */
+/**
+ * The position of each token in the joined text. All bytes of one character have the same position. Unknown ids have no
+ * text.
+ */
 export function placesOf(model: SentencePieceModel, ids: Iterable<number>): TextPlace[] {
   const decoder = new PieceDecoder(model);
   const places: TextPlace[] = [];
   let end = 0;
-  let numWaiting = 0; // bytes of a character that is not complete
+  let numWaiting = 0; // bytes of an incomplete character
   const settleAsReplacements = () => {
     for (; numWaiting > 0; numWaiting--) places.push({ start: end, end: ++end });
   };
@@ -35,6 +38,7 @@ export function placesOf(model: SentencePieceModel, ids: Iterable<number>): Text
   const textEnd = end + decoder.flush().length;
   settleAsReplacements();
   const last = places.pop();
-  if (last) places.push({ start: last.start, end: textEnd }); // broken bytes at the end may give more text than bytes
+  // broken bytes at the end may become more characters than bytes
+  if (last) places.push({ start: last.start, end: textEnd });
   return places;
 }

@@ -4,17 +4,18 @@ import type { SentencePieceProcessor } from '@agnai/sentencepiece-js';
 import { GrokError } from '../../errors.js';
 import { isOutOfMemory, noWasmMemory, requireWasmMemory } from './wasm-memory.js';
 
-/** The library starts only by loading a file, and has started when it finds that there is none. */
+/** The library starts only by loading a file. It has started when it reports that this file does not exist. */
 const absentFile = '';
 const nameInLibrary = 'sentencepiece.model';
 
 /**
- * Starts the library without a model, which takes longer than all else of a tokenizer. Nobody need await it.
+ * Starts the library without a model, which takes longer than everything else in a tokenizer. The caller need not await
+ * it.
  * @throws {GrokError} GROK_OUT_OF_MEMORY, GROK_UNSUPPORTED, GROK_NO_BINARY
  */
 export function startLibrary(): Promise<SentencePieceProcessor> {
   const starting = start();
-  starting.catch(() => {}); // told to whoever awaits it
+  starting.catch(() => {}); // callers that await it get the error
   return starting;
 }
 
@@ -27,7 +28,9 @@ async function start(): Promise<SentencePieceProcessor> {
   return processor;
 }
 
-/** Loads a model from memory: the library's own load() takes a path, whose file may have changed since it was checked. */
+/**
+ * Loads a model from memory. The library's own load() takes a path, whose file may have changed since it was checked.
+ */
 export async function loadProcessor(
   bytes: Uint8Array,
   starting: Promise<SentencePieceProcessor>,
@@ -46,8 +49,8 @@ export async function loadProcessor(
 }
 
 /**
- * Loads the library at the first call: in a bundle it may not load, and importing ours must work there. `import` would
- * read its megabyte twice more, for the names that it exports.
+ * Loads the library at the first call: it may fail to load in a bundle, in which importing grok-run must still work.
+ * `import` would read its megabyte twice more, to find its exported names.
  */
 function newProcessor(): SentencePieceProcessor {
   try {

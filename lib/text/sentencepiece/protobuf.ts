@@ -9,13 +9,13 @@ export type Field =
 /** Thrown by {@link fields}: the bytes are not a protocol buffer message. */
 export class ProtobufError extends Error {}
 
-/** The fields of a message in order. Never reads outside `message`, whatever lengths it claims. */
+/** The fields of a message in order. Never reads outside `message`, even if a length exceeds it. */
 export function* fields(message: Uint8Array): Generator<Field> {
   const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
   let offset = 0;
   let int32 = 0; // of the last varint
 
-  // A double: exact up to 2^53, and beyond that longer than any file.
+  // A double: exact up to 2^53, which exceeds any file.
   const varint = (): number => {
     let value = 0;
     int32 = 0;

@@ -15,12 +15,12 @@ declare module '@agnai/sentencepiece-js' {
 
     /** The compiled library, once load() has started it. */
     readonly sentencepiece: {
-      /** Files in its own memory. */
+      /** Files in the library's own memory. */
       readonly FS: { writeFile(path: string, bytes: Uint8Array): void };
       readonly StringView: new (text: string) => Handle & { getView(): Handle };
       readonly SentencePieceProcessor: new () => CompiledProcessor;
     };
-    /** Of its own, a processor without a model. */
+    /** A new processor without a model. */
     processor: CompiledProcessor;
   }
 }

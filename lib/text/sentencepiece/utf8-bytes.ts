@@ -1,13 +1,13 @@
 const replacement = '\uFFFD';
 
 /**
- * Joins bytes that come one at a time into characters. As in SentencePiece, every byte that belongs to no character
- * becomes a U+FFFD of its own (TextDecoder gives one per broken sequence). Holds back an unfinished character only.
+ * Joins single bytes into characters. Like SentencePiece, it replaces every byte that belongs to no character by a
+ * separate U+FFFD (TextDecoder gives one per broken sequence). It holds back only an unfinished character.
  */
 export class Utf8Bytes {
   #held: number[] = [];
 
-  /** The text that is certain now. */
+  /** Returns the text that is certain now. */
   push(byte: number): string {
     this.#held.push(byte);
     let text = '';
@@ -24,7 +24,7 @@ export class Utf8Bytes {
     return text;
   }
 
-  /** No more bytes follow: what is held belongs to no character. */
+  /** No more bytes follow: the bytes held back belong to no character. */
   flush(): string {
     const text = replacement.repeat(this.#held.length);
     this.#held = [];

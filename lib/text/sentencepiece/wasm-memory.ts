@@ -1,14 +1,14 @@
 import { GrokError } from '../../errors.js';
 
-// Not among the types of Node.
+// Missing from Node's types.
 const { WebAssembly } = globalThis as { WebAssembly?: { Memory: new (options: { initial: number }) => object } };
 
-/** Pages of 64 KiB that the SentencePiece library starts with. */
+/** Initial memory of the SentencePiece library, in pages of 64 KiB. */
 const INITIAL_PAGES = 256;
 
 /**
- * Throws unless WebAssembly, which the SentencePiece library runs in, can have memory. The library itself prints before it
- * throws, and blames the tokenizer's file.
+ * Throws unless WebAssembly, which runs the SentencePiece library, can allocate memory. The library itself would print
+ * before it throws, and blame the tokenizer's file.
  *
  * @throws {GrokError} GROK_OUT_OF_MEMORY, GROK_UNSUPPORTED
  */
@@ -20,7 +20,7 @@ export function requireWasmMemory(): void {
     });
   }
   try {
-    new Function(); // the library makes functions of text
+    new Function(); // the library creates functions from text
   } catch (error) {
     throw new GrokError(`Expected that code may be made of text, as the tokenizer does: ${(error as Error).message}`, {
       code: 'GROK_UNSUPPORTED',
@@ -35,7 +35,7 @@ export function requireWasmMemory(): void {
   }
 }
 
-/** The error of the library when it found no memory, though there had been some. */
+/** Whether the library failed for lack of memory, although the check had succeeded. */
 export function isOutOfMemory(error: unknown): error is Error {
   return error instanceof Error && /out of memory|could not allocate/i.test(error.message);
 }
