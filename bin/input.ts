@@ -98,7 +98,7 @@ async function readAll(stream: AsyncIterable<Uint8Array | string>, from: string)
     const chunk = typeof part === 'string' ? Buffer.from(part) : part;
     size += chunk.length;
     if (size > maxBytes) {
-      throw new UsageError(`Expected at most ${maxBytes} bytes of text in ${from}, found more`, 'cut it into parts');
+      throw new UsageError(`Expected at most ${maxBytes} bytes of text in ${from}, found more`, 'split it into parts');
     }
     chunks.push(chunk);
   }

@@ -173,7 +173,7 @@ export function flagsOf<Flags>(command: Command): Flags {
     if (parent?.getOptionValueSource(name) !== 'cli') continue;
     if (!command.options.some((option) => option.attributeName() === name)) {
       const flag = parent.options.find((option) => option.attributeName() === name)?.long;
-      throw new UsageError(`${flag} means nothing to ${command.name()}`, `see grok-run ${command.name()} --help`);
+      throw new UsageError(`${flag} does not apply to ${command.name()}`, `see grok-run ${command.name()} --help`);
     }
     if (command.getOptionValueSource(name) !== 'cli') flags[name] = value;
   }

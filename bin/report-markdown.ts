@@ -62,7 +62,7 @@ export function reportAsMarkdown(report: RunReport): string {
 function wordsOfFiles({ files }: RunReport): string {
   if (!files) return 'not hashed';
   if (!files.comparedWithManifest) return `${files.files.length} hashed, no manifest to compare with`;
-  return files.ok ? `all ${files.files.length} as the manifest says` : 'not as the manifest says: see below';
+  return files.ok ? `all ${files.files.length} match the manifest` : 'different from the manifest: see below';
 }
 
 function wordsOfTokenizer({ tokenizer }: RunReport): string {
@@ -90,7 +90,7 @@ function wrongFiles({ files }: RunReport): string[] {
   const wrong = files?.files.filter(({ status }) => status !== 'ok') ?? [];
   if (wrong.length === 0) return [];
   const rows = wrong.map(({ name, status, problem = '' }) => [name, status, problem]);
-  return ['', '## Files that are not as the manifest says', '', ...table(['file', '', ''], rows)];
+  return ['', '## Files that differ from the manifest', '', ...table(['file', '', ''], rows)];
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {

@@ -20,10 +20,10 @@ interface BenchFlags extends OutputFlags, Omit<BenchOptions, 'source'> {
 
 export function makeBenchCommand(host: Host): Command {
   const command = new Command('bench')
-    .summary('how fast it runs here, and how fast it could')
+    .summary('speed here, and the limits of this machine')
     .description(
-      'Measures reading a prompt and generating, and beside them what memory and arithmetic of this machine can do at ' +
-        'most. Repeats beside which other processes used more than 5 % of a core are done again.',
+      'Measures reading a prompt and generating, and the limits of memory and arithmetic on this machine. Repeats ' +
+        'during which other processes used more than 5 % of a core are done again.',
     )
     .option('--json', 'everything as one JSON object');
   const measurement = ['prefill', 'decode', 'reps', 'keepDisturbed'];
@@ -52,7 +52,7 @@ export function makeBenchCommand(host: Host): Command {
 
 function describe(report: BenchReport): string[] {
   const { machine, model, runs, oneThreadLimits } = report;
-  const kind = model.isSynthetic ? ', made-up weights' : '';
+  const kind = model.isSynthetic ? ', synthetic weights' : '';
   const limits = runs.some(({ threads }) => threads === oneThreadLimits.threads)
     ? runs.map((run) => run.limits)
     : [oneThreadLimits, ...runs.map((run) => run.limits)];
@@ -103,10 +103,7 @@ function describeLimits(limits: readonly MachineLimits[]): string[] {
     const peaks = [read, ...(copy ? [copy] : []), ...multiplyAdds].map(({ median }) => median.toFixed(1));
     rows.push([...(copy ? [] : [`${threads}`]), ...peaks, disturbed ? 'disturbed' : '']);
   }
-  return [
-    `What this machine can do at most (${first?.isa}):`,
-    ...table(rows, new Set(rows[0]?.keys())).map((row) => `  ${row}`),
-  ];
+  return [`Limits of this machine (${first?.isa}):`, ...table(rows, new Set(rows[0]?.keys())).map((row) => `  ${row}`)];
 }
 
 function spread({ median, min, max }: Series): string[] {

@@ -29,7 +29,7 @@ interface Check {
 
 export function makeDoctorCommand(host: Host): Command {
   const command = new Command('doctor')
-    .summary('whether this machine can run it, and what to do if not')
+    .summary('whether this machine can run it, and the fix if not')
     .description(
       'Looks at Node, the platform, the CPU, CUDA, the native binary and the model. Exits with 1 on a problem.',
     )

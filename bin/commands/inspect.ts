@@ -21,10 +21,10 @@ interface InspectFlags extends ModelFlags, OutputFlags {
 
 export function makeInspectCommand(host: Host): Command {
   const command = new Command('inspect')
-    .summary('what is in a checkpoint, and whether it fits this machine')
+    .summary('contents of a checkpoint, and whether it fits this machine')
     .description(
       'Reads headers only: configuration, tensors, parameters, and the memory a run needs. `grok-run inspect grok-1` ' +
-        'plans for Grok-1 before its files are there, unless something has that name here: memory, speed, loading.',
+        'plans Grok-1 before its files are downloaded, unless a file here has that name: memory, speed, loading.',
     )
     .argument('[path]', 'checkpoint directory or file, or grok-1 (default: --model, or the embedded toy)')
     .option('--tensors', 'list every tensor')
@@ -92,7 +92,7 @@ function absent(inspection: Inspection): string {
 }
 
 function stateOf(manifest: Inspection['manifest']): string {
-  if (manifest === null) return 'none: make one of files that you trust with grok-run verify --write';
+  if (manifest === null) return 'none: create one from files that you trust with grok-run verify --write';
   const [first, ...others] = manifest.problems;
   if (first === undefined) return `${manifest.path}, names and sizes match; compare contents with grok-run verify`;
   const more = others.length > 0 ? `, and ${others.length} more` : '';
@@ -111,7 +111,7 @@ function mappedNote({ fileBytes, memory }: Inspection): string {
   const left = `the weights stay in the files, ${formatBytes(fileBytes)}`;
   return memory.total + fileBytes <= (memory.available ?? 0)
     ? `${left}: the system keeps them in memory as long as nothing else needs it`
-    : `${left}: they are read from disk again and again, since memory does not hold them all`;
+    : `${left}: memory does not hold them all, so they are read from disk repeatedly`;
 }
 
 type Rows = readonly (readonly string[])[];

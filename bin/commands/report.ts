@@ -30,12 +30,12 @@ export function makeReportCommand(host: Host): Command {
   const command = new Command('report')
     .summary('how a model runs here, as a file to send to the authors')
     .description(
-      `Loads a checkpoint and writes ${NAME}.json and ${NAME}.md: this machine, rates with their limits, and what the ` +
-        'model makes of three fixed prompts. Takes at most ten minutes after loading. The files name no user, host or folder.',
+      `Loads a checkpoint and writes ${NAME}.json and ${NAME}.md: this machine, rates with their limits, and the ` +
+        'results of three fixed prompts. Takes at most ten minutes after loading. The files name no user, host or folder.',
     )
     .argument('[path]', 'checkpoint directory or file (default: --model, or the embedded toy)')
     .option('-o, --output <folder>', 'where to write the files (default: the current folder)')
-    .option('--force', 'replace files that are there')
+    .option('--force', 'replace existing files')
     .option('--json', 'the report on stdout as one JSON object, too');
   addOptions(command, optionSchema.report, ['verify']).option('--no-verify', 'hash no files');
   addModelOptions(command);
@@ -90,7 +90,7 @@ async function writePart(path: string, text: string): Promise<void> {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR') {
-      throw new UsageError(`Expected --output to be a folder, found none at ${dirname(path)}`, 'make it first');
+      throw new UsageError(`Expected --output to be a folder, found none at ${dirname(path)}`, 'create it first');
     }
     await rm(part, { force: true }).catch(() => {}); // the first error is reported
     throw error;

@@ -59,7 +59,10 @@ function textOf(line: string, index: number): string | number[] {
   } catch {
     // The error below reports it.
   }
-  throw new UsageError(`Expected line ${index + 1} to be ${expectation}, found ${line.slice(0, 40)}`, 'mend the line');
+  throw new UsageError(
+    `Expected line ${index + 1} to be ${expectation}, found ${line.slice(0, 40)}`,
+    'correct the line',
+  );
 }
 
 function inLine(index: number, error: unknown): unknown {

@@ -212,7 +212,7 @@ function sizesThatFit({ prefill, prefillIsDefault, decode }: ResolvedBenchOption
   if (needed > contextSize) {
     throw new GrokError(`The benchmark needs a context of ${needed} tokens, and the model has ${contextSize}`, {
       code: 'GROK_CONTEXT_OVERFLOW',
-      hint: `Ask for less \`${misfit === undefined ? 'decode' : 'prefill'}\`.`,
+      hint: `Set a smaller \`${misfit === undefined ? 'decode' : 'prefill'}\`.`,
     });
   }
   return prefill.filter(fits);
@@ -275,7 +275,7 @@ export async function probe(
 ): Promise<MachineLimits> {
   const isCuda = device.startsWith('cuda');
   const who = isCuda ? device : `the machine, ${threads === 0 ? 'all' : threads} threads,`;
-  options.onProgress?.(`what ${who} can do at most`);
+  options.onProgress?.(`limits of ${who}`);
   const measure = async () => {
     options.signal?.throwIfAborted();
     return await callNative<Omit<MachineLimits, 'disturbed'>>(() =>
@@ -285,7 +285,7 @@ export async function probe(
   // The probe repeats internally: one undisturbed run is enough.
   const { values, disturbed } = await repeat(measure, { reps: 1, keepDisturbed: options.keepDisturbed });
   const last = values.at(-1);
-  if (!last) throw new GrokError('The probe brought nothing', { code: 'GROK_INTERNAL' });
+  if (!last) throw new GrokError('The probe returned no values', { code: 'GROK_INTERNAL' });
   return { ...last, disturbed: disturbed > 0 };
 }
 

@@ -50,7 +50,7 @@ export async function verify(source?: string, options?: VerifyOptions): Promise<
   if (!(await exists(path))) throw new GrokError(`${path}: no such file or directory`, { code: 'GROK_NOT_FOUND' });
   throw new GrokError(`${path}: expected a ${manifestName} beside the checkpoint, found none`, {
     code: 'GROK_NOT_FOUND',
-    hint: 'Make one from files that you trust with `grok-run verify --write`. In a program, verify() takes `write`.',
+    hint: 'Create one from files that you trust with `grok-run verify --write`. In a program, verify() takes `write`.',
   });
 }
 

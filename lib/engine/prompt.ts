@@ -19,7 +19,7 @@ export interface PromptHost {
 /** Checks a prompt as far as possible before any work: text needs a tokenizer, ids must be in the vocabulary. */
 export function checkPrompt(prompt: unknown, host: PromptHost): Prompt {
   if (typeof prompt === 'string') {
-    requireTokenizer(host.tokenizer, 'a prompt in words');
+    requireTokenizer(host.tokenizer, 'a text prompt');
     return prompt;
   }
   return tokenIds('prompt', prompt, host);
@@ -28,7 +28,7 @@ export function checkPrompt(prompt: unknown, host: PromptHost): Prompt {
 /** The ids of a checked prompt. */
 export async function encodePrompt(prompt: Prompt, host: PromptHost, signal?: Abort): Promise<readonly number[]> {
   if (typeof prompt !== 'string') return prompt;
-  const tokenizer = requireTokenizer(host.tokenizer, 'a prompt in words');
+  const tokenizer = requireTokenizer(host.tokenizer, 'a text prompt');
   const fewestTokens = Math.ceil(prompt.length / tokenizer.longestPiece);
   if (fewestTokens > host.contextSize) throw overflow(`at least ${fewestTokens}`, undefined, host.contextSize);
   const ids = await tokenizer.encodeAsync(prompt, { signal: signal?.signal });

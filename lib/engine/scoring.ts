@@ -33,7 +33,7 @@ export async function computeLogits(
       `Expected logits of at most ${mostLogitBytes} bytes, found ${sizeBytes} (${ids.length} tokens)`,
       {
         code: 'GROK_INVALID_ARGUMENT',
-        hint: `Ask for at most ${Math.floor((mostLogitBytes / sizeBytes) * ids.length)} tokens at once, or use score().`,
+        hint: `Request at most ${Math.floor((mostLogitBytes / sizeBytes) * ids.length)} tokens at once, or use score().`,
         details: { sizeBytes, mostLogitBytes },
       },
     );

@@ -321,7 +321,7 @@ export interface QueueLimits {
 function readTimeoutError(readTimeout: number): GrokError {
   return new GrokError(`Nobody read this generation for ${readTimeout} ms while other requests waited for its place`, {
     code: 'GROK_READ_TIMEOUT',
-    hint: 'Read without long pauses, ask for `result` before reading, or load the model with a larger `readTimeout`.',
+    hint: 'Read without long pauses, access `result` before reading, or load the model with a larger `readTimeout`.',
     details: { readTimeout },
   });
 }

@@ -55,16 +55,16 @@ export const placementOptions = {
     default: 'auto',
     short: '-d',
     env: 'GROK_RUN_DEVICE',
-    help: 'where to run',
+    help: 'device that runs the model',
   }),
   /** Maximum bytes of the device's memory; a larger model is refused before it is read. Default: the free memory. */
   memoryLimit: integer({
     kind: 'bytes',
     from: 1,
     to: Number.MAX_SAFE_INTEGER,
-    otherwise: 'what is free',
+    otherwise: 'the free memory',
     formerFlag: '--max-ram',
-    help: "refuse to use more of the device's memory, such as 70GiB",
+    help: "limit of the device's memory, such as 70GiB",
   }),
   /**
    * Storage of the weights. `'packed'` copies them into memory, in the order that products read fastest. `'mapped'`
@@ -80,7 +80,7 @@ export const placementOptions = {
    * Element type of the cache of keys and values. `'bf16'` takes half the memory of `'f32'` and `'int8'` about a
    * quarter; both change the logits by some thousandths. Default: `'f32'`.
    */
-  kvCacheType: choice(['f32', 'bf16', 'int8'], { default: 'f32', help: 'how keys and values are held' }),
+  kvCacheType: choice(['f32', 'bf16', 'int8'], { default: 'f32', help: 'element type of the key-value cache' }),
 };
 
 /** Options of loading for one text at a time. */
@@ -90,7 +90,7 @@ export const oneTextOptions = {
   threads: integer({
     from: 1,
     to: 1024,
-    otherwise: 'as many as there are cores',
+    otherwise: 'one per core',
     env: 'GROK_RUN_THREADS',
     help: 'CPU threads',
   }),
@@ -110,7 +110,7 @@ export const oneTextOptions = {
     to: 65536,
     otherwise: '512',
     placeholder: '<tokens>',
-    help: 'prompt tokens that one step takes',
+    help: 'prompt tokens of one step',
   }),
   /** Path of a tokenizer.model. Default: the one beside the checkpoint. */
   tokenizer: text('the path of a tokenizer.model', {
@@ -171,7 +171,7 @@ export const samplingOptions = {
     to: 1,
     default: 0.9,
     neutral: 1,
-    help: 'choose among the likeliest that make up x; 1 is off',
+    help: 'choose among the likeliest tokens of total probability x; 1 is off',
   }),
   /** Draws from this many of the likeliest tokens. 0 is off. Default: 0. */
   topK: integer({ default: 0, help: 'choose among the n likeliest; 0 is off' }),
@@ -180,11 +180,20 @@ export const samplingOptions = {
   /**
    * Above 1, makes tokens of the prompt and of the generated text less likely; below 1, likelier. 1 is off. Default: 1.
    */
-  repetitionPenalty: number({ default: 1, formerFlag: '--repeat-penalty', help: 'of tokens seen before; 1 is off' }),
+  repetitionPenalty: number({
+    default: 1,
+    formerFlag: '--repeat-penalty',
+    help: 'make repeated tokens less likely; 1 is off',
+  }),
   /** Subtracted once from the logit of each generated token, -2 to 2. Default: 0. */
-  presencePenalty: number({ from: -2, to: 2, default: 0, help: 'once for a token generated before; 0 is off' }),
+  presencePenalty: number({ from: -2, to: 2, default: 0, help: 'subtract x once from generated tokens; 0 is off' }),
   /** Subtracted from a token's logit for each time it was generated, -2 to 2. Default: 0. */
-  frequencyPenalty: number({ from: -2, to: 2, default: 0, help: 'for each time it was generated; 0 is off' }),
+  frequencyPenalty: number({
+    from: -2,
+    to: 2,
+    default: 0,
+    help: 'subtract x for each time it was generated; 0 is off',
+  }),
 };
 
 /** A value for each sampling option. */
@@ -239,7 +248,7 @@ export const generateOptions = {
   /** Returns the prompt first, as the beginning of text, tokenIds and logprobs. Default: false. */
   echo: boolean({ default: false, help: 'print the prompt first (default: on a terminal)' }),
   /** Continues after the [EOS] token, unless `stopTokenIds` has it. Default: false. */
-  ignoreEos: boolean({ default: false, help: 'go on after the model says it is done' }),
+  ignoreEos: boolean({ default: false, help: 'continue after the [EOS] token' }),
   /** Aborts: iterator and `result` reject with the signal's reason. */
   signal,
 };
@@ -286,22 +295,22 @@ export const benchOptions = {
    */
   shape: text("'tiny', 'mid', 'slice', 'grok1' or the path of a config.json", {
     placeholder: '<name>',
-    help: 'made-up weights instead: tiny, mid, slice, grok1, or a config.json',
+    help: 'synthetic weights: tiny, mid, slice, grok1, or a config.json',
   }),
   /** Layers of the shape, 1 to 1024. Default: the shape's own. */
-  layers: integer({ from: 1, to: 1024, otherwise: 'its own', help: 'of the shape' }),
+  layers: integer({ from: 1, to: 1024, otherwise: 'its own', help: 'layers of the shape' }),
   ...placementOptions,
   /** CPU threads, 1 to 1024; several numbers are measured in turn. Default: as for loading. */
   threads: checked<number | readonly number[], readonly number[]>({
     kind: 'integers',
     expectation: 'an integer from 1 to 1024, or an array of them',
-    otherwise: 'as many as there are cores',
+    otherwise: 'one per core',
     env: 'GROK_RUN_THREADS',
     help: 'CPU threads, one number or several',
     check: (name, value) => integersIn(name, typeof value === 'number' ? [value] : value, 1, 1024),
   }),
   /** Sizes of prompts to read, in tokens. Default: 128 and 512, if the context has room for them. */
-  prefill: integers({ from: 1, to: 2 ** 20, default: [128, 512], help: 'prompt sizes in tokens, where they fit' }),
+  prefill: integers({ from: 1, to: 2 ** 20, default: [128, 512], help: 'prompt sizes in tokens, if they fit' }),
   /** Tokens to generate one by one after the first. Default: 32. */
   decode: integer({ to: 2 ** 20, from: 1, default: 32, help: 'tokens to generate one by one' }),
   /** Repeats of each measurement, 1 to 1000. Default: 5. */
@@ -316,9 +325,9 @@ export const benchOptions = {
 
 export const verifyOptions = {
   /** Writes the manifest from the present files, instead of comparing. Default: false. */
-  write: boolean({ default: false, help: 'write the list from the files as they are' }),
+  write: boolean({ default: false, help: 'write the list from the present files' }),
   /** Replaces an existing manifest. Default: false. */
-  force: boolean({ default: false, help: 'with --write: replace the list that is there' }),
+  force: boolean({ default: false, help: 'with --write: replace an existing list' }),
   /** Aborts; `verify` then rejects with the signal's reason. */
   signal,
   /** Called after each part of a file. */
@@ -328,7 +337,7 @@ export const verifyOptions = {
 export const reportOptions = {
   ...oneTextOptions,
   /** Hashes all files, even if there is no manifest to compare with. Default: only with a manifest. */
-  verify: boolean({ help: 'hash all files, also where there is no SHA256SUMS to compare with' }),
+  verify: boolean({ help: 'hash all files, even without SHA256SUMS' }),
   /** Maximum seconds of each of the eight measured sections: all end within ten minutes. Default: 60. */
   sectionSeconds: number({ from: 0, to: 3600, default: 60 }),
   /** Aborts; `report` then rejects with the signal's reason. */

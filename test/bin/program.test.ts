@@ -43,7 +43,7 @@ describe('a command', () => {
   it('refuses the flags of another before its name, too', async () => {
     const { exitCode, stderr } = await invoke(['--temperature', '1', 'inspect']);
     expect(exitCode).toBe(2);
-    expect(stderr).toContain('--temperature means nothing to inspect');
+    expect(stderr).toContain('--temperature does not apply to inspect');
   });
 
   it('refuses an argument too many', async () => {

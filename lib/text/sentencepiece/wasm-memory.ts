@@ -22,11 +22,14 @@ export function requireWasmMemory(): void {
   try {
     new Function(); // the library creates functions from text
   } catch (error) {
-    throw new GrokError(`Expected that code may be made of text, as the tokenizer does: ${(error as Error).message}`, {
-      code: 'GROK_UNSUPPORTED',
-      hint: 'Start Node without --disallow-code-generation-from-strings (look in NODE_OPTIONS, too).',
-      cause: error,
-    });
+    throw new GrokError(
+      `Expected code generation from strings, which the tokenizer needs: ${(error as Error).message}`,
+      {
+        code: 'GROK_UNSUPPORTED',
+        hint: 'Start Node without --disallow-code-generation-from-strings (look in NODE_OPTIONS, too).',
+        cause: error,
+      },
+    );
   }
   try {
     new WebAssembly.Memory({ initial: INITIAL_PAGES });

@@ -76,7 +76,7 @@ describe('grok-run bench', () => {
     const { exitCode, stdout, stderr } = await invoke(['bench']);
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
     expect(stdout.split('\n')).toEqual([
-      'tiny: 10.0M parameters, made-up weights',
+      'tiny: 10.0M parameters, synthetic weights',
       '10.0 MiB of weights in memory, packed; 4.0 MiB read for a token',
       'Fake CPU, 4 CPU threads, 16.0 GiB; grok-run 1.2.3',
       '',
@@ -85,7 +85,7 @@ describe('grok-run bench', () => {
       '  prefill 128       100  90.00  111       1.28 s  4.0 GMAC/s  20 % of s16 x s16   3 disturbed repeats left out',
       '  decode 32       12.35  90.00  111        40 ms    7.0 GB/s  70 % of reading     2 of 3 repeats disturbed',
       '',
-      'What this machine can do at most (avx2):',
+      'Limits of this machine (avx2):',
       '  threads  reading, GB/s  f32, GMAC/s  s16 x s16, GMAC/s',
       '        1           10.0         10.0               20.0  disturbed',
       '        2           10.0         10.0               20.0',
@@ -105,7 +105,7 @@ describe('grok-run bench', () => {
     const runs = BENCH_REPORT.runs.map((run) => ({ ...run, limits, threads: 1 }));
     const library = { benchmark: async () => ({ ...BENCH_REPORT, runs, oneThreadLimits: limits }) };
     expect((await invoke(['bench'], { library })).stdout.split('\n').slice(-4)).toEqual([
-      'What this machine can do at most (Fake GPU):',
+      'Limits of this machine (Fake GPU):',
       '  reading, GB/s  copying, GB/s',
       '         3000.0         2900.0',
       '',

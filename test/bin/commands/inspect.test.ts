@@ -63,7 +63,7 @@ describe('grok-run inspect', () => {
   it('says whether there is a manifest, and whether names and sizes match it', async () => {
     const shown = async (manifest: object | null) =>
       (await invoke(['inspect'], { library: { inspect: async () => ({ ...INSPECTION, manifest }) } })).stdout;
-    expect(await shown(null)).toContain('none: make one of files that you trust with grok-run verify --write');
+    expect(await shown(null)).toContain('none: create one from files that you trust with grok-run verify --write');
     expect(await shown({ path: '/m/SHA256SUMS', problems: [] })).toContain('/m/SHA256SUMS, names and sizes match');
     expect(await shown({ path: '/m/SHA256SUMS', problems: ['a: missing', 'b: missing', 'c: missing'] })).toContain(
       '/m/SHA256SUMS does not match: a: missing, and 2 more',
@@ -111,7 +111,7 @@ describe('grok-run inspect', () => {
     const ample = await shown(2 ** 30);
     expect(ample).toMatch(/weights, mapped +1\.0 MiB/);
     expect(ample).toContain('stay in the files, 15.0 MiB: the system keeps them in memory');
-    expect(await shown(4 * 2 ** 20)).toContain('read from disk again and again');
+    expect(await shown(4 * 2 ** 20)).toContain('read from disk repeatedly');
   });
 
   it('counts tensors that differ in their layer alone, and lists each with --tensors', async () => {

@@ -146,7 +146,7 @@ describe('grok-run report', () => {
     expect(exitCode).toBe(0);
     expect(stdout).toBe(readFileSync(markdown(), 'utf8'));
     for (const line of [
-      '| files | not as the manifest says: see below |',
+      '| files | different from the manifest: see below |',
       '| tokenizer.model | the one that xAI published |',
       '| decode 32 | 12.35 | 40 ms | 70 % of reading |',
       '    "a | b"',
