@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# All that a machine with a CUDA device can say, in one run: builds, tests, measures, looks for races. Needs cmake and nvcc,
-# python3 for the table, PyTorch for the limits and the peers; no network. With a Node binary it builds the addon, too, and
-# runs the command line: that takes dist/ (npm run build:ts) and node_modules/, which are not made here.
+# Runs every check of a machine with a CUDA device: builds, tests, measures, and searches for races. Needs cmake and
+# nvcc, python3 for the table, PyTorch for the limits and the peers; no network. With a Node binary it also builds the
+# addon and runs the command line, which needs dist/ (npm run build:ts) and node_modules/.
 #
 #   bench/device.sh [--quick] [--node NODE] [OUT]
 #
-# NODE is by default $GROK_DEVICE_NODE; without one, what needs it is left out.
-# OUT (default $OUT, or build/device) keeps log.txt, results.json (written anew after every step), and the lines that
-# results.json is made of. The whole takes 9 minutes at most, with --quick 3: each step has a limit of its own and all share
-# one deadline (GROK_DEVICE_DEADLINE, in seconds from the start). A step that fails is reported, and the next goes on; the
-# exit status is then 1.
+# NODE is by default $GROK_DEVICE_NODE; without it, the steps that need Node are left out. OUT (default $OUT, or
+# build/device) holds log.txt, results.json (rewritten after every step), and the lines of which results.json consists.
+# The whole takes 9 minutes at most, with --quick 3. Each step has its own limit, and all share one deadline
+# (GROK_DEVICE_DEADLINE, in seconds from the start). A step that fails is reported, and the next one runs; the exit
+# status is then 1.
 set -uo pipefail
 PATH=$PATH:/usr/local/cuda/bin
 
@@ -34,7 +34,7 @@ cd "$(dirname "$0")/.." || exit 2
 mkdir -p "$out" || exit 2
 rm -f "$out"/{log.txt,results.json,machine.txt,steps.jsonl,operations.jsonl,torch.jsonl,bench.json}
 
-# Seconds from the start. What is left after it is for the last step's end and the table.
+# Seconds from the start. The remaining time is for the end of the last step and the table.
 deadline=${GROK_DEVICE_DEADLINE:-$((quick ? 165 : 520))}
 failed=
 build=${GROK_DEVICE_BUILD:-build/device-release}
@@ -50,7 +50,8 @@ end() { # NAME STATUS SECONDS
   report >/dev/null
 }
 
-# Runs a command for at most LIMIT seconds. What it prints goes to the log, and its end to the screen if it fails.
+# Runs a command for at most LIMIT seconds. Its output goes to the log, and the end of it to the screen if the command
+# fails.
 step() { # NAME LIMIT COMMAND...
   local name=$1 limit=$2 left=$((deadline - SECONDS)) start=$SECONDS status
   shift 2
@@ -90,13 +91,13 @@ arch=$(sed -n 's/^compute_cap=//p' "$out/machine.txt" | tr -d .)
 
 tests=(backend_cuda_operations_device backend_cuda_sample_device backend_cuda_packed_table_device model_golden_device
        backend_cuda_embedded_model_device)
-# What does build is tested.
+# Tests whatever was built.
 if command -v ninja >/dev/null; then
   generator=Ninja keep_going=(-k 0)
 else
   generator='Unix Makefiles' keep_going=(-k)
 fi
-# CMake wants the headers of Node-API for the addon, which is built where all that it needs is there.
+# CMake needs the headers of Node-API for the addon, which is built if everything that it needs is present.
 headers=(-DCMAKE_JS_INC=none)
 lacking=
 addon=
@@ -126,15 +127,15 @@ peers() { # NAME LIMIT GROUP...
   step "$name" "$limit" python3 bench/device/torch_peers.py --out "$out/torch.jsonl" "$@"
 }
 
-# By default four layers of Grok-1 with its whole vocabulary: 21 GB of weights, and of no int8 matrix less than 152 MB, three
-# times the L2 of an H100: operations that are timed in a graph go round the layers.
+# By default four layers of Grok-1 with its whole vocabulary: 21 GB of weights, with at least 152 MB of each int8
+# matrix, three times the L2 of an H100. Operations timed in a graph cycle through the layers.
 operations() { # NAME LIMIT OPTIONS...
   local name=$1 limit=$2
   shift 2
   step "$name" "$limit" "$build/bench_ops" --device cuda --shape grok1 --layers 4 --json "$out/operations.jsonl" "$@"
 }
 
-# The command line, with the addon that was built here. node-gyp-build looks for build/Release in $GROK_RUN_PREBUILD.
+# The command line, with the addon that was built here. node-gyp-build searches build/Release in $GROK_RUN_PREBUILD.
 if [[ $addon ]]; then
   mkdir -p "$out/addon"
   ln -sfn "$(realpath "$build")" "$out/addon/build"
@@ -157,7 +158,7 @@ else
     operations "decode, $type cache" 60 --layers 2 --tokens 1 --sequences 8 --context 8191 --reps 20 --kv-cache-type $type
   done
   operations 'decode, no overlap' 60 --tokens 1 --sequences 1,8 --context 128 --reps 20 --overlap no
-  # What one of 8 GPUs does when they share Grok-1: 40 GB of weights, and 4.3 GB of cache for 8 long sequences.
+  # The work of one of 8 GPUs that share Grok-1: 40 GB of weights, and 4.3 GB of cache for 8 long sequences.
   operations 'one of 8 shards' 90 --layers 64 --shards 8 --tokens 1 --sequences 1,8 --context 128,8191 --reps 20
   [[ ! $addon ]] || step 'grok-run bench' 60 bench/device/auto-bench.sh "$node" "$out/bench.json"
   operations prefill 60 --tokens 128,512 --context 1024 --reps 5
@@ -168,7 +169,7 @@ else
 
   for tool in memcheck racecheck synccheck initcheck; do
     for test in backend_cuda_operations_device backend_cuda_packed_table_device backend_cuda_sample_device; do
-      # Under racecheck all that sampling is tested with takes minutes: one case that asks for everything.
+      # Under racecheck all sampling tests take minutes, so only the case with all filters runs.
       cases=()
       [[ $tool != racecheck || $test != *sample* ]] || cases=('whatever is asked for')
       step "$tool $test" 60 compute-sanitizer --tool "$tool" --error-exitcode 1 "$build/$test" "${cases[@]}"

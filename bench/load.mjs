@@ -1,5 +1,5 @@
-// Measures what many requests at once cost: `node --expose-gc bench/load.mjs [queue] [readers] [texts]`, all three without
-// names. Needs `npm run build`. Figures are of this process: CPU time counts all of its threads.
+// Measures the cost of many requests at once: `node --expose-gc bench/load.mjs [queue] [readers] [texts]`; without
+// names, all three. Needs `npm run build`. Figures are of this process: CPU time includes all of its threads.
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Grok } from '../dist/lib/index.js';
@@ -20,7 +20,7 @@ function numThreads() {
   return Number(/Threads:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]);
 }
 
-/** CPU time a token, and memory a request that waits, for growing numbers of short requests at once. */
+/** CPU time per token and memory per waiting request, for growing numbers of short requests at once. */
 async function queue() {
   let msPerToken256;
   for (const numRequests of [256, 256, 1000, 2000, 4000, 8000]) {
@@ -38,7 +38,7 @@ async function queue() {
     const numTokens = (await Promise.all(completions)).reduce((sum, count) => sum + count, 0);
     const msPerToken = (cpuMs() - before.cpu) / numTokens;
     msPerToken256 ??= msPerToken;
-    if (numRequests === 256) msPerToken256 = msPerToken; // the second time, when all is compiled
+    if (numRequests === 256) msPerToken256 = msPerToken; // measured after a warm-up
     const ratio = (msPerToken / msPerToken256).toFixed(2);
     console.log(
       `${numRequests} requests: ${msPerToken.toFixed(3)} CPU ms a token (${ratio} of 256), ` +
@@ -48,12 +48,12 @@ async function queue() {
   }
 }
 
-/** How long a new request waits behind readers that have stopped reading. */
+/** Waiting time of a new request behind readers that have stopped reading. */
 async function readers() {
   const readTimeout = 2000;
   for (const maxSequences of [64, 4]) {
     const grok = await Grok.load(undefined, { maxSequences, readTimeout });
-    const held = []; // none is garbage
+    const held = []; // keeps them from being collected
     for (let seed = 0; seed < 64; seed++) {
       const iterator = grok.generate(prompt, { maxTokens: 480, seed, ignoreEos: true })[Symbol.asyncIterator]();
       await iterator.next();

@@ -1,22 +1,22 @@
-// The time of each operation of backend.h within real forward passes, on made-up weights.
+// Times each operation of backend.h within real forward passes, on synthetic weights.
 //
-//   bench_ops [--device cpu|cuda] [--shape NAME|FILE,...] [--layers N] [--shards N] [--threads N] [--isa NAME]
-//             [--tokens N,...] [--sequences N,...] [--context N,...] [--kv-cache-type NAME] [--reps N]
-//             [--overlap yes|no] [--probe GIB] [--json FILE]
+// bench_ops [--device cpu|cuda] [--shape NAME|FILE,...] [--layers N] [--shards N] [--threads N] [--isa NAME]
+//            [--tokens N,...] [--sequences N,...] [--context N,...] [--kv-cache-type NAME] [--reps N]
+//            [--overlap yes|no] [--probe GIB] [--json FILE]
 //
-// For each shape, number of sequences and number of tokens of each in a step: calls, microseconds a call (min / median /
-// max), and at the median the bytes of weights or cache that it must read and the multiply-adds that it must make. Small
-// shapes stay in the caches: their GB/s are not of memory. "step" is a whole step with nothing waited for within, and replayed
-// where the backend does that; "step, as asked" is one that it does not replay. --shards N: what one of N devices that share
-// the network has to do, but for what they tell each other. --overlap no: launches on CUDA wait for each other. --probe GIB:
-// first, the bandwidth of the device's memory, over so large a buffer, and what a CPU's instructions multiply at most. --json
-// adds a line to FILE for each table printed.
+// Prints a table for each shape, number of sequences and number of tokens per sequence. It has calls, microseconds per
+// call (min / median / max), and rates at the median: bytes of weights or cache that a call must read, and
+// multiply-adds. Small shapes stay in the caches, so their GB/s do not measure memory. "step" is a whole step without
+// waits, replayed if the backend replays steps; "step, not replayed" runs it without a graph. --shards N: the work of one of N
+// devices that share the network, without their communication. --overlap no: launches on CUDA wait for each other.
+// --probe GIB: first measures the memory bandwidth of the device over a buffer of that size, and the multiply-adds of a
+// CPU. --json appends a line to FILE for each table.
 //
-// On CUDA those microseconds are the host's: to launch, to run and to be told. In the product a step is one graph, so
-// operations are timed "in graph", too (median), and rates are of that: a step of one operation, many times over and round
-// the layers, is replayed by Backend::step, the recording left out and what a step of nothing takes subtracted. Products
-// find the digits that a norm or attention left: they come behind it, and what those take by themselves is subtracted.
-// "MB a round" is what the calls of all layers read until the first comes again; where that is not several times the L2, some
+// On CUDA those microseconds are the host's: launch, execution and notification. In the product a step is one graph, so
+// operations are also timed "in graph" (median), and rates refer to that. Backend::step replays a step that repeats one
+// operation over all layers many times; the capture is not timed, and the time of an empty step is subtracted. Products
+// consume the quantized copy of a norm or attention, so these run first, and their own time is subtracted. "MB a round"
+// is the data that the calls of all layers read until the first comes again. If that is not several times the L2, some
 // of it is found there, and more --layers help.
 
 #include <algorithm>
@@ -62,7 +62,7 @@ struct Request {
   KvCacheType kv_cache_type = KvCacheType::f32;
   int reps = 5;
   bool launches_overlap = true;
-  int probe_gib = 0;  // none
+  int probe_gib = 0;  // 0: no probe
   std::string json = {};
 };
 
@@ -83,7 +83,7 @@ WeightBytes weight_bytes_of(const format::TensorSource& source, const model::Gro
       .table = bytes("language_model/in_out_embed/embeddings")};
 }
 
-// Steps of `num_tokens` tokens of each of some sequences, all at the same place.
+// Steps of `num_tokens` tokens for each of some sequences, all at the same position.
 class Passes {
  public:
   Passes(const model::GrokConfig& config, TimedBackend& backend, const model::Weights& weights,
@@ -139,7 +139,7 @@ class Passes {
   runtime::KvCache cache_;
   int pages_each_;
   std::vector<std::int32_t> pages_;  // [max_sequences, pages_each_]
-  Batch staged_;                     // what is asked for again looks here
+  Batch staged_;                     // replayed operations read this
 };
 
 double quantile(const std::vector<double>& sorted, double share) {
@@ -151,17 +151,18 @@ double median_of(std::vector<double> values) {
   return quantile(values, 0.5);
 }
 
-// Each kind of operation that was noted, of all layers in turn, many times in a step that is replayed. Repeating changes no
-// work: residuals grow, what is made of them does not, and each layer's experts keep theirs.
+// Times each kind of recorded operation, for all layers in turn, many times in a replayed step. Repetition does not
+// change the work: residuals grow, but their norms do not, and each layer keeps its experts.
 void time_in_graph(TimedBackend& backend, int reps) {
-  constexpr double kMicroseconds = 4000;  // of a replay, about: how much starting one takes varies by a few
+  // approximate time of a replay; the start of a replay varies by a few microseconds
+  constexpr double kMicroseconds = 4000;
   constexpr std::size_t kMostCalls = 256;
 
   const std::vector<double> of_nothing = backend.time_replays({}, 1, reps);
   if (of_nothing.empty()) return;
 
   struct Round {
-    std::vector<const Asked*> operations, others;  // others: of those, what is not of this kind
+    std::vector<const Asked*> operations, others;  // others: recorded operations of other kinds
     int calls = 0;
     double bytes = 0;
   };
@@ -224,7 +225,7 @@ void print(const std::map<std::string, Timed>& times) {
 
 using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
 
-// What is written there is read by device/report.py.
+// device/report.py reads this file.
 File open_json(const Request& request) {
   File out(std::fopen(request.json.c_str(), "a"), std::fclose);
   if (!out) throw Error(ErrorCode::io, concat("--json: cannot write to ", request.json));
@@ -238,7 +239,7 @@ void write_times(std::FILE* out, std::vector<double> times) {
                std::reduce(times.begin(), times.end()) / double(times.size()));
 }
 
-// One line.
+// Writes one line.
 void write_json(const Request& request, const std::string& shape, int num_layers, int num_sequences, int num_tokens,
                 int context, const std::map<std::string, Timed>& times) {
   const File out = open_json(request);
@@ -316,7 +317,7 @@ void measure_after(int context, const std::string& shape, const model::GrokConfi
   for (const int num_sequences : request.num_sequences) {
     for (const int num_tokens : request.num_tokens) {
       const auto step = [&] { passes.run(context, num_tokens, 0, num_sequences); };
-      step();  // to warm up
+      step();  // warm-up
       backend.times.clear();
       for (int rep = 0; rep < request.reps; ++rep) {
         step();
@@ -325,11 +326,11 @@ void measure_after(int context, const std::string& shape, const model::GrokConfi
       const auto time_steps = [&](const char* what, bool may_replay) {
         backend.may_replay = may_replay;
         backend.mode = TimedBackend::Mode::hand_on;
-        for (int time = 0; time < 2; ++time) step();  // a replay is recorded by then
+        for (int time = 0; time < 2; ++time) step();  // captures the replay
         backend.mode = TimedBackend::Mode::time;
         for (int rep = 0; rep < request.reps; ++rep) backend.time_step(what, request.reps, step);
       };
-      if (request.device == "cuda") time_steps("step, as asked", false);
+      if (request.device == "cuda") time_steps("step, not replayed", false);
       time_steps("step", true);
       if (request.device == "cuda") {
         backend.note(step);

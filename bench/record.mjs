@@ -1,5 +1,5 @@
-// Runs `grok-run bench` with the arguments given and keeps what it finds, with the commit, in bench/results.
-// Needs a build: npm run build.
+// Runs `grok-run bench` with the given arguments, and stores its results and the commit in bench/results. Needs a
+// build: npm run build.
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** `2026-11-25T00-36-48Z-slice-amd-epyc-7b13.json`: sorts by date, and says what was measured where. */
+/** `2026-11-25T00-36-48Z-slice-amd-epyc-7b13.json`: sorts by date, and names the model and the machine. */
 export function fileNameFor({ date, model, machine }) {
   const words = (text) =>
     text
@@ -19,7 +19,7 @@ export function fileNameFor({ date, model, machine }) {
   return `${when}-${words(basename(model.name))}-${words(machine.cpu)}.json`;
 }
 
-/** The commit that was measured; null outside a clone. `isClean`: nothing in it was changed since. */
+/** The measured commit; null outside a clone. `isClean`: no tracked file differs from it. */
 function commitOf(directory) {
   const git = (...args) => spawnSync('git', args, { cwd: directory, encoding: 'utf8' });
   const head = git('rev-parse', 'HEAD');

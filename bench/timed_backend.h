@@ -11,25 +11,25 @@
 #include "core/error.h"
 #include "model/config.h"
 
-// A backend that takes the time of what it is asked for, and how often what was asked for can be asked for again.
+// A backend that times its operations, and repeats recorded ones.
 namespace grok::bench {
 
-// What one call must do at least.
+// Minimum work of one call.
 struct Work {
   double bytes = 0;  // of weights and cache
   double macs = 0;
 };
 
-// Within a step that is one graph. No calls: not measured.
+// Times within a step that is one graph. No calls: not measured.
 struct InGraph {
-  std::vector<double> microseconds;  // a call, of each replay
+  std::vector<double> microseconds;  // per call, for each replay
   int calls = 0;                     // in a replay
   double bytes_a_round = 0;          // of the calls of all layers
 };
 
 struct Timed {
   std::vector<double> microseconds;
-  Work work;  // of all calls: tokens share more experts in one layer than in another
+  Work work;  // total of all calls: tokens share more experts in one layer than in another
   InGraph in_graph;
 
   Work work_of_one() const {
@@ -38,19 +38,19 @@ struct Timed {
   }
 };
 
-// What the operations read, as the backend keeps it.
+// Bytes that the operations read, in the backend's layout.
 struct WeightBytes {
   double qkv = 0, attention_out = 0, expert = 0, table = 0;
 };
 
-// An operation of a step, to be asked for again.
+// A recorded operation of a step.
 struct Asked {
   std::string name;
   Work work;
   std::function<void()> again;
 };
 
-// Hands everything on, and takes the time of the operations or notes them.
+// Passes every operation on, and times or records it.
 class TimedBackend final : public Backend {
  public:
   enum class Mode { hand_on, time, note };
@@ -58,14 +58,14 @@ class TimedBackend final : public Backend {
   TimedBackend(Backend& inner, const model::GrokConfig& config) : inner_(inner), config_(config) {}
 
   std::map<std::string, Timed> times;
-  std::vector<Asked> asked;  // that were noted; good until the next stage()
+  std::vector<Asked> asked;  // recorded operations; valid until the next stage()
   WeightBytes weight_bytes;
   Mode mode = Mode::time;
   bool may_replay = true;
-  int positions = 0;  // that the last token of each sequence sees
+  int positions = 0;  // number of positions up to the last token of each sequence
   int num_sequences = 1;
-  // A device does what it is asked when it comes to it: with this set, each operation is waited for by reading it. The
-  // operation "wait" is what that alone takes.
+  // A device executes operations later. If this is set, each operation is awaited by reading from it. The operation
+  // "wait" is the time of that read alone.
   const float* something_to_read = nullptr;
 
   std::string description() const override { return inner_.description(); }
@@ -80,7 +80,7 @@ class TimedBackend final : public Backend {
   void read(std::span<std::int32_t> host, const std::int32_t* from) override { inner_.read(host, from); }
   void read_kv(const ReadKv& op) override { inner_.read_kv(op); }
 
-  // Operations that are looked at one by one are asked for one by one.
+  // Without a replay, operations are called one by one.
   void step(const std::function<void()>& ask) override {
     if (mode == Mode::hand_on && may_replay)
       inner_.step(ask);
@@ -101,7 +101,7 @@ class TimedBackend final : public Backend {
   }
   void attention(const Attention& op) override {
     const int num_tokens = op.batch->num_tokens;
-    // Each sees itself and those before.
+    // Each attends to itself and to earlier tokens.
     const double pairs = num_tokens * (positions - (num_tokens / num_sequences - 1) / 2.0);
     perform("attention",
             {.bytes = 2.0 * num_sequences * positions / kPageSize *
@@ -121,7 +121,7 @@ class TimedBackend final : public Backend {
     const double size = double(op.d_model) * op.num_experts;
     perform("route", {.bytes = size * sizeof(float), .macs = op.num_tokens * size}, [=, this] { inner_.route(op); });
     if (mode != Mode::note) return;
-    // The next layer's choice goes to the same place: this one's is kept elsewhere, for its experts.
+    // The next layer overwrites its choice of experts, so this layer's is copied for later.
     const std::size_t num_slots = std::size_t(op.num_tokens) * op.experts_per_token;
     chosen_.push_back(inner_.allocate(num_slots * sizeof(std::int32_t)));
     gates_.push_back(inner_.allocate(num_slots * sizeof(float)));
@@ -131,7 +131,7 @@ class TimedBackend final : public Backend {
     inner_.route(kept);
   }
   void experts(const Experts& given) override {
-    if (mode == Mode::hand_on) return inner_.experts(given);  // what was chosen is not read within a whole step
+    if (mode == Mode::hand_on) return inner_.experts(given);  // the choice is not copied within a whole step
     Experts op = given;
     if (mode == Mode::note) {
       op.experts = chosen_.back()->as<std::int32_t>();
@@ -168,12 +168,12 @@ class TimedBackend final : public Backend {
       mode = Mode::time;
     });
   }
-  // Not of a step: it waits.
+  // Outside of a step: it waits.
   void sample(const Sample& op) override {
     time("sample", {.bytes = double(op.num_rows) * op.vocab_size * sizeof(float)}, [&] { inner_.sample(op); });
   }
 
-  // What `step` asks for, to be asked for again.
+  // Records an operation of `step`.
   template <typename Step>
   void note(const Step& step) {
     asked.clear();
@@ -183,10 +183,10 @@ class TimedBackend final : public Backend {
     step();
     mode = Mode::time;
   }
-  // From here on steps may ask for something else.
+  // Invalidates captures, so that steps may contain other operations.
   void forget_steps() { inner_.allocate(sizeof(float)); }
-  // Microseconds of each replay of a step of these operations, so many times over. None where the backend does not replay
-  // steps of the batch that was staged last.
+  // Microseconds of each replay of a step that repeats these operations num_rounds times. Empty if the backend does not
+  // replay steps of the last staged batch.
   std::vector<double> time_replays(const std::vector<const Asked*>& operations, int num_rounds, int reps) {
     forget_steps();
     int num_asked = 0;
@@ -212,7 +212,7 @@ class TimedBackend final : public Backend {
  private:
   double floats(int num_tokens) const { return double(num_tokens) * config_.d_model * sizeof(float); }
 
-  // One of a step's.
+  // Times one operation of a step.
   template <typename Call>
   void perform(const char* name, const Work& work, const Call& call) {
     if (mode == Mode::note) asked.push_back({.name = name, .work = work, .again = call});
@@ -242,7 +242,7 @@ class TimedBackend final : public Backend {
 
   Backend& inner_;
   const model::GrokConfig& config_;
-  std::vector<BufferPtr> chosen_, gates_;  // [num_tokens, experts_per_token], of each layer that was noted
+  std::vector<BufferPtr> chosen_, gates_;  // [num_tokens, experts_per_token], of each recorded layer
 };
 
 }  // namespace grok::bench

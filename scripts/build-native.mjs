@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Builds build/Release/grok-run.node. CMake does the work; cmake-js drives it where it is installed.
-// prebuildify runs this file in node-gyp's place and passes node-gyp's arguments: all but --debug are beside the point.
+// Builds build/Release/grok-run.node with CMake, driven by cmake-js if it is installed. prebuildify runs this file in
+// place of node-gyp and passes node-gyp's arguments, which are ignored except for --debug.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -27,7 +27,7 @@ function run(program, args) {
   if (status !== 0) fail(`the native build failed; the first error above says why.`);
 }
 
-/** cmake-js's command line, or undefined in an installed package, which does not bring it along. */
+/** The command line of cmake-js, or undefined in an installed package, which does not include it. */
 function cmakeJs() {
   try {
     const manifest = require.resolve('cmake-js/package.json');

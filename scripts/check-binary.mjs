@@ -1,14 +1,15 @@
-// Holds the binaries in prebuilds/ to what users' machines can load, and the tarball to what npm takes.
-// Needs readelf (apt install binutils).
+// Checks that users' machines can load the binaries in prebuilds/, and that the tarball has the necessary files. Needs
+// readelf (apt install binutils).
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 // Debian 12, Ubuntu 22.04 and RHEL 9 have this glibc or a newer one.
 const MAX_GLIBC = [2, 34];
-// Named by napi_module registration, and nothing else: a second addon in the process must not see our symbols.
+// Symbols of the napi_module registration. No others, because a second addon in the process must not see our symbols.
 const EXPORTS = new Set(['napi_register_module_v1', 'node_api_module_get_api_version_v1']);
-// What the CUDA runtime brings must be inside; only the driver may be the user's, and it is opened at run time.
+// The CUDA runtime must be inside the binary. Only the driver may come from the user's system, and it is opened at run
+// time.
 const LIBRARIES = /^(libc|libm|libstdc\+\+|libgcc_s|libpthread|libdl|librt|ld-linux-x86-64|ld-linux-aarch64)\.so\.\d+$/;
 const MAX_TARBALL_BYTES = 50e6;
 
@@ -23,9 +24,9 @@ function isNewer([major, minor], [maxMajor, maxMinor]) {
 }
 
 /**
- * Bytes of GPU code by architecture: `sm_80` is machine code, `compute_120` PTX. Empty without the CUDA backend. nvcc 13.0
- * leaves a container for each of its files, a header and entries: kind at 0 (1: PTX), size of the header at 4 and of the code
- * at 8, architecture at 28.
+ * Bytes of GPU code by architecture: `sm_80` is machine code, `compute_120` PTX. Empty without the CUDA backend. nvcc
+ * 13.0 writes a container for each of its files: a header and entries. An entry has its kind at offset 0 (1: PTX), the
+ * size of its header at 4, the size of the code at 8, and the architecture at 28.
  */
 function gpuCode(file) {
   const CONTAINER = 0xba55ed50;
@@ -35,7 +36,7 @@ function gpuCode(file) {
   const section = readFileSync(file).subarray(Number(`0x${start}`), Number(`0x${start}`) + Number(`0x${size}`));
   for (let at = 0; at < section.length; ) {
     if (section.readUInt32LE(at) !== CONTAINER) {
-      at += 8; // what lies between is padding
+      at += 8; // skips padding
       continue;
     }
     const end = at + section.readUInt16LE(at + 6) + Number(section.readBigUInt64LE(at + 8));
@@ -64,8 +65,8 @@ function checkBinary(file) {
   const stack = readelf('--program-headers', file).match(/GNU_STACK.*?\s([RWE]+)\s+0x\w+\s*$/m)?.[1];
   if (stack !== 'RW') problem(`expected GNU_STACK to be RW, found ${stack}: new glibc refuses an executable stack`);
 
-  // The loader keeps a few hundred bytes of static thread storage for libraries opened late; the CUDA runtime, in the same
-  // file, has 4 KiB of thread storage, and all of a file's is static when one variable is.
+  // The loader reserves a few hundred bytes of static thread-local storage for libraries opened late. The CUDA runtime
+  // in the same file has 4 KiB of it, and all of a file's is static if one variable is.
   if (/STATIC_TLS/.test(readelf('--dynamic', file)))
     problem('has static thread storage: a build with CUDA would not load');
 
@@ -88,8 +89,8 @@ function checkBinary(file) {
 }
 
 /**
- * Kernels for wider instruction sets must keep their functions to themselves. Of an inline function that several files
- * emit, the linker keeps one copy: were it theirs, a CPU without AVX2 would die in code that has nothing to do with AVX2.
+ * Kernels for wider instruction sets must not share functions. The linker keeps one copy of an inline function that
+ * several files emit. If it kept theirs, a CPU without AVX2 would crash in unrelated code.
  */
 function checkKernels(objects) {
   for (const object of objects) {
@@ -106,7 +107,7 @@ function checkTarball() {
   const files = pack.files.map(({ path }) => path);
   if (pack.size >= MAX_TARBALL_BYTES)
     problems.push(`the tarball has ${pack.size} bytes, expected under ${MAX_TARBALL_BYTES}`);
-  // npm runs `node-gyp rebuild` on installing a package that has one.
+  // npm runs `node-gyp rebuild` when it installs a package that contains this file.
   if (files.includes('binding.gyp')) problems.push('binding.gyp is in the tarball');
   for (const file of ['dist/bin/grok-run.js', 'dist/lib/index.js', 'dist/lib/index.d.ts', 'CMakeLists.txt', 'LICENSE'])
     if (!files.includes(file)) problems.push(`${file} is not in the tarball`);

@@ -1,6 +1,6 @@
-// Compiles every kernel for every GPU generation and holds the result to native/backend/cuda/budget.json: no spills, no
-// stack, registers and shared memory within bounds, the matrix instructions that were meant, a wait for the launch before.
-// --write sets the bounds to what is found.
+// Compiles every kernel for every GPU generation and compares the result with native/backend/cuda/budget.json. It
+// checks for spills and stack use, and bounds registers, shared memory and matrix instructions. Each kernel must wait
+// for its predecessor. --write sets the bounds to the measured values.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,7 +9,7 @@ import { basename, join } from 'node:path';
 const folder = 'native/backend/cuda';
 const budgetFile = join(folder, 'budget.json');
 
-// The low 12 bits of a 16-byte instruction say what it is: read off kernels of one instruction each, CUDA 13.0.
+// The low 12 bits of a 16-byte instruction are its opcode, found with kernels of one instruction each, CUDA 13.0.
 const OPCODES = { IMMA: 0x237, LDL: 0x983, STL: 0x387, PREEXIT: 0x82d, ACQBULK: 0x82e };
 
 const nvcc = [process.env.NVCC, 'nvcc', '/usr/local/cuda/bin/nvcc'].find(
@@ -31,7 +31,7 @@ function shortName(mangled) {
   return /^(?:grok::cuda::)?(\w+(?:<[^(]*>)?)(?:\(|$)/.exec(plain)?.[1] ?? plain;
 }
 
-/** What ptxas -v says of each kernel. */
+/** Parses ptxas -v's report of each kernel. */
 function parseReport(text) {
   const kernels = [];
   for (const block of text.split("Compiling entry function '").slice(1)) {
@@ -49,7 +49,7 @@ function parseReport(text) {
   return kernels;
 }
 
-/** How often each of OPCODES stands in a kernel's section of the ELF file. */
+/** Counts each of OPCODES in a kernel's section of the ELF file. */
 function countInstructions(cubin, mangled) {
   const sectionsAt = Number(cubin.readBigUInt64LE(0x28));
   const [entrySize, numSections, namesIndex] = [0x3a, 0x3c, 0x3e].map((at) => cubin.readUInt16LE(at));
@@ -105,7 +105,7 @@ try {
         if (kernel.spills > 0) problems.push(`${where}: ${kernel.spills} bytes of spills`);
         if (kernel.stack > 0) problems.push(`${where}: a stack frame of ${kernel.stack} bytes`);
         if (counts.LDL + counts.STL > 0) problems.push(`${where}: reads or writes local memory`);
-        // Launches overlap there: griddepcontrol.launch_dependents and .wait.
+        // Launches overlap on these: griddepcontrol.launch_dependents and .wait.
         if (Number.parseInt(arch, 10) >= 90 && !(counts.PREEXIT && counts.ACQBULK))
           problems.push(`${where}: does not let the next launch begin, or does not wait for the one before`);
         const seen = found[kernel.name] ?? { registers: 0, shared: 0, imma: Number.POSITIVE_INFINITY };
@@ -129,7 +129,7 @@ try {
   rmSync(scratch, { recursive: true });
 }
 if (isWriting) {
-  // A list of architectures fits a line, and the formatter wants it there.
+  // A list of architectures fits a line, which the formatter requires.
   const text = JSON.stringify({ ...budget, kernels: found }, null, 2).replace(/\[[^\]]*\]/, (list) =>
     list.replace(/\s+/g, ' ').replace('[ ', '[').replace(' ]', ']'),
   );

@@ -1,4 +1,4 @@
-// Runs a fuzz target for a while, and adds its figures to test/fuzz/figures.json.
+// Runs a fuzz target for some time, and adds its figures to test/fuzz/figures.json.
 //
 //   npm run fuzz -- TARGET [--seconds 600] [--corpus build/fuzz/corpus]
 //
@@ -50,16 +50,16 @@ function libFuzzer() {
     `-max_total_time=${values.seconds}`,
     `-artifact_prefix=${join(values.corpus, `finding-${target}-`)}`,
     '-print_final_stats=1',
-    `-max_len=${target === 'checkpoint' ? 64 : 1024}`, // a dozen edits, or more than any seed
+    `-max_len=${target === 'checkpoint' ? 64 : 1024}`, // a dozen edits, or larger than any seed
     '-timeout=60',
     '-rss_limit_mb=1536',
-    '-malloc_limit_mb=256', // no input this short may ask for more at once
+    '-malloc_limit_mb=256', // no input this short may allocate more at once
     '-entropic=0', // its bookkeeping takes longer than these targets
     ...(existsSync(dictionary) ? [`-dict=${dictionary}`] : []),
     found,
     join(folder, 'corpus', target),
   ];
-  // Both look-ups cost more than the parsers that throw: the stack of each allocation, and the fake stack of each frame.
+  // Both cost more than the parsers themselves: the stack of each allocation, and the fake stack of each frame.
   const asan = 'malloc_context_size=0:quarantine_size_mb=4:detect_stack_use_after_return=0';
   return { program: join(buildDir, `fuzz_${target}`), args, env: { ASAN_OPTIONS: asan } };
 }
@@ -84,7 +84,7 @@ function fuzzedCommit() {
 
 const commit = fuzzedCommit();
 const { program, args, env } = target === 'tokenizer' ? tokenizer() : libFuzzer();
-// Targets write their files to memory, if there is such a folder.
+// Targets write their files to memory if there is such a folder.
 const scratch = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 const start = performance.now();
 const { status, stderr } = spawnSync(program, args, {

@@ -1,4 +1,4 @@
-// Packs the package, installs the tarball in an empty folder with scripts disabled, and uses it there as a stranger would.
+// Packs the package, installs the tarball in an empty folder with scripts disabled, and uses it there like a new user.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,7 +9,7 @@ const folder = mkdtempSync(join(tmpdir(), 'grok-run-smoke-'));
 const consumer = join(folder, 'consumer');
 mkdirSync(consumer);
 
-// The settings of the npm script that runs us must not reach the npm of the stranger.
+// Settings of the npm script that runs this must not affect the user's npm.
 const env = Object.fromEntries(
   Object.entries(process.env).filter(([name]) => !name.startsWith('npm_') && !name.startsWith('GROK_')),
 );
@@ -61,7 +61,7 @@ try {
       timeoutS: 300,
     },
   );
-  // A clean install goes by the lockfile, where npm has been known to start node-gyp all by itself.
+  // A clean install follows the lockfile. npm has been known to start node-gyp by itself in that case.
   run('npm ci', 'npm', ['ci', '--no-audit', '--no-fund'], { timeoutS: 300 });
   expect(!existsSync(join(consumer, 'node_modules', 'grok-run', 'build')), 'installing the package ran a build');
 

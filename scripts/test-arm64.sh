@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Compiles tests of the CPU's kernels for arm64 and runs them on emulated CPUs: one with the dot product, one without. Four
-# minutes on one core.
+# Compiles tests of the CPU kernels for arm64 and runs them on emulated CPUs: one with the dot product, one without.
+# Takes four minutes on one core.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -36,7 +36,7 @@ test_on() { # the CPU, the kernels that it must have
 }
 test_on cortex-a57 portable
 test_on max 'neon portable'
-# What takes the emulator longest, once. A token after thousands of others would take it minutes.
+# The slowest tests run once. A token after thousands of others would take minutes.
 for title in 'a chunk of a prompt' 'several sequences' 'in chunks of any size'; do
   qemu-aarch64 build/arm64/backend_attention "$title"
 done

@@ -22,7 +22,7 @@ const calls = {
   encodeAsync: ['tokenizer.encodeAsync(text, options?)'],
 };
 
-/** Clients of a server send these, by OpenAI's and vLLM's names. */
+/** Clients of a server send these options under OpenAI's and vLLM's names. */
 const wired = ['generate', 'score'];
 
 /** The comment of each option object of the schema. */
@@ -48,7 +48,7 @@ function textOf(comment) {
   return text.replaceAll(/\{@link ([^}]+)\}/g, '`$1`').replaceAll(/\s+/g, ' ');
 }
 
-/** The comment of an option: of its own table, or of the one that the table takes it from. */
+/** The comment of an option, from its own table or from the table that includes it. */
 export function commentOf(tables, comments, table, name) {
   const option = tables[table][name];
   const own = comments.get(`${table}.${name}`);
@@ -57,7 +57,7 @@ export function commentOf(tables, comments, table, name) {
   return comments.get(`${other}.${name}`) ?? '';
 }
 
-/** README.md and docs/API.md as they should be. `tables` are the exports of lib/options/schema.ts. */
+/** The correct contents of README.md and docs/API.md. `tables` are the exports of lib/options/schema.ts. */
 export function documents(tables, { readme, source }) {
   const comments = commentsOf(tables, source);
   const tableOf = (call) => Object.keys(tables).find((key) => tables[key] === tables.optionSchema[call]);
@@ -128,7 +128,7 @@ function code(text) {
 
 const paths = { readme: join(root, 'README.md'), api: join(root, 'docs/API.md'), source: 'lib/options/schema.ts' };
 
-/** The texts that the documents are made of. */
+/** The texts that the documents are generated from. */
 export function sources() {
   return { readme: readFileSync(paths.readme, 'utf8'), source: readFileSync(join(root, paths.source), 'utf8') };
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What `grok-run bench` says of two layers of Grok-1 on the device that `auto` chooses, which must be a GPU.
+# Runs `grok-run bench` on two layers of Grok-1 with device `auto`, which must choose a GPU.
 #
 #   auto-bench.sh NODE FILE
 set -euo pipefail

@@ -10,8 +10,8 @@ import json
 import sys
 from pathlib import Path
 
-# What decoding must reach, as shares of the bandwidth of copying that was measured in the same run.
-# Operation, sequences, positions before the step, share; of None, that is only told.
+# Required speed of decoding, as a share of the copy bandwidth measured in the same run. Operation, sequences, positions
+# before the step, share; None: reported only.
 SHARES = (
     *(("experts", sequences, 128, share) for sequences, share in
       ((1, 0.92), (2, 0.92), (4, 0.92), (8, 0.90), (16, 0.88), (64, 0.85))),
@@ -24,9 +24,9 @@ SHARES = (
     ("step", 8, 128, 0.90),
     ("step", 64, 128, 0.85),
 )
-# The same of attention that reads a cache of another type.
+# The same for attention with a cache of another type.
 CACHES = ("bf16", "int8")
-# Operations whose times together must stay under so many microseconds, at one sequence.
+# Operations whose total time must stay below this number of microseconds, at one sequence.
 TIMES = ((("add_norm", "norm", "route"), 6), (("sample",), 60))
 
 
@@ -222,7 +222,7 @@ def main(folder, *options):
     results = gather(Path(folder))
     rows, shards = list(rows_of(results)), list(steps_of_shards(results))
     whole = json.dumps({**results, "targets": rows, "shards": shards}, indent=1)
-    partial = Path(folder) / "results.json.part"  # a stop while it is written leaves the last one
+    partial = Path(folder) / "results.json.part"  # an interruption while it is written leaves the previous file
     partial.write_text(whole + "\n")
     partial.replace(Path(folder) / "results.json")
     if "--table" in options:

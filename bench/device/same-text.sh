@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Whether the command line goes on with a prompt on the GPU as it does on the CPU: greedily, with the embedded model.
+# Compares greedy continuations of the embedded model on the GPU and on the CPU.
 #
 #   same-text.sh NODE
 set -euo pipefail

@@ -20,7 +20,7 @@ except ImportError as error:
     print(f"SKIPPED: no PyTorch ({error}): neither limits nor peers")
     sys.exit(1)
 
-CACHE_BYTES = 200e6  # what the inputs of one round must pass, several times the L2 of any GPU so far
+CACHE_BYTES = 200e6  # size that the inputs of one round must exceed, several times the L2 of any GPU so far
 TOKENS = (1, 2, 4, 8, 16, 64)
 CONTEXTS = ((1, 128), (1, 1024), (1, 8192), (8, 1024), (8, 8192), (64, 1024))  # sequences, positions
 EXPERTS, EXPERTS_PER_TOKEN = 8, 2
@@ -66,7 +66,7 @@ class Bench:
             return sorted(samples)
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):  # what is compiled or allocated at the first call is not captured
+        with torch.cuda.stream(stream):  # compilation and allocation of the first call are not captured
             for _ in range(3):
                 for call in calls:
                     call()
@@ -103,7 +103,7 @@ class Bench:
 
 def expect_near(name, found, expected, tolerance):
     distance = (found.double() - expected.double()).norm() / expected.double().norm()
-    if not distance <= tolerance:  # NaN is far, too
+    if not distance <= tolerance:  # also true for NaN
         raise AssertionError(f"{name}: {distance:.2e} from float64, more than {tolerance:.0e}")
 
 
@@ -123,7 +123,7 @@ def limits(bench):
     width = 256 if bench.small else 8192
     a, b = bench.normal(width, width), bench.normal(width, width)
     bench.measure("limits", [lambda: a @ b], 3 * 2 * width**2, name="bf16 matmul", macs=width**3)
-    # A kernel that does nothing to speak of, within a graph: what a launch costs there.
+    # An almost empty kernel within a graph: the cost of a launch.
     one = bench.normal(1)
     bench.measure("limits", [lambda: one.add_(0)] * 100, 0, name="launch")
 
@@ -252,7 +252,7 @@ def experts(bench):
     measure_experts(bench, "experts", by_loop, 2)
 
 
-# Gathering for more tokens reads experts again for each: past 4 the loop is the better peer.
+# Gathering for more tokens reads experts again for each token: above 4 tokens the loop is the better peer.
 
 
 def compiled_experts(bench):
@@ -314,7 +314,8 @@ def sampling(bench):
         kept = torch.where(before < 0.9, probabilities, 0).cumsum(1)
         return tokens.gather(1, torch.searchsorted(kept, uniform * kept[:, -1:], right=True))
 
-    # Of three likely tokens among four, the last is past top-p; draws at both ends take the first and the last kept.
+    # Three of four tokens are likely, and the last of them is past top-p. Draws at both ends take the first and the
+    # last kept token.
     logits = 0.7 * torch.tensor([[0.02, 0.5, 0.18, 0.3]] * 2, device=bench.device).log()
     uniform = torch.tensor([[0.0], [0.999]], device=bench.device)
     if sample(logits, uniform).flatten().tolist() != [1, 2]:
@@ -369,7 +370,7 @@ def main():
             try:
                 with torch.inference_mode():
                     GROUPS[name](bench)
-            except Exception as error:  # one peer's failure is not the others'
+            except Exception as error:  # one peer's failure must not stop the others
                 failed = True
                 print(f"NOT MEASURED: {name}: {type(error).__name__}: {error}".splitlines()[0], flush=True)
             finally:

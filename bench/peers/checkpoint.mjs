@@ -1,4 +1,4 @@
-// Writes a network as grok-run reads it: model.safetensors and config.json, in the names and layouts of xAI's ckpt-0.
+// Writes a network in grok-run's format: model.safetensors and config.json, in the names and layouts of xAI's ckpt-0.
 import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { int8Word, matrixScales, startOf, tensorsOf, vectorValues } from './network.mjs';
@@ -41,7 +41,7 @@ function configOf(shape) {
   };
 }
 
-/** What is stored for a tensor: its name in the file, dtype, shape, and how it is written. */
+/** The stored parts of a tensor: name in the file, dtype, shape, and the function that writes it. */
 function partsOf(tensor, seed) {
   if (tensor.kind === 'vector') {
     const values = vectorValues(tensor, seed);
@@ -97,7 +97,7 @@ function headerOf(parts) {
   return Buffer.concat([length, text]);
 }
 
-/** [copies, dIn, dOut]. A word of the network holds 4 inputs of one output: a column of 4 rows here. */
+/** [copies, dIn, dOut]. A word of the network holds 4 inputs of one output, which are a column of 4 rows here. */
 function writeWeights(file, { theirs, dOut, dIn, copies }, seed) {
   const start = startOf(theirs, seed);
   const wordsPerOutput = dIn / 4;
@@ -121,7 +121,7 @@ function writeWeights(file, { theirs, dOut, dIn, copies }, seed) {
   }
 }
 
-/** [vocabSize, dModel], multiplied out: xAI's checkpoint keeps the embedding in f32. */
+/** [vocabSize, dModel], dequantized: xAI's checkpoint keeps the embedding in f32. */
 function writeEmbedding(file, tensor, seed) {
   const start = startOf(tensor.theirs, seed);
   const scales = matrixScales(tensor, seed);

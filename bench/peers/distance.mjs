@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// How far both sides are from exact arithmetic, on the network `tiny`. Prints JSON.
+// Distance of both sides from exact arithmetic, on the network `tiny`. Prints JSON.
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -36,7 +36,7 @@ console.log(
       tokens: ids.length,
       grokRun: summary(await logitsOfGrokRun()),
       llamaCppQ8: summary(await logitsOfLlamaCpp(model.gguf)),
-      // Without the rounding of its activations: whether both mean the same network.
+      // Without rounding of its activations, to show that both sides run the same network.
       llamaCppF32: summary(await logitsOfLlamaCpp(modelOf('f32').gguf, 'F32')),
     },
     null,

@@ -1,5 +1,5 @@
-// Grok-1's forward pass in float64 on a network of network.mjs, plainly: what both sides are held against. For `tiny`.
-// Source: xai-org/grok-1 model.py
+// Grok-1's forward pass in float64 on a network of network.mjs, written plainly: the reference for both sides. For
+// `tiny`. Source: xai-org/grok-1 model.py
 import { int8Word, matrixScales, startOf, tensorsOf, vectorValues } from './network.mjs';
 
 /** Logits after each token: [tokens][vocabSize]. */
@@ -22,7 +22,10 @@ export function exactLogits(shape, ids, { seed }) {
   });
 }
 
-/** How far `logits` are from exact ones, position by position: the RMS of the difference over that of the exact ones. */
+/**
+ * Distance of `logits` from the exact ones, position by position: the RMS of the difference divided by that of the
+ * exact ones.
+ */
 export function distance(exact, logits) {
   const positions = exact.map((row, position) => {
     const other = logits[position];
@@ -47,7 +50,7 @@ function rowOf({ weights, scales, dIn, groups }, row) {
   return Float64Array.from({ length: dIn }, (_, input) => weights[row * dIn + input] * scaleOf(input));
 }
 
-/** y = W x; `copy` is the expert, where there are several. */
+/** y = W x; `copy` is the expert, if there are several. */
 function product(matrix, inputs, copy = 0) {
   const { dOut } = matrix;
   return Float64Array.from({ length: dOut }, (_, output) => dot(rowOf(matrix, copy * dOut + output), inputs));
@@ -72,7 +75,7 @@ function attention(inputs, weights, { keys, values }, position, shape) {
   return product(weights('attn_output'), mixed);
 }
 
-/** The two halves of a head turn together. */
+/** Rotates the two halves of a head together. */
 function rotated(vector, position, { headDim, ropeBase }) {
   const half = headDim / 2;
   const turned = Float64Array.from(vector);

@@ -1,5 +1,5 @@
-// The figures that are compared, and how they are taken: in turns, a process of its own for each measurement, so that
-// one starts like the other and nothing of an earlier one is left.
+// The compared figures and their measurement. Sides alternate, and each measurement has its own process, so that all
+// start alike and nothing of an earlier one remains.
 import { execFileSync } from 'node:child_process';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
@@ -37,7 +37,7 @@ const loading = (cache) => [
 
 const PREPARE = { 'load-warm': readThrough, 'load-cold': dropFromPageCache };
 
-/** What is to be measured: the work of one measurement, and the figures that it gives. */
+/** The measurements to make: the work of each, and the figures that it gives. */
 export function casesOf({ figures, threads, prefill, decode }) {
   const longest = Math.max(...prefill);
   return figures.flatMap((kind) => {
@@ -58,7 +58,7 @@ export function casesOf({ figures, threads, prefill, decode }) {
   });
 }
 
-/** The rows of a case: each figure of it over the pairs that were kept. */
+/** The rows of a case: each of its figures over the pairs that counted. */
 export async function measureCase({ threads, work, prepare = () => {}, figures }, options) {
   const { model } = options;
   const { kept, thrown } = await alternate(
@@ -84,7 +84,7 @@ export async function measureCase({ threads, work, prepare = () => {}, figures }
   });
 }
 
-/** Then the file is in the page cache, if memory has room for it. */
+/** Afterwards the file is in the page cache, if memory has room for it. */
 function readThrough(path) {
   const file = openSync(path);
   const buffer = Buffer.alloc(2 ** 23);

@@ -1,4 +1,4 @@
-// Writes a network as llama.cpp reads it: a GGUF file of architecture `grok`.
+// Writes a network in llama.cpp's format: a GGUF file of architecture `grok`.
 import { closeSync, openSync } from 'node:fs';
 import { int8Word, matrixScales, startOf, tensorsOf, vectorValues } from './network.mjs';
 import { writeAll } from './write-all.mjs';
@@ -15,10 +15,10 @@ const BLOCK = 32; // weights, after one binary16 scale
 const BLOCK_WORDS16 = 17;
 const BUFFER_WEIGHTS = 2 ** 23;
 
-/** What can be asked for: which matrices are in Q8_0. The others are in f32, multiplied out, as vectors always are. */
+/** Available types, by the matrices that are in Q8_0. The others are in f32, dequantized, like all vectors. */
 export const GGUF_TYPES = {
   q8_0: () => true,
-  'f32-head': ({ theirs }) => theirs !== 'token_embd.weight', // the embedding is the head too
+  'f32-head': ({ theirs }) => theirs !== 'token_embd.weight', // the embedding is also the head
   f32: () => false,
 };
 
@@ -40,7 +40,10 @@ export function writeGguf(path, shape, { seed, type }) {
   }
 }
 
-/** What decoding one token reads of such a file: all once, of the experts those that work, of the embedding all as head. */
+/**
+ * Bytes that decoding one token reads of such a file: everything once, but only the chosen experts, and the embedding
+ * as head.
+ */
 export function bytesReadPerToken(shape, type) {
   return tensorsOf(shape).reduce((total, tensor) => {
     const isQ8 = tensor.kind === 'matrix' && GGUF_TYPES[type](tensor);
@@ -104,7 +107,7 @@ function metadataOf(shape, type) {
   ];
 }
 
-/** A file needs a vocabulary, with all 256 bytes in it; only ids are ever used. */
+/** A file needs a vocabulary that contains all 256 bytes; only ids are ever used. */
 function vocabularyOf(vocabSize) {
   const NORMAL = 1;
   const UNKNOWN = 2;
@@ -140,7 +143,7 @@ function writeMatrix(file, tensor, seed) {
   }
 }
 
-/** Blocks of a scale and 32 weights. A group's scale is that of each of its blocks. */
+/** Blocks of a scale and 32 weights. All blocks of a group have the group's scale. */
 function q8Blocks(words, scales, groupSize) {
   const pairs = new Uint16Array(words.buffer, words.byteOffset, words.length * 2);
   const blocks = new Uint16Array((pairs.length / (BLOCK / 2)) * BLOCK_WORDS16);
@@ -162,7 +165,7 @@ function multipliedOut(words, scales, groupSize) {
   return Buffer.from(Float32Array.from(weights, (weight, i) => weight * scales[Math.floor(i / groupSize)]).buffer);
 }
 
-/** Of a normal binary16 number. */
+/** Converts the bits of a normal binary16 number. */
 function toBinary16(value) {
   const word = new Uint32Array(Float32Array.of(value).buffer)[0];
   return (((word >>> 23) - 112) << 10) | ((word & 0x7fffff) >>> 13);

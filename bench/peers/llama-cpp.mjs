@@ -11,7 +11,7 @@ function packageFolder(folder) {
   throw new Error(`Expected node-llama-cpp in ${folder}: run npm install there`);
 }
 
-/** Versions of the package and of the llama.cpp in it. @param folder that it is installed in */
+/** Versions of the package and of the llama.cpp in it. @param folder its installation folder */
 export function peerVersions(folder = peersFolder) {
   const read = (...path) => JSON.parse(readFileSync(join(packageFolder(folder), ...path), 'utf8'));
   return {
@@ -20,7 +20,7 @@ export function peerVersions(folder = peersFolder) {
   };
 }
 
-/** Opens a model, and times how long that takes. `kv` is the type of the key-value cache, F16 when left out. */
+/** Opens a model and times that. `kv` is the type of the key-value cache; default F16. */
 export async function openLlamaCpp(modelPath, { folder = peersFolder, threads, context, batch = 512, kv }) {
   const library = await import(pathToFileURL(join(packageFolder(folder), 'dist', 'index.js')).href);
   const llama = await library.getLlama({
@@ -29,7 +29,7 @@ export async function openLlamaCpp(modelPath, { folder = peersFolder, threads, c
     skipDownload: true,
     progressLogs: false,
     logLevel: library.LlamaLogLevel.error,
-    maxThreads: 0, // as many as a context asks for
+    maxThreads: 0, // no limit: a context sets the number
   });
   const startedAt = performance.now();
   const model = await llama.loadModel({ modelPath, gpuLayers: 0, useMmap: true, ignoreMemorySafetyChecks: true });
@@ -42,7 +42,7 @@ export async function openLlamaCpp(modelPath, { folder = peersFolder, threads, c
     ...(kv ? { experimentalKvCacheKeyType: kv, experimentalKvCacheValueType: kv } : {}),
   });
   const loadMs = performance.now() - startedAt;
-  // "CPU : SSE3 = 1 | AVX2 = 1 | ": what its kernels were compiled for.
+  // "CPU : SSE3 = 1 | AVX2 = 1 | ": the features with which its kernels were compiled.
   const device = llama.systemInfo.replaceAll(' = 1', '').replace(/[\s|]+$/, '');
   return { sequence: opened.getSequence(), device, loadMs, close: () => llama.dispose() };
 }

@@ -8,7 +8,7 @@ import { GGUF_TYPES, writeGguf } from './gguf.mjs';
 import { isMain } from './is-main.mjs';
 import { shapeOf } from './shapes.mjs';
 
-/** The two files of a shape in `folder`, made when they are not there yet. */
+/** The two files of a shape in `folder`, created if they do not exist. */
 export function ensureModel(folder, nameOrFile, { seed = 1, type = 'q8_0', checkpoint = true, log = () => {} } = {}) {
   const shape = shapeOf(nameOrFile);
   const name = basename(nameOrFile, '.json') + (seed === 1 ? '' : `-${seed}`);
@@ -20,7 +20,7 @@ export function ensureModel(folder, nameOrFile, { seed = 1, type = 'q8_0', check
   return paths;
 }
 
-/** Under another name until it is complete: an interrupted run leaves nothing that looks finished. */
+/** Writes under another name until it is complete, so an interrupted run leaves no file that looks finished. */
 function make(path, write, log) {
   if (existsSync(path)) return;
   const unfinished = `${path}.unfinished`;

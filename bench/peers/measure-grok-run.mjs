@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { pathToFileURL } from 'node:url';
-// One measurement of grok-run, through its API: prints one line of JSON. Twin of measure-llama-cpp.mjs.
+// One measurement of grok-run, through its API: prints one line of JSON. Counterpart of measure-llama-cpp.mjs.
 import { parseArgs } from 'node:util';
 import { CONTEXT, FIRST_ORDINARY_ID, PROMPT_TOKENS, secondOf, spreadIds, tokensPerSecond } from './workload.mjs';
 
@@ -35,7 +35,7 @@ async function prefill(numTokens, repeat) {
   return tokensPerSecond(numTokens, firstTokenMs);
 }
 
-/** The prompt brings the first token, which is not counted. */
+/** The prompt gives the first token, which is not counted. */
 async function decode(numTokens, repeat) {
   const { decodeMs } = await timingsOf(spreadIds(PROMPT_TOKENS, repeat, vocabSize), numTokens + 1);
   return tokensPerSecond(numTokens, decodeMs);

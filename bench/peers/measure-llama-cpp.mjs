@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// One measurement of llama.cpp: prints one line of JSON. Twin of measure-grok-run.mjs.
+// One measurement of llama.cpp: prints one line of JSON. Counterpart of measure-grok-run.mjs.
 import { parseArgs } from 'node:util';
 import { openLlamaCpp } from './llama-cpp.mjs';
 import { CONTEXT, FIRST_ORDINARY_ID, PROMPT_TOKENS, secondOf, spreadIds, tokensPerSecond } from './workload.mjs';
@@ -32,7 +32,7 @@ async function prefill(numTokens, repeat) {
   return tokensPerSecond(numTokens, performance.now() - startedAt);
 }
 
-/** One token a call, each the likeliest after those before: with its choice in the time, as it is for a user. */
+/** One token per call, greedily. The choice of the token is part of the time, as it is for a user. */
 async function decode(numTokens, repeat) {
   await sequence.clearHistory();
   let token = await evaluate(spreadIds(PROMPT_TOKENS, repeat, vocabSize));
@@ -41,10 +41,10 @@ async function decode(numTokens, repeat) {
   return tokensPerSecond(numTokens, performance.now() - startedAt);
 }
 
-/** Runs the tokens and gives the likeliest one after the last. */
+/** Runs the tokens and returns the likeliest one after the last. */
 async function evaluate(ids) {
   const last = [ids.at(-1), { generateNext: { token: true, options: { temperature: 0 } } }];
   const evaluated = await sequence.controlledEvaluate([...ids.slice(0, -1), last]);
-  // Without an id for what it chose (the end of text), any token does: one costs what another does.
+  // If its choice has no id (the end of text), any token serves: all cost the same.
   return evaluated.at(-1).next.token ?? FIRST_ORDINARY_ID;
 }

@@ -1,31 +1,31 @@
-// What else runs on this machine: watched, or made on purpose. Linux only.
+// CPU use of other processes: measured, or caused on purpose. Linux only.
 import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 
 const TICKS_PER_SECOND = 100; // of /proc on every Linux that Node runs on
-const ONE_TICK = 1 / TICKS_PER_SECOND; // forgiven: the system counts in whole ones
+const ONE_TICK = 1 / TICKS_PER_SECOND; // tolerated: the system counts in whole ticks
 const KERNEL_THREADS_PARENT = 2; // kthreadd
 
-/** Seconds of CPU that all processes have used, with what a hypervisor took away. Source: proc(5), /proc/stat */
+/** CPU seconds that all processes have used, including time taken by a hypervisor. Source: proc(5), /proc/stat */
 export function busySeconds(stat = readFileSync('/proc/stat', 'utf8')) {
   const [user, nice, system, , , irq, softirq, steal] = stat.split('\n', 1)[0].trim().split(/\s+/).slice(1).map(Number);
   return (user + nice + system + irq + softirq + steal) / TICKS_PER_SECOND;
 }
 
-/** Seconds of CPU that a process has used, with those of its children that have ended. Source: proc(5), /proc/pid/stat */
+/** CPU seconds that a process has used, including its children that have ended. Source: proc(5), /proc/pid/stat */
 export function processSeconds(stat) {
   const [user, system, childrenUser, childrenSystem] = fieldsOf(stat).slice(11, 15).map(Number);
   return (user + system + childrenUser + childrenSystem) / TICKS_PER_SECOND;
 }
 
-/** The fields after the program's name, which is in brackets and may hold spaces and brackets. */
+/** The fields after the program's name, which is in brackets and may contain spaces and brackets. */
 function fieldsOf(stat) {
   return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
 }
 
 /**
- * Seconds of CPU that the kernel's own threads have used: they give back and join pages for whoever wants memory, which
- * here are the measured processes.
+ * CPU seconds of the kernel's own threads. They release and merge pages for processes that need memory, which here are
+ * the measured ones.
  */
 function kernelThreadSeconds() {
   let seconds = 0;
@@ -34,7 +34,7 @@ function kernelThreadSeconds() {
     try {
       const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
       if (Number(fieldsOf(stat)[1]) === KERNEL_THREADS_PARENT) seconds += processSeconds(stat);
-    } catch {} // it has ended since
+    } catch {} // it has ended meanwhile
   }
   return seconds;
 }
@@ -44,8 +44,9 @@ function secondsOf(pid) {
 }
 
 /**
- * Starts to watch. The function that it gives says what share of one core others have used since: neither this process,
- * nor its children that have ended by then, nor `known`, processes that are busy on purpose, nor the kernel's threads.
+ * Starts to measure other processes. The returned function gives the share of one core that they have used since. It
+ * excludes this process, its children that have ended, `known` processes that are busy on purpose, and the kernel's
+ * threads.
  */
 export function watchOthers(known = []) {
   const othersSeconds = () =>

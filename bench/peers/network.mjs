@@ -7,7 +7,9 @@
 const GOLDEN_RATIO = 0x9e3779b9 | 0;
 const INT8_DEVIATION = Math.sqrt((255 * 255 - 1) / 12);
 
-/** All tensors of the network, in the order of a GGUF file. `ours` is the name in xAI's checkpoint, `theirs` in GGUF. */
+/**
+ * All tensors of the network, in the order of a GGUF file. `ours` is the name in xAI's checkpoint, `theirs` in GGUF.
+ */
 export function tensorsOf(shape) {
   const { dModel, dFf, kvWidth, numExperts, scaleGroups } = shape;
   const norm = (theirs, ours) => vector(theirs, ours, [dModel], (unit) => 0.5 + unit);
@@ -17,7 +19,7 @@ export function tensorsOf(shape) {
   for (let layer = 0; layer < shape.numLayers; layer++) {
     const add = (make, theirs, ours, ...rest) =>
       tensors.push(make(`blk.${layer}.${theirs}`, `transformer/decoder_layer_${layer}/${ours}`, ...rest));
-    const keep = 1 / Math.sqrt(dModel); // what goes out is about as large as what came in
+    const keep = 1 / Math.sqrt(dModel); // keeps outputs about as large as inputs
     add(norm, 'attn_norm', 'rms_norm/scale');
     add(matrix, 'attn_q', 'multi_head_attention/query/w', dModel, dModel, keep);
     add(matrix, 'attn_k', 'multi_head_attention/key/w', kvWidth, dModel, keep);
@@ -25,12 +27,12 @@ export function tensorsOf(shape) {
     add(matrix, 'attn_output', 'multi_head_attention/linear/w', dModel, dModel, keep, { groups: scaleGroups });
     add(norm, 'attn_output_norm', 'rms_norm_1/scale');
     add(norm, 'ffn_norm', 'rms_norm_2/scale');
-    // Wide: two experts are seldom so close that rounding picks another one.
+    // Wide, so that two experts are rarely so close that rounding chooses another one.
     const spread = 3 * Math.sqrt(3) * keep;
     add(vector, 'ffn_gate_inp', 'router/w', [numExperts, dModel], (unit) => (2 * unit - 1) * spread);
     add(matrix, 'ffn_gate_exps', 'moe/linear/w', dFf, dModel, keep, { copies: numExperts });
     add(matrix, 'ffn_up_exps', 'moe/linear_v/w', dFf, dModel, keep, { copies: numExperts });
-    // Twice as large: its scales are then normal binary16 numbers at full width too.
+    // Twice as large, so that its scales are normal binary16 numbers at full width, too.
     const down = 2 / Math.sqrt(dFf);
     add(matrix, 'ffn_down_exps', 'moe/linear_1/w', dModel, dFf, down, { copies: numExperts, groups: scaleGroups });
     add(norm, 'layer_output_norm', 'rms_norm_3/scale');
@@ -76,14 +78,14 @@ export function int8Word(start, word) {
   return bits | (~(((flipped & 0x7f7f7f7f) + 0x7f7f7f7f) | flipped | 0x7f7f7f7f) >>> 7);
 }
 
-/** Where the numbers of a tensor begin. */
+/** Start of a tensor's numbers. */
 export function startOf(name, seed) {
   let fnv = 0x811c9dc5;
   for (const byte of Buffer.from(name)) fnv = Math.imul(fnv ^ byte, 0x01000193);
   return (fnv ^ Math.imul(seed, GOLDEN_RATIO)) | 0;
 }
 
-/** A number from 0 to 1, 1 excluded. */
+/** A number from 0 (included) to 1 (excluded). */
 function unitAt(start, index) {
   return (hash((start + Math.imul(index, GOLDEN_RATIO)) | 0) >>> 8) / 2 ** 24;
 }

@@ -1,4 +1,4 @@
-// The sizes of the networks that both sides run, by the names that `grok-run bench --shape` knows them by.
+// Sizes of the networks that both sides run, by their names in `grok-run bench --shape`.
 import { readFileSync } from 'node:fs';
 
 const grok1Layer = { dModel: 6144, numQHeads: 48, numKvHeads: 8, headDim: 128, dFf: 32768 };
@@ -34,7 +34,7 @@ const SHAPES = {
 const Q8_0_BLOCK = 32;
 const SCALE_GROUPS = 8; // of attention-out and down, along their input, as in xAI's checkpoint
 
-/** The shape of that name, or in that JSON file, with all that follows from it. */
+/** The shape of that name, or in that JSON file, with all sizes derived from it. */
 export function shapeOf(nameOrFile) {
   const sizes = nameOrFile.endsWith('.json') ? JSON.parse(readFileSync(nameOrFile, 'utf8')) : SHAPES[nameOrFile];
   if (!sizes)
@@ -42,7 +42,7 @@ export function shapeOf(nameOrFile) {
   const shape = {
     numExperts: 8,
     expertsPerToken: 2,
-    // Both are rounded to bfloat16, as xAI's code does: then both sides compute the same function.
+    // Both are rounded to bfloat16, like in xAI's code, so that both sides compute the same function.
     embeddingScale: toBfloat16(Math.sqrt(sizes.dModel)),
     logitScale: 0.578125,
     attnLogitScale: 1 / Math.sqrt(sizes.headDim),
@@ -65,7 +65,7 @@ export function shapeOf(nameOrFile) {
   return { ...shape, scaleGroups: SCALE_GROUPS, kvWidth: shape.numKvHeads * headDim };
 }
 
-/** To the nearest bfloat16, ties to even. */
+/** Rounds to the nearest bfloat16, ties to even. */
 export function toBfloat16(value) {
   const word = new DataView(new ArrayBuffer(4));
   word.setFloat32(0, value);

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// grok-run and llama.cpp on the same network, in turns: speed, time to load, memory. See README.md.
+// Alternating measurements of grok-run and llama.cpp on the same network: speed, time to load, memory. See README.md.
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
@@ -39,13 +39,13 @@ const options = readOptions();
 try {
   await compareShapes(options);
 } catch (error) {
-  console.error(error.message); // it names the measurement and what that printed
+  console.error(error.message); // it names the measurement and its output
   process.exitCode = 1;
 }
 
 async function compareShapes(options) {
   const report = { ...circumstances(options), shapes: [] };
-  // After each figure: hours of measurements are not lost to what goes wrong later.
+  // Saved after each figure, so that a later error does not lose hours of measurements.
   const save = () => options.out && writeFileSync(options.out, `${JSON.stringify(report, null, 2)}\n`);
   for (const name of options.shapes) {
     const checkpoint = options.weights === 'checkpoint';
@@ -73,7 +73,7 @@ async function* measureShape(options) {
   }
 }
 
-/** What a reader must know to compare these figures with others. */
+/** Facts that a reader needs to compare these figures with others. */
 function circumstances({ threads, reps, busy, quietShare, keepDisturbed, type, weights, decode, nodeLlamaCpp }) {
   return {
     date: new Date().toISOString(),

@@ -1,4 +1,4 @@
-// How each side is asked for one measurement, in a process of its own that is watched for disturbance.
+// Runs one measurement of each side, in its own process, and checks it for disturbance.
 import { execFile } from 'node:child_process';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -7,7 +7,7 @@ import { watchOthers } from './neighbours.mjs';
 
 const runFile = promisify(execFile);
 
-/** @param work what is measured: { prefill: tokens }, { decode: tokens } or {}: loading alone */
+/** @param work the measured work: { prefill: tokens }, { decode: tokens } or {}: loading alone */
 export async function measureGrokRun(work, threads, options) {
   if (options.weights === 'memory') return await watched(options, () => benchInMemory(work, threads, options));
   const library = join(options.dist, 'lib', 'index.js');
@@ -20,7 +20,9 @@ export async function measureLlamaCpp(work, threads, options) {
   return await measure('measure-llama-cpp.mjs', [model.gguf, '--node-llama-cpp', nodeLlamaCpp], work, threads, options);
 }
 
-/** What this machine can do at most, and what grok-run reads to decode a token: `grok-run bench` with next to no work. */
+/**
+ * The limits of this machine, and the bytes that grok-run reads to decode a token: `grok-run bench` with minimal work.
+ */
 export async function probeLimits(options) {
   const model = options.weights === 'memory' ? ['--shape', options.name] : ['--model', options.model.checkpoint];
   const report = await bench(options, [...model, '--threads', options.threads.join(), '--prefill', 1, '--decode', 1]);
@@ -36,7 +38,7 @@ async function measure(script, whatToRun, work, threads, options) {
   return await watched(options, () => runNode(join(peersFolder, script), [...whatToRun, ...args]));
 }
 
-/** A network of that shape with other weights, made in memory: where there is no room for the file as well. */
+/** A network of that shape with other weights, made in memory, for a machine without room for the file. */
 async function benchInMemory({ prefill, decode }, threads, options) {
   const sizes = ['--threads', threads, '--prefill', prefill ?? 1, '--decode', decode ?? 1];
   const { runs } = await bench({ ...options, keepDisturbed: true }, ['--shape', options.name, ...sizes]);
@@ -50,7 +52,7 @@ async function bench({ dist, keepDisturbed }, args) {
   return await runNode(join(dist, 'bin', 'grok-run.js'), ['bench', ...args, ...once]);
 }
 
-/** With the share of a core that others used meanwhile. */
+/** Adds the share of a core that other processes used meanwhile. */
 async function watched({ neighbourPids, quietShare }, run) {
   const shareOfOthers = watchOthers(neighbourPids);
   const measured = await run();

@@ -1,4 +1,4 @@
-// Pairs of measurements, and what they come to.
+// Pairs of measurements, and their statistics.
 
 /** @param values at least one */
 export function spreadOf(values) {
@@ -9,8 +9,8 @@ export function spreadOf(values) {
 }
 
 /**
- * How far ahead grok-run is: above 1 it is better, whether more is better or less. Pair by pair, because the two
- * measurements of a pair had the same minute of the machine.
+ * Ratio of grok-run to the other side: above 1 grok-run is better, whether more is better or less. It is computed pair
+ * by pair, because the two measurements of a pair ran in the same minute.
  */
 export function compare(pairs, { higherIsBetter }) {
   const ours = pairs.map((pair) => pair.grokRun);
@@ -27,7 +27,7 @@ export async function alternate(measurers, { wanted, bound, keepDisturbed }) {
     const pair = {};
     for (const [side, measure] of Object.entries(measurers)) {
       const { disturbed, ...measured } = await measure();
-      if (disturbed && !keepDisturbed) break; // its partner would be measured for nothing
+      if (disturbed && !keepDisturbed) break; // its counterpart would be measured in vain
       pair[side] = { ...measured, disturbed };
     }
     if (Object.keys(measurers).every((side) => side in pair)) kept.push(pair);

@@ -1,6 +1,6 @@
 // The table that side-by-side.mjs prints for a shape, in Markdown.
 
-/** One row, as it is measured. */
+/** One measured row. */
 export function lineOf({ figure, threads, unit, grokRun, llamaCpp, ahead, kept, disturbed, thrown }) {
   const spreads = `${spreadText(grokRun)} and ${spreadText(llamaCpp)} ${unit}, ahead ${spreadText(ahead)}`;
   return `${figure}, ${threads} threads: ${spreads} (${kept} pairs, ${disturbed} disturbed, ${thrown} thrown away)`;
@@ -35,7 +35,7 @@ export function tableOf(name, results, circumstances) {
   ].join('\n');
 }
 
-/** Which kernels ran, where any measurement was kept. */
+/** The kernels that ran, if any measurement was kept. */
 function devicesText(results) {
   const measured = results.find(({ kept }) => kept > 0);
   if (!measured) return [];
@@ -43,7 +43,7 @@ function devicesText(results) {
   return [`grok-run on ${grokRun.replace(/, \d+ threads?/, '')}; llama.cpp on ${llamaCpp}`];
 }
 
-/** What the machine can do at most, and how much of its bandwidth each side's decoding took, at the median. */
+/** The limits of the machine, and the share of its bandwidth that each side's decoding reached, at the median. */
 export function limitsText({ limits, bytesPerToken }, results) {
   return limits
     .flatMap(({ threads, isa, read, multiplyAdds, disturbed }) => {
@@ -66,7 +66,7 @@ function padded(cell, width, column) {
   return column === 0 ? cell.padEnd(width) : cell.padStart(width);
 }
 
-/** '-' where no pair was quiet. */
+/** '-' if no pair was quiet. */
 function spreadText(spread) {
   if (spread === null) return '-';
   return [spread.min, spread.median, spread.max].map(numberText).join(' / ');

@@ -221,7 +221,7 @@ export interface NativeCudaProbe {
 
 export interface NativeAddon {
   open(path: string, options: NativeOpenOptions): NativeCall<NativeModel>;
-  /** A model with made-up weights. `name` is a known shape or the path of a config.json; 0 layers are the shape's own. */
+  /** A model with synthetic weights. `name` is a known shape or the path of a config.json; 0 layers: the shape's own. */
   openSynthetic(shape: { name: string; layers: number }, options: NativeOpenOptions): Promise<NativeModel>;
   /** Measures what the machine can do at most, for a few seconds. 0 threads are as many as an engine takes. */
   probe(threads: number, isa: string): Promise<NativeProbe>;

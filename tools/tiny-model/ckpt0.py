@@ -17,7 +17,7 @@ import numpy as np
 
 # ---------------------------------------------------------------- names
 
-# The leaves of a layer in the order of the files, which is that of strings.
+# The leaves of a layer in the order of the files: sorted as strings.
 SLOTS = (
     "moe/linear",
     "moe/linear_1",
@@ -33,7 +33,7 @@ SLOTS = (
     "router",
 )
 FLOAT_SLOTS = frozenset({"rms_norm", "rms_norm_1", "rms_norm_2", "rms_norm_3", "router"})
-# Those that xAI split along their input over 8 devices: one row of scales for each.
+# Matrices that xAI split along their input over 8 devices: one row of scales for each.
 NUM_SCALE_GROUPS = {"moe/linear_1": 8, "multi_head_attention/linear": 8}
 
 
@@ -127,7 +127,7 @@ class _Array:
         self.values = np.ascontiguousarray(values)
 
     def __reduce__(self):
-        # numpy makes a new (0,) each time, and one that is the same object would be written as a reference.
+        # numpy creates a new (0,) each time; the same object would be written as a reference.
         empty = tuple([0])
         state = (1, self.values.shape, _DTYPES[self.values.dtype], False, self.values.tobytes())
         return _RECONSTRUCT, (np.ndarray, empty, b"b"), state
@@ -159,7 +159,8 @@ def pickled(leaf: np.ndarray | QuantizedWeight8bit) -> bytes:
         stored.scales = _Array(leaf.scales)
     else:
         stored = _Array(leaf)
-    # To a file and not by dumps(): the pickler of a file leaves large payloads outside frames, as in xAI's.
+    # Written to a file and not by dumps(): like in xAI's files, the pickler of a file leaves large payloads outside
+    # frames.
     out = io.BytesIO()
     with _importable():
         pickle.dump(stored, out, protocol=4)
@@ -173,7 +174,7 @@ def save(parameters: dict[tuple, np.ndarray], num_layers: int, directory: Path) 
         values = np.ascontiguousarray(parameters[leaf], np.float32)
         slot = leaf[-1]
         if slot == "embeddings":
-            # float32, as the layout wants, of bf16 values: smaller once compressed, and xAI's code rounds them so.
+            # float32, as the layout requires, with bf16 values: they compress better, and xAI's code rounds them, too.
             stored = round_to_bf16(values)
         elif slot == "final_norm" or slot in FLOAT_SLOTS:
             stored = values

@@ -31,7 +31,7 @@ REPEAT_LENGTH = 4  # words
 RECITE_LENGTH = 12  # words
 
 TRAINED_ON = ("gb_tr", "ts_tr", "cc_tr")
-TINYSTORIES = "ts_tr"  # seen several times in a run, so the one that could be known by heart
+TINYSTORIES = "ts_tr"  # read several times in a run, so it could be memorized
 
 
 class Text:

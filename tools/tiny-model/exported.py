@@ -9,7 +9,7 @@ import torch
 import ckpt0
 from model import Grok, ModelConfig
 
-# What the leaves of a layer are called in model.py.
+# Names of a layer's leaves in model.py.
 ATTRIBUTES = {
     "moe/linear": "moe_linear",
     "moe/linear_1": "moe_linear_1",

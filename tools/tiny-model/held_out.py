@@ -7,7 +7,7 @@ import torch
 from rows import TokenArray, validation_batches
 
 HELD_OUT = ("gb_va", "ts_va")
-NUM_ROWS = 160  # of the whole context, from each text
+NUM_ROWS = 160  # of the whole context length, from each text
 BATCH_SIZE = 4
 
 
@@ -21,7 +21,7 @@ def held_out_loss(
     """
 
     def losses(batch):
-        with torch.no_grad():  # of this thread
+        with torch.no_grad():  # applies to this thread only
             return losses_of(*batch)
 
     batches = validation_batches(text, num_rows, context, BATCH_SIZE)

@@ -28,7 +28,7 @@ class ModelConfig:
     attn_logit_cap: float = 30.0
     rope_base: float = 1e4
     norm_eps: float = 1e-5
-    # Embeddings start at RMS 1/sqrt(d_model), as Grok-1's have it in the end; the residual then enters at RMS 1.
+    # Embeddings start at RMS 1/sqrt(d_model), like Grok-1's final ones; so the residual stream starts at RMS 1.
     embedding_scale: float = 16.0
     logit_scale: float = 0.5773502691896257
 
@@ -103,7 +103,7 @@ class DecoderLayer(nn.Module):
         q_width = config.num_q_heads * config.head_dim
         kv_width = config.num_kv_heads * config.head_dim
 
-        # The order of these lines is the order in which the seed is used up.
+        # The order of these lines determines how the seed is used.
         self.query = matrix(d_model, q_width, fan_in=d_model)
         self.key = matrix(d_model, kv_width, fan_in=d_model)
         self.value = matrix(d_model, kv_width, fan_in=d_model)
@@ -114,8 +114,8 @@ class DecoderLayer(nn.Module):
         self.moe_linear_v = matrix(num_experts, d_model, d_ff, fan_in=d_model)
         self.moe_linear_1 = matrix(num_experts, d_ff, d_model, fan_in=d_ff)
 
-        # Each branch ends in a norm. At scale 1 they would drown the embedding at once; at this one all of them
-        # together are about as large as it is.
+        # Each branch ends in a norm. At scale 1 the branches would drown the embedding; at this scale all of them
+        # together are about as large as it.
         post_norm = (2 * config.num_layers) ** -0.5
         self.rms_norm = nn.Parameter(torch.ones(d_model))
         self.rms_norm_1 = nn.Parameter(torch.full((d_model,), post_norm))
@@ -181,7 +181,8 @@ class DecoderLayer(nn.Module):
         place = place.view(chosen.shape)
         counts = torch.bincount(chosen.reshape(-1), minlength=config.num_experts)
         gathered = TakeRows.apply(x, slots // config.experts_per_token, place)
-        # The batched product needs fewer launches, which a GPU likes. On a CPU it is no faster, and padding costs time.
+        # The batched product needs fewer launches, which is faster on a GPU. On a CPU it is no faster, and padding
+        # costs time.
         if x.is_cuda:
             rows = self.padded_experts(gathered, counts)
         else:
@@ -190,7 +191,7 @@ class DecoderLayer(nn.Module):
         y = (taken.float() * gates[..., None]).sum(1)
 
         loads = counts.float() / (x.shape[0] * config.experts_per_token)
-        # 1 when the load is even. Source: Fedus et al., "Switch Transformers" (arXiv 2101.03961), equation 4
+        # 1 if the load is even. Source: Fedus et al., "Switch Transformers" (arXiv 2101.03961), equation 4
         balance_loss = config.num_experts * (loads.detach() * probabilities.mean(0)).sum()
         # Keeps router logits small. Source: Zoph et al., "ST-MoE" (arXiv 2202.08906), equation 5
         router_z_loss = torch.logsumexp(router_logits, -1).pow(2).mean()

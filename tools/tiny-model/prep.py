@@ -19,16 +19,16 @@ import text_measures
 
 VOCAB_SIZE = 4096
 EOS = 2
-# The tokenizer reads every fourth section of the books: the text that most rows come from decides its pieces. Held-out
-# TinyStories then have 3.93 characters a token in place of 3.87, books 3.62 in place of 3.66.
+# The tokenizer reads every fourth section of the books, because most rows come from them and should decide its pieces.
+# With it, held-out TinyStories have 3.93 characters a token instead of 3.87, books 3.62 instead of 3.66.
 TOKENIZER_BOOK_STRIDE = 4
 
-# Stock phrases ("Once upon a time, there was a little girl named Lily. She loved to") stand in both kinds of text. A
-# training document with more in common with the held-out text than they make up is a copy.
+# Stock phrases ("Once upon a time, there was a little girl named Lily. She loved to") occur in both kinds of text. A
+# training document that shares more than those with the held-out text is a copy.
 OVERLAP_LENGTH = 13  # words
 OVERLAP_LIMIT = 0.15  # of a document's n-grams
 
-# The name of an array, and the files in it. "tr" is trained on, "va" is held out.
+# The name of an array, and its files. "tr" is for training, "va" is held out.
 TEXTS = {
     "gb_tr": ("gutenberg-children.train", "gutenberg-children-more.train"),
     "ts_tr": (

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-# The runner of xAI's code sends a prompt as it is, without [BOS]. So this share of the rows begins where a story does.
+# xAI's runner sends a prompt without [BOS]. So this share of the rows begins at the start of a story.
 SHARE_AT_STORY_START = 0.4
 
 
@@ -37,7 +37,7 @@ class TrainingRows:
 
     def draw(self, num_rows: int, length: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Inputs and targets, both [num_rows, length]."""
-        # Sorted by text: rows that go through the network together are then mostly of one text, and the experts are
+        # Sorted by text, so that rows that go through the network together are mostly of one text. Then the experts are
         # balanced on each text, not only on all of them together.
         choices = np.sort(self._rng.choice(len(self._texts), num_rows, p=self._shares))
         rows = []

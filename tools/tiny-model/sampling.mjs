@@ -9,7 +9,7 @@ const prompts = ['Once upon a time', 'The little fox', 'One day, Lily'];
 const samplesPerPrompt = 20;
 const maxTokens = 200;
 const ngramLength = 4; // words
-const loopShare = 0.1; // a text with more repeated n-grams goes in circles
+const loopShare = 0.1; // a text with more repeated n-grams loops
 
 const settings = [
   { temperature: 0.7, topP: 0.9 }, // the defaults of a model without generation_config.json
@@ -22,7 +22,7 @@ const settings = [
 ];
 const off = { topP: 1, topK: 0, minP: 0, repetitionPenalty: 1 };
 
-/** Counts n-grams of words, and those among them that stood in the text before. */
+/** Counts n-grams of words, and those that occurred earlier in the text. */
 function repeatedShare(text) {
   const words = text.toLowerCase().match(/[a-z]+(?:'[a-z]+)*/g) ?? [];
   const ngrams = words.slice(ngramLength - 1).map((_, start) => words.slice(start, start + ngramLength).join(' '));

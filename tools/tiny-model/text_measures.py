@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 WORD = re.compile(r"[a-z]+(?:'[a-z]+)*")
 
-# The corpus was filtered by a longer list; none of these may come back.
+# The corpus was filtered by a longer list; none of these may occur.
 SLURS = frozenset(
     "chinaman darkey darkies darky injun injuns jap japs kike mulatto nigga nigger niggers pickaninny piccaninny "
     "redskin redskins sambo squaw squaws".split()

@@ -34,19 +34,19 @@ from muon import Muon
 from rows import TokenArray, TrainingRows
 
 MUON_RATE = 0.02
-# The matrix before a post-norm has no scale of its own: without decay it would grow, and its steps would come to
-# nothing.
+# The matrix before a post-norm has no scale of its own. Without decay it would grow, and its steps would have no
+# effect.
 MUON_DECAY = 0.05
 ADAM_RATE = 3e-3
 WARM_UP_STEPS = 40
-LOWEST_RATE = 0.02  # of the full one
+LOWEST_RATE = 0.02  # of the full rate
 BALANCE_WEIGHT = 0.02
 ROUTER_Z_WEIGHT = 1e-4
-# Per step; the average spans about 4 M tokens at the default batch. Its loss shows, in the middle of a run, roughly
-# the loss after the fall of the rate.
+# Per step; the average spans about 4 M tokens at the default batch. In the middle of a run its loss predicts roughly
+# the loss after the decay of the rate.
 AVERAGING = 0.998
 STEPS_PER_LOG_LINE = 20
-# Small enough to run in a minute, in every other way the same.
+# Small enough to run in a minute, and otherwise the same.
 SMOKE_CONFIG = ModelConfig(num_layers=2, d_model=64, head_dim=16, d_ff=64, embedding_scale=8.0)
 SMOKE_TOKENS = 30 * 16 * 512
 SMOKE_ROWS = 16  # of each held-out text
@@ -124,8 +124,8 @@ class Trainer:
             self.log_file = open(arguments.log, "w")
             if arguments.init:
                 self.take_up_log(arguments.init / "training-log.jsonl")
-        # One thread per operation. Threads that share an operation wait for each other many times a step, so one
-        # busy core slows all of them. Workers wait for each other once a step.
+        # One thread per operation. Threads that share an operation wait for each other many times a step, so one busy
+        # core would slow all of them. Workers wait for each other once a step.
         self.workers = ThreadPoolExecutor(arguments.workers, initializer=torch.set_num_threads, initargs=(1,))
 
     def first_model(self) -> Grok:
@@ -227,7 +227,7 @@ class Trainer:
         ids, targets = self.rows.draw(num_rows, context)
         micro_batches = list(zip(ids.split(self.arguments.micro), targets.split(self.arguments.micro)))
 
-        # Gradients are added in the order of the rows, so the sum does not depend on which worker was faster.
+        # Gradients are added in the order of the rows, so the sum does not depend on the speed of the workers.
         for parameter in self.parameters:
             parameter.grad = torch.zeros_like(parameter)
         text_loss, loads = 0.0, 0.0
@@ -245,7 +245,7 @@ class Trainer:
         self.adam.step()
         self.step += 1
         self.num_tokens += num_rows * context
-        # The first weights leave a short average soon.
+        # The average forgets the first weights quickly at the start.
         keep = min(AVERAGING, self.step / (self.step + 10))
         with torch.no_grad():
             torch._foreach_lerp_(self.averaged, self.parameters, 1 - keep)
