@@ -68,19 +68,19 @@ struct Request {
 
 WeightBytes weight_bytes_of(const format::TensorSource& source, const model::GrokConfig& config,
                             const Footprint& footprint) {
-  const auto bytes = [&](const std::string& name) {
+  using model::Param;
+  const auto bytes = [&](model::ParamId id) {
+    const std::string name = model::haiku_naming().name_of(id);
     const format::StoredParameter* stored = source.find(name);
     if (!stored) throw Error(ErrorCode::internal, "no parameter " + name);
     return double(stored->scales ? footprint.matrix_bytes({stored->weight, *stored->scales})
                                  : footprint.head_bytes(stored->weight));
   };
-  const std::string layer = "transformer/decoder_layer_0/", attention = layer + "multi_head_attention/";
   return {
-      .qkv = bytes(attention + "query/w") + bytes(attention + "key/w") + bytes(attention + "value/w"),
-      .attention_out = bytes(attention + "linear/w"),
-      .expert = (bytes(layer + "moe/linear/w") + bytes(layer + "moe/linear_v/w") + bytes(layer + "moe/linear_1/w")) /
-                config.num_experts,
-      .table = bytes("language_model/in_out_embed/embeddings")};
+      .qkv = bytes({Param::w_q, 0}) + bytes({Param::w_k, 0}) + bytes({Param::w_v, 0}),
+      .attention_out = bytes({Param::w_o, 0}),
+      .expert = (bytes({Param::w_gate, 0}) + bytes({Param::w_up, 0}) + bytes({Param::w_down, 0})) / config.num_experts,
+      .table = bytes({Param::embedding})};
 }
 
 // Steps of `num_tokens` tokens for each of some sequences, all at the same position.

@@ -60,7 +60,7 @@ void forward(const GrokConfig& config, const Weights& weights, const Batch& batc
   observe("embed", -1, residual, d_model);
   backend.norm({.out = normed,
                 .x = residual,
-                .weight = weights.layers[0].pre_attn_norm->as<float>(),
+                .weight = weights.vector(Param::pre_attn_norm, 0),
                 .num_tokens = num_tokens,
                 .d_model = d_model,
                 .eps = eps});
@@ -68,15 +68,15 @@ void forward(const GrokConfig& config, const Weights& weights, const Batch& batc
   for (int l = 0; l < config.num_layers; ++l) {
     if (options.should_stop && options.should_stop())
       throw Error(ErrorCode::cancelled, concat("stopped before layer ", l, " of ", config.num_layers));
-    const LayerWeights& layer = weights.layers[l];
-    const BufferPtr& next_norm = l + 1 < config.num_layers ? weights.layers[l + 1].pre_attn_norm : weights.final_norm;
+    const float* next_norm =
+        l + 1 < config.num_layers ? weights.vector(Param::pre_attn_norm, l + 1) : weights.vector(Param::final_norm);
 
     backend.qkv({.q = q,
                  .kv = kv_layers[l],
                  .x = normed,
-                 .w_q = layer.w_q.get(),
-                 .w_k = layer.w_k.get(),
-                 .w_v = layer.w_v.get(),
+                 .w_q = weights.matrix(Param::w_q, l),
+                 .w_k = weights.matrix(Param::w_k, l),
+                 .w_v = weights.matrix(Param::w_v, l),
                  .batch = &batch,
                  .num_q_heads = config.num_q_heads,
                  .num_kv_heads = config.num_kv_heads,
@@ -91,13 +91,13 @@ void forward(const GrokConfig& config, const Weights& weights, const Batch& batc
                        .head_dim = config.head_dim,
                        .scale = float(config.attn_logit_scale),
                        .cap = float(config.attn_logit_cap)});
-    backend.attention_out({.out = projected, .x = mixed, .w = layer.w_o.get(), .num_tokens = num_tokens});
+    backend.attention_out({.out = projected, .x = mixed, .w = weights.matrix(Param::w_o, l), .num_tokens = num_tokens});
     observe("attn_out", l, projected, d_model);
     backend.add_norm({.residual = residual,
                       .out = normed,
                       .y = projected,
-                      .post_weight = layer.post_attn_norm->as<float>(),
-                      .pre_weight = layer.pre_moe_norm->as<float>(),
+                      .post_weight = weights.vector(Param::post_attn_norm, l),
+                      .pre_weight = weights.vector(Param::pre_moe_norm, l),
                       .num_tokens = num_tokens,
                       .d_model = d_model,
                       .eps = eps});
@@ -106,7 +106,7 @@ void forward(const GrokConfig& config, const Weights& weights, const Batch& batc
                    .gates = gates,
                    .logits = router_logits,
                    .x = normed,
-                   .router = layer.router->as<float>(),
+                   .router = weights.vector(Param::router, l),
                    .num_tokens = num_tokens,
                    .d_model = d_model,
                    .num_experts = config.num_experts,
@@ -116,17 +116,17 @@ void forward(const GrokConfig& config, const Weights& weights, const Batch& batc
                      .x = normed,
                      .experts = experts,
                      .gates = gates,
-                     .w_gate = layer.w_gate.get(),
-                     .w_up = layer.w_up.get(),
-                     .w_down = layer.w_down.get(),
+                     .w_gate = weights.matrix(Param::w_gate, l),
+                     .w_up = weights.matrix(Param::w_up, l),
+                     .w_down = weights.matrix(Param::w_down, l),
                      .num_tokens = num_tokens,
                      .experts_per_token = config.experts_per_token});
     observe("moe_out", l, projected, d_model);
     backend.add_norm({.residual = residual,
                       .out = normed,
                       .y = projected,
-                      .post_weight = layer.post_moe_norm->as<float>(),
-                      .pre_weight = next_norm->as<float>(),
+                      .post_weight = weights.vector(Param::post_moe_norm, l),
+                      .pre_weight = next_norm,
                       .num_tokens = num_tokens,
                       .d_model = d_model,
                       .eps = eps});

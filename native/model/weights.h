@@ -1,44 +1,36 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
-#include <variant>
 #include <vector>
 
 #include "backend/backend.h"
 #include "format/tensor_source.h"
 #include "model/config.h"
+#include "model/haiku_naming.h"
 
 namespace grok::model {
 
-struct LayerWeights {
-  MatrixPtr w_q, w_k, w_v, w_o;                                          // attention
-  MatrixPtr w_gate, w_up, w_down;                                        // experts
-  BufferPtr router;                                                      // f32 [d_model, num_experts]
-  BufferPtr pre_attn_norm, post_attn_norm, pre_moe_norm, post_moe_norm;  // f32 [d_model]
+// The weights of a network in a backend's memory.
+class Weights {
+ public:
+  explicit Weights(int num_layers) : matrices_(num_places(num_layers)), vectors_(num_places(num_layers)) {}
+
+  TablePtr embedding;  // [vocab_size, d_model], also the head
+
+  MatrixPtr& matrix(ParamId id) { return matrices_[place_of(id)]; }
+  BufferPtr& vector(ParamId id) { return vectors_[place_of(id)]; }
+  const Matrix* matrix(Param param, int layer) const { return matrices_[place_of({param, layer})].get(); }
+  const float* vector(Param param, int layer = -1) const { return vectors_[place_of({param, layer})]->as<float>(); }
+
+ private:
+  std::vector<MatrixPtr> matrices_;  // [num_places]
+  std::vector<BufferPtr> vectors_;   // [num_places], f32
 };
-
-struct Weights {
-  explicit Weights(int num_layers) : layers(std::size_t(num_layers)) {}
-
-  TablePtr embedding;    // [vocab_size, d_model], also the head
-  BufferPtr final_norm;  // f32 [d_model]
-  std::vector<LayerWeights> layers;
-};
-
-// Names of all parameters in the order of xAI's files: the leaves of the parameter tree, module paths sorted AS STRINGS
-// (so layer 10 comes before layer 2). Source: checkpoint.py (tree_flatten sorts dict keys)
-std::vector<std::string> parameter_names(int num_layers);
-
-// The place of a weight in Weights.
-using WeightPlace =
-    std::variant<TablePtr Weights::*, BufferPtr Weights::*, BufferPtr LayerWeights::*, MatrixPtr LayerWeights::*>;
 
 // A weight of the network and its parameter in a checkpoint, whose shape and dtype are checked.
 struct BoundWeight {
   const format::StoredParameter* stored = nullptr;
-  WeightPlace place = {};
-  int layer = -1;  // -1: outside the layers
+  ParamId id = {};
 
   std::uint64_t stored_bytes() const;                              // in the file
   std::uint64_t resident_bytes(const Footprint& footprint) const;  // once loaded
@@ -53,10 +45,11 @@ struct BoundNetwork {
   std::vector<LayerViews> layers;    // [num_layers], the matrices as stored
 };
 
-// Binds every parameter of the source to its place by name. Everything is checked before anything is read. One
+// Binds every parameter of the source by its name. Everything is checked before anything is read. One
 // bad_checkpoint error lists all missing, unexpected and misshapen parameters by file, with expected and found shapes.
 // `source` must outlive the result.
-BoundNetwork bind_weights(const GrokConfig& config, const format::TensorSource& source);
+BoundNetwork bind_weights(const GrokConfig& config, const format::TensorSource& source,
+                          const Naming& naming = haiku_naming());
 
 // Sizes of the model, computed from the shapes in a checkpoint.
 struct DerivedSizes {
@@ -65,6 +58,6 @@ struct DerivedSizes {
 };
 
 // Throws bad_checkpoint if the necessary parameters are missing or do not belong to a Grok-1 network.
-DerivedSizes derive_sizes(const format::TensorSource& source);
+DerivedSizes derive_sizes(const format::TensorSource& source, const Naming& naming = haiku_naming());
 
 }  // namespace grok::model

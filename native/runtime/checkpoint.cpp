@@ -6,6 +6,7 @@
 #include "format/jax_checkpoint.h"
 #include "format/safetensors.h"
 #include "model/check_config.h"
+#include "model/haiku_naming.h"
 #include "model/read_config.h"
 #include "model/weights.h"
 #include "runtime/locate.h"
@@ -19,7 +20,7 @@ constexpr const char* kBuiltIn = "built in (Grok-1)";
 std::unique_ptr<format::TensorSource> open_jax(const Location& location, const model::GrokConfig& config,
                                                bool has_config) {
   try {
-    return format::open_jax_checkpoint(location.tensors.string(), model::parameter_names(config.num_layers));
+    return format::open_jax_checkpoint(location.tensors.string(), model::haiku_names(config.num_layers));
   } catch (const Error& error) {
     if (has_config || !error.hint.empty()) throw;
     throw Error(error.code, error.what(),

@@ -18,7 +18,7 @@ SizedNetwork sized(const ModelPlan& plan, const Footprint& footprint, std::optio
                        .available = available,
                        .is_synthetic = plan.checkpoint.is_synthetic};
   for (const model::BoundWeight& weight : plan.network.weights)
-    network.weights.push_back({.layer = weight.layer, .resident_bytes = weight.resident_bytes(footprint)});
+    network.weights.push_back({.layer = weight.id.layer, .resident_bytes = weight.resident_bytes(footprint)});
   return network;
 }
 

@@ -11,8 +11,8 @@
 
 #include "core/checked.h"
 #include "core/error.h"
+#include "model/haiku_naming.h"
 #include "model/read_config.h"
-#include "model/weights.h"
 #include "platform/file.h"
 
 namespace grok::runtime {
@@ -169,7 +169,7 @@ class SyntheticSource final : public format::TensorSource {
  public:
   SyntheticSource(const model::GrokConfig& config, std::uint64_t seed, int num_scale_groups)
       : config_(config), seed_(seed), num_scale_groups_(std::uint64_t(num_scale_groups)) {
-    for (const std::string& name : model::parameter_names(config.num_layers)) add(name);
+    for (const std::string& name : model::haiku_names(config.num_layers)) add(name);
     for (const format::StoredParameter& parameter : parameters_) {
       size_bytes_ = checked_add(size_bytes_, parameter.weight.size_bytes());
       if (parameter.scales) size_bytes_ = checked_add(size_bytes_, parameter.scales->size_bytes());
@@ -182,23 +182,19 @@ class SyntheticSource final : public format::TensorSource {
 
  private:
   void add(const std::string& name) {
-    const auto d_model = std::uint64_t(config_.d_model), d_ff = std::uint64_t(config_.d_ff);
-    const auto num_experts = std::uint64_t(config_.num_experts);
-    const std::uint64_t q_width = std::uint64_t(config_.num_q_heads) * std::uint64_t(config_.head_dim);
-    const std::uint64_t kv_width = std::uint64_t(config_.num_kv_heads) * std::uint64_t(config_.head_dim);
-    const auto is = [&](std::string_view end) { return std::string_view(name).ends_with(end); };
-    const auto groups_of = [this](std::uint64_t d_in) { return d_in % num_scale_groups_ == 0 ? num_scale_groups_ : 1; };
-
-    if (is("/embeddings"))
-      return floats(name, {std::uint64_t(config_.vocab_size), d_model}, 1 / config_.embedding_scale);
-    if (is("router/w")) return floats(name, {d_model, num_experts}, 3 / std::sqrt(double(d_model)));
-    if (is("/scale")) return ones(name, {d_model});
-    if (is("moe/linear/w") || is("moe/linear_v/w")) return matrix(name, {num_experts, d_model, d_ff}, 1);
-    if (is("moe/linear_1/w")) return matrix(name, {num_experts, d_ff, d_model}, groups_of(d_ff));
-    if (is("attention/linear/w")) return matrix(name, {q_width, d_model}, groups_of(q_width));
-    if (is("query/w")) return matrix(name, {d_model, q_width}, 1);
-    if (is("key/w") || is("value/w")) return matrix(name, {d_model, kv_width}, 1);
-    throw Error(ErrorCode::internal, "no synthetic numbers for the parameter " + name);
+    const model::Param param = model::haiku_naming().id_of(name).value().param;
+    const Shape shape = model::shape_of(param, config_);
+    if (model::is_matrix(param)) {
+      const bool has_groups = param == model::Param::w_down || param == model::Param::w_o;
+      const std::uint64_t d_in = shape[shape.size() - 2];
+      matrix(name, shape, has_groups && d_in % num_scale_groups_ == 0 ? num_scale_groups_ : 1);
+    } else if (param == model::Param::embedding) {
+      floats(name, shape, 1 / config_.embedding_scale);
+    } else if (param == model::Param::router) {
+      floats(name, shape, 3 / std::sqrt(double(config_.d_model)));
+    } else {
+      ones(name, shape);
+    }
   }
 
   template <typename Generator>

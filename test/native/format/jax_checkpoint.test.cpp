@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <string>
 
-#include "model/weights.h"
+#include "model/haiku_naming.h"
 #include "support/files.h"
 #include "support/golden.h"
 #include "support/write_checkpoint.h"
@@ -23,7 +23,7 @@ struct TinyCheckpoint {
   TinyCheckpoint() { write_jax_checkpoint(directory.path(), tiny_config()); }
   std::string file(const std::string& name) const { return directory / ("ckpt-0/" + name); }
   std::unique_ptr<TensorSource> open() const {
-    return open_jax_checkpoint(directory / "ckpt-0", model::parameter_names(2));
+    return open_jax_checkpoint(directory / "ckpt-0", model::haiku_names(2));
   }
 
   TempDirectory directory;
@@ -32,7 +32,7 @@ struct TinyCheckpoint {
 }  // namespace
 
 TEST("says that a directory is missing") {
-  CHECK_ERROR(open_jax_checkpoint("/nowhere/ckpt-0", model::parameter_names(1)), ErrorCode::not_found,
+  CHECK_ERROR(open_jax_checkpoint("/nowhere/ckpt-0", model::haiku_names(1)), ErrorCode::not_found,
               "/nowhere/ckpt-0");
 }
 
@@ -70,7 +70,7 @@ TEST("lists everything that is wrong in one error: missing, foreign, unfinished,
 TEST("keeps the list short when everything is missing") {
   const TempDirectory directory;
   fs::create_directory(directory / "ckpt-0");
-  CHECK_ERROR(open_jax_checkpoint(directory / "ckpt-0", model::parameter_names(64)), ErrorCode::bad_checkpoint,
+  CHECK_ERROR(open_jax_checkpoint(directory / "ckpt-0", model::haiku_names(64)), ErrorCode::bad_checkpoint,
               "\n  and 750 more");
 }
 
@@ -129,7 +129,7 @@ TEST("names the kind of a file that stands under a tensor's name, with what to d
 }
 
 TEST("gives every golden file its name, in the string order of the layers") {
-  const auto source = open_jax_checkpoint(golden_path("ref-order/ckpt-0"), model::parameter_names(12));
+  const auto source = open_jax_checkpoint(golden_path("ref-order/ckpt-0"), model::haiku_names(12));
   CHECK_EQ(source->parameters().size(), 146u);
   CHECK_EQ(source->description(), "ckpt-0 (146 files)");
   const StoredParameter* parameter = source->find("transformer/decoder_layer_10/moe/linear/w");
@@ -143,7 +143,7 @@ TEST("opens a directory of Grok-1's full size in under two seconds, reading no w
   const TempDirectory directory;
   write_jax_tensors(directory.path(), model::GrokConfig(), Numpy::v1, 0, Payloads::holes);
   const std::clock_t start = std::clock();  // the processor's time: it does not depend on what else the machine does
-  const auto source = open_jax_checkpoint(directory / "ckpt-0", model::parameter_names(64));
+  const auto source = open_jax_checkpoint(directory / "ckpt-0", model::haiku_names(64));
   CHECK(double(std::clock() - start) / CLOCKS_PER_SEC < 2);
   CHECK_EQ(source->size_bytes(), 318'239'886'140u);
   CHECK(source->parameters()[0].weight.shape == Shape({131072, 6144}));

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "format/jax_checkpoint.h"
-#include "model/weights.h"
+#include "model/haiku_naming.h"
 #include "support/allocation_peak.h"
 #include "support/files.h"
 #include "support/write_checkpoint.h"
@@ -51,7 +51,7 @@ std::string content_of(const TensorView& view) {
 void check_same_as_jax(const TensorSource& source, const model::GrokConfig& config, std::uint64_t seed) {
   const TempDirectory directory;
   write_jax_checkpoint(directory.path(), config, Numpy::v1, seed);
-  const auto jax = open_jax_checkpoint(directory / "ckpt-0", model::parameter_names(config.num_layers));
+  const auto jax = open_jax_checkpoint(directory / "ckpt-0", model::haiku_names(config.num_layers));
   CHECK_EQ(source.parameters().size(), jax->parameters().size());
   for (const StoredParameter& expected : jax->parameters()) {
     const StoredParameter* found = source.find(expected.name);

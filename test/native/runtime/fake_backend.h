@@ -181,7 +181,7 @@ class FakeSource final : public format::TensorSource {
  public:
   explicit FakeSource(const model::GrokConfig& config) {
     const auto size = std::uint64_t(config.d_model), experts = std::uint64_t(config.num_experts);
-    for (const std::string& name : model::parameter_names(config.num_layers)) {
+    for (const std::string& name : model::haiku_names(config.num_layers)) {
       format::StoredParameter parameter{.name = name, .file = "fake", .weight = {}, .scales = {}};
       const auto contains = [&](const char* part) { return name.find(part) != std::string::npos; };
       if (contains("/moe/"))

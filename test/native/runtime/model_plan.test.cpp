@@ -146,7 +146,7 @@ TEST("a checkpoint is bound once, on the device that is asked for and on the one
     Checkpoint checkpoint = synthetic_checkpoint(mid);
     checkpoint.source = std::make_unique<CountingSource>(std::move(checkpoint.source), num_bound);
     const auto engine = Engine::open(std::move(checkpoint), options);
-    CHECK_EQ(engine->inspection().tensors.size(), model::parameter_names(mid.num_layers).size());
+    CHECK_EQ(engine->inspection().tensors.size(), model::haiku_names(mid.num_layers).size());
     engine->load_next();
     CHECK_EQ(num_bound, 1);
   }

@@ -30,7 +30,7 @@ inline model::GrokConfig not_finite_config() {
 inline void check_refused_at_load(const MakeBackend& make_backend) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity(), kNan = std::numeric_limits<float>::quiet_NaN();
   const model::GrokConfig config = not_finite_config();
-  for (const std::string& name : model::parameter_names(config.num_layers))
+  for (const std::string& name : model::haiku_names(config.num_layers))
     for (const float value : {kNan, kInfinity, -kInfinity}) {
       auto source = std::make_unique<ChangedSource>(runtime::make_synthetic_source(config, 1));
       source->set(name, 1, value);
