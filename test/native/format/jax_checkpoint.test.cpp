@@ -32,8 +32,7 @@ struct TinyCheckpoint {
 }  // namespace
 
 TEST("says that a directory is missing") {
-  CHECK_ERROR(open_jax_checkpoint("/nowhere/ckpt-0", model::haiku_names(1)), ErrorCode::not_found,
-              "/nowhere/ckpt-0");
+  CHECK_ERROR(open_jax_checkpoint("/nowhere/ckpt-0", model::haiku_names(1)), ErrorCode::not_found, "/nowhere/ckpt-0");
 }
 
 TEST("lists everything that is wrong in one error: missing, foreign, unfinished, empty, damaged, too many") {
