@@ -18,14 +18,14 @@ fi
 
 cmake -S . -B build/arm64 -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
   -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ -DCMAKE_CROSSCOMPILING_EMULATOR=qemu-aarch64 -DGROK_CUDA=OFF
-cmake --build build/arm64 --target backend_matmul backend_table backend_attention model_golden --parallel 2
+cmake --build build/arm64 --target backend_cpu_matmul backend_cpu_table backend_cpu_attention model_golden --parallel 2
 
 export QEMU_LD_PREFIX=/usr/aarch64-linux-gnu
 test_on() { # the CPU, the kernels that it must have
   export QEMU_CPU=$1
   printf '\non an emulated %s:\n' "$1"
-  qemu-aarch64 build/arm64/backend_matmul
-  qemu-aarch64 build/arm64/backend_table
+  qemu-aarch64 build/arm64/backend_cpu_matmul
+  qemu-aarch64 build/arm64/backend_cpu_table
   qemu-aarch64 build/arm64/model_golden 'logits are' | tee build/arm64/logits.txt
   local tested
   tested=$(sed -nE 's/.* (neon|portable) +prompt.*/\1/p' build/arm64/logits.txt | sort -u | xargs)
@@ -38,6 +38,6 @@ test_on cortex-a57 portable
 test_on max 'neon portable'
 # The slowest tests run once. A token after thousands of others would take minutes.
 for title in 'a chunk of a prompt' 'several sequences' 'in chunks of any size'; do
-  qemu-aarch64 build/arm64/backend_attention "$title"
+  qemu-aarch64 build/arm64/backend_cpu_attention "$title"
 done
 qemu-aarch64 build/arm64/model_golden

@@ -55,7 +55,7 @@ function fake(name: string, script: string) {
 /** What the build leaves: programs that are these scripts. */
 function fakePrograms(scripts: Record<string, string> = {}) {
   const all = {
-    backend_cuda_operations_device: 'echo ok',
+    backend_operations_device: 'echo ok',
     backend_cuda_sample_device: 'echo ok',
     backend_cuda_packed_table_device: 'echo ok',
     model_golden_device: 'echo ok',
@@ -230,7 +230,7 @@ describe.skipIf(!python)('bench/device.sh', () => {
     expect(statuses()).toMatchObject({
       backend_cuda_sample_device: 'failed',
       model_golden_device: 'passed',
-      'memcheck backend_cuda_operations_device': 'passed',
+      'memcheck backend_operations_device': 'passed',
       'memcheck backend_cuda_sample_device': 'failed',
       'initcheck backend_cuda_sample_device': 'failed',
       decode: 'passed',
@@ -245,15 +245,15 @@ describe.skipIf(!python)('bench/device.sh', () => {
     expect(stdout).toContain('error: no such kernel');
     expect(statuses()).toMatchObject({
       build: 'failed',
-      backend_cuda_operations_device: 'not there',
+      backend_operations_device: 'not there',
       decode: 'not there',
     });
   });
 
   it('does not take a test without a device for one that passed', () => {
-    fakePrograms({ backend_cuda_operations_device: 'echo "SKIPPED: no CUDA device"; exit 77' });
+    fakePrograms({ backend_operations_device: 'echo "SKIPPED: no CUDA device"; exit 77' });
     expect(run(['--quick', out]).status).toBe(1);
-    expect(statuses()).toMatchObject({ backend_cuda_operations_device: 'no device' });
+    expect(statuses()).toMatchObject({ backend_operations_device: 'no device' });
   });
 
   it('ends in time when a step hangs, with what it has', () => {

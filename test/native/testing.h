@@ -112,5 +112,9 @@ inline int run(int argc, char** argv) {
     }                                                                                                         \
   } while (0)
 
+#ifdef GROK_TESTS_TOGETHER  // several files in one program, whose main() is elsewhere
+#define TEST_MAIN()
+#else
 #define TEST_MAIN() \
   int main(int argc, char** argv) { return ::grok::testing::run(argc, argv); }
+#endif

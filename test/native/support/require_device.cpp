@@ -20,3 +20,7 @@ const bool kAsks = [] {
 }();
 
 }  // namespace
+
+#ifdef GROK_TESTS_TOGETHER
+int main(int argc, char** argv) { return grok::testing::run(argc, argv); }
+#endif

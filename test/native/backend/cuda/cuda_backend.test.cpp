@@ -57,7 +57,7 @@ TEST("an answer of the runtime that means none of these is passed on, whoever gi
   for (const char* function :
        {"cudaDriverGetVersion", "cudaGetDeviceCount", "cudaGetDeviceProperties", "cudaFuncGetAttributes"}) {
     emulator::fail(function, cudaErrorIllegalAddress);
-    CHECK_ERROR(make_cuda_backend({}), ErrorCode::cuda_unavailable, "answers cudaErrorIllegalAddress");
+    CHECK_ERROR(make_cuda_backend({}), ErrorCode::cuda_unavailable, "reports cudaErrorIllegalAddress");
   }
 }
 
@@ -72,7 +72,7 @@ TEST("pinned memory that the system refuses is out of memory, and a device that 
   emulator::fail("cudaMalloc", cudaErrorIllegalAddress);
   CHECK_ERROR(DeviceMemory(1000), ErrorCode::device_failed, "an allocation of 1000 bytes: cudaErrorIllegalAddress");
   emulator::fail("cudaMemGetInfo", cudaErrorIllegalAddress);
-  CHECK_ERROR(cuda_available_bytes(), ErrorCode::device_failed, "how much memory is free: cudaErrorIllegalAddress");
+  CHECK_ERROR(cuda_available_bytes(), ErrorCode::device_failed, "querying free memory: cudaErrorIllegalAddress");
 }
 
 TEST("a refused allocation says how much was asked for and how much is free, and the backend goes on") {
@@ -149,6 +149,12 @@ TEST("a batch is copied as it was when it was staged") {
   std::vector<std::int32_t> found(3);
   backend->read(std::span(found), batch.tokens);
   CHECK(found == std::vector<std::int32_t>({1, 2, 3}));
+}
+
+TEST("refuses keys that are longer than a warp has registers for") {
+  const auto backend = make_cuda_backend({});
+  CHECK_ERROR(backend->attention({.num_q_heads = 1, .num_kv_heads = 1, .head_dim = 1026}), ErrorCode::unsupported,
+              "head_dim to be at most 1024, found 1026");
 }
 
 TEST_MAIN()

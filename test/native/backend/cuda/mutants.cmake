@@ -24,9 +24,14 @@ function(grok_mutant name source from to test)
   file(CONFIGURE OUTPUT ${written} CONTENT "@mutated@" @ONLY)
 
   if(NOT TARGET mutant_${test})
-    add_library(mutant_${test} OBJECT ${CMAKE_CURRENT_SOURCE_DIR}/test/native/backend/cuda/${test}.test.cpp)
+    set(tests ${PROJECT_SOURCE_DIR}/test/native/backend)
+    if(NOT EXISTS ${tests}/${test}.test.cpp)  # not a test of the contract
+      set(tests ${tests}/cuda)
+    endif()
+    add_library(mutant_${test} OBJECT ${tests}/${test}.test.cpp)
     target_include_directories(mutant_${test} PRIVATE test/native)
-    target_compile_definitions(mutant_${test} PRIVATE GROK_PROJECT_DIR="${PROJECT_SOURCE_DIR}" GROK_ONE_FAILURE_IS_ENOUGH)
+    target_compile_definitions(mutant_${test} PRIVATE
+      GROK_TEST_CUDA GROK_PROJECT_DIR="${PROJECT_SOURCE_DIR}" GROK_ONE_FAILURE_IS_ENOUGH)
     target_link_libraries(mutant_${test} PRIVATE grok_cuda_emulated grok_runtime)
   endif()
   # The mutated file comes before the library, so the linker does not use the copy in the library.
@@ -76,37 +81,37 @@ grok_mutant(activations_before_they_are_there product.cu
   "__syncthreads();" product)
 grok_mutant(experts_before_they_are_known product.cu
   "if (has_experts) wait_for_launch_before();"
-  "(void)has_experts;" operations)
+  "(void)has_experts;" experts)
 grok_mutant(no_wait_for_the_launch_before norm.cu
   "wait_for_launch_before();"
-  "" operations)
+  "" norm)
 grok_mutant(no_barrier_before_adding attention.cu
   "__syncthreads();  // the sums of all warps are written"
-  "" operations)
+  "" attention)
 grok_mutant(values_past_the_end attention.cu
   "if (start + i < num_keys) {"
-  "{" operations)
+  "{" attention)
 grok_mutant(weight_of_another_head attention.cu
   "weight, i * kHeads + head)"
-  "weight, i * kHeads + (head + 1) % kHeads)" operations)
+  "weight, i * kHeads + (head + 1) % kHeads)" attention)
 grok_mutant(split_starts_too_late attention.cu
   "index * kSplitPositions,"
-  "index * (kSplitPositions + 1)," operations)
+  "index * (kSplitPositions + 1)," attention)
 grok_mutant(no_barrier_before_summing reduce.h
   "__syncthreads();\n  value = of_warp"
-  "value = of_warp" operations norm.cu)
+  "value = of_warp" norm norm.cu)
 grok_mutant(no_barrier_before_scaling norm.h
   "__syncthreads();  // the largest values of all warps are written"
   "" step_graphs norm.cu)
 grok_mutant(no_barrier_before_routing route.cu
   "__syncthreads();  // the sums of all warps are written"
-  "" operations)
+  "" route)
 grok_mutant(what_sums_leave_out_is_lost route.cu
   "left_out += fmaf(x[i], weight, sum - next);"
-  "" operations)
+  "" route)
 grok_mutant(gates_twice_as_large route.cu
   "const double share = 1.0 / total;"
-  "const double share = 2.0 / total;" operations)
+  "const double share = 2.0 / total;" route)
 grok_mutant(ties_fall_out draw.cu
   "(best - distance) << unsorted_bits;"
   "(best - distance + 1) << unsorted_bits;" sample)

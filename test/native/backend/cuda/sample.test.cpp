@@ -14,7 +14,7 @@ using namespace grok;
 using namespace grok::cuda;
 using namespace grok::testing;
 
-// Sampling on the device beside the CPU's, which is held to xAI's own code: test/native/backend/sample.test.cpp.
+// Sampling on the device beside the CPU's, which is held to xAI's own code: test/native/backend/cpu/sample.test.cpp.
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
