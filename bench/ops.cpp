@@ -7,10 +7,10 @@
 // Prints a table for each shape, number of sequences and number of tokens per sequence. It has calls, microseconds per
 // call (min / median / max), and rates at the median: bytes of weights or cache that a call must read, and
 // multiply-adds. Small shapes stay in the caches, so their GB/s do not measure memory. "step" is a whole step without
-// waits, replayed if the backend replays steps; "step, not replayed" runs it without a graph. --shards N: the work of one of N
-// devices that share the network, without their communication. --overlap no: launches on CUDA wait for each other.
-// --probe GIB: first measures the memory bandwidth of the device over a buffer of that size, and the multiply-adds of a
-// CPU. --json appends a line to FILE for each table.
+// waits, replayed if the backend replays steps; "step, not replayed" runs it without a graph. --shards N: the work of
+// one of N devices that share the network, without their communication. --overlap no: launches on CUDA wait for each
+// other. --probe GIB: first measures the memory bandwidth of the device over a buffer of that size, and the
+// multiply-adds of a CPU. --json appends a line to FILE for each table.
 //
 // On CUDA those microseconds are the host's: launch, execution and notification. In the product a step is one graph, so
 // operations are also timed "in graph" (median), and rates refer to that. Backend::step replays a step that repeats one

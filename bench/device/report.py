@@ -1,4 +1,4 @@
-"""What bench/device.sh has found so far, as results.json and, with --table, as a table beside the targets.
+"""Writes the results of bench/device.sh as results.json and, with --table, as a table beside the targets.
 
     report.py FOLDER [--table]
 
@@ -31,7 +31,7 @@ TIMES = ((("add_norm", "norm", "route"), 6), (("sample",), 60))
 
 
 def lines_of(path):
-    """The whole lines: of a program that was stopped, the last can be half a line."""
+    """The complete lines: the last line of a program that was stopped can be incomplete."""
     lines = []
     for line in path.read_text().splitlines() if path.exists() else []:
         try:
@@ -65,7 +65,7 @@ def gather(folder):
 
 
 def limit_of(results, name):
-    """GB/s, the most that anyone measured: torch, bench_ops or grok-run bench. None where nobody did."""
+    """GB/s, the maximum of torch, bench_ops and grok-run bench. None if none of them measured it."""
     by_torch = [line["gb_per_s"] for line in results["torch"] if line["group"] == "limits" and line["name"] == name]
     by_us = [line["limits"][name] for line in results["operations"] if "limits" in line]
     by_bench = [run["limits"][name]["median"] for run in runs_of(results)]
@@ -73,13 +73,13 @@ def limit_of(results, name):
 
 
 def runs_of(results):
-    """Of grok-run bench, on the device."""
+    """The runs of grok-run bench on the device."""
     return results["bench"]["runs"] if results["bench"] else ()
 
 
 def from_host(times, operation):
-    """Microseconds of one call, without what waiting for it from the host takes by itself: the median, or for experts the
-    mean, since their bytes are: one layer's tokens share more of them than another's."""
+    """Microseconds of one call, minus the cost of waiting from the host: the median. For experts the mean, because their
+    bytes are a mean: tokens share more experts in one layer than in another."""
     if operation not in times:
         return None
     took = times[operation].get("mean" if operation == "experts" else "median", times[operation]["median"])
@@ -87,7 +87,7 @@ def from_host(times, operation):
 
 
 def in_graph(times, operation):
-    """Microseconds of one call within a graph, as a step is one. None for what is not in it, and in older results."""
+    """Microseconds of one call within a graph, like in a step. None for operations outside of it, and in older results."""
     of_graph = times.get(operation, {}).get("in_graph")
     return max(of_graph["median"], 0.01) if of_graph else None
 
@@ -97,8 +97,7 @@ def microseconds(times, operation):
 
 
 def added_up(times):
-    """A step as the sum of its operations within a graph and of sampling. A step that was timed as a whole takes as long, if
-    those were timed as they are in it."""
+    """A step as the sum of its operations within a graph and of sampling. It should equal the time of a whole step."""
     parts = [name for name in times if in_graph(times, name)]
     if not parts or not {"embed", "sample", "step"} <= times.keys():
         return {}
@@ -121,7 +120,7 @@ def measured(results, sequences, context, cache="f32"):
 
 
 def fastest_peer(results, operation, sequences, positions):
-    """Microseconds of the fastest that torch has for the same, and its name."""
+    """Microseconds of torch's fastest operation for the same work, and its name."""
     found = []
     for line in results["torch"]:
         count = line.get("tokens", line.get("sequences", line.get("rows")))
@@ -169,7 +168,7 @@ def rows_of(results):
 
 
 def steps_of_shards(results):
-    """Whole steps, as a sequence waits for them, of what one GPU does when several share Grok-1."""
+    """Whole steps of one of several GPUs that share Grok-1."""
     copy, read = limit_of(results, "copy"), limit_of(results, "read")
     for line in steps_timed(results):
         if line.get("shards", 1) == 1 or "step" not in line["operations"]:

@@ -1,9 +1,9 @@
-"""What PyTorch makes of the same work, for comparison with ours: one line of JSON for each measurement.
+"""Times PyTorch on the same work, for comparison with grok-run: one line of JSON for each measurement.
 
     torch_peers.py [--out FILE] [--device cuda|cpu] [--small] GROUP...
 
-Every output is first compared with float64 on a small case; a wrong peer is no peer. On a GPU the calls are captured in a
-graph, over as many sets of inputs as no cache holds. A group that this PyTorch cannot run says so, and the next goes on.
+Every output is first compared with float64 on a small case. On a GPU the calls are captured in a graph, over more sets of
+inputs than fit the cache. A group that this PyTorch cannot run is reported, and the next one runs.
 Routing is drawn: every token goes to two experts of eight, and which is the same in all peers.
 """
 
@@ -46,16 +46,16 @@ class Bench:
         return (values * scale).to(dtype or self.dtype)
 
     def weight(self, *shape):
-        """As `normal`, made in place: eight experts in float32 besides would not fit."""
+        """Like `normal`, created in place: eight experts in float32 would not fit beside them."""
         values = torch.empty(*shape, device=self.device, dtype=self.dtype)
         return values.normal_(generator=self.generator).mul_(shape[-1] ** -0.5)
 
     def sets(self, size_bytes):
-        """How many sets of inputs of this size it takes to leave nothing in the cache."""
+        """The number of input sets of this size that exceeds the cache."""
         return 2 if self.small else max(1, int(-(-CACHE_BYTES // size_bytes)))
 
     def time(self, calls, reps=30):
-        """Microseconds of each call, the calls in turn: medians over replays of a graph of all of them."""
+        """Microseconds per call: medians over replays of a graph of all calls in turn."""
         if self.device == "cpu":
             samples = []
             for _ in range(3):
@@ -132,7 +132,7 @@ def limits(bench):
 
 
 def linear(bench):
-    """cuBLAS on bf16 weights, twice our bytes: what multiplying by weights that are made floats again costs."""
+    """cuBLAS on bf16 weights, twice the bytes of int8: the cost of products with dequantized weights."""
     s = bench.shapes
     widths = {
         "qkv": ((s.q_heads + 2 * s.kv_heads) * s.head_dim, s.d_model),
@@ -192,7 +192,7 @@ def experts_in_float64(x, weights, chosen, gates):
 
 
 def by_loop(x, weights, chosen, gates):
-    """Each distinct expert once, over its tokens. Which experts is known to the host: kinder than a real router."""
+    """Each distinct expert once, over its tokens. The host knows the experts, unlike with a real router."""
     out = torch.zeros_like(x)
     for expert, tokens, places in by_loop.groups:
         rows = x[tokens]
@@ -209,7 +209,7 @@ def group_tokens(chosen):
 
 
 def gathered(x, weights, chosen, gates):
-    """As gpt-fast does it: the chosen experts' weights by index, fused into the product by the compiler."""
+    """Like gpt-fast: gathers the chosen experts' weights by index; the compiler fuses that into the product."""
     hidden = gelu(torch.einsum("ti,taoi->tao", x, weights.gate[chosen])) * torch.einsum(
         "ti,taoi->tao", x, weights.up[chosen])
     out = torch.einsum("tao,taio->tai", hidden, weights.down[chosen])
@@ -267,7 +267,7 @@ def int8_experts(bench):
 
 
 def attention(bench):
-    """Decode: one query a sequence. flex_attention with the softcap of 30, and SDPA, which has none, as its floor."""
+    """Decode: one query a sequence. flex_attention with the softcap of 30, and SDPA without it as a lower bound."""
     from torch.nn.attention.flex_attention import flex_attention
 
     s = bench.shapes
@@ -306,7 +306,7 @@ def attention(bench):
 
 
 def sampling(bench):
-    """Top-p by sorting, as most do."""
+    """Top-p by sorting, the usual way."""
 
     def sample(logits, uniform):
         probabilities, tokens = (logits / 0.7).softmax(1).sort(1, descending=True)

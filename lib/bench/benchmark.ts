@@ -339,8 +339,8 @@ export function decodeResult(
 }
 
 /**
- * Multiply-adds to read a prompt and score the token after it: every matrix once a token, only the chosen experts; q k
- * and the sum of v over all earlier positions; the head once. Exact; norms and softmax are not counted.
+ * Multiply-adds to read a prompt and score the token after it. Counts every matrix once a token but only the chosen
+ * experts, q k and the sum of v over all earlier positions, and the head once. Exact; norms and softmax are not counted.
  */
 export function prefillMacs({ config, tensors }: Pick<NativeInspection, 'config' | 'tensors'>, tokens: number): number {
   let perToken = 0;

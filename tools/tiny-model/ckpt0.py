@@ -2,7 +2,7 @@
 
 A file is one pickle: a float32 array, or a QuantizedWeight8bit of int8 weights and bf16 scales. Writing names classes
 of numpy 1 and of ml_dtypes as xAI's files do, whichever numpy runs this. Reading executes nothing. bf16 numbers are
-handled as their bits, uint16. `python ckpt0.py [CKPT0...]` tests the writer against what was measured on the released
+handled as their bits, uint16. `python ckpt0.py [CKPT0...]` compares the writer with measurements of the released
 files, and against whole directories in the official framing.
 """
 
@@ -38,7 +38,7 @@ NUM_SCALE_GROUPS = {"moe/linear_1": 8, "multi_head_attention/linear": 8}
 
 
 def leaves(num_layers: int) -> list[tuple]:
-    """What each file holds: ("embeddings",), ("final_norm",), then (layer, slot). Layer 10 comes before layer 2."""
+    """The leaf of each file: ("embeddings",), ("final_norm",), then (layer, slot). Layer 10 comes before layer 2."""
     layers = sorted(range(num_layers), key=str)
     return [("embeddings",), ("final_norm",), *((layer, slot) for layer in layers for slot in SLOTS)]
 
@@ -135,7 +135,7 @@ class _Array:
 
 @contextmanager
 def _importable():
-    """The pickler insists that a class can be imported by its name before it writes that name."""
+    """Makes a class importable by its name, which the pickler requires before it writes that name."""
     saved = {}
     for stand_in in (_RECONSTRUCT, _BFLOAT16, _QUANTIZED):
         module = stand_in.__module__
@@ -168,7 +168,7 @@ def pickled(leaf: np.ndarray | QuantizedWeight8bit) -> bytes:
 
 
 def save(parameters: dict[tuple, np.ndarray], num_layers: int, directory: Path) -> None:
-    """Writes float32 `parameters`, keyed as leaves() says, as ckpt-0."""
+    """Writes float32 `parameters`, with the keys of leaves(), as ckpt-0."""
     directory.mkdir(parents=True, exist_ok=True)
     for number, leaf in enumerate(leaves(num_layers)):
         values = np.ascontiguousarray(parameters[leaf], np.float32)

@@ -1,4 +1,4 @@
-"""What a script can say of generated text. Words are runs of letters and apostrophes, in lower case."""
+"""Statistics of generated text. Words are runs of letters and apostrophes, in lower case."""
 
 import re
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ def ngrams_of(words: list[str], length: int) -> list[tuple[str, ...]]:
 
 
 def repeated_share(texts: Iterable[list[str]], length: int) -> float:
-    """Of the n-grams of each text, those that stood in it before."""
+    """The share of each text's n-grams that occurred in it before."""
     total = distinct = 0
     for words in texts:
         ngrams = ngrams_of(words, length)
@@ -40,7 +40,7 @@ def slur_count(texts: Iterable[list[str]]) -> int:
 
 
 def recited_share(texts: Iterable[list[str]], sources: Iterable[list[str]], length: int) -> float:
-    """Of the n-grams of the texts, those that stand in a source."""
+    """The share of the texts' n-grams that occur in a source."""
     ngrams = [ngram for words in texts for ngram in ngrams_of(words, length)]
     wanted = set(ngrams)
     found: set[tuple[str, ...]] = set()

@@ -1,4 +1,4 @@
-"""Trains the embedded model; README.md has the command line of the one that is shipped.
+"""Trains the embedded model; README.md has the command line of the shipped one.
 
 Hidden matrices by Muon, everything else by AdamW. The learning rate warms up, stays, and falls linearly over the last
 --decay tokens. All of this goes by tokens, so a paused or a slow run trains the same model. --tokens can be changed on
@@ -10,7 +10,7 @@ weights go on: the optimisers start anew, with a warm-up.
 The run file holds everything that the next step depends on. It is written every --save-minutes, at each evaluation and
 on SIGTERM. A run resumed from it computes the same weights as one that never stopped. The log has one JSON object a
 line: settings, training losses, and at each evaluation nats per token and bits per character of the held-out texts
-(gb_va, ts_va); "averaged" marks the losses of the averaged weights.
+(gb_va, ts_va). "averaged" marks the losses of the averaged weights.
 """
 
 import argparse
@@ -201,7 +201,7 @@ class Trainer:
 
     @property
     def rate(self) -> float:
-        """Of the full learning rate."""
+        """The learning rate as a share of the full rate."""
         falling = max(LOWEST_RATE, self.tokens_left / self.arguments.decay)
         return min(1.0, (self.step + 1) / WARM_UP_STEPS, falling)
 
