@@ -89,7 +89,7 @@ arch=$(sed -n 's/^compute_cap=//p' "$out/machine.txt" | tr -d .)
 
 # ---------------------------------------------------------------- build
 
-tests=(backend_operations_device backend_cuda_sample_device backend_cuda_packed_table_device model_golden_device
+tests=(backend_operations_device backend_sample_device backend_cuda_packed_table_device model_golden_device
        backend_cuda_embedded_model_device)
 # Tests whatever was built.
 if command -v ninja >/dev/null; then
@@ -168,7 +168,7 @@ else
   # ---------------------------------------------------------------- races and wild accesses
 
   for tool in memcheck racecheck synccheck initcheck; do
-    for test in backend_operations_device backend_cuda_packed_table_device backend_cuda_sample_device; do
+    for test in backend_operations_device backend_cuda_packed_table_device backend_sample_device; do
       # Under racecheck all sampling tests take minutes, so only the case with all filters runs.
       cases=()
       [[ $tool != racecheck || $test != *sample* ]] || cases=('whatever is asked for')

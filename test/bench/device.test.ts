@@ -56,7 +56,7 @@ function fake(name: string, script: string) {
 function fakePrograms(scripts: Record<string, string> = {}) {
   const all = {
     backend_operations_device: 'echo ok',
-    backend_cuda_sample_device: 'echo ok',
+    backend_sample_device: 'echo ok',
     backend_cuda_packed_table_device: 'echo ok',
     model_golden_device: 'echo ok',
     backend_cuda_embedded_model_device: 'echo ok',
@@ -222,20 +222,20 @@ describe.skipIf(!python)('bench/device.sh', () => {
   });
 
   it('reports a step that fails, shows the end of what it said, and goes on', () => {
-    fakePrograms({ backend_cuda_sample_device: 'echo "expected 3, found 4"; exit 1' });
+    fakePrograms({ backend_sample_device: 'echo "expected 3, found 4"; exit 1' });
     const { status, stdout } = run([out]);
     expect(status).toBe(1);
     expect(stdout).toContain('expected 3, found 4');
     expect(stdout).toContain('not all passed');
     expect(statuses()).toMatchObject({
-      backend_cuda_sample_device: 'failed',
+      backend_sample_device: 'failed',
       model_golden_device: 'passed',
       'memcheck backend_operations_device': 'passed',
-      'memcheck backend_cuda_sample_device': 'failed',
-      'initcheck backend_cuda_sample_device': 'failed',
+      'memcheck backend_sample_device': 'failed',
+      'initcheck backend_sample_device': 'failed',
       decode: 'passed',
     });
-    expect(stdout.slice(stdout.indexOf('us'))).toMatch(/backend_cuda_sample_device: failed after \d+ s/);
+    expect(stdout.slice(stdout.indexOf('us'))).toMatch(/backend_sample_device: failed after \d+ s/);
   });
 
   it('says of each step that it could not be run where the build fails', () => {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <limits>
 
-#include "backend/cpu/cpu.h"
 #include "backend/cpu/ops/sample.h"
 #include "support/golden.h"
 #include "support/made_up.h"
@@ -15,13 +14,6 @@ using namespace grok::testing;
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-SampledToken sampled(const std::vector<float>& logits, const SampleRow& row) {
-  SampledToken token;
-  make_cpu_backend({.num_threads = 1})
-      ->sample({.out = &token, .logits = logits.data(), .rows = &row, .num_rows = 1, .vocab_size = int(logits.size())});
-  return token;
-}
 
 std::vector<std::int32_t> candidates(const std::vector<float>& logits, const SampleRow& row) {
   std::vector<std::int32_t> tokens;
@@ -70,26 +62,6 @@ std::vector<GoldenCase> golden_cases() {
 
 }  // namespace
 
-TEST("takes the lower id of equals when greedy, and never a NaN") {
-  CHECK_EQ(sampled({1, 3, 3, 2}, {}).token, 1);
-  CHECK_EQ(sampled({std::nanf(""), 1, 2}, {}).token, 2);
-}
-
-TEST("draws something when every logit is NaN") {
-  const std::vector<float> logits(5, std::nanf(""));
-  const std::int32_t token = sampled(logits, {.params = {.temperature = 1}, .uniform = 0.5f}).token;
-  CHECK(token >= 0 && token < 5);
-}
-
-TEST("a NaN or infinity among the logits makes log-probabilities NaN, wherever it is") {
-  for (const std::size_t place : {0u, 17u, 99u})
-    for (const float value : {std::nanf(""), kInfinity, -kInfinity}) {
-      std::vector<float> logits(100, 1.0f);
-      logits[place] = value;
-      for (const std::int32_t forced : {-1, 5}) CHECK(std::isnan(sampled(logits, {.forced = forced}).logprob));
-    }
-}
-
 TEST("infinite logits are likelier than all others") {
   for (const SampleRow& row : {SampleRow{.params = {.temperature = 1, .top_p = 0.5f}},
                                {.params = {.temperature = 1, .top_k = 3, .top_p = 0.5f}},
@@ -122,21 +94,6 @@ TEST("keeps exactly the tokens that xAI's temperature and top_p keep") {
         fail(__FILE__, __LINE__, concat(prefix, ": kept ", found.size(), ", expected ", expected.size()));
     }
   }
-}
-
-TEST("top_k keeps exactly k, of equals the lower ids") {
-  CHECK(candidates({2, 1, 2, 2, 0}, {.params = {.temperature = 1, .top_k = 2}}) == std::vector<std::int32_t>({0, 2}));
-}
-
-TEST("top_p 0 keeps the best token, and its ties") {
-  CHECK(candidates({1, 5, 2}, {.params = {.temperature = 1, .top_p = 0}}) == std::vector<std::int32_t>({1}));
-  CHECK(candidates({1, 5, 5}, {.params = {.temperature = 1, .top_p = 0}}) == std::vector<std::int32_t>({1, 2}));
-}
-
-TEST("min_p keeps what has that share of the best token's probability") {
-  const float half = std::log(0.5f), tenth = std::log(0.1f);
-  CHECK(candidates({0, half, tenth}, {.params = {.temperature = 1, .min_p = 0.2f}}) ==
-        std::vector<std::int32_t>({0, 1}));
 }
 
 // The rules as they are told: of all tokens sorted from the top the first top_k, of them those with at most top_p above them,
@@ -188,26 +145,6 @@ TEST("penalties fall on what was seen, biases on what was named") {
                        .history = history,
                        .bias = bias});
   CHECK(adjusted == std::vector<float>({2, -9, 2.5f, 1}));
-}
-
-TEST("draws each token as often as its probability says") {
-  const std::vector<float> logits = {0, std::log(2.0f), std::log(5.0f)};  // 1/8, 2/8, 5/8
-  int counts[3] = {};
-  for (int i = 0; i < 8000; ++i)
-    ++counts[sampled(logits, {.params = {.temperature = 1}, .uniform = (float(i) + 0.5f) / 8000}).token];
-  CHECK_EQ(counts[0], 1000);
-  CHECK_EQ(counts[1], 2000);
-  CHECK_EQ(counts[2], 5000);
-}
-
-TEST("reports log-probabilities of the model's own distribution, not of the one drawn from") {
-  const std::vector<float> logits = {0, std::log(3.0f)};
-  const SampledToken token = sampled(logits, {.params = {.temperature = 0.1f, .num_logprobs = 5}, .forced = 0});
-  CHECK_EQ(token.token, 0);
-  CHECK_NEAR(token.logprob, std::log(0.25), 1e-6);
-  CHECK_EQ(token.top.size(), 2u);
-  CHECK_EQ(token.top[0].token, 1);
-  CHECK_NEAR(token.top[0].logprob, std::log(0.75), 1e-6);
 }
 
 TEST_MAIN()
