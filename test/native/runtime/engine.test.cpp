@@ -1,64 +1,13 @@
 #include "runtime/engine.h"
 
 #include <algorithm>
-#include <atomic>
-#include <map>
-#include <thread>
 
-#include "runtime/fake_backend.h"
-#include "support/small_engine.h"
-#include "testing.h"
+#include "runtime/engine_rig.h"
 
 namespace grok::runtime {
 namespace {
 
-using Tokens = std::vector<std::int32_t>;
-using testing::FakeBackend;
-using testing::step_of;
-
-// An engine over the fake backend, loaded.
-struct Rig {
-  explicit Rig(const EngineOptions& options = {}, bool loaded = true) {
-    const model::GrokConfig config = testing::fake_config();
-    auto owned_backend = std::make_unique<FakeBackend>();
-    backend = owned_backend.get();
-    engine =
-        testing::engine_on(std::move(owned_backend), std::make_unique<testing::FakeSource>(config), config, options);
-    while (loaded && !engine->load_next().done) continue;
-  }
-
-  // Steps until all of `ids` have finished.
-  std::map<SequenceId, Tokens> run(const std::vector<SequenceId>& ids) {
-    std::map<SequenceId, Tokens> generated;
-    for (std::size_t num_finished = 0; num_finished < ids.size();)
-      for (const SequenceOutput& output : step_of(*engine, ids)) {
-        if (output.token) generated[output.sequence].push_back(output.token->token);
-        num_finished += output.finish != Finish::no;
-      }
-    return generated;
-  }
-
-  FakeBackend* backend;
-  std::unique_ptr<Engine> engine;
-};
-
-Tokens prompt_of(int length, int start = 0) {
-  Tokens prompt;
-  for (int index = 0; index < length; ++index) prompt.push_back((start + index * 5) % testing::kFakeVocabSize);
-  return prompt;
-}
-
-void check_tokens(const Tokens& found, const Tokens& expected) {
-  CHECK_EQ(found.size(), expected.size());
-  CHECK(found == expected);
-}
-
-EngineOptions options_with(int max_sequences, int prefill_chunk = 0) {
-  EngineOptions options;
-  options.max_sequences = max_sequences;
-  options.prefill_chunk = prefill_chunk;
-  return options;
-}
+using namespace testing;
 
 // ---------------------------------------------------------------- misuse
 
@@ -118,85 +67,8 @@ TEST("a step that fails keeps its code, names its sequences, and gives their cac
   CHECK(failed == first);
   CHECK_EQ(rig.engine->stats().free_cache_pages, free_pages);
   rig.backend->on_qkv = nullptr;
-  check_tokens(rig.run({bystander})[bystander], testing::greedy_after({2}, 3));
+  check_tokens(rig.run({bystander})[bystander], greedy_after({2}, 3));
   CHECK_EQ(step_of(*rig.engine, both).size(), 0u);
-}
-
-// ---------------------------------------------------------------- stopping
-
-TEST("a stopped engine does nothing more") {
-  Rig rig;
-  const std::vector<SequenceId> ids = {rig.engine->submit({.prompt = {1}, .max_tokens = 1})};
-  rig.engine->stop();
-  CHECK_ERROR(step_of(*rig.engine, ids), ErrorCode::cancelled, "stopped");
-  CHECK_ERROR(rig.engine->submit({.prompt = {1}, .max_tokens = 1}), ErrorCode::cancelled, "stopped");
-  CHECK_ERROR(rig.engine->load_next(), ErrorCode::cancelled, "stopped");
-}
-
-TEST("stop() from another thread ends the step in progress before its next layer") {
-  Rig rig;
-  int num_layers_run = 0;
-  rig.backend->on_qkv = [&] {
-    ++num_layers_run;
-    std::thread([&] { rig.engine->stop(); }).join();
-  };
-  const std::vector<SequenceId> ids = {rig.engine->submit({.prompt = {1}, .max_tokens = 1})};
-  CHECK_ERROR(step_of(*rig.engine, ids), ErrorCode::cancelled, "before layer 1 of 2");
-  CHECK_EQ(num_layers_run, 1);
-}
-
-TEST("a step whose every sequence is released meanwhile ends before its next layer, quietly") {
-  Rig rig;
-  const int free_pages = rig.engine->stats().free_cache_pages;
-  const std::vector<SequenceId> ids = {rig.engine->submit({.prompt = {1}, .max_tokens = 9}),
-                                       rig.engine->submit({.prompt = {2}, .max_tokens = 9})};
-  int num_layers_run = 0;
-  rig.backend->on_qkv = [&] {
-    ++num_layers_run;
-    for (const SequenceId id : ids) rig.engine->release(id);
-  };
-  CHECK_EQ(step_of(*rig.engine, ids).size(), 0u);
-  CHECK_EQ(num_layers_run, 1);
-  CHECK_EQ(rig.engine->stats().free_cache_pages, free_pages);
-}
-
-TEST("a sequence released during a step is not reported, and its batch-mate goes on") {
-  Rig rig;
-  const SequenceId leaving = rig.engine->submit({.prompt = {1}, .max_tokens = 9});
-  const SequenceId staying = rig.engine->submit({.prompt = {2}, .max_tokens = 2});
-  rig.backend->on_qkv = [&] { rig.engine->release(leaving); };
-  const std::vector<SequenceId> ids = {leaving, staying};
-  const std::vector<SequenceOutput> outputs = step_of(*rig.engine, ids);
-  CHECK_EQ(outputs.size(), 1u);
-  CHECK_EQ(outputs[0].sequence, staying);
-  const std::vector<SequenceOutput> next = step_of(*rig.engine, ids);
-  check_tokens({outputs[0].token->token, next[0].token->token}, testing::greedy_after({2}, 2));
-}
-
-TEST("sequences may come and go from another thread while steps run") {
-  Rig rig(options_with(2));
-  const int free_pages = rig.engine->stats().free_cache_pages;
-  std::atomic<bool> finished{false};
-  std::thread visitor([&] {
-    while (!finished) {
-      const SequenceId id = rig.engine->submit({.prompt = {3}, .max_tokens = 200});
-      std::this_thread::yield();
-      rig.engine->release(id);
-    }
-  });
-  for (int round = 0; round < 20; ++round) {
-    const SequenceId id = rig.engine->submit({.prompt = {1, 2}, .max_tokens = 5});
-    std::vector<SequenceId> everyone;
-    for (SequenceId other = std::max<SequenceId>(1, id - 3); other <= id + 3; ++other) everyone.push_back(other);
-    Tokens generated;
-    while (generated.size() < 5)
-      for (const SequenceOutput& output : step_of(*rig.engine, everyone))
-        if (output.sequence == id) generated.push_back(output.token->token);
-    check_tokens(generated, testing::greedy_after({1, 2}, 5));
-  }
-  finished = true;
-  visitor.join();
-  CHECK_EQ(rig.engine->stats().free_cache_pages, free_pages);
 }
 
 // ---------------------------------------------------------------- who runs when
@@ -217,8 +89,8 @@ TEST("a sequence that nobody runs takes no cache from one that somebody does") {
   Rig rig(options_with(1));
   const SequenceId ignored = rig.engine->submit({.prompt = {1}, .max_tokens = 1});
   const SequenceId wanted = rig.engine->submit({.prompt = {2}, .max_tokens = 1});
-  check_tokens(rig.run({wanted})[wanted], testing::greedy_after({2}, 1));
-  check_tokens(rig.run({ignored})[ignored], testing::greedy_after({1}, 1));
+  check_tokens(rig.run({wanted})[wanted], greedy_after({2}, 1));
+  check_tokens(rig.run({ignored})[ignored], greedy_after({1}, 1));
 }
 
 TEST("pages come back when a sequence finishes, and when it is released") {
@@ -258,7 +130,7 @@ TEST("a prompt in chunks gives what the whole prompt gives") {
   for (const int chunk : {1, 7, 64, 149, 150, 256}) {
     Rig rig(options_with(1, chunk));
     const SequenceId id = rig.engine->submit({.prompt = prompt, .max_tokens = 6});
-    check_tokens(rig.run({id})[id], testing::greedy_after(prompt, 6));
+    check_tokens(rig.run({id})[id], greedy_after(prompt, 6));
     const int first_share = std::min(chunk, 150);
     CHECK_EQ(rig.backend->tokens_in_steps[0], first_share);
   }
@@ -280,146 +152,8 @@ TEST("several sequences at once give what each gives alone") {
     for (const Tokens& prompt : prompts) ids.push_back(rig.engine->submit({.prompt = prompt, .max_tokens = 20}));
     auto generated = rig.run(ids);
     for (std::size_t index = 0; index < prompts.size(); ++index)
-      check_tokens(generated[ids[index]], testing::greedy_after(prompts[index], 20));
+      check_tokens(generated[ids[index]], greedy_after(prompts[index], 20));
   }
-}
-
-// ---------------------------------------------------------------- sampling
-
-TEST("a seed gives the same draws alone, in company, and in chunks") {
-  SequenceRequest request{.prompt = prompt_of(40), .max_tokens = 12, .seed = 42};
-  request.sampling.temperature = 1;
-  Tokens expected;
-  for (int index = 0; index < 12; ++index)
-    expected.push_back(std::int32_t(uniform_draw(42, index) * float(testing::kFakeVocabSize)));
-
-  Rig alone;
-  const SequenceId single = alone.engine->submit(request);
-  check_tokens(alone.run({single})[single], expected);
-
-  Rig crowded(options_with(4, 9));
-  const SequenceId other = crowded.engine->submit({.prompt = {7}, .max_tokens = 30, .seed = 1});
-  const SequenceId id = crowded.engine->submit(request);
-  check_tokens(crowded.run({other, id})[id], expected);
-}
-
-TEST("penalties see the prompt and what was generated so far") {
-  Rig rig;
-  SequenceRequest request{.prompt = {4, 4, 9}, .max_tokens = 3};
-  request.sampling.presence_penalty = 0.5f;
-  const std::vector<SequenceId> ids = {rig.engine->submit(request)};
-  const std::int32_t first = step_of(*rig.engine, ids)[0].token->token;
-  const auto prompt_only = rig.backend->sampled_history[0];
-  CHECK_EQ(prompt_only.size(), 2u);
-  for (const TokenCount& count : prompt_only) CHECK_EQ(count.generated, 0);
-  step_of(*rig.engine, ids);
-  int times = 0;
-  for (const TokenCount& count : rig.backend->sampled_history[0])
-    if (count.token == first) times = count.generated;
-  CHECK_EQ(times, 1);
-}
-
-TEST("a bias goes to its own sequence only") {
-  Rig rig;
-  const std::vector<SequenceId> ids = {rig.engine->submit({.prompt = {1}, .max_tokens = 1, .bias = {{5, 2.0f}}}),
-                                       rig.engine->submit({.prompt = {1}, .max_tokens = 1})};
-  step_of(*rig.engine, ids);
-  CHECK_EQ(rig.backend->sampled_bias[0].size(), 1u);
-  CHECK_EQ(rig.backend->sampled_bias[0][0].token, 5);
-  CHECK_EQ(rig.backend->sampled_bias[1].size(), 0u);
-}
-
-TEST("generation ends with a stop token, which is reported") {
-  const Tokens expected = testing::greedy_after({1, 2}, 10);
-  const std::int32_t stop = expected[4];
-  const auto end = std::find(expected.begin(), expected.end(), stop) + 1;
-  Rig rig;
-  const std::vector<SequenceId> ids = {
-      rig.engine->submit({.prompt = {1, 2}, .max_tokens = 10, .stop_tokens = {31, stop}})};
-  Tokens generated;
-  Finish finish = Finish::no;
-  while (finish == Finish::no) {
-    const SequenceOutput output = step_of(*rig.engine, ids)[0];
-    generated.push_back(output.token->token);
-    finish = output.finish;
-  }
-  CHECK(finish == Finish::stop);
-  check_tokens(generated, Tokens(expected.begin(), end));
-}
-
-TEST("generation ends with max_tokens") {
-  Rig rig;
-  const std::vector<SequenceId> ids = {rig.engine->submit({.prompt = {1, 2}, .max_tokens = 2})};
-  CHECK(step_of(*rig.engine, ids)[0].finish == Finish::no);
-  CHECK(step_of(*rig.engine, ids)[0].finish == Finish::length);
-}
-
-TEST("a sequence may fill the context to the last token") {
-  Rig rig;
-  const SequenceId id = rig.engine->submit({.prompt = prompt_of(250), .max_tokens = 6});
-  check_tokens(rig.run({id})[id], testing::greedy_after(prompt_of(250), 6));
-}
-
-// ---------------------------------------------------------------- prompt outputs
-
-TEST("a prompt of one token has nothing to score, and finishes") {
-  Rig rig;
-  const std::vector<SequenceId> ids = {rig.engine->submit({.prompt = {3}, .prompt_outputs = PromptOutputs::logprobs})};
-  const SequenceOutput output = step_of(*rig.engine, ids)[0];
-  CHECK_EQ(output.prompt.size(), 0u);
-  CHECK(!output.token);
-  CHECK(output.finish == Finish::length);
-}
-
-TEST("each prompt token but the first is scored given its predecessors, in order, whatever the chunk") {
-  const Tokens prompt = prompt_of(70);
-  for (const int chunk : {3, 69, 256}) {
-    Rig rig(options_with(2, chunk));
-    const std::vector<SequenceId> ids = {
-        rig.engine->submit({.prompt = {8}, .max_tokens = 40}),
-        rig.engine->submit({.prompt = prompt, .max_tokens = 1, .prompt_outputs = PromptOutputs::logprobs})};
-    std::vector<SampledToken> scored;
-    std::optional<SampledToken> generated;
-    while (!generated)
-      for (const SequenceOutput& output : step_of(*rig.engine, ids)) {
-        if (output.sequence != ids[1]) continue;
-        scored.insert(scored.end(), output.prompt.begin(), output.prompt.end());
-        generated = output.token;
-      }
-    CHECK_EQ(scored.size(), prompt.size() - 1);
-    for (std::size_t index = 0; index < scored.size(); ++index) {
-      const float hash = testing::hash_of(std::span(prompt).first(index + 1));
-      CHECK_EQ(scored[index].token, prompt[index + 1]);
-      CHECK_EQ(scored[index].logprob, testing::fake_logit(hash, prompt[index + 1]));
-    }
-    CHECK_EQ(generated->token, testing::best_after(prompt));
-  }
-}
-
-TEST("logits of every prompt position come in order, whatever the chunk, beside the generated token") {
-  const Tokens prompt = prompt_of(70);
-  for (const int chunk : {3, 70, 256})
-    for (const int max_tokens : {0, 2}) {
-      Rig rig(options_with(2, chunk));
-      const std::vector<SequenceId> ids = {
-          rig.engine->submit({.prompt = {8}, .max_tokens = 40}),
-          rig.engine->submit({.prompt = prompt, .max_tokens = max_tokens, .prompt_outputs = PromptOutputs::logits})};
-      std::vector<float> logits;
-      Tokens generated;
-      for (bool finished = false; !finished;)
-        for (const SequenceOutput& output : step_of(*rig.engine, ids)) {
-          if (output.sequence != ids[1]) continue;
-          logits.insert(logits.end(), output.logits.begin(), output.logits.end());
-          if (output.token) generated.push_back(output.token->token);
-          finished = output.finish != Finish::no;
-        }
-      CHECK_EQ(logits.size(), prompt.size() * testing::kFakeVocabSize);
-      for (std::size_t position = 0; position < prompt.size(); ++position)
-        for (int token = 0; token < testing::kFakeVocabSize; ++token)
-          CHECK_EQ(logits[position * testing::kFakeVocabSize + std::size_t(token)],
-                   testing::fake_logit(testing::hash_of(std::span(prompt).first(position + 1)), token));
-      check_tokens(generated, testing::greedy_after(prompt, max_tokens));
-    }
 }
 
 }  // namespace
