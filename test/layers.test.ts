@@ -81,7 +81,7 @@ function nativeRoomOf(file: string): string | undefined {
   return Object.keys(NATIVE_ARROWS).find((prefix) => file.startsWith(prefix));
 }
 
-/** What a native file includes and must not. `file` is relative to the project. */
+/** The forbidden includes of a native file. `file` is relative to the project. */
 function brokenIncludes(file: string, source: string): string[] {
   const room = nativeRoomOf(file);
   if (room === undefined) return [`${file} lies in no room of the house`];
@@ -124,7 +124,7 @@ function libRoomOf(file: string): string {
   return /^lib\/[^/]+\//.exec(file)?.[0] ?? 'lib/';
 }
 
-/** What a TypeScript file imports and must not. `file` is relative to the project. */
+/** The forbidden imports of a TypeScript file. `file` is relative to the project. */
 function brokenImports(file: string, source: string): string[] {
   const broken: string[] = [];
   const room = libRoomOf(file);

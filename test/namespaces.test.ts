@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { filesUnder } from './files-under.js';
 
-// One namespace a room: the linker keeps one of two inline functions of one name, and says nothing.
+// One namespace a room: the linker silently keeps one of two inline functions of one name.
 
 interface Definition {
   namespace: string; // without anonymous ones, whose contents no other file can see
@@ -124,12 +124,12 @@ function wrongNamespaces(file: string, source: string): string[] {
   const opened = declarationsOf(source).opened;
   const wrong = opened.filter((namespace) => namespace !== home.namespace);
   if (wrong.length > 0) return [`${file} opens ${wrong.join(' and ')}; its room is ${home.namespace}`];
-  // What is included in the middle of a namespace, the napi headers' setup and programs open none.
+  // Files included inside a namespace, the napi headers' setup and programs open none.
   const mayOpenNone = !file.startsWith('native/') || file.endsWith('.inc') || codeOf(source).trim() === '';
   return opened.length > 0 || mayOpenNone ? [] : [`${file} does not open ${home.namespace}`];
 }
 
-/** What is defined in two rooms under one name. */
+/** Definitions that exist in two rooms under one name. */
 function definedTwice(files: readonly (readonly [file: string, source: string])[]): string[] {
   const rooms = new Map<string, Set<string>>();
   for (const [file, source] of files)

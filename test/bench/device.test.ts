@@ -14,9 +14,9 @@ const limits = [
   { group: 'limits', name: 'read', us: 3000, gb_per_s: 3200, bytes: 9.6e9 },
   { group: 'linear', operation: 'qkv', tokens: 1, us: 60.5, bytes: 1e8, gb_per_s: 1650 },
 ];
-// 2,800 GB/s, once what waiting takes is off: 0.93 of copying.
+// 2,800 GB/s after the cost of waiting is subtracted: 0.93 of copying.
 const operation = { calls: 2, p10: 108, median: 110, p90: 115, bytes: 280e6, macs: 1 };
-/** As it is told where operations are timed within a graph, too: by the host, it takes half as long again. */
+/** The same if operations are also timed within a graph: timed by the host, they take 1.5 times as long. */
 const inGraph = (us: number) => ({
   ...operation,
   median: us * 1.5 + 10,
@@ -32,7 +32,7 @@ const operations = {
 };
 const decode = (sequences: number, context: number) => ({ sequences, tokens: 1, context, operations });
 const withCache = (cache: string) => ({ ...decode(8, 8191), cache });
-// Before those of the whole network, for which it must not be taken: 10 GB in 4 ms, 2,500 GB/s.
+// Before those of the whole network, with which it must not be confused: 10 GB in 4 ms, 2,500 GB/s.
 const step = { ...operation, median: 4000, bytes: 10e9 };
 const shard = { ...decode(1, 128), layers: 64, shards: 8, operations: { ...operations, step } };
 const measurements = [
@@ -52,7 +52,7 @@ function fake(name: string, script: string) {
   chmodSync(file, 0o755);
 }
 
-/** What the build leaves: programs that are these scripts. */
+/** Stand-ins for built programs: these scripts. */
 function fakePrograms(scripts: Record<string, string> = {}) {
   const all = {
     backend_operations_device: 'echo ok',
@@ -70,7 +70,7 @@ function fakePrograms(scripts: Record<string, string> = {}) {
   }
 }
 
-/** A clone whose TypeScript is compiled, as far as the script looks at it. */
+/** A clone with compiled TypeScript, as far as the script checks it. */
 function fakeClone() {
   const clone = join(folder, 'clone');
   cpSync(join(root, 'bench/device.sh'), join(clone, 'bench/device.sh'));
@@ -82,7 +82,10 @@ function fakeClone() {
   return clone;
 }
 
-/** A Node whose grok-run answers a prompt with the addon's folder, and from a GPU with `onCuda`; `auto`: what that chooses. */
+/**
+ * A Node whose grok-run continues a prompt with the addon's folder, and on a GPU with `onCuda`; `auto`: its automatic
+ * choice.
+ */
 function fakeNode({ onCuda = '$GROK_RUN_PREBUILD', auto = 'cuda (NVIDIA H100)' } = {}) {
   const report = {
     model: { name: 'slice' },
@@ -160,7 +163,7 @@ describe.skipIf(!python)('bench/device.sh', () => {
     expect(statuses()).toMatchObject({ addon: 'not there', decode: 'passed' });
   });
 
-  it('leaves the addon out without a Node, says so, and takes that for no failure', () => {
+  it('leaves the addon out without a Node, says so, and does not count that as a failure', () => {
     fakePrograms();
     const { status, stdout } = run(['--quick', out]);
     expect(status).toBe(0);
@@ -168,7 +171,7 @@ describe.skipIf(!python)('bench/device.sh', () => {
     expect(readFileSync(join(out, 'log.txt'), 'utf8')).toContain('-DCMAKE_JS_INC=none');
   });
 
-  it('fails when the GPU goes on with a prompt in another way than the CPU, and shows both', () => {
+  it('fails when the GPU continues a prompt differently from the CPU, and shows both', () => {
     fakePrograms();
     fakeNode({ onCuda: 'there was a cat' });
     const { status, stdout } = run(['--quick', out], { GROK_DEVICE_NODE: 'node' }, fakeClone());
@@ -191,7 +194,7 @@ describe.skipIf(!python)('bench/device.sh', () => {
     );
   });
 
-  it('fails when device auto is not the GPU, and takes nothing from the CPU', () => {
+  it('fails when device auto is not the GPU, and reports no figure of the CPU', () => {
     fakePrograms();
     fakeNode({ auto: 'cpu (avx2, 16 threads)' });
     const { status, stdout } = run(['--node', 'node', out], {}, fakeClone());
@@ -201,7 +204,7 @@ describe.skipIf(!python)('bench/device.sh', () => {
     expect(results().bench).toBeNull();
   });
 
-  it('takes the limits that grok-run measured where PyTorch brought none', () => {
+  it('uses the limits that grok-run measured if PyTorch measured none', () => {
     writeFileSync(join(folder, 'torch.jsonl'), '');
     fakePrograms();
     const clone = fakeClone();
@@ -212,7 +215,7 @@ describe.skipIf(!python)('bench/device.sh', () => {
     );
   });
 
-  it('takes the most that anyone measured of a limit', () => {
+  it('uses the largest of several measurements of a limit', () => {
     const ours = { limits: { copy: 2000, read: 4000 } };
     writeFileSync(join(folder, 'operations.jsonl'), jsonLines([ours, ...measurements]));
     fakePrograms();
@@ -221,7 +224,7 @@ describe.skipIf(!python)('bench/device.sh', () => {
     expect(stdout).toMatch(/^qkv, 1 x 1 after 128 +100\.0 +150\.0 +2800 +0\.93 +0\.70/m);
   });
 
-  it('reports a step that fails, shows the end of what it said, and goes on', () => {
+  it('reports a step that fails, shows the end of its output, and goes on', () => {
     fakePrograms({ backend_sample_device: 'echo "expected 3, found 4"; exit 1' });
     const { status, stdout } = run([out]);
     expect(status).toBe(1);
@@ -238,7 +241,7 @@ describe.skipIf(!python)('bench/device.sh', () => {
     expect(stdout.slice(stdout.indexOf('us'))).toMatch(/backend_sample_device: failed after \d+ s/);
   });
 
-  it('says of each step that it could not be run where the build fails', () => {
+  it('reports each step that could not run because the build failed', () => {
     fake('cmake', 'echo "error: no such kernel"; exit 1');
     const { status, stdout } = run(['--quick', out]);
     expect(status).toBe(1);
@@ -250,13 +253,13 @@ describe.skipIf(!python)('bench/device.sh', () => {
     });
   });
 
-  it('does not take a test without a device for one that passed', () => {
+  it('does not count a test without a device as passed', () => {
     fakePrograms({ backend_operations_device: 'echo "SKIPPED: no CUDA device"; exit 77' });
     expect(run(['--quick', out]).status).toBe(1);
     expect(statuses()).toMatchObject({ backend_operations_device: 'no device' });
   });
 
-  it('ends in time when a step hangs, with what it has', () => {
+  it('ends in time when a step hangs, with the results so far', () => {
     fakePrograms({ bench_ops: `cat ${folder}/operations.jsonl >>"$8"; echo '{"half' >>"$8"; sleep 100` });
     const start = performance.now();
     const { status, stdout } = run([out], { GROK_DEVICE_DEADLINE: '6' });
@@ -267,7 +270,7 @@ describe.skipIf(!python)('bench/device.sh', () => {
     expect(stdout).toMatch(/experts, 64 x 1 after 128 +100\.0 +150\.0 +2800/);
   });
 
-  it('prints every target with what was reached of it', () => {
+  it('prints every target with the value that was reached', () => {
     fakePrograms();
     const { status, stdout } = run([out]);
     expect(status).toBe(0);
@@ -289,7 +292,7 @@ describe.skipIf(!python)('bench/device.sh', () => {
     });
   });
 
-  it('judges an operation by what it takes from the host where no graph was timed, as in older results', () => {
+  it("judges an operation by the host's time if no graph was timed, as in older results", () => {
     const older = { ...operations, qkv: operation, norm: { ...operation, median: 15 } };
     writeFileSync(join(folder, 'operations.jsonl'), jsonLines([{ ...decode(1, 128), operations: older }]));
     fakePrograms();
@@ -298,7 +301,7 @@ describe.skipIf(!python)('bench/device.sh', () => {
     expect(stdout).toMatch(/^add_norm \+ norm \+ route, 1 token +7\.0 +- .* 6 us +missed/m);
   });
 
-  it('adds up what the operations of a step take within a graph, beside the step', () => {
+  it("adds up the times of a step's operations within a graph, beside the step", () => {
     fakePrograms();
     // For each embed and sample, which take 1 us, two of five that take 100 and of three that take 1.
     expect(run(['--quick', out]).stdout).toMatch(/^operations, 1 x 1 after 128 +1008\.0 +- +278 .* - +- +-$/m);
@@ -317,7 +320,7 @@ describe.skipIf(!python)('bench/device.sh', () => {
     expect(stdout).not.toContain('attention, 8 x 1 after 8191, bf16'); // was not measured, and has no target
   });
 
-  it('has one of 8 GPUs do its share of all layers, and says how long a step takes and how much it reads', () => {
+  it('lets one of 8 GPUs run its share of all layers, and reports the time of a step and the bytes that it reads', () => {
     fakePrograms();
     const { stdout } = run([out]);
     expect(readFileSync(join(out, 'log.txt'), 'utf8')).toMatch(
@@ -327,7 +330,7 @@ describe.skipIf(!python)('bench/device.sh', () => {
     expect(results().shards[0]).toMatchObject({ ms: 4, gb: 10 });
   });
 
-  it('calls a target missed that was not reached, and leaves one open that was not measured', () => {
+  it('calls a target missed if it was not reached, and leaves it open if it was not measured', () => {
     const slow = { ...operations, experts: { ...operation, median: 130 } };
     writeFileSync(join(folder, 'operations.jsonl'), jsonLines([{ ...decode(1, 128), operations: slow }]));
     fakePrograms();
@@ -336,7 +339,7 @@ describe.skipIf(!python)('bench/device.sh', () => {
     expect(stdout).toMatch(/^experts, 8 x 1 after 128 +- +- +- +- +- +0\.90 of copy +-/m);
   });
 
-  it('keeps nothing of the run before', () => {
+  it('keeps nothing of an earlier run', () => {
     fakePrograms();
     run(['--quick', out]);
     const once = results().steps.length;

@@ -7,12 +7,12 @@ const TEXT = { asJson: false, verbose: false };
 const JSON_OUT = { asJson: true, verbose: false };
 
 describe('settle', () => {
-  it('survives what is no error', () => {
+  it('survives a thrown value that is not an error', () => {
     expect(settle('a string', TEXT)).toEqual({ exitCode: 1, report: 'grok-run: GROK_INTERNAL: a string\n' });
     expect(settle(undefined, TEXT).exitCode).toBe(1);
   });
 
-  it('takes a bug of ours for a bug, not for wrong usage', () => {
+  it('reports a bug of grok-run as a bug, not as wrong usage', () => {
     const { exitCode, report } = settle(new TypeError("Cannot read properties of undefined (reading 'x')"), TEXT);
     expect(exitCode).toBe(1);
     expect(report).toContain('GROK_INTERNAL');
@@ -30,7 +30,7 @@ describe('settle', () => {
     expect(settle(error, TEXT).exitCode).toBe(2);
   });
 
-  it('takes an error of the system for one of input or output', () => {
+  it('reports an error of the system as one of input or output', () => {
     const error = Object.assign(new Error('ENOSPC: no space left on device, write'), {
       code: 'ENOSPC',
       syscall: 'write',
@@ -64,11 +64,11 @@ describe('settle', () => {
     });
   });
 
-  it('says nothing when help or the version was printed', () => {
+  it('says nothing after help or the version was printed', () => {
     expect(settle(new CommanderError(0, 'commander.version', '1.2.3'), TEXT)).toEqual({ exitCode: 0, report: '' });
   });
 
-  it('says nothing more when a command has printed the problems it found', () => {
+  it('says nothing more after a command has printed the problems it found', () => {
     expect(settle(new ProblemsFound(), TEXT)).toEqual({ exitCode: 1, report: '' });
   });
 
@@ -84,13 +84,13 @@ describe('settle', () => {
     expect(report).toBe('grok-run: GROK_BAD_CHECKPOINT: 2 files are wrong:\n  a\n  b\nfix: download again\n');
   });
 
-  it('shows the stack to those who ask', () => {
+  it('shows the stack with --verbose', () => {
     const error = grokError('GROK_IO', 'unreadable');
     expect(settle(error, TEXT).report).not.toContain('failure.test.ts');
     expect(settle(error, { asJson: false, verbose: true }).report).toContain('fake-host.ts');
   });
 
-  it('writes one JSON object when JSON was asked for', () => {
+  it('writes one JSON object with --json', () => {
     const { report } = settle(grokError('GROK_IO', 'line 1\nline 2', 'look'), JSON_OUT);
     expect(report.trimEnd()).not.toContain('\n');
     expect(JSON.parse(report)).toEqual({ error: { code: 'GROK_IO', message: 'line 1\nline 2', hint: 'look' } });

@@ -3,7 +3,7 @@ import { expect } from 'vitest';
 import type { Host, Library } from '../../bin/host.js';
 import { runProgram } from '../../bin/program.js';
 
-/** What the fake library was asked, in order. */
+/** The requests to the fake library, in order. */
 export interface Call {
   readonly name: string;
   readonly args: readonly unknown[];
@@ -11,7 +11,7 @@ export interface Call {
 
 export interface Scene {
   readonly stdin?: string | Uint8Array;
-  /** Which streams are terminals. */
+  /** The streams that are terminals. */
   readonly terminals?: readonly ('stdin' | 'stdout' | 'stderr')[];
   readonly env?: Record<string, string>;
   readonly library?: Partial<Record<keyof Library, unknown>>;
@@ -217,7 +217,7 @@ function collector(isTTY: boolean): { stream: Writable & { isTTY: boolean }; rea
   return { stream: Object.assign(stream, { isTTY }), read: () => chunks.join('') };
 }
 
-/** Runs the command line in this process, on a library that answers at once and remembers what it was asked. */
+/** Runs the command line in this process, on a library that answers at once and records its requests. */
 export async function invoke(args: readonly string[], scene: Scene = {}): Promise<Outcome> {
   const { stdin = '', terminals = [], env = {}, library = {} } = scene;
   const calls: Call[] = [];

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-// The program as it is installed: compiled, in a process of its own, with the real addon and the embedded model.
+// The installed program: compiled, in its own process, with the real addon and the embedded model.
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const PROGRAM = join(ROOT, 'dist/bin/grok-run.js');
@@ -52,7 +52,7 @@ function start(args: readonly string[], env: Record<string, string> = {}) {
   return { child, ended };
 }
 
-/** A run that prints for a while: until the context is full, or 256 tokens long. */
+/** A run that prints for some time: until the context is full, or 256 tokens long. */
 async function startPrinting() {
   const { child, ended } = start(['-m', EMBEDDED, '--ignore-eos', '--jsonl', '--logprobs', '20', 'Once upon a time']);
   child.stdin.end();
@@ -60,7 +60,7 @@ async function startPrinting() {
   return { child, ended };
 }
 
-/** Runs to the end; `stdin` is what is piped in. */
+/** Runs to the end; `stdin` is the piped input. */
 async function run(
   args: readonly string[],
   { stdin = '', env = {} }: { stdin?: string; env?: Record<string, string> } = {},
@@ -70,14 +70,14 @@ async function run(
   return await ended;
 }
 
-/** Time of what the machine can do; it may be busy with something else. */
+/** Time for the machine, which may be busy with other work. */
 async function bestOfThree(measure: () => Promise<number>): Promise<number> {
   const times: number[] = [];
   for (let attempt = 0; attempt < 3; attempt++) times.push(await measure());
   return Math.min(...times);
 }
 
-/** Time of Node without a program, for limits that hold on slow and on busy machines. */
+/** Start time of Node without a program, for limits that hold on slow and on busy machines. */
 async function bareNodeMs(): Promise<number> {
   return await bestOfThree(async () => {
     const startedAt = performance.now();
@@ -86,10 +86,10 @@ async function bareNodeMs(): Promise<number> {
   });
 }
 
-/** Without its handling of Ctrl+C a command here would run on for longer. */
+/** Without its handling of Ctrl+C a command here would run longer. */
 const promptlyMs = 5000;
 
-describe('grok-run, asked wrongly', () => {
+describe('grok-run, used wrongly', () => {
   it.each([
     [['--temprature', '1', 'x'], 'Did you mean --temperature?'],
     [['inspet'], 'did you mean inspect?'],
@@ -158,7 +158,7 @@ describe('grok-run, failing', () => {
     expect(stderr).toContain('GROK_OUT_OF_MEMORY');
   });
 
-  it('says why there is no CUDA when CUDA is asked for, and doctor does, too', async () => {
+  it('says why there is no CUDA when CUDA is requested, and doctor does, too', async () => {
     const { code, stderr } = await run(['-d', 'cuda', 'x']);
     if (code === 0) return; // this machine has it
     expect(code).toBe(1);
@@ -172,7 +172,7 @@ describe('grok-run, failing', () => {
 });
 
 describe('grok-run, stopped', () => {
-  it('ends quietly with 0 when its reader has enough', async () => {
+  it('ends without an error and with 0 when its reader stops', async () => {
     const { child, ended } = await startPrinting();
     child.stdout.destroy();
     const { code, signal, stderr } = await ended;
@@ -193,7 +193,7 @@ describe('grok-run, stopped', () => {
     const { child, ended } = start([command, '-']);
     const text = command === 'tokenize' ? 'Once upon a time. '.repeat(500_000) : '300 '.repeat(2_000_000);
     await new Promise<void>((resolve) => child.stdin.end(text, resolve));
-    await new Promise((resolve) => setTimeout(resolve, 300)); // in the midst of it: nothing is printed before the end
+    await new Promise((resolve) => setTimeout(resolve, 300)); // during the work: nothing is printed before the end
     const interruptedAt = performance.now();
     child.kill('SIGINT');
     expect(await ended).toMatchObject({ code: 130, stdout: '' });
@@ -202,7 +202,7 @@ describe('grok-run, stopped', () => {
 
   it('ends with 130 on Ctrl+C while it waits for stdin', async () => {
     const { child, ended } = start(['-']);
-    // More than a pipe holds: once all is written, the program reads.
+    // More than a pipe holds: once all is written, the program is reading.
     await new Promise((resolve) => child.stdin.write('x'.repeat(2 ** 20), resolve));
     child.kill('SIGINT');
     expect(await ended).toMatchObject({ code: 130, stdout: '', stderr: '' });
@@ -278,7 +278,7 @@ describe('grok-run', () => {
     expect(stdout).not.toMatch(/[ea]/);
   });
 
-  it('prints a completion as JSON, with log-probabilities when asked', async () => {
+  it('prints a completion as JSON, with log-probabilities on request', async () => {
     const flags = ['-n', '4', '--ignore-eos', '--seed', '3', '--logprobs', '2', '--json'];
     const { code, stdout, stderr } = await run([...flags, 'Once']);
     expect(code, stderr).toBe(0);
@@ -406,7 +406,7 @@ describe('the other commands', () => {
     expect(story).toBeLessThan(disorder / 2);
   });
 
-  it('bench: rates of a shape with made-up weights, as a table and as JSON', async () => {
+  it('bench: rates of a shape with synthetic weights, as a table and as JSON', async () => {
     const words = 'bench --shape tiny --layers 1 --threads 1 --prefill 16 --decode 4 --reps 1 --keep-disturbed'.split(
       ' ',
     );

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { invoke, type Scene } from './fake-host.js';
 
-/** What the library was asked to continue. */
+/** The text that the library was called to continue. */
 async function promptOf(args: readonly string[], scene: Scene = {}): Promise<unknown> {
   const { calls, stderr } = await invoke(args, scene);
   const call = calls.find(({ name }) => name === 'generate');
@@ -33,7 +33,7 @@ describe('a prompt', () => {
     expect(stderr).toContain('Expected either a prompt as words or --file, found both');
   });
 
-  it('is asked for, not waited for, when stdin is a terminal', async () => {
+  it('is demanded with an error, not awaited, when stdin is a terminal', async () => {
     const { exitCode, stderr, calls } = await invoke([], { terminals: ['stdin'] });
     expect(exitCode).toBe(2);
     expect(stderr).toContain('Expected a prompt as words, with --file or on stdin, found none');

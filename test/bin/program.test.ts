@@ -98,7 +98,7 @@ describe('a prompt', () => {
     expect(calls[1]?.args[1]).toMatchObject({ seed: 5 });
   });
 
-  it('is not taken for a flag in the choice of how errors look', async () => {
+  it('does not count as a flag that chooses the form of errors', async () => {
     const library = { Grok: { load: () => Promise.reject(new Error('no')) } };
     const { stderr } = await invoke(['--', '--json'], { library });
     expect(stderr).toBe('grok-run: GROK_INTERNAL: no\n');
@@ -121,7 +121,7 @@ describe('the program', () => {
     expect(stdout).toContain('GROK_RUN_MODEL');
   });
 
-  it('shows its help on stderr when help is asked for a command that there is not', async () => {
+  it('shows its help on stderr when help is requested for an unknown command', async () => {
     const { exitCode, stdout, stderr } = await invoke(['help', 'nothing']);
     expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: '' });
     expect(stderr).toContain('Usage: grok-run');

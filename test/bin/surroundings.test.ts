@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
-// The program under flags of Node, limits of the system and variables that were emptied.
+// The program under flags of Node, system limits and empty variables.
 
 const PROGRAM = join(import.meta.dirname, '../../dist/bin/grok-run.js');
 

@@ -9,8 +9,8 @@
 #include "runtime/engine.h"
 #include "testing.h"
 
-// Every allocation of a model's life fails once: of opening, loading, steps and closing. GROK_FAULT_STRIDE=1 tries them
-// all, the default one of seven.
+// Every allocation of a model's life fails once: of opening, loading, steps and closing. GROK_FAULT_STRIDE=1 tries all
+// of them; the default tries one of seven.
 namespace {
 
 std::atomic<long> num_allocations{0}, num_held{0}, fail_at{-1};
@@ -80,7 +80,7 @@ std::vector<std::int32_t> whole_life(const runtime::EngineOptions& options) {
   return tokens;
 }
 
-// From one allocation that is tried to the next. A prime: loops of the program are hit at each of their places.
+// Distance between tried allocations. A prime, so that every allocation of a loop is hit in some iteration.
 long stride() {
   const char* const wanted = std::getenv("GROK_FAULT_STRIDE");
   return wanted ? std::atol(wanted) : 7;

@@ -1,5 +1,5 @@
-// Runs a model again and again, and lets the k-th call of one kind fail in each run: node inject.mjs KIND STRIDE.
-// Prints how often each outcome was met, and the threads and open files before and after. Needs fault.c in LD_PRELOAD, and
+// Runs a model repeatedly, and makes the k-th call of one kind fail in each run: node inject.mjs KIND STRIDE. Prints
+// how often each outcome occurred, and the threads and open files before and after. Needs fault.c in LD_PRELOAD, and
 // --expose-gc.
 import { openSync, readdirSync } from 'node:fs';
 
@@ -36,7 +36,7 @@ async function run() {
   }
 }
 
-/** The outcome of a run: "ok", a code, or a fault of ours in words. */
+/** The outcome of a run: "ok", a code, or an injected fault in words. */
 async function outcomeOf(running, expected) {
   let timer;
   const patience = new Promise((resolve) => {
@@ -51,7 +51,7 @@ async function outcomeOf(running, expected) {
   return first;
 }
 
-/** Threads and open files of this process, once what is garbage is gone. */
+/** Threads and open files of this process, after garbage collection. */
 async function held() {
   for (let round = 0; round < 5; round++) {
     globalThis.gc();

@@ -17,7 +17,7 @@
 // Each target defines it. libFuzzer calls it, or replay.cpp where there is no clang.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* input, std::size_t size_bytes);
 
-// Ends the process, which is what a fuzzer takes for a finding.
+// Ends the process, which a fuzzer reports as a finding.
 #define FUZZ_CHECK(condition)                                                        \
   do {                                                                               \
     if (!(condition)) {                                                              \
@@ -28,7 +28,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* input, std::size_t siz
 
 namespace grok::fuzz {
 
-// A hostile file must not make a message of its own size.
+// A hostile file must not cause a long message.
 inline void check_refusal(const Error& error, std::initializer_list<ErrorCode> allowed) {
   bool is_allowed = false;
   for (const ErrorCode code : allowed) is_allowed |= error.code == code;
@@ -58,8 +58,8 @@ struct InputBytes final : ByteSource {
   std::size_t size_bytes;
 };
 
-// Opening and mapping a file takes longer than parsing it, so one size of input in 16 becomes a file. By size, and not by
-// turns: an input must do the same each time.
+// Opening and mapping a file takes longer than parsing it, so one input size in 16 becomes a file. The choice depends
+// on the size, because an input must have the same result each time.
 inline bool becomes_file(std::size_t size_bytes) { return size_bytes % 16 == 0; }
 
 // A file without a disk.

@@ -11,8 +11,8 @@ import { Tokenizer } from '../../dist/lib/index.js';
 import { parseModel, readModelFile } from '../../dist/lib/text/sentencepiece/model-file.js';
 
 const corpus = join(import.meta.dirname, 'corpus', 'tokenizer');
-// Reading a file takes longer than parsing it, and the library takes 20 ms to load a model. So few inputs become a file,
-// and fewer go on to the library.
+// Reading a file takes longer than parsing it, and the library needs 20 ms to load a model. So few inputs become a
+// file, and fewer go to the library.
 const parsesPerFile = 50;
 const acceptedPerLoad = 100;
 

@@ -49,7 +49,7 @@ function stepOf(model: NativeModel, ...sequences: number[]) {
 
 const numThreads = () => Number(/Threads:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]);
 
-/** What a value that no type checker has seen may be. */
+/** A value of any type, as JavaScript may pass it. */
 const untyped = (value: unknown) => value as never;
 
 describe('misuse', () => {
@@ -150,7 +150,7 @@ describe('close', () => {
 });
 
 describe('the end of a process or a worker', () => {
-  // Steps without end; the first message says that they have begun.
+  // Endless steps; the first message says that they have begun.
   const program = `
     const { workerData, parentPort } = require('node:worker_threads');
     const { binary, checkpoint, options, request } = workerData ?? JSON.parse(process.argv[1]);
@@ -321,7 +321,7 @@ describe('the addon', () => {
     expect(memory.total).toBe(memory.weights + memory.kvCache + memory.workspace + memory.reserve);
     if (cudaUnavailable) expect(memory.available).toBeNull();
     else expect(memory.available).toBeGreaterThan(0);
-    // What a GPU of that size would make of it.
+    // The plan for a GPU of that size.
     const limited = await addon.inspect(checkpoint, { ...defaults, device: 'cuda', memoryLimit: 1_000_000 });
     expect(limited.memory).toEqual({ ...memory, available: 1_000_000 });
     await expect(addon.inspect(checkpoint, { ...defaults, device: 'cuda', weights: 'mapped' })).rejects.toMatchObject({
@@ -355,7 +355,7 @@ describe('the addon', () => {
     });
   });
 
-  it('counts the key-value cache in the type that was asked for, and refuses any other', async () => {
+  it('counts the key-value cache in the requested type, and refuses any other', async () => {
     const cacheOf = async (kvCacheType: NativeOpenOptions['kvCacheType']) => {
       const { memory } = await addon.inspect(checkpoint, { ...defaults, kvCacheType });
       expect(memory.kvCacheType).toBe(kvCacheType);
@@ -384,12 +384,12 @@ describe('the addon', () => {
     for (const kvCacheType of ['bf16', 'int8'] as const) {
       const found = await logitsOf(kvCacheType);
       const furthest = Math.max(...f32.map((logit, index) => Math.abs(logit - (found[index] ?? Number.NaN))));
-      expect(furthest).toBeGreaterThan(0); // else the type was not used
+      expect(furthest).toBeGreaterThan(0); // otherwise the type was not used
       expect(furthest).toBeLessThan(0.03 * most);
     }
   });
 
-  it('counts of mapped weights what is kept in memory, and what a token reads wherever it lies', async () => {
+  it('counts, for mapped weights, the bytes kept in memory and the bytes read for a token', async () => {
     const packed = await addon.inspect(checkpoint, defaults);
     const mapped = await addon.inspect(checkpoint, { ...defaults, weights: 'mapped' });
     expect(packed.memory.weightStorage).toBe('packed');
@@ -416,7 +416,7 @@ describe('the addon', () => {
     await model.close();
   });
 
-  it('refuses to map weights that are made up', async () => {
+  it('refuses to map synthetic weights', async () => {
     await expect(
       addon.openSynthetic({ name: 'tiny', layers: 1 }, { ...defaults, weights: 'mapped' }),
     ).rejects.toMatchObject({
@@ -501,7 +501,7 @@ describe('the addon', () => {
     await model.close();
   });
 
-  it('takes for a step what is runnable when it begins, not when it was called for', async () => {
+  it('runs in a step the sequences that are runnable when it begins, not when it was called', async () => {
     const model = await openLoaded();
     const [first, second] = [await model.submit(requestFor([1, 2])), await model.submit(requestFor([3, 4]))];
     const [running, waiting] = [stepOf(model, first), model.step()];
@@ -509,7 +509,7 @@ describe('the addon', () => {
     const last = model.step();
     expect((await running).length).toBe(1);
     const [meanwhile] = await waiting;
-    expect([first, second]).toContain(meanwhile?.sequence); // it may have begun before it was told
+    expect([first, second]).toContain(meanwhile?.sequence); // it may have begun before the change
     expect(await last).toMatchObject([{ sequence: second }]);
     model.setRunnable(new Float64Array());
     expect(await model.step()).toEqual([]);

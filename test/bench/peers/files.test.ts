@@ -7,7 +7,7 @@ import { bytesReadPerToken } from '../../../bench/peers/gguf.mjs';
 import { ensureModel } from '../../../bench/peers/make-model.mjs';
 import { Grok } from '../../../lib/index.js';
 
-// The smallest that both sides' rules allow, with several layers, heads that share, and a router with a choice.
+// The smallest that both sides' rules allow, with several layers, shared key-value heads, and a router with a choice.
 const SIZES = {
   numLayers: 2,
   dModel: 256,
@@ -78,7 +78,7 @@ function readGguf(path: string): { metadata: Map<string, unknown>; tensors: Map<
   return { metadata, tensors: new Map(tensors) };
 }
 
-/** Values of a tensor, [.., out, in], as ggml multiplies them out. */
+/** Values of a tensor, [.., out, in], dequantized like in ggml. */
 function valuesOf({ type, bytes }: Tensor): Float32Array {
   const f32 = (from: Buffer) => new Float32Array(Uint8Array.from(from).buffer);
   if (type === 0) return f32(bytes);
@@ -116,7 +116,7 @@ function readSafetensors(path: string): Map<string, Stored> {
   );
 }
 
-/** W[expert][input][output] of a quantised matrix, multiplied out. */
+/** W[expert][input][output] of a quantised matrix, dequantized. */
 function weightsOf(stored: Map<string, Stored>, name: string) {
   const [weights, scales] = [stored.get(name), stored.get(`${name}.scales`)];
   if (!weights || !scales) throw new Error(`${name} is not there`);
@@ -155,7 +155,7 @@ describe('the two files of a network', () => {
     expect(differing).toBe(-1);
   });
 
-  it('hold the same embedding, in f32 where that is asked for, and no head of its own', () => {
+  it('hold the same embedding, in f32 on request, and no separate head', () => {
     const f32Head = ensureModel(folder, join(folder, 'small.json'), { type: 'f32-head' });
     expect(f32Head.checkpoint).toBe(paths.checkpoint);
     const stored = readSafetensors(join(paths.checkpoint, 'model.safetensors')).get(
@@ -169,7 +169,7 @@ describe('the two files of a network', () => {
     expect(readGguf(paths.gguf).tensors.has('output.weight')).toBe(false);
   });
 
-  it('are not left half written', () => {
+  it('are never left half written', () => {
     expect(readdirSync(folder).sort()).toEqual(['small', 'small-f32-head.gguf', 'small.gguf', 'small.json']);
   });
 
@@ -181,7 +181,7 @@ describe('the two files of a network', () => {
     expect(metadata.get('tokenizer.ggml.tokens')).toHaveLength(SIZES.vocabSize);
   });
 
-  it('come to the bytes a token that the shapes say', () => {
+  it('have the bytes per token that the shapes imply', () => {
     const { dModel, dFf, numLayers, vocabSize } = SIZES;
     const attention = 2 * dModel * dModel + 2 * dModel * 128;
     const q8Bytes = (numLayers * (attention + 2 * 3 * dModel * dFf) + vocabSize * dModel) * (34 / 32);
@@ -191,8 +191,8 @@ describe('the two files of a network', () => {
 });
 
 describe('exact arithmetic', () => {
-  // Wide enough for 16-bit activations (3e-5 a product); a wrong layout, scale or order of heads is off by 0.1 and more.
-  it('is what grok-run comes to on the same network, within 1e-3', async () => {
+  // Wide enough for 16-bit activations (3e-5 a product); a wrong layout, scale or order of heads causes 0.1 and more.
+  it('is within 1e-3 of grok-run on the same network', async () => {
     const exact = exactLogits(paths.shape, IDS, { seed: 1 });
     await using grok = await Grok.load(paths.checkpoint, { device: 'cpu' });
     const { data, shape } = await grok.logits(IDS);

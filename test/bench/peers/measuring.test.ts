@@ -5,7 +5,7 @@ import { alternate, compare, spreadOf } from '../../../bench/peers/statistics.mj
 import { limitsText, tableOf } from '../../../bench/peers/table.mjs';
 import { FIRST_ORDINARY_ID, spreadIds } from '../../../bench/peers/workload.mjs';
 
-/** Sides that note their turns; `disturbed` names the turns that are, counted from 0. */
+/** Sides that record their turns; `disturbed` names the disturbed turns, counted from 0. */
 function sides(turns: string[], disturbed: number[] = []) {
   const side = (name: string, speed: number) => async () => {
     turns.push(name);
@@ -15,20 +15,20 @@ function sides(turns: string[], disturbed: number[] = []) {
 }
 
 describe('taking turns', () => {
-  it('gives up after as many attempts as it may make, and fills nothing in', async () => {
+  it('gives up after the maximum number of attempts, and invents no figure', async () => {
     const turns: string[] = [];
     const { kept, thrown } = await alternate(sides(turns, [0, 1, 2]), { wanted: 1, bound: 3, keepDisturbed: false });
     expect({ kept, thrown, turns: turns.join('') }).toEqual({ kept: [], thrown: 3, turns: 'AAA' });
   });
 
-  it('throws a pair away when either half was disturbed, and starts it again', async () => {
+  it('discards a pair when either half was disturbed, and starts it again', async () => {
     const turns: string[] = [];
     const { kept, thrown } = await alternate(sides(turns, [0, 2]), { wanted: 2, bound: 6, keepDisturbed: false });
     expect(turns.join('')).toBe('A' + 'AB' + 'AB' + 'AB');
     expect([kept.length, thrown]).toEqual([2, 2]);
   });
 
-  it('keeps disturbed pairs on request, and says that they are', async () => {
+  it('keeps disturbed pairs on request, and marks them', async () => {
     const { kept } = await alternate(sides([], [1]), { wanted: 1, bound: 3, keepDisturbed: true });
     expect(kept).toMatchObject([{ grokRun: { disturbed: false }, llamaCpp: { disturbed: true } }]);
   });
@@ -117,7 +117,7 @@ describe('the table', () => {
     devices: { grokRun: 'cpu (avx2, 1 thread)', llamaCpp: 'CPU : AVX2' },
   };
 
-  it('has a dash where no pair was quiet', () => {
+  it('has a dash if no pair was quiet', () => {
     const text = tableOf('mid', [{ ...row, kept: 0, grokRun: null, llamaCpp: null, ahead: null }], circumstances);
     expect(text.split('\n').at(-1)?.replace(/ +/g, ' ')).toBe('| decode, tokens/s | 1 | - | - | - | 0 | 2 |');
     expect(text).toContain('1 busy neighbour\n');
@@ -129,7 +129,7 @@ describe('the table', () => {
     expect(text).toContain('grok-run on cpu (avx2); llama.cpp on CPU : AVX2\n');
   });
 
-  it('tells how many of its pairs were disturbed and kept all the same', () => {
+  it('tells how many of its pairs were disturbed and kept anyway', () => {
     const results = [{ ...row, disturbed: 1, grokRun: spread, llamaCpp: spread, ahead: spread }];
     expect(tableOf('mid', results, circumstances)).toContain('| 3, 1 disturbed |');
   });

@@ -5,7 +5,7 @@ import { shapeOf, toBfloat16 } from '../../../bench/peers/shapes.mjs';
 const SEED = 1;
 
 describe('shapes', () => {
-  it('names the known ones when asked for another', () => {
+  it('names the known ones for an unknown name', () => {
     expect(() => shapeOf('large')).toThrow('Expected a shape: tiny, mid, slice1, slice or a .json file, found large');
   });
 
@@ -29,7 +29,7 @@ describe('the random network', () => {
     const counts = new Map<number, number>();
     for (const weight of new Int8Array(words.buffer)) counts.set(weight, (counts.get(weight) ?? 0) + 1);
     expect([...counts.keys()].sort((a, b) => a - b)).toEqual(Array.from({ length: 255 }, (_, i) => i - 127));
-    // -127 takes the share of -128 as well; 200,000 draws of 256 values, so 781 each, give or take 28.
+    // -127 also takes the share of -128; 200,000 draws of 256 values, so 781 each, with a deviation of 28.
     expect(counts.get(-127)).toBeGreaterThan(1562 - 200);
     expect(counts.get(0)).toBeLessThan(781 + 200);
   });

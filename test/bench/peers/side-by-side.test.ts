@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 
-/** What it says of a command line that it does not take; llama.cpp is not needed for that. */
+/** Its error for an invalid command line; llama.cpp is not needed for that. */
 function complaintAbout(...args: string[]): string {
   const { status, stderr } = spawnSync(process.execPath, ['bench/peers/side-by-side.mjs', ...args], {
     encoding: 'utf8',

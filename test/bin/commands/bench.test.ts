@@ -31,11 +31,11 @@ describe('grok-run bench', () => {
     expect(stderr).toBe('grok-run: GROK_OUT_OF_MEMORY: the model needs 318 GB\n');
   });
 
-  it('asks for the embedded model and nothing else when nothing is said', async () => {
+  it('requests only the embedded model without flags', async () => {
     expect((await invoke(['bench'])).calls).toEqual([{ name: 'benchmark', args: [{}] }]);
   });
 
-  it('asks for what the flags say', async () => {
+  it('requests what the flags name', async () => {
     const words =
       'bench --shape slice --layers 1 --threads 1,2 -d cpu --kv-cache-type int8 --weights packed --memory-limit 1GiB --prefill 16,32 --decode 4 --reps 3 --keep-disturbed';
     expect((await invoke(words.split(' '))).calls).toEqual([
@@ -116,7 +116,7 @@ describe('grok-run bench', () => {
     expect(JSON.parse((await invoke(['bench', '--json'])).stdout)).toEqual(BENCH_REPORT);
   });
 
-  it('says what it measures where a person waits, unless told to be quiet', async () => {
+  it('says what it measures on a terminal, unless it is quiet', async () => {
     expect((await invoke(['bench'], { terminals: ['stderr'] })).stderr).toBe('grok-run: loading\n');
     for (const flag of ['--quiet', '--no-progress']) {
       expect((await invoke(['bench', flag], { terminals: ['stderr'] })).stderr).toBe('');

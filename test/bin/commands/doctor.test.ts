@@ -35,7 +35,7 @@ describe('grok-run doctor', () => {
     expect(byName('embedded model')?.status).toBe('problem');
   });
 
-  it('takes a missing GPU for a problem only when the GPU was asked for', async () => {
+  it('treats a missing GPU as a problem only when the GPU was requested', async () => {
     const without = await doctor([]);
     expect(without.byName('cuda')).toEqual({ name: 'cuda', status: 'note', found: 'no driver' });
     expect(without.exitCode).toBe(0);

@@ -24,7 +24,7 @@ describe('grok-run inspect', () => {
     expect(stdout).toContain('it does not fit: 10.0 MiB are missing');
   });
 
-  it('says what a GPU would have to have where there is none', async () => {
+  it('says what a GPU would need on a machine without one', async () => {
     const memory = { ...INSPECTION.memory, reserve: 2 ** 29, total: 530 * 2 ** 20, available: null };
     const { exitCode, stdout } = await invoke(['inspect', '-d', 'cuda'], {
       library: { inspect: async () => ({ ...INSPECTION, memory, device: 'cuda' }) },
@@ -35,14 +35,14 @@ describe('grok-run inspect', () => {
     expect(stdout).toMatch(/available +no GPU here\n +it needs a GPU with 530\.0 MiB free/);
   });
 
-  it('says that it does not know where the system does not tell', async () => {
+  it('says so when the system does not tell', async () => {
     const memory = { ...INSPECTION.memory, available: null };
     const { stdout } = await invoke(['inspect'], { library: { inspect: async () => ({ ...INSPECTION, memory }) } });
     expect(stdout).toContain('Memory to run it here');
     expect(stdout).toMatch(/available +unknown\n +it needs 18\.0 MiB free/);
   });
 
-  it('plans for a model that is not there yet', async () => {
+  it('plans for a model that is not downloaded yet', async () => {
     const library = { inspect: async () => ({ ...INSPECTION, isPlan: true }) };
     const { stdout, calls } = await invoke(['inspect', 'grok-1', '-c', '64'], { library });
     expect(calls).toEqual([{ name: 'plan', args: ['grok-1', { contextSize: 64, maxSequences: 1 }] }]);
@@ -70,7 +70,7 @@ describe('grok-run inspect', () => {
     );
   });
 
-  it('asks for the memory that the flags mean', async () => {
+  it('requests the memory that the flags name', async () => {
     const { calls } = await invoke([
       'inspect',
       './a',
@@ -127,7 +127,7 @@ describe('grok-run inspect', () => {
     expect(JSON.parse((await invoke(['inspect', '--json'])).stdout)).toEqual(INSPECTION);
   });
 
-  it('has colours on a terminal, unless they are not wanted', async () => {
+  it('has colours on a terminal, unless they are turned off', async () => {
     expect((await invoke(['inspect'], { terminals: ['stdout'] })).stdout).toContain('\u001b[32mit fits');
     expect((await invoke(['inspect'], { env: { FORCE_COLOR: '1' } })).stdout).toContain('\u001b[');
     expect((await invoke(['inspect', '--no-color'], { terminals: ['stdout'] })).stdout).not.toContain('\u001b');

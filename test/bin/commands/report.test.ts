@@ -65,7 +65,7 @@ const run = (args: readonly string[] = [], report: unknown = async () => REPORT)
   invoke(['report', '-o', folder, ...args], { library: { report } });
 
 describe('grok-run report', () => {
-  it('replaces neither file unasked, and does no work before it says so', async () => {
+  it('replaces neither file without --force, and refuses before any work', async () => {
     for (const path of [json, markdown]) {
       folder = mkdtempSync(join(tmpdir(), 'grok-report-'));
       writeFileSync(path(), 'precious');
@@ -79,7 +79,7 @@ describe('grok-run report', () => {
     expect(JSON.parse(readFileSync(json(), 'utf8'))).toEqual(REPORT);
   });
 
-  it('keeps the files that are there when it fails to make new ones', async () => {
+  it('keeps existing files when it fails to make new ones', async () => {
     for (const path of [json(), markdown()]) writeFileSync(path, 'precious');
     await run(['--force'], async () => {
       throw grokError('GROK_BAD_CHECKPOINT', 'no');

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { INSPECTION, invoke } from '../fake-host.js';
 
 describe('grok-run tokenize', () => {
-  it('asks for a tokenizer when the checkpoint has none', async () => {
+  it('requires a tokenizer when the checkpoint has none', async () => {
     const inspect = async () => ({ ...INSPECTION, tokenizer: '' });
     const { exitCode, stderr } = await invoke(['tokenize', '-m', './x', 'abc'], { library: { inspect } });
     expect(exitCode).toBe(2);
@@ -11,7 +11,7 @@ describe('grok-run tokenize', () => {
     );
   });
 
-  it('looks at no checkpoint when the tokenizer is named', async () => {
+  it('reads no checkpoint when the tokenizer is named', async () => {
     const { calls } = await invoke(['tokenize', '--tokenizer', './t.model', 'abc']);
     expect(calls).toEqual([{ name: 'loadTokenizer', args: ['./t.model'] }]);
   });

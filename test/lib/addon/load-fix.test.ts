@@ -30,7 +30,7 @@ function failure(): { code: string; message: string; hint: string; details: obje
   throw new Error('it loaded');
 }
 
-/** The fix for what the system's loader says of the addon. */
+/** The fix for a message of the system's loader about the addon. */
 function fixForMessage(message: string, libc = 'glibc 2.36'): string {
   return fixFor({ error: new Error(message), directory, file: addon, libc });
 }
@@ -44,7 +44,7 @@ describe('an addon that is not there', () => {
     expect(details).toMatchObject({ node: process.version, directory, loader: expect.stringContaining('No native') });
   });
 
-  it('takes a directory that is no package for a bundle', () => {
+  it('treats a directory without a package as a bundle', () => {
     rmSync(join(directory, 'package.json'));
     expect(failure().hint).toContain('mark grok-run as external');
   });

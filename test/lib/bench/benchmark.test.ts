@@ -4,7 +4,7 @@ import { type BenchReport, benchmark, prefillMacs } from '../../../lib/bench/ben
 import { resolveBenchOptions } from '../../../lib/options/bench.js';
 import { addonIsBuilt, withoutTokenizer } from '../checkpoints.js';
 
-/** What a value that no type checker has seen may be. */
+/** A value of any type, as JavaScript may pass it. */
 const untyped = (value: unknown) => value as never;
 
 const quick = { shape: 'tiny', threads: 1, prefill: [16], decode: 4, reps: 2, keepDisturbed: true } as const;

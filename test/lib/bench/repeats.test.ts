@@ -11,7 +11,7 @@ function scene(disturbed: readonly number[], seconds = 10) {
 }
 
 describe('repeat', () => {
-  it('takes as many as were asked for', async () => {
+  it('takes the requested number', async () => {
     const { measure, watch } = scene([]);
     expect(await repeat(measure, { reps: 3, keepDisturbed: false, watch })).toEqual({
       values: [1, 2, 3],
@@ -47,7 +47,7 @@ describe('repeat', () => {
     });
   });
 
-  it('keeps disturbed ones in their place when it is told to', async () => {
+  it('keeps disturbed ones in their place on request', async () => {
     const { measure, watch } = scene([2]);
     expect(await repeat(measure, { reps: 3, keepDisturbed: true, watch })).toEqual({
       values: [1, 2, 3],

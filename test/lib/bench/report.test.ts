@@ -26,7 +26,7 @@ describe.skipIf(!addonIsBuilt())('report', () => {
     await expect(report(withoutTokenizer, { signal: controller.signal, onProgress })).rejects.toBe(reason);
   });
 
-  it('gives up what takes longer than a section may, and still ends', async () => {
+  it('stops a section after its time, and still ends', async () => {
     const { prompts, prefill, decode, limits } = await report(withoutTokenizer, { sectionSeconds: 0 });
     expect(prompts).toHaveLength(3);
     for (const prompt of prompts)
@@ -55,7 +55,7 @@ describe.skipIf(!addonIsBuilt())('report', () => {
     }
   });
 
-  it('asks by ids without a tokenizer, compares files with a manifest, and names nobody', async () => {
+  it('uses ids without a tokenizer, compares files with a manifest, and names nobody', async () => {
     const path = mkdtempSync(join(tmpdir(), 'grok-report-'));
     cpSync(withoutTokenizer, path, { recursive: true });
     await verify(path, { write: true });
@@ -74,7 +74,7 @@ describe.skipIf(!addonIsBuilt())('report', () => {
     for (const name of [path, hostname(), homedir, process.cwd(), `/${username}`]) expect(text).not.toContain(name);
   });
 
-  it('hashes files without a manifest only when asked to', async () => {
+  it('hashes files without a manifest only on request', async () => {
     const run = (hashes: boolean | undefined) => report(withoutTokenizer, { verify: hashes, sectionSeconds: 0 });
     expect((await run(undefined)).files).toBeNull();
     expect((await run(true)).files).toMatchObject({

@@ -12,7 +12,7 @@ beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'grok-hash-'));
 });
 
-/** A file of zeros that takes no room. */
+/** A file of zeros that takes no disk space. */
 function sparse(name: string, sizeBytes: number): string {
   const path = join(root, name);
   writeFileSync(path, '');

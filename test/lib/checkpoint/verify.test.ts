@@ -44,7 +44,7 @@ describe.skipIf(!addonIsBuilt())('verify', () => {
     await expect(verify(root, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
   });
 
-  it('writes no manifest of what cannot be loaded, and replaces none unasked', async () => {
+  it('writes no manifest of a checkpoint that cannot be loaded, and replaces none without `force`', async () => {
     await expect(verify(root, { write: true })).rejects.toMatchObject({ code: 'GROK_NOT_FOUND' });
     const manifest = join(await sealed(), 'SHA256SUMS');
     writeFileSync(manifest, 'precious');

@@ -19,23 +19,23 @@ interface FakeSequence {
 }
 
 export interface FakeOptions {
-  /** Sequences that hold cache at once. */
+  /** Maximum number of sequences that hold cache. */
   maxSequences?: number;
   prefillChunk?: number;
   vocabSize?: number;
   contextSize?: number;
   generation?: NativeGenerationConfig;
-  /** The token that a sequence generates as its nth. */
+  /** The token that a sequence generates at position n. */
   script?: (index: number, request: NativeRequest) => number;
 }
 
-/** Keeps the engine's promises (native/runtime/engine.h) without a network: what it generates is written in a script. */
+/** Behaves like the engine (native/runtime/engine.h) without a network: a script gives the generated tokens. */
 export class FakeModel implements NativeModel {
   readonly device = 'fake';
   readonly contextSize: number;
   readonly maxSequences: number;
   readonly inspection: NativeInspection;
-  /** The sequences that each step was for. */
+  /** The sequences of each step. */
   readonly steps: number[][] = [];
   readonly requests: NativeRequest[] = [];
   readonly released: number[] = [];
@@ -110,7 +110,7 @@ export class FakeModel implements NativeModel {
     return outputs;
   }
 
-  /** Those of `ids` that hold cache, and no longer do. */
+  /** Those of `ids` that no longer hold cache. */
   #drop(ids: readonly number[]): Float64Array {
     const inStep = ids.filter((id) => {
       const sequence = this.#sequences.get(id);
@@ -120,7 +120,7 @@ export class FakeModel implements NativeModel {
     return Float64Array.from(inStep);
   }
 
-  /** Steps wait, in the middle, until what this returns is called. */
+  /** Steps wait, in the middle, until the returned function is called. */
   hold(): () => void {
     let open!: () => void;
     this.#gate = new Promise((resolve) => {
@@ -201,7 +201,7 @@ export class FakeModel implements NativeModel {
   }
 }
 
-/** One turn of the event loop, as a real step takes at least. */
+/** One turn of the event loop, the minimum of a real step. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

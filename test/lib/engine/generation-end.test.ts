@@ -10,7 +10,7 @@ describe('ending early', () => {
     const generation = generate([300], { maxTokens: 500, signal: controller.signal });
     const iterator = generation[Symbol.asyncIterator]();
     await iterator.next();
-    model.hold(); // the step in flight takes for ever
+    model.hold(); // the step in flight never ends
     await turn();
     await turn();
     controller.abort(reason);
@@ -30,7 +30,7 @@ describe('ending early', () => {
     expect(model.requests).toEqual([]);
   });
 
-  it('asks a signal that 100 generations share for one listener, and leaves none', async () => {
+  it('listens once to a signal that 100 generations share, and leaves no listener', async () => {
     const { generate } = setUp({ maxSequences: 100 });
     const { signal } = new AbortController();
     const warnings: Error[] = [];

@@ -37,7 +37,7 @@ describe('a generation that cannot be', () => {
     await expect(generation.result).rejects.toMatchObject({ code: 'GROK_IO' });
   });
 
-  it('never becomes an unhandled rejection while nobody asks for the result', async () => {
+  it('never becomes an unhandled rejection when nobody reads the result', async () => {
     const { model, loop, generate } = setUp();
     model.failNextStep = new Error('once');
     await expect(readAll(generate([300]))).rejects.toThrow('once');

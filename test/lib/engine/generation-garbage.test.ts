@@ -47,7 +47,7 @@ describe('a generation whose object is garbage', () => {
     expect(signal.aborted).toBe(false);
   });
 
-  it('runs to its end when its result was asked for', async () => {
+  it('runs to its end when its result was read', async () => {
     const { generate } = set();
     const { result } = generate();
     await turn();

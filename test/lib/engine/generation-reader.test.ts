@@ -23,7 +23,7 @@ describe('a reader that falls behind', () => {
     expect(read).toBe(700);
   });
 
-  it('does not hold up a generation whose result was asked for', async () => {
+  it('does not hold up a generation whose result was read', async () => {
     const { generate } = setUp();
     const generation = generate([300], { maxTokens: 700 });
     const iterator = generation[Symbol.asyncIterator]();

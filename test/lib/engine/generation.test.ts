@@ -23,7 +23,7 @@ describe('echo and logprobs', () => {
     ]);
   });
 
-  it('gives the log-probability of the chosen token alone for 0, and nothing when not asked', async () => {
+  it('gives the log-probability of the chosen token alone for 0, and nothing without the option', async () => {
     const { generate } = setUp();
     expect((await generate([300], { maxTokens: 1, logprobs: 0 }).result).logprobs).toMatchObject([
       { id: 300, top: [] },
@@ -48,7 +48,7 @@ describe('echo and logprobs', () => {
 });
 
 describe('a completion', () => {
-  it('takes as many tokens as the context has room for when none are asked for', async () => {
+  it('takes as many tokens as the context has room for by default', async () => {
     const { model, generate } = setUp({ contextSize: 16 });
     const completion = await generate(new Array<number>(10).fill(300)).result;
     expect(model.requests[0]?.maxTokens).toBe(6);

@@ -17,7 +17,7 @@ describe.skipIf(!canRun)('a model without a tokenizer', () => {
     }
   });
 
-  it('takes and gives token ids, and asks for a tokenizer only for text', async () => {
+  it('takes and gives token ids, and requires a tokenizer only for text', async () => {
     await using grok = await Grok.load(withoutTokenizer);
     const missing = expect.objectContaining({ code: 'GROK_NO_TOKENIZER', hint: expect.stringContaining('tokenizer') });
     expect(() => grok.generate('text')).toThrow(missing);

@@ -162,7 +162,7 @@ describe('encode', () => {
     });
   });
 
-  it('gives no ids for no text, and [BOS] alone when asked', () => {
+  it('gives no ids for no text, and [BOS] alone on request', () => {
     expect(tokenizer.encode('')).toEqual([]);
     expect(tokenizer.encode('', { bos: true })).toEqual([tokenizer.bosId]);
   });

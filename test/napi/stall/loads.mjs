@@ -25,13 +25,13 @@ async function abortOne() {
 
 const before = numThreads();
 for (let done = 0; done < Number(numLoads); done += 20) await Promise.all(Array.from({ length: 20 }, abortOne));
-// On a busy machine the aborts may all have come before the file was reached.
+// On a busy machine all aborts may have come before the file was reached.
 let refusal;
 for (let tries = 0; tries < 5 && refusal?.code !== 'GROK_IO'; tries++) {
   const signal = AbortSignal.timeout(1000);
   refusal = await Grok.load(checkpoint, { signal }).catch(({ code, message }) => ({ code, message }));
 }
-// Threads that only waited for their turn end, on a busy machine not at once.
+// Threads that only waited for their turn end, but on a busy machine not at once.
 let stuckThreads = numThreads() - before;
 for (const deadline = performance.now() + 10_000; stuckThreads > 4 && performance.now() < deadline; ) {
   await setTimeout(50);

@@ -19,7 +19,7 @@ TEST("attends over pages, splits and heads as the reference does, with logits fa
       const std::uint64_t q_width = heads.q * heads.head_dim, kv_width = heads.kv * heads.head_dim;
       // The cache is the backend's own: it is filled by projecting something for every position of both sequences.
       std::vector<int> everywhere;
-      for (int position = 0; position <= 573; ++position)  // what lies behind must not matter
+      for (int position = 0; position <= 573; ++position)  // later positions must not matter
         for (int sequence = 0; sequence < num_sequences; ++sequence) everywhere.push_back(position);
       MadeUpBatch filling(everywhere, num_sequences, pages_each, 10);
       MadeUpBatch made_up({0, 63, 64, 255, 256, 257, 511, 573}, num_sequences, pages_each, 10);

@@ -5,8 +5,8 @@
 using namespace grok;
 using namespace grok::testing;
 
-// Bit for bit would take the table a second time, as float32.
-TEST("embeds the rows that the tokens name, as closely as the backend holds a row's largest value") {
+// Equality to the last bit would need the table a second time, as float32.
+TEST("embeds the rows that the tokens name, to the precision of a row's largest value") {
   const int vocab_size = 50, d_model = 37;
   const auto rows = random_floats(vocab_size * d_model, 1);
   MadeUpBatch made_up({0, 1, 2, 3, 9}, 1, 1, vocab_size);

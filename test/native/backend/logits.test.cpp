@@ -5,7 +5,7 @@
 using namespace grok;
 using namespace grok::testing;
 
-TEST("logits are those of the rows asked for, and the same bits alone and together") {
+TEST("logits are those of the requested rows, and the same bits alone and together") {
   const int vocab_size = 77, d_model = 90, num_tokens = 7;
   const auto rows = random_floats(vocab_size * d_model, 1), x = random_floats(num_tokens * d_model, 2);
   const std::vector<std::int32_t> outputs = {6, 0, 3, 3, 1};

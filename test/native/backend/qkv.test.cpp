@@ -12,7 +12,7 @@ struct Projected {
   std::vector<float> before, after;  // the cache [num_pages * kPageSize, width]
 };
 
-// The places of a cache that are, or are not, among those wanted.
+// The positions of a cache that are, or are not, among the given ones.
 std::vector<float> places(const std::vector<float>& cache, const std::vector<bool>& is_written, bool wanted) {
   const std::size_t width = cache.size() / is_written.size();
   std::vector<float> found;
@@ -35,7 +35,7 @@ TEST("projects, rotates and writes each token's place in the cache and no other"
         const int d_model = 40, num_pages = 6, num_sequences = 2;
         const std::uint64_t q_width = heads.q * heads.head_dim, kv_width = heads.kv * heads.head_dim;
         std::vector<int> positions = {0, 5, 63, 64, 65, 191, 100};
-        for (int more = 0; more < 60; ++more) positions.push_back(110 + more);  // past what one product takes
+        for (int more = 0; more < 60; ++more) positions.push_back(110 + more);  // more than one product takes
         MadeUpBatch made_up(positions, num_sequences, num_pages / num_sequences, 10);
         const MadeUpMatrix w_q(1, d_model, q_width, heads.groups_of_q, 1),
             w_k(1, d_model, kv_width, heads.groups_of_kv, 2), w_v(1, d_model, kv_width, heads.groups_of_kv, 3);
@@ -69,7 +69,7 @@ TEST("projects, rotates and writes each token's place in the cache and no other"
         const std::string title = concat(tested.name, ", ", name_of(type), " cache");
         check_near(found.q, expected.q, tested.gates.product, title);
         CHECK(places(found.after, is_written, false) == places(found.before, is_written, false));
-        // A value at the edge between two roundings may fall to either side.
+        // A value at the boundary between two roundings may fall to either side.
         const double of_rounding = type == KvCacheType::f32 ? 0 : 5e-4 + 5 * tested.gates.product;
         check_near(places(found.after, is_written, true), places(expected.after, is_written, true),
                    tested.gates.product + of_rounding, title);
@@ -90,7 +90,7 @@ TEST("rotation is half-split and exact up to position 8191") {
                            {DType::bf16, {1, std::uint64_t(width)}, &scales, 0}};
   const int num_pages = 8192 / kPageSize;
   std::vector<std::int32_t> pages(num_pages);
-  for (int page = 0; page < num_pages; ++page) pages[page] = num_pages - 1 - page;  // any order will do
+  for (int page = 0; page < num_pages; ++page) pages[page] = num_pages - 1 - page;  // any order works
   const std::vector<std::int32_t> sequences(num_tokens, 0);
   for (const TestedBackend& tested : tested_backends()) {
     const auto backend = tested.make();

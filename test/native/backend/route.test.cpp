@@ -52,8 +52,8 @@ TEST("routes to the same experts with the same gates, ties to the lower id") {
     }
 }
 
-TEST("tells experts apart whose logits are a billionth of the products apart") {
-  // Two large products that cancel, and a little of every other row: more for the second expert.
+TEST("distinguishes experts whose logits differ by a billionth of the products") {
+  // Two large products that cancel, and a small share of every other row: more for the second expert.
   const int d_model = 6144, num_experts = 8;
   std::vector<float> x(d_model, 1.0f), router(d_model * num_experts, 1e-9f);
   for (int expert = 0; expert < num_experts; ++expert) {

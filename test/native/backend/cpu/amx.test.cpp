@@ -5,7 +5,7 @@
 #include <random>
 #include <vector>
 
-// The source of the kernel itself, on tiles in software and under other names than the library's.
+// The kernel's own source, on tiles in software and under other names than the library's.
 #include "support/software_tiles.h"
 #define accumulate_amx accumulate_software
 #define configure_tiles configure_software
@@ -68,7 +68,7 @@ void check_sums() {
 
 }  // namespace
 
-TEST("products in tiles are the exact sums, of any number of digits, tokens and chunks") {
+TEST("products in tiles are the exact sums, of any number of limbs, tokens and chunks") {
   check_sums<2>();
   check_sums<3>();
 }

@@ -12,8 +12,7 @@ using namespace grok;
 using namespace grok::cpu;
 using namespace grok::testing;
 
-// qkv writes the cache and attention reads it: how a page is laid out is between the two, and neither is tested without
-// the other.
+// qkv writes the cache and attention reads it. They share the layout of a page, so they are tested together.
 namespace {
 
 // Float32 against double over thousands of positions: up to 1e-6 measured.
@@ -25,17 +24,17 @@ struct Size {
 
 std::string name_of(const Size& size) { return concat(size.num_q_heads, "/", size.num_kv_heads, "/", size.head_dim); }
 
-// A stretch of one sequence.
+// A range of one sequence.
 struct Part {
   int sequence = 0;
   int start = 0;
   int num_tokens = 0;
 };
 
-// Sequences of made-up keys, values and queries. Those of a position are the same in every cache of the same seed.
+// Sequences of random keys, values and queries. Those of a position are the same in every cache of the same seed.
 class Cache {
  public:
-  static constexpr int kDim = 4;  // of the activations that the keys and values are made from
+  static constexpr int kDim = 4;  // number of activations from which keys and values are projected
 
   struct Kind {
     std::string isa;
@@ -59,11 +58,11 @@ class Cache {
                                 backend_->footprint().kv_page_bytes(kind.type, size.num_kv_heads, size.head_dim);
     keys_ = backend_->allocate(bytes);
     values_ = backend_->allocate(bytes);
-    // Garbage, as a page that another sequence gave back: what a token does not see must not matter.
+    // Garbage, like in a page that another sequence returned: data outside a token's view must not matter.
     std::memset(keys_->data(), 0xff, bytes);  // NaN, and NaN for a scale
     std::memset(values_->data(), 0xff, bytes);
     kv_ = {keys_->as<std::byte>(), values_->as<std::byte>(), kind.type};
-    // Pages of the sequences are interleaved and in falling order.
+    // Pages of the sequences are interleaved, in falling order.
     for (int sequence = 0; sequence < num_sequences; ++sequence)
       for (int page = 0; page < max_pages_; ++page)
         page_tables_.push_back((max_pages_ - 1 - page) * num_sequences + sequence);
@@ -131,7 +130,7 @@ class Cache {
     return held;
   }
 
-  // What the tokens of a part must get, in double, from the last run's queries and what the cache holds.
+  // Expected output for the tokens of a part, in double, from the last run's queries and the contents of the cache.
   std::vector<double> expected(const Part& part, int first_row = 0) const {
     const int head_dim = size_.head_dim, width = size_.num_kv_heads * head_dim;
     const auto [keys, values] = held(part.sequence, part.start + part.num_tokens);
@@ -190,7 +189,7 @@ void check(bool condition, const std::string& what) {
 
 void check_close(const std::vector<float>& found, const std::vector<double>& expected, const std::string& what) {
   const double d = distance(found, expected);
-  check(d < kTolerance, concat(what, ": distance ", d));  // false for NaN too
+  check(d < kTolerance, concat(what, ": distance ", d));  // also false for NaN
 }
 
 void check_run(Cache& cache, const Part& part, const std::string& what) {
@@ -200,7 +199,7 @@ void check_run(Cache& cache, const Part& part, const std::string& what) {
 
 }  // namespace
 
-TEST("holds keys and values rounded to the nearest that the type can tell apart") {
+TEST("holds keys and values rounded to the nearest that the type can represent") {
   const Size size{2, 2, 40};
   constexpr int kNumTokens = kPageSize + 3, kSilent = 5;
   for (const std::string& isa : cpu_isas()) {
@@ -304,7 +303,7 @@ TEST("gives a token the same bits in a prompt, in chunks of any size and alone")
 
 TEST("gives a token the same bits whatever sequences are beside it, and however many threads there are") {
   const Size size{6, 2, 24};
-  // As many spans as are not a power of two, and as are.
+  // Numbers of spans that are powers of two, and others.
   for (const int start : {1200, 2000, 2900})
     for (const Cache::Kind& kind : kinds()) {
       const Part decode{.sequence = 0, .start = start, .num_tokens = 1};

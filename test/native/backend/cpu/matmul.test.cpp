@@ -14,7 +14,7 @@ using namespace grok::testing;
 
 namespace {
 
-// Every kind of product that this CPU runs: of each instruction set, and with activations of 24 bits where 16 are usual.
+// Every kind of product that this CPU runs: of each instruction set, and with 24-bit activations if 16 bits are usual.
 std::vector<CpuOptions> every_product() {
   std::vector<CpuOptions> all;
   for (const Kernels* kernels : usable_kernels()) {
@@ -57,7 +57,7 @@ TEST("a whole number that an activation can hold comes through a product unchang
   for (const Kernels* kernels : usable_kernels())
     for (const ProductKernels* of : {&kernels->product, kernels->precise_product}) {
       if (!of) continue;
-      // Such that the scale is 1, and where one byte carries to the next.
+      // Chosen so that the scale is 1, with a carry from one byte to the next.
       const int largest = of->largest > 0 ? int(of->largest) : 1 << 23;
       std::vector<float> x = {float(largest), 0};
       for (const int magnitude : {0x80, 0x8000, 0x8080, 0x7f80, 0x7f7f80, largest})
@@ -118,7 +118,7 @@ TEST("sums do not overflow however long, however large and however alike the num
     for (const std::int8_t weight : {std::int8_t(127), std::int8_t(-128)})
       for (const float sign : {1.0f, -1.0f}) {
         const auto backend = make(options, 1);
-        const std::uint64_t d_in = 65536, d_out = 3;  // the most that 32 bits can hold
+        const std::uint64_t d_in = 65536, d_out = 3;  // the maximum for 32 bits
         MadeUpMatrix made_up(1, d_in, d_out, 1, 7);
         const Bytes weights(std::vector<std::int8_t>(d_in * d_out, weight));
         QuantizedView view = made_up.view();
@@ -163,7 +163,7 @@ TEST("tiles and dot products of bytes give the same bits") {
   }
 }
 
-TEST("activations that are zero, tiny, infinite or no number do not disturb the tokens beside them") {
+TEST("activations that are zero, tiny, infinite or NaN do not disturb the tokens beside them") {
   for (const CpuOptions& options : every_product()) {
     const auto backend = make(options, 1);
     const MadeUpMatrix made_up(1, 128, 32, 1, 5);

@@ -77,7 +77,7 @@ TEST("every instruction set of the kernels has a probe, with fp32 first and rate
     CHECK_EQ(probe.multiply_adds.front().name, "f32");
     for (const MultiplyAddRate& entry : probe.multiply_adds) {
       CHECK(is_in_order(entry.rate));
-      // No core retires more than this; a loop that the compiler took away would seem to.
+      // No core retires more than this; a loop that the compiler removed would seem to.
       CHECK(entry.rate.max < 6000);
     }
     CHECK_EQ(std::count_if(probe.multiply_adds.begin(), probe.multiply_adds.end(),

@@ -9,7 +9,7 @@ using namespace grok;
 using namespace grok::cpu;
 using namespace grok::testing;
 
-// That the CPU's scratch memory is what is said beforehand.
+// The CPU's scratch memory equals its plan.
 namespace {
 
 std::size_t address_space_bytes() {
@@ -18,9 +18,9 @@ std::size_t address_space_bytes() {
   return pages * 4096;
 }
 
-// A piece too many is a new block, of 1 MiB at least; everything else here takes less.
+// One piece too many is a new block, of at least 1 MiB; everything else here takes less.
 constexpr std::size_t kLittle = 1 << 20;
-constexpr std::size_t kHugePage = 2 << 20;  // that memory is rounded up to
+constexpr std::size_t kHugePage = 2 << 20;  // unit to which memory is rounded up
 constexpr Sizes kMostForExperts{.num_tokens = 256,
                                 .d_model = 192,
                                 .d_ff = 640,
@@ -34,13 +34,13 @@ constexpr Sizes kMostForAttention{.num_tokens = 3, .num_positions = 60000, .num_
 
 }  // namespace
 
-TEST("steps take no more memory than was said and reserved") {
+TEST("steps take no more memory than was planned and reserved") {
   for (const std::string& isa : cpu_isas())
     for (const Sizes& sizes : {kMostForExperts, kMostForQkv, kMostForAttentionOut, kMostForAttention}) {
       const Layer layer(sizes);
       const auto backend = make_cpu_backend({.num_threads = 1, .isa = isa});
       LoadedLayer loaded(*backend, layer);
-      loaded.run(1, 1);  // what a thread keeps
+      loaded.run(1, 1);  // memory that a thread keeps
       const std::size_t before = address_space_bytes();
       backend->reserve_scratch(layer.step());
       const std::size_t reserved = address_space_bytes();
@@ -52,7 +52,7 @@ TEST("steps take no more memory than was said and reserved") {
     }
 }
 
-TEST("attention takes no more than was said, however a step and its threads divide it") {
+TEST("attention takes no more than planned, however a step and its threads divide it") {
   constexpr int kNumQHeads = 24, kNumKvHeads = 4, kHeadDim = 128;
   std::mt19937 random(1);
   const auto up_to = [&](int most) { return std::uniform_int_distribution(1, most)(random); };

@@ -51,7 +51,7 @@ TEST("rows of the embedding are as close as float32, whatever the sizes") {
   }
 }
 
-TEST("a row with a number that is none gives none, and the others are as they were") {
+TEST("a row with a NaN or infinity becomes NaN, and the others do not change") {
   MadeUpTable made_up(40, 64);
   made_up.values[3 * 64 + 5] = std::numeric_limits<float>::quiet_NaN();
   made_up.values[4 * 64 + 6] = std::numeric_limits<float>::infinity();

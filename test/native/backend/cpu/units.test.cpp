@@ -25,7 +25,7 @@ TEST("gelu is the tanh form") {
     auto found = input;
     const std::vector<float> ones(input.size(), 1.0f);
     kernels->gated_gelu(found.data(), ones.data(), found.size());
-    // A few units in the last place of float32, also where tanh is close to -1 and the result close to 0.
+    // A few units in the last place of float32, even if tanh is close to -1 and the result close to 0.
     for (std::size_t i = 0; i < input.size(); ++i)
       CHECK_NEAR(found[i], expected[i], 1e-6 * std::abs(expected[i]) + 1e-9);
   }

@@ -13,8 +13,8 @@ using namespace grok;
 using namespace grok::cuda;
 using namespace grok::testing;
 
-// What is said when CUDA cannot be used, and that an error stays.
-TEST("refuses a number of digits that it does not have") {
+// The errors when CUDA cannot be used, and that an error stays.
+TEST("refuses an unsupported number of limbs") {
   CHECK_ERROR(make_cuda_backend({.num_digits = 4}), ErrorCode::invalid_argument, "2 or 3, found 4");
 }
 
@@ -52,7 +52,7 @@ TEST(
   CHECK_EQ(why_no_cuda_device(), "");
 }
 
-TEST("an answer of the runtime that means none of these is passed on, whoever gives it") {
+TEST("any other answer of the runtime is passed on, from every caller") {
   const Restore restore;
   for (const char* function :
        {"cudaDriverGetVersion", "cudaGetDeviceCount", "cudaGetDeviceProperties", "cudaFuncGetAttributes"}) {
@@ -61,7 +61,7 @@ TEST("an answer of the runtime that means none of these is passed on, whoever gi
   }
 }
 
-TEST("pinned memory that the system refuses is out of memory, and a device that fails then is not") {
+TEST("pinned memory that the system refuses is out of memory, and a device that fails at that moment is not") {
   const Restore restore;
   PinnedMemory pinned;
   emulator::fail("cudaMallocHost", cudaErrorMemoryAllocation);
@@ -75,7 +75,7 @@ TEST("pinned memory that the system refuses is out of memory, and a device that 
   CHECK_ERROR(cuda_available_bytes(), ErrorCode::device_failed, "querying free memory: cudaErrorIllegalAddress");
 }
 
-TEST("a refused allocation says how much was asked for and how much is free, and the backend goes on") {
+TEST("a refused allocation reports the requested and the free bytes, and the backend goes on") {
   const Restore restore;
   emulator::settings().memory_bytes = 1 << 20;
   const auto backend = make_cuda_backend({});
@@ -85,7 +85,7 @@ TEST("a refused allocation says how much was asked for and how much is free, and
   CHECK_EQ(backend->allocate(1000)->size_bytes(), 1000u);
 }
 
-TEST("an error of the device stays: every later call is refused with what went wrong first") {
+TEST("an error of the device stays: every later call is refused with the first error") {
   const Restore restore;
   const auto backend = make_cuda_backend({});
   const BufferPtr x = on_device(*backend, random_floats(64, 1));
@@ -100,7 +100,7 @@ TEST("an error of the device stays: every later call is refused with what went w
   std::vector<float> host(64);
   CHECK_ERROR(backend->read(std::span(host), x->as<float>()), ErrorCode::device_failed,
               "waiting for the device: cudaErrorIllegalAddress");
-  emulator::heal();  // and even if the device seemed well again
+  emulator::heal();  // even if the device seems to work again
   CHECK_ERROR(backend->norm(norm), ErrorCode::device_failed, "cudaErrorIllegalAddress");
   CHECK_ERROR(backend->allocate(1), ErrorCode::device_failed, "cudaErrorIllegalAddress");
   CHECK_ERROR(backend->stage({}), ErrorCode::device_failed, "cudaErrorIllegalAddress");
@@ -120,13 +120,13 @@ TEST("a launch that fails names the operation") {
               ErrorCode::device_failed, "failed at norm: cudaErrorLaunchFailure");
 }
 
-TEST("gives back all device memory, and says beforehand how much weights take") {
+TEST("returns all device memory, and reports in advance how much weights take") {
   const Restore restore;
   const std::size_t before = emulator::allocated_bytes();
   {
     const auto backend = make_cuda_backend({});
     const MadeUpMatrix made_up(2, 64, 40, 8, 1);
-    backend->load_matrix(made_up.view());  // takes scratch, which stays
+    backend->load_matrix(made_up.view());  // takes scratch, which remains
     const std::size_t without = emulator::allocated_bytes();
     const MatrixPtr matrix = backend->load_matrix(made_up.view());
     // 8 groups of 8 inputs are padded to 32 each, 40 outputs to 48; scales are float32.

@@ -15,10 +15,10 @@ using namespace grok;
 using namespace grok::cuda;
 using namespace grok::testing;
 
-// The model that comes with the package, on the CPU and on CUDA: the same text, and what each makes of every position of it.
+// The embedded model on the CPU and on CUDA: the same text, and the logits at every position of it.
 namespace {
 
-// As the goldens' for two digits (support/tested_backends.h), here to the CPU and at each position by itself.
+// The goldens' gates for two limbs (support/tested_backends.h), here against the CPU and at each position.
 constexpr double kGate = 5e-4;
 constexpr float kTie = 0.01f;
 
@@ -30,7 +30,7 @@ const std::vector<std::int32_t> kText = {
     366,  858,  4048, 951, 527, 276, 858, 804,  581, 528,  276,  1235, 857,  4047, 287,  1297, 320, 463, 1260, 4048,
     303,  1900, 501,  327, 444, 368, 810, 4048, 585, 368,  749,  275,  1066, 2214, 1135, 276,  555, 814, 4048};
 
-// Tokens of each step: a prompt in two pieces, and then one at a time.
+// Tokens of each step: a prompt in two pieces, then one at a time.
 std::vector<int> steps() {
   std::vector<int> sizes = {30, 17};
   while (std::size_t(std::accumulate(sizes.begin(), sizes.end(), 0)) < kText.size()) sizes.push_back(1);
@@ -85,7 +85,7 @@ TEST("the embedded model's logits on CUDA are those on the CPU, and so is the li
   const std::vector<float> cuda = logits_on(make_cuda_backend({}));
   const std::size_t vocab_size = cuda.size() / kText.size();
   std::vector<std::string> isas = cpu::cpu_isas();
-  isas = {isas.front(), isas.back()};  // what is used here, and the specification
+  isas = {isas.front(), isas.back()};  // the one in use, and the specification
   for (const std::string& isa : isas) {
     const std::vector<float> cpu = logits_on(cpu::make_cpu_backend({.num_threads = 2, .isa = isa}));
     CHECK_EQ(cpu.size(), cuda.size());

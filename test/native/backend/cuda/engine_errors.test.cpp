@@ -14,14 +14,14 @@ using namespace grok;
 using namespace grok::cuda;
 using namespace grok::testing;
 
-// An engine on a device that fails: what its callers are told, and that nothing is left behind.
+// An engine on a device that fails: the errors of its callers, and that nothing is leaked.
 namespace {
 
-constexpr int kTokensEach = 4;  // a prompt, a step by itself, one that is recorded and one that is replayed
+constexpr int kTokensEach = 4;  // a prompt, one single step, one that is captured and one that is replayed
 
 std::unique_ptr<runtime::Engine> open_engine() {
   model::GrokConfig config = small_config();
-  config.num_layers = 1;  // it is run some hundred times
+  config.num_layers = 1;  // it runs some hundred times
   config.d_model = config.d_ff = config.vocab_size = 16;
   config.num_experts = 2;
   config.context_length = 64;
@@ -64,7 +64,7 @@ std::optional<Error> error_of(const Work& work) {
 
 bool says(const Error& error, const char* part) { return std::string(error.what()).find(part) != std::string::npos; }
 
-// What was held when it was made is all that is held when it goes.
+// Objects held at construction are all that is held at destruction.
 struct NothingLeft {
   ~NothingLeft() {
     CHECK_EQ(emulator::allocated_bytes(), bytes);
@@ -84,7 +84,7 @@ TEST("a sequence that overflows ends alone and says where, with every cache") {
   check_overflow_is_told([] { return make_cuda_backend({}); });
 }
 
-TEST("a device that fails in the middle of a generation: the engine says so to all who run, who wait, and who come") {
+TEST("a device that fails during a generation: the engine tells all sequences that run, wait or come later") {
   const Restore restore;
   const NothingLeft nothing_left;
   const auto engine = open_loaded();
@@ -112,13 +112,13 @@ TEST("a device that fails in the middle of a generation: the engine says so to a
   check_told(running);
   check_told(waiting);
   check_told(submit_two(*engine));
-  CHECK_EQ(step_of(*engine, running).size(), 0u);  // they are gone: nothing to wait for
+  CHECK_EQ(step_of(*engine, running).size(), 0u);  // they are released: nothing to wait for
   CHECK_ERROR(make_cuda_backend({}), ErrorCode::cuda_unavailable, "the NVIDIA driver reports cudaErrorIllegalAddress");
   emulator::heal();
-  check_told(submit_two(*engine));  // whatever the device says now
+  check_told(submit_two(*engine));  // whatever the device reports now
 }
 
-TEST("whichever call to CUDA fails for good: one code for all that follow, and nothing is left behind") {
+TEST("any call to CUDA that fails permanently: one code for all later calls, and nothing is leaked") {
   const Restore restore;
   int num_calls = 0, num_in_steps = 0;
   for (bool was_met = true; was_met; ++num_calls) {
@@ -145,7 +145,7 @@ TEST("whichever call to CUDA fails for good: one code for all that follow, and n
     }  // where every call fails, too
     was_met = emulator::heal();
   }
-  CHECK(num_in_steps > 60);  // 17 launches in each step that is not replayed, and what goes with them
+  CHECK(num_in_steps > 60);  // 17 launches in each step that is not replayed, and their other calls
 }
 
 TEST(

@@ -14,7 +14,7 @@ using namespace grok;
 using namespace grok::cuda;
 using namespace grok::testing;
 
-// That what is said beforehand is what is taken, and that it is enough.
+// Planned memory equals allocated memory, and is sufficient.
 namespace {
 
 constexpr Sizes kMostForExperts{
@@ -25,12 +25,12 @@ constexpr Sizes kMostForAttention{
     .num_tokens = 5, .num_positions = 3000, .num_q_heads = 8, .num_kv_heads = 1, .head_dim = 32};
 constexpr Sizes kMostForSampling{.num_tokens = 5, .num_outputs = 5, .vocab_size = 160, .num_logprobs = 160};
 
-// An error, which nothing may meet, for whoever asks the device for memory.
+// An error for any allocation on the device; none must occur.
 void refuse_memory() { emulator::fail("cudaMalloc", cudaErrorMemoryAllocation); }
 
 }  // namespace
 
-TEST("says what a step takes without a device") {
+TEST("reports the memory of a step without a device") {
   const Restore restore;
   emulator::settings().num_devices = 0;
   const auto footprint = make_cuda_footprint({});
@@ -41,7 +41,7 @@ TEST("says what a step takes without a device") {
   CHECK_ERROR(make_cuda_footprint({.num_digits = 4}), ErrorCode::invalid_argument, "2 or 3, found 4");
 }
 
-TEST("scratch that was reserved is what was said, and steps of that size and smaller ones take no more") {
+TEST("reserved scratch equals the plan, and steps of that size and smaller ones take no more") {
   const Restore restore;
   for (const Sizes& sizes : {kMostForExperts, kMostForQkv, kMostForAttentionOut, kMostForAttention, kMostForSampling})
     for (const int num_digits : {2, 3}) {
@@ -56,11 +56,11 @@ TEST("scratch that was reserved is what was said, and steps of that size and sma
       for (const int num_tokens : {1, 5, 9, 17, 70})
         if (num_tokens <= sizes.num_tokens)
           loaded.run(num_tokens, num_tokens == sizes.num_tokens ? sizes.num_outputs : 1);
-      CHECK_ERROR(backend->allocate(1), ErrorCode::out_of_memory, "refused");  // the first to ask
+      CHECK_ERROR(backend->allocate(1), ErrorCode::out_of_memory, "refused");  // the first allocation
     }
 }
 
-TEST("more rows than are sampled at once take no more than those") {
+TEST("more rows than are sampled at once take no more memory than those") {
   const Restore restore;
   const Layer layer({.num_tokens = 200, .num_outputs = 200, .d_model = 1});
   const auto backend = make_cuda_backend({});
@@ -71,8 +71,8 @@ TEST("more rows than are sampled at once take no more than those") {
   CHECK_ERROR(backend->allocate(1), ErrorCode::out_of_memory, "refused");
 }
 
-TEST("loading takes no more than what stays, and the scratch that was reserved") {
-  for (const int d_ff : {70, 400}) {  // what needs most scratch is the embedding, and a matrix
+TEST("loading takes no more than the result, and the reserved scratch") {
+  for (const int d_ff : {70, 400}) {  // the embedding needs most scratch, or a matrix does
     const Restore restore;
     const Layer layer({.num_tokens = 1, .d_model = 1000, .d_ff = d_ff});
     const auto backend = make_cuda_backend({});
@@ -88,7 +88,7 @@ TEST("loading takes no more than what stays, and the scratch that was reserved")
   }
 }
 
-TEST("an engine takes what its plan says and its steps nothing") {
+TEST("an engine takes the planned memory, and its steps none") {
   const Restore restore;
   model::GrokConfig config = small_config();
   config.context_length = 192;

@@ -12,7 +12,7 @@ using namespace grok;
 using namespace grok::cuda;
 using namespace grok::testing;
 
-// The embedding and the head as digits: what they hold, whatever the sizes.
+// The embedding and the head as limbs: their values, for all sizes.
 namespace {
 
 struct MadeUpTable {
@@ -34,7 +34,7 @@ struct MadeUpTable {
   std::vector<float> values;  // [vocab_size, d_model]
 };
 
-// Of all tokens, last first: [vocab_size, d_model].
+// Logits of all tokens, last first: [vocab_size, d_model].
 std::vector<float> embedded(Backend& backend, const MadeUpTable& made_up) {
   std::vector<std::int32_t> tokens(made_up.vocab_size), zeros(made_up.vocab_size);
   std::iota(tokens.rbegin(), tokens.rend(), 0);
@@ -67,7 +67,7 @@ std::vector<float> logits(Backend& backend, const MadeUpTable& made_up, const st
 
 }  // namespace
 
-TEST("a row with a number that is none gives none, and the others are as they were") {
+TEST("a row with a NaN or infinity becomes NaN, and the others do not change") {
   MadeUpTable made_up(40, 70);
   made_up.values[3 * 70 + 5] = std::numeric_limits<float>::quiet_NaN();
   made_up.values[4 * 70 + 6] = -std::numeric_limits<float>::infinity();
@@ -79,7 +79,7 @@ TEST("a row with a number that is none gives none, and the others are as they we
   }
 }
 
-TEST("rows of the embedding are off by half a unit of the last digit, whatever the sizes") {
+TEST("rows of the embedding are off by half a unit of the last limb, whatever the sizes") {
   for (const int num_digits : {2, 3})
     for (const auto& [vocab_size, d_model] :
          {std::pair(70, 64), std::pair(33, 23), std::pair(2, 1), std::pair(48, 1090)}) {
@@ -122,7 +122,8 @@ TEST("the head multiplies by what the embedding holds, for any number of outputs
             for (int i = 0; i < d_model; ++i)
               expected[output * vocab_size + token] +=
                   2.0 * x[output_rows[output] * d_model + i] * made_up.values[token * d_model + i];
-        // Half a unit of the last digit on both sides, beside the largest of normal values; three digits: f32's sums.
+        // Half a unit of the last limb on both sides, relative to the largest of normal values; three limbs: f32's
+        // sums.
         const double d = distance(found, expected);
         if (!(d < (num_digits == 2 ? 1e-4 : 1e-6)))
           fail(

@@ -44,13 +44,13 @@ bool is_a_rate(const ProbeRate& rate) {
 
 }  // namespace
 
-TEST("says why there is nothing to probe") {
+TEST("says why no device can be probed") {
   const Restore restore;
   emulator::settings().num_devices = 0;
   CHECK_ERROR(probe_cuda({}), ErrorCode::cuda_unavailable, "sees no device");
 }
 
-TEST("takes a quarter of what is free at most, and says so where that is not enough") {
+TEST("takes at most a quarter of the free memory, and says so if that is not enough") {
   const Restore restore;
   emulator::settings().memory_bytes = 1 << 20;
   CHECK_EQ(probe_cuda({.buffer_bytes = 2 << 20}).buffer_bytes, 1u << 18);
@@ -63,7 +63,7 @@ TEST("ends when it is stopped") {
   CHECK_ERROR(probe_cuda({.stopped = &stopped}), ErrorCode::cancelled, "stopped");
 }
 
-TEST("the buffer is made of words of which no two are alike") {
+TEST("the buffer consists of words of which no two are equal") {
   Stream stream{false};
   const DeviceMemory buffer(kProbeStep);
   fill_buffer(stream, buffer, kNumBlocks);

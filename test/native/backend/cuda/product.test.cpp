@@ -11,10 +11,11 @@ using namespace grok;
 using namespace grok::cuda;
 using namespace grok::testing;
 
-// Products, by way of attention_out: packed tiles, digits, scale groups, slices, and how blocks share the work.
+// Products, through attention_out: packed tiles, limbs, scale groups, slices, and the division among blocks.
 namespace {
 
-// Half a unit of the last digit against the largest of 2048 normal values, measured 6e-5 and 3e-7 where float sums take over.
+// Half a unit of the last limb relative to the largest of 2048 normal values: measured 6e-5, and 3e-7 if float sums
+// dominate.
 double tolerance_of(int num_digits) { return num_digits == 2 ? 1e-4 : 1e-6; }
 
 std::vector<float> product(Backend& backend, const Matrix& matrix, const std::vector<float>& x, int num_tokens,
@@ -78,7 +79,7 @@ TEST("gives a token the same bits whatever tokens are beside it, run after run, 
   emulator::settings() = {};
 }
 
-TEST("a value that is no number, or infinite, is not lost, and spoils no other token") {
+TEST("a NaN or infinity is not lost, and spoils no other token") {
   const MadeUpMatrix made_up(1, 70, 20, 2, 3);
   const auto backend = make_cuda_backend({});
   const MatrixPtr matrix = backend->load_matrix(made_up.view());
@@ -95,7 +96,7 @@ TEST("a value that is no number, or infinite, is not lost, and spoils no other t
   }
 }
 
-TEST("zeros stay zero, and values as small as they come do no harm") {
+TEST("zeros stay zero, and the smallest values do no harm") {
   const MadeUpMatrix made_up(1, 40, 20, 1, 3);
   const auto backend = make_cuda_backend({});
   const MatrixPtr matrix = backend->load_matrix(made_up.view());

@@ -19,12 +19,12 @@ using namespace grok;
 using namespace grok::cuda;
 using namespace grok::testing;
 
-// That a replayed step is the step that was asked for: each is run on two backends, one that may replay and one that may not.
+// A replayed step equals the issued one: each runs on two backends, one that may replay and one that may not.
 namespace {
 
 constexpr int kMaxTokens = 128, kMaxSequences = 20, kPagesEach = 6;
 
-// One sequence's share of a step.
+// One sequence's part of a step.
 struct Part {
   int sequence = 0;
   int position = 0;  // of its first token
@@ -108,7 +108,7 @@ struct Pair {
 
 }  // namespace
 
-TEST("a step asked for again is replayed, and sees the tokens, positions and pages that are staged now") {
+TEST("a repeated step is replayed, and uses the tokens, positions and pages staged now") {
   Pair pair;
   const StepGraphs& graphs = pair.replaying.graphs();
   for (int position = 0; position < 3; ++position) pair.check_same({{.sequence = 0, .position = position}});
@@ -131,7 +131,7 @@ TEST("a layer is 13 launches for one token, and one more for several") {
     pair.replaying.run(parts);
     return emulator::num_launches() - before;
   };
-  launches_of({{.sequence = 0}});  // the first layer of the first step does not know yet what the others want
+  launches_of({{.sequence = 0}});  // the first layer of the first step does not know yet what the others need
   // embed, norm, and two of logits.
   CHECK_EQ(launches_of({{.sequence = 0, .position = 1}}), 4 + 13 * pair.replaying.num_layers());
   CHECK_EQ(launches_of({{.sequence = 0, .position = 2}, {.sequence = 1}}), 4 + 14 * pair.replaying.num_layers());
@@ -153,7 +153,7 @@ TEST("another number of sequences or of outputs is another graph, and the first 
   CHECK_EQ(graphs.num_replayed(), before + 1);
 }
 
-TEST("a context that outgrows what the launches were made for is another graph") {
+TEST("a context that outgrows the launches' bounds is another graph") {
   Pair pair;
   const int almost = 4 * kPageSize - 3;
   for (int position = 0; position < almost; position += kMaxTokens)
@@ -183,7 +183,7 @@ TEST("memory that has grown meanwhile is not the memory of the graph") {
   CHECK_EQ(pair.replaying.graphs().num_recorded(), 2);
 }
 
-TEST("what a device does not record is asked for as it comes, and the reason is kept") {
+TEST("a step that the device cannot capture is launched normally, and the reason is kept") {
   const Restore restore;
   for (const char* refused : {"cudaStreamBeginCapture", "cudaStreamEndCapture", "cudaGraphInstantiate"}) {
     Pair pair;
@@ -197,7 +197,7 @@ TEST("what a device does not record is asked for as it comes, and the reason is 
   }
 }
 
-TEST("a step that waits for the device, or asks for memory, is not recorded, and done all the same") {
+TEST("a step that waits for the device, or allocates memory, is not captured, but still runs") {
   const Restore restore;
   Pair pair;
   const StepGraphs& graphs = pair.replaying.graphs();
@@ -215,7 +215,7 @@ TEST("a step that waits for the device, or asks for memory, is not recorded, and
   CHECK_EQ(graphs.num_recorded(), 0);
 }
 
-TEST("a step that is cancelled while it is recorded ends there, and the next goes on") {
+TEST("a step that is cancelled during its capture ends there, and the next goes on") {
   Pair pair;
   for (int position = 0; position < 2; ++position) pair.check_same({{.sequence = 0}, {.sequence = 1}});
   pair.check_same({{.sequence = 0, .position = 1}});
@@ -226,9 +226,9 @@ TEST("a step that is cancelled while it is recorded ends there, and the next goe
   CHECK_EQ(pair.replaying.graphs().num_recorded(), 2);
 }
 
-TEST("the digits that a norm leaves are those that a product makes, and no others are taken for them") {
+TEST("the quantized copy of a norm equals a product's own, and no other buffer is mistaken for it") {
   const int num_tokens = 3, width = 16;
-  // Products of what several operations left, in one step or each by itself.
+  // Products of the results of several operations, in one step or each alone.
   const auto products_of = [&](int num_digits, int d_model, bool is_step) {
     const auto made = make_cuda_backend({.num_digits = num_digits});
     auto& backend = static_cast<CudaBackend&>(*made);
@@ -279,16 +279,16 @@ TEST("the digits that a norm leaves are those that a product makes, and no other
                         .eps = 1e-5f});
       multiply(*normed, matrix);
       norm();
-      multiply(*y, matrix);  // something else
+      multiply(*y, matrix);  // another input
       norm();
       multiply(*normed, grouped_matrix);  // other scale groups
       norm();
       backend.attention_out(
           {.out = normed->as<float>(), .x = normed->as<float>(), .w = matrix.get(), .num_tokens = num_tokens});
-      multiply(*normed, matrix);  // written over where the digits were used
+      multiply(*normed, matrix);  // overwritten after the quantized copy was used
       norm();
       embed();
-      multiply(*normed, matrix);  // and where they were not
+      multiply(*normed, matrix);  // and before it was used
       norm();
       backend.logits({.out = to, .x = normed->as<float>(), .table = table.get(), .batch = &batch});
     };
@@ -296,7 +296,7 @@ TEST("the digits that a norm leaves are those that a product makes, and no other
     return read_floats(backend, *out);
   };
   for (const int num_digits : {2, 3})
-    for (const int d_model : {48, 2100, 2102}) {  // in registers, but for the last
+    for (const int d_model : {48, 2100, 2102}) {  // all in registers, except for the last
       const auto found = products_of(num_digits, d_model, true);
       CHECK(found == products_of(num_digits, d_model, false));
       CHECK(std::none_of(found.begin(), found.end(), [](float value) { return std::isnan(value); }));

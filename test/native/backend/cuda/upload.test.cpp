@@ -16,7 +16,7 @@ using namespace grok;
 using namespace grok::cuda;
 using namespace grok::testing;
 
-// The emulated device copies as late as it may: a part that is written again too early shows.
+// The emulated device copies as late as possible, so a part that is overwritten too early becomes visible.
 namespace {
 
 constexpr std::size_t kPartBytes = 1000;
@@ -34,12 +34,12 @@ bool has_arrived(const DeviceMemory& to, int part) {
 
 }  // namespace
 
-TEST("parts are not waited for one by one, and arrive as they were sent") {
+TEST("parts are not awaited one by one, and arrive as they were sent") {
   Stream stream{false};
   Upload upload(stream);
   const DeviceMemory to(kNumParts * kPartBytes);
   for (int part = 0; part < Upload::kParts; ++part) send(upload, to, part);
-  for (int part = 0; part < Upload::kParts; ++part) CHECK(!has_arrived(to, part));  // nobody had to wait
+  for (int part = 0; part < Upload::kParts; ++part) CHECK(!has_arrived(to, part));  // nothing had to wait
   for (int part = Upload::kParts; part < kNumParts; ++part) send(upload, to, part);
   CHECK(has_arrived(to, kNumParts - 1 - Upload::kParts));
   CHECK(!has_arrived(to, kNumParts - 1));
@@ -47,7 +47,7 @@ TEST("parts are not waited for one by one, and arrive as they were sent") {
   for (int part = 0; part < kNumParts; ++part) CHECK(has_arrived(to, part));
 }
 
-TEST("host memory is that of the parts on their way") {
+TEST("host memory is limited to the parts in flight") {
   const Restore restore;
   Stream stream{false};
   Upload upload(stream);
@@ -58,7 +58,7 @@ TEST("host memory is that of the parts on their way") {
               "2000 bytes of pinned memory");  // the first too many
 }
 
-TEST("loading weights never waits for all that the device was asked for") {
+TEST("loading weights never waits for all work of the device") {
   const Restore restore;
   const auto backend = make_cuda_backend({});
   const MadeUpMatrix made_up(8, 64, 40, 2, 1);
@@ -70,7 +70,7 @@ TEST("loading weights never waits for all that the device was asked for") {
               "waiting for the device");
 }
 
-TEST("parts arrive that were on their way when loading was given up") {
+TEST("parts in flight arrive when loading is interrupted") {
   Stream stream{false};
   const DeviceMemory to(kPartBytes);
   {
@@ -81,7 +81,7 @@ TEST("parts arrive that were on their way when loading was given up") {
   CHECK(has_arrived(to, 0));
 }
 
-TEST("a device that fails while weights are on their way says so at the next part") {
+TEST("a device that fails while weights are in flight reports it at the next part") {
   const Restore restore;
   Stream stream{false};
   Upload upload(stream);
