@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { addon, checkpoint, defaults, openLoaded, requestFor, stepOf, untyped } from './small_model.js';
 
 describe('the addon', () => {
-  it('counts of mapped weights what is kept in memory, and what a token reads wherever it lies', async () => {
+  it('counts, for mapped weights, the bytes kept in memory and the bytes read for a token', async () => {
     const packed = await addon.inspect(checkpoint, defaults);
     const mapped = await addon.inspect(checkpoint, { ...defaults, weights: 'mapped' });
     expect(packed.memory.weightStorage).toBe('packed');
@@ -32,7 +32,7 @@ describe('the addon', () => {
     await model.close();
   });
 
-  it('refuses to map weights that are made up', async () => {
+  it('refuses to map synthetic weights', async () => {
     await expect(
       addon.openSynthetic({ name: 'tiny', layers: 1 }, { ...defaults, weights: 'mapped' }),
     ).rejects.toMatchObject({

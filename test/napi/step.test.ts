@@ -43,12 +43,12 @@ describe('the addon', () => {
     for (const kvCacheType of ['bf16', 'int8'] as const) {
       const found = await logitsOf(kvCacheType);
       const furthest = Math.max(...f32.map((logit, index) => Math.abs(logit - (found[index] ?? Number.NaN))));
-      expect(furthest).toBeGreaterThan(0); // else the type was not used
+      expect(furthest).toBeGreaterThan(0); // otherwise the type was not used
       expect(furthest).toBeLessThan(0.03 * most);
     }
   });
 
-  it('takes for a step what is runnable when it begins, not when it was called for', async () => {
+  it('runs in a step the sequences that are runnable when it begins, not when it was called', async () => {
     const model = await openLoaded();
     const [first, second] = [await model.submit(requestFor([1, 2])), await model.submit(requestFor([3, 4]))];
     const [running, waiting] = [stepOf(model, first), model.step()];
@@ -56,7 +56,7 @@ describe('the addon', () => {
     const last = model.step();
     expect((await running).length).toBe(1);
     const [meanwhile] = await waiting;
-    expect([first, second]).toContain(meanwhile?.sequence); // it may have begun before it was told
+    expect([first, second]).toContain(meanwhile?.sequence); // it may have begun before the change
     expect(await last).toMatchObject([{ sequence: second }]);
     model.setRunnable(new Float64Array());
     expect(await model.step()).toEqual([]);
