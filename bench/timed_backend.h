@@ -72,7 +72,7 @@ class TimedBackend final : public Backend {
   BufferPtr allocate(std::size_t size_bytes) override { return inner_.allocate(size_bytes); }
   BufferPtr load_vector(const TensorView& f32) override { return inner_.load_vector(f32); }
   TablePtr load_table(const TensorView& f32) override { return inner_.load_table(f32); }
-  MatrixPtr load_matrix(const QuantizedView& stored) override { return inner_.load_matrix(stored); }
+  MatrixPtr load_matrix(const Linear& stored) override { return inner_.load_matrix(stored); }
   const Footprint& footprint() const override { return inner_.footprint(); }
   void reserve_scratch(const StepSize& largest) override { inner_.reserve_scratch(largest); }
   Batch stage(const Batch& host) override { return inner_.stage(host); }

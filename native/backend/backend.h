@@ -282,8 +282,8 @@ struct Sample {
 
 // The matrices of one layer, as they are stored.
 struct LayerViews {
-  QuantizedView w_q, w_k, w_v, w_o;
-  QuantizedView w_gate, w_up, w_down;
+  Linear w_q, w_k, w_v, w_o;
+  Linear w_gate, w_up, w_down;
 };
 
 // Limits of the largest step.
@@ -310,10 +310,10 @@ class Footprint {
   virtual bool can_map_weights() const { return true; }
 
   // Bytes that load_matrix and load_table allocate.
-  virtual std::uint64_t matrix_bytes(const QuantizedView& stored) const = 0;
+  virtual std::uint64_t matrix_bytes(const Linear& stored) const = 0;
   virtual std::uint64_t table_bytes(const TensorView& f32) const = 0;
   // Bytes that a product with the matrix reads, packed or mapped.
-  virtual std::uint64_t product_bytes(const QuantizedView& stored) const { return matrix_bytes(stored); }
+  virtual std::uint64_t product_bytes(const Linear& stored) const { return matrix_bytes(stored); }
   // Bytes of the table that `logits` reads.
   virtual std::uint64_t head_bytes(const TensorView& f32) const { return table_bytes(f32); }
 
@@ -340,7 +340,7 @@ class Backend {
   virtual TablePtr load_table(const TensorView& f32) = 0;  // [vocab_size, d_model]
   // The matrix may keep reading its weights from the source, which must then outlive it. The scales are read before the
   // return.
-  virtual MatrixPtr load_matrix(const QuantizedView& stored) = 0;
+  virtual MatrixPtr load_matrix(const Linear& stored) = 0;
 
   virtual const Footprint& footprint() const = 0;
   // Allocates footprint().scratch_bytes(largest) at once, so that no step up to this size allocates. Throws

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/checked.h"
@@ -62,10 +63,32 @@ struct TensorView {
   void drop() const { source->drop(offset, size_bytes()); }
 };
 
-// weight * scale, in the format of ckpt-0: W[.., k, n] = weight[.., k, n] * scales[.., k / (d_in / num_groups), n].
-struct QuantizedView {
+// The quantization of a matrix: integers of `bits`, and one scale for `group_size` input rows of a column.
+struct QuantScheme {
+  int bits = 8;
+  int group_size = 0;
+
+  bool operator==(const QuantScheme&) const = default;
+};
+
+// A stored matrix, or one for each expert, with its scales, in the format of ckpt-0:
+// W[.., k, n] = weight[.., k, n] * scales[.., k / group_size, n].
+struct Linear {
+  Linear() = default;
+  Linear(TensorView stored_weight, TensorView stored_scales)
+      : weight(std::move(stored_weight)), scales(std::move(stored_scales)) {
+    const auto from_end = [](const Shape& shape, std::size_t axis) { return int(shape[shape.size() - axis]); };
+    num_experts = weight.shape.size() == 3 ? int(weight.shape[0]) : 1;
+    d_in = from_end(weight.shape, 2);
+    d_out = from_end(weight.shape, 1);
+    num_groups = from_end(scales.shape, 2);
+    scheme = {.bits = 8 * int(size_of(weight.dtype)), .group_size = d_in / num_groups};
+  }
+
   TensorView weight;  // i8   [num_experts?, d_in, d_out]
   TensorView scales;  // bf16 [num_experts?, num_groups, d_out]
+  int num_experts = 1, d_in = 0, d_out = 0, num_groups = 1;
+  QuantScheme scheme;
 };
 
 }  // namespace grok

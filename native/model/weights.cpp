@@ -16,7 +16,7 @@ namespace {
 
 // ---------------------------------------------------------------- binding
 
-QuantizedView view_of(const format::StoredParameter& stored) { return {stored.weight, *stored.scales}; }
+Linear view_of(const format::StoredParameter& stored) { return {stored.weight, *stored.scales}; }
 
 std::string describe(const TensorView& tensor) { return concat(name_of(tensor.dtype), " ", to_string(tensor.shape)); }
 

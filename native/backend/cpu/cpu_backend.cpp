@@ -78,7 +78,7 @@ BufferPtr CpuBackend::load_vector(const TensorView& f32) { return copy_of(f32, p
 
 TablePtr CpuBackend::load_table(const TensorView& f32) { return std::make_unique<PackedTable>(f32, pool_); }
 
-MatrixPtr CpuBackend::load_matrix(const QuantizedView& stored) {
+MatrixPtr CpuBackend::load_matrix(const Linear& stored) {
   if (weights_ == WeightStorage::mapped) return std::make_unique<MappedMatrix>(stored);
   return pack_matrix(stored, pool_);
 }

@@ -8,11 +8,11 @@
 
 namespace grok::cpu {
 
-std::uint64_t CpuFootprint::matrix_bytes(const QuantizedView& stored) const {
+std::uint64_t CpuFootprint::matrix_bytes(const Linear& stored) const {
   return weights_ == WeightStorage::mapped ? MappedMatrix::size_bytes(stored) : packed_bytes(stored);
 }
 
-std::uint64_t CpuFootprint::product_bytes(const QuantizedView& stored) const {
+std::uint64_t CpuFootprint::product_bytes(const Linear& stored) const {
   return matrix_bytes(stored) + (weights_ == WeightStorage::mapped ? stored.weight.size_bytes() : 0);
 }
 

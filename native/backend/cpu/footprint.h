@@ -10,9 +10,9 @@ class CpuFootprint final : public Footprint {
   CpuFootprint(const Kernels& kernels, WeightStorage weights, int num_threads)
       : kernels_(kernels), weights_(weights), num_threads_(num_threads) {}
 
-  std::uint64_t matrix_bytes(const QuantizedView& stored) const override;
+  std::uint64_t matrix_bytes(const Linear& stored) const override;
   std::uint64_t table_bytes(const TensorView& f32) const override;
-  std::uint64_t product_bytes(const QuantizedView& stored) const override;
+  std::uint64_t product_bytes(const Linear& stored) const override;
   std::uint64_t head_bytes(const TensorView& f32) const override;
   std::uint64_t kv_page_bytes(KvCacheType type, int num_kv_heads, int head_dim) const override;
   std::uint64_t scratch_bytes(const StepSize& largest) const override;

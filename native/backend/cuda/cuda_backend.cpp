@@ -132,7 +132,7 @@ TablePtr CudaBackend::load_table(const TensorView& f32) {
   return std::make_unique<CudaTable>(f32, options_.num_digits, upload_, scratch_, stream_);
 }
 
-MatrixPtr CudaBackend::load_matrix(const QuantizedView& stored) {
+MatrixPtr CudaBackend::load_matrix(const Linear& stored) {
   stream_.throw_if_failed();
   graphs_.forget();
   return std::make_unique<CudaMatrix>(stored, upload_, scratch_, stream_);

@@ -35,7 +35,7 @@ class CudaBackend final : public Backend {
   BufferPtr allocate(std::size_t size_bytes) override;
   BufferPtr load_vector(const TensorView& f32) override;
   TablePtr load_table(const TensorView& f32) override;
-  MatrixPtr load_matrix(const QuantizedView& stored) override;
+  MatrixPtr load_matrix(const Linear& stored) override;
   const Footprint& footprint() const override { return footprint_; }
   void reserve_scratch(const StepSize& largest) override;
   Batch stage(const Batch& host) override;

@@ -12,7 +12,7 @@ constexpr std::uint64_t kReserveBytes = std::uint64_t(512) << 20;
 
 }  // namespace
 
-std::uint64_t CudaFootprint::matrix_bytes(const QuantizedView& stored) const {
+std::uint64_t CudaFootprint::matrix_bytes(const Linear& stored) const {
   const MatrixShape shape(stored);
   return shape.tile_bytes() + shape.num_scales() * sizeof(float);
 }

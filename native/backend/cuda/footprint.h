@@ -18,7 +18,7 @@ class CudaFootprint final : public Footprint {
 
   std::string memory_name() const override { return "GPU memory"; }
   bool can_map_weights() const override { return false; }
-  std::uint64_t matrix_bytes(const QuantizedView& stored) const override;
+  std::uint64_t matrix_bytes(const Linear& stored) const override;
   std::uint64_t table_bytes(const TensorView& f32) const override;
   std::uint64_t kv_page_bytes(KvCacheType type, int num_kv_heads, int head_dim) const override;
   std::uint64_t scratch_bytes(const StepSize& largest) const override;

@@ -10,7 +10,7 @@ namespace grok::cuda {
 
 // Shape of a packed int8 matrix.
 struct MatrixShape {
-  explicit MatrixShape(const QuantizedView& stored);
+  explicit MatrixShape(const Linear& stored);
   MatrixShape(int d_in, int d_out);  // one expert and one scale group
 
   int num_experts;

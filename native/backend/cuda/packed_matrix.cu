@@ -54,7 +54,7 @@ __global__ void __launch_bounds__(kThreads)
 
 void count_upload(const MatrixShape& shape, DeviceScratch& scratch) { scratch.of<std::byte>(chunk_bytes(shape)); }
 
-CudaMatrix::CudaMatrix(const QuantizedView& stored, Upload& upload, DeviceScratch& scratch, Stream& stream)
+CudaMatrix::CudaMatrix(const Linear& stored, Upload& upload, DeviceScratch& scratch, Stream& stream)
     : MatrixShape(stored), tiles_(tile_bytes()), scales_(num_scales() * sizeof(float)) {
   scratch.clear();
   auto* const uploaded = scratch.of<std::int8_t>(chunk_bytes(*this));

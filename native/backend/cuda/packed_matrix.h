@@ -17,7 +17,7 @@ namespace grok::cuda {
 class CudaMatrix final : public Matrix, public MatrixShape {
  public:
   // Reads the matrix. The device may still be copying and packing it afterwards.
-  CudaMatrix(const QuantizedView& stored, Upload& upload, DeviceScratch& scratch, Stream& stream);
+  CudaMatrix(const Linear& stored, Upload& upload, DeviceScratch& scratch, Stream& stream);
   // Contents undefined; the caller fills it.
   explicit CudaMatrix(const MatrixShape& shape)
       : MatrixShape(shape), tiles_(tile_bytes()), scales_(num_scales() * sizeof(float)) {}

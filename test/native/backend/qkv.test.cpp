@@ -86,8 +86,8 @@ TEST("rotation is half-split and exact up to position 8191") {
   for (int i = 0; i < width; ++i) identity[i * width + i] = 1;
   const std::vector<std::uint16_t> ones(width, f32_to_bf16(1.0f));
   const Bytes weights(identity), scales(ones);
-  const QuantizedView view{{DType::i8, {std::uint64_t(width), std::uint64_t(width)}, &weights, 0},
-                           {DType::bf16, {1, std::uint64_t(width)}, &scales, 0}};
+  const Linear view{{DType::i8, {std::uint64_t(width), std::uint64_t(width)}, &weights, 0},
+                    {DType::bf16, {1, std::uint64_t(width)}, &scales, 0}};
   const int num_pages = 8192 / kPageSize;
   std::vector<std::int32_t> pages(num_pages);
   for (int page = 0; page < num_pages; ++page) pages[page] = num_pages - 1 - page;  // any order works

@@ -34,12 +34,12 @@ struct KeptTable final : Table {
 };
 
 struct KeptMatrix final : Matrix {
-  explicit KeptMatrix(const QuantizedView& view) : view(view) {}
-  QuantizedView view;
+  explicit KeptMatrix(const Linear& view) : view(view) {}
+  Linear view;
 };
 
 struct Multiples final : Footprint {
-  std::uint64_t matrix_bytes(const QuantizedView& view) const override { return 3 * view.weight.size_bytes(); }
+  std::uint64_t matrix_bytes(const Linear& view) const override { return 3 * view.weight.size_bytes(); }
   std::uint64_t table_bytes(const TensorView& view) const override { return 5 * view.size_bytes(); }
   std::uint64_t kv_page_bytes(KvCacheType, int, int) const override { return 0; }
   std::uint64_t scratch_bytes(const StepSize&) const override { return 0; }
@@ -51,7 +51,7 @@ class KeepingBackend final : public Backend {
   BufferPtr allocate(std::size_t) override { throw Error(ErrorCode::internal, "not asked for"); }
   BufferPtr load_vector(const TensorView& view) override { return std::make_unique<KeptBuffer>(view); }
   TablePtr load_table(const TensorView& view) override { return std::make_unique<KeptTable>(view); }
-  MatrixPtr load_matrix(const QuantizedView& view) override { return std::make_unique<KeptMatrix>(view); }
+  MatrixPtr load_matrix(const Linear& view) override { return std::make_unique<KeptMatrix>(view); }
   const Footprint& footprint() const override { return footprint_; }
   void reserve_scratch(const StepSize&) override {}
   Batch stage(const Batch& host) override { return host; }
@@ -213,7 +213,7 @@ TEST("lists the matrices of each layer as they are stored") {
   MadeUpSource source(config);
   const std::vector<LayerViews> layers = bind(source).layers;
   CHECK_EQ(layers.size(), 2u);
-  const auto is = [&](const QuantizedView& view, const std::string& name) {
+  const auto is = [&](const Linear& view, const std::string& name) {
     return view.weight.offset == source.at(name).weight.offset && view.scales.offset == source.at(name).scales->offset;
   };
   CHECK(is(layers[0].w_q, kLayer0 + "multi_head_attention/query/w"));
@@ -251,7 +251,7 @@ TEST("loads every parameter into its own place, and drops the file's pages after
 
   // Every view has an offset of its own, and vectors are filled with theirs.
   const auto matrix_is = [&](ParamId id, const std::string& name) {
-    const QuantizedView& view = static_cast<const KeptMatrix&>(*weights.matrix(id)).view;
+    const Linear& view = static_cast<const KeptMatrix&>(*weights.matrix(id)).view;
     return view.weight.offset == source.at(name).weight.offset && view.scales.offset == source.at(name).scales->offset;
   };
   const auto vector_is = [&](ParamId id, const std::string& name) {

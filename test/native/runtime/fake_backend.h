@@ -66,7 +66,7 @@ struct FakeFootprint final : Footprint {
   std::uint64_t token_scratch = 0;  // of a step, for each of its tokens
   std::uint64_t reserve = 0;
 
-  std::uint64_t matrix_bytes(const QuantizedView& stored) const override {
+  std::uint64_t matrix_bytes(const Linear& stored) const override {
     return weight_bytes ? weight_bytes : stored.weight.size_bytes();
   }
   std::uint64_t table_bytes(const TensorView& f32) const override { return f32.size_bytes(); }
@@ -93,7 +93,7 @@ class FakeBackend final : public Backend {
   BufferPtr allocate(std::size_t size_bytes) override { return std::make_unique<HostBuffer>(size_bytes); }
   BufferPtr load_vector(const TensorView& f32) override { return allocate(f32.size_bytes()); }
   TablePtr load_table(const TensorView&) override { return std::make_unique<Table>(); }
-  MatrixPtr load_matrix(const QuantizedView&) override { return std::make_unique<Matrix>(); }
+  MatrixPtr load_matrix(const Linear&) override { return std::make_unique<Matrix>(); }
   const Footprint& footprint() const override { return footprint_; }
   void reserve_scratch(const StepSize& largest) override { reserved_tokens = largest.num_tokens; }
 

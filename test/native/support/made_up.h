@@ -47,9 +47,9 @@ struct MadeUpMatrix {
     scale_source = std::make_unique<Bytes>(scales);
   }
 
-  QuantizedView view() const {
-    return {.weight = {DType::i8, {num_experts, d_in, d_out}, weight_source.get(), 0},
-            .scales = {DType::bf16, {num_experts, num_groups, d_out}, scale_source.get(), 0}};
+  Linear view() const {
+    return {{DType::i8, {num_experts, d_in, d_out}, weight_source.get(), 0},
+            {DType::bf16, {num_experts, num_groups, d_out}, scale_source.get(), 0}};
   }
   double at(std::uint64_t expert, std::uint64_t row, std::uint64_t column) const {
     const std::uint64_t group = row / (d_in / num_groups);

@@ -7,18 +7,16 @@
 
 namespace grok::cpu {
 
-std::uint64_t MappedMatrix::size_bytes(const QuantizedView& stored) {
-  const Axes axes(stored);
-  require_summable(axes.d_in / axes.num_groups);
-  return std::uint64_t(axes.num_experts) * axes.num_groups * strips_of(axes.d_out) * kStrip * sizeof(float);
+std::uint64_t MappedMatrix::size_bytes(const Linear& stored) {
+  require_summable(stored.scheme.group_size);
+  return std::uint64_t(stored.num_experts) * stored.num_groups * strips_of(stored.d_out) * kStrip * sizeof(float);
 }
 
-MappedMatrix::MappedMatrix(const QuantizedView& stored)
-    : CpuMatrix(Axes(stored).num_experts, Axes(stored).d_in, Axes(stored).d_out, Axes(stored).num_groups),
+MappedMatrix::MappedMatrix(const Linear& stored)
+    : CpuMatrix(stored.num_experts, stored.d_in, stored.d_out, stored.num_groups),
       weight_(stored.weight),
       scales_(size_bytes(stored)) {
-  load_scales(stored.scales, Axes(stored),
-              [&](int expert, int strip, int group) { return scales_place(expert, strip, group); });
+  load_scales(stored, [&](int expert, int strip, int group) { return scales_place(expert, strip, group); });
 }
 
 CpuMatrix::PackedRows MappedMatrix::rows(const Rows& wanted, Scratch& scratch) const {

@@ -12,8 +12,8 @@ namespace grok::cpu {
 // needs.
 class MappedMatrix final : public CpuMatrix {
  public:
-  explicit MappedMatrix(const QuantizedView& stored);  // reads the scales
-  static std::uint64_t size_bytes(const QuantizedView& stored);
+  explicit MappedMatrix(const Linear& stored);  // reads the scales
+  static std::uint64_t size_bytes(const Linear& stored);
 
   PackedRows rows(const Rows& wanted, Scratch& scratch) const override;
   bool is_mapped() const override { return true; }

@@ -66,18 +66,15 @@ std::uint64_t PackedMatrix::size_bytes(int num_experts, int d_in, int d_out, int
 PackedMatrix::PackedMatrix(int num_experts, int d_in, int d_out, int num_groups)
     : CpuMatrix(num_experts, d_in, d_out, num_groups), memory_(size_bytes(num_experts, d_in, d_out, num_groups)) {}
 
-std::unique_ptr<PackedMatrix> pack_matrix(const QuantizedView& stored, threads::ThreadPool& pool) {
-  const Axes axes(stored);
-  auto matrix = std::make_unique<PackedMatrix>(axes.num_experts, axes.d_in, axes.d_out, axes.num_groups);
+std::unique_ptr<PackedMatrix> pack_matrix(const Linear& stored, threads::ThreadPool& pool) {
+  auto matrix = std::make_unique<PackedMatrix>(stored.num_experts, stored.d_in, stored.d_out, stored.num_groups);
   pack_weights(stored.weight, *matrix, pool);
-  load_scales(stored.scales, axes,
-              [&](int expert, int strip, int group) { return matrix->scales(expert, strip, group); });
+  load_scales(stored, [&](int expert, int strip, int group) { return matrix->scales(expert, strip, group); });
   return matrix;
 }
 
-std::uint64_t packed_bytes(const QuantizedView& stored) {
-  const Axes axes(stored);
-  return PackedMatrix::size_bytes(axes.num_experts, axes.d_in, axes.d_out, axes.num_groups);
+std::uint64_t packed_bytes(const Linear& stored) {
+  return PackedMatrix::size_bytes(stored.num_experts, stored.d_in, stored.d_out, stored.num_groups);
 }
 
 }  // namespace grok::cpu

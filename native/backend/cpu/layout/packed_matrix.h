@@ -56,7 +56,7 @@ class PackedMatrix final : public CpuMatrix {
   HostMemory memory_;  // [num_experts, num_strips, num_groups] of weights, scales, column sums
 };
 
-std::unique_ptr<PackedMatrix> pack_matrix(const QuantizedView& stored, threads::ThreadPool& pool);
-std::uint64_t packed_bytes(const QuantizedView& stored);
+std::unique_ptr<PackedMatrix> pack_matrix(const Linear& stored, threads::ThreadPool& pool);
+std::uint64_t packed_bytes(const Linear& stored);
 
 }  // namespace grok::cpu

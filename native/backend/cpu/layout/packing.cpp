@@ -35,28 +35,20 @@ void pack_quad(const std::int8_t* rows, std::size_t stride, std::int8_t* out) {
 
 }  // namespace
 
-Axes::Axes(const QuantizedView& stored) {
-  const auto from_end = [](const Shape& shape, std::size_t axis) { return int(shape[shape.size() - axis]); };
-  num_experts = stored.weight.shape.size() == 3 ? int(stored.weight.shape[0]) : 1;
-  d_in = from_end(stored.weight.shape, 2);
-  d_out = from_end(stored.weight.shape, 1);
-  num_groups = from_end(stored.scales.shape, 2);
-}
-
 void pack_quads(const std::int8_t* rows, std::size_t stride, int num_quads, std::int8_t* out) {
   for (int quad = 0; quad < num_quads; ++quad, rows += kQuad * stride)
     for (int column = 0; column < kStrip; column += kHalf, out += kHalf * kQuad) pack_quad(rows + column, stride, out);
 }
 
-void load_scales(const TensorView& stored, const Axes& axes, const std::function<float*(int, int, int)>& scales_of) {
+void load_scales(const Linear& stored, const std::function<float*(int, int, int)>& scales_of) {
   // bf16 [num_experts, num_groups, d_out]
-  std::vector<std::uint16_t> bits(std::size_t(axes.num_experts) * axes.num_groups * axes.d_out);
-  stored.read(0, std::as_writable_bytes(std::span(bits)));
+  std::vector<std::uint16_t> bits(std::size_t(stored.num_experts) * stored.num_groups * stored.d_out);
+  stored.scales.read(0, std::as_writable_bytes(std::span(bits)));
   const std::uint16_t* row = bits.data();
-  for (int expert = 0; expert < axes.num_experts; ++expert)
-    for (int group = 0; group < axes.num_groups; ++group, row += axes.d_out)
-      for (int strip = 0; strip < CpuMatrix::strips_of(axes.d_out); ++strip)
-        std::transform(row + strip * kStrip, row + std::min((strip + 1) * kStrip, axes.d_out),
+  for (int expert = 0; expert < stored.num_experts; ++expert)
+    for (int group = 0; group < stored.num_groups; ++group, row += stored.d_out)
+      for (int strip = 0; strip < CpuMatrix::strips_of(stored.d_out); ++strip)
+        std::transform(row + strip * kStrip, row + std::min((strip + 1) * kStrip, stored.d_out),
                        scales_of(expert, strip, group), bf16_to_f32);
 }
 

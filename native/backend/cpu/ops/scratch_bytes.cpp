@@ -1,7 +1,6 @@
 #include <algorithm>
 
 #include "backend/cpu/footprint.h"
-#include "backend/cpu/layout/packing.h"
 #include "backend/cpu/layout/scratch.h"
 #include "backend/cpu/ops/attention.h"
 #include "backend/cpu/ops/matmul.h"
@@ -18,7 +17,8 @@ std::uint64_t CpuFootprint::operation_bytes(const StepSize& largest) const {
 
   std::uint64_t most = attention_scratch_bytes(largest, num_threads_);
   for (const LayerViews& layer : largest.layers) {
-    const Axes q(layer.w_q), k(layer.w_k), v(layer.w_v), o(layer.w_o), gate(layer.w_gate), down(layer.w_down);
+    const Linear &q = layer.w_q, &k = layer.w_k, &v = layer.w_v, &o = layer.w_o, &gate = layer.w_gate,
+                 &down = layer.w_down;
     std::uint64_t qkv = panels(num_tokens, q.d_in, q.num_groups) +
                         Scratch::size_bytes(num_tokens * k.d_out * sizeof(float)) +
                         Scratch::size_bytes(num_tokens * v.d_out * sizeof(float));

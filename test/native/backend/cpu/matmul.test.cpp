@@ -68,7 +68,7 @@ TEST("a whole number that an activation can hold comes through a product unchang
       for (std::uint64_t i = 0; i < width * width; ++i) identity.weights[i] = i % (width + 1) == 0;
       std::fill(identity.scales.begin(), identity.scales.end(), f32_to_bf16(1.0f));
       const Bytes weights(identity.weights), scales(identity.scales);
-      const QuantizedView view{{DType::i8, {width, width}, &weights, 0}, {DType::bf16, {1, width}, &scales, 0}};
+      const Linear view{{DType::i8, {width, width}, &weights, 0}, {DType::bf16, {1, width}, &scales, 0}};
 
       const auto backend =
           make_cpu_backend({.num_threads = 1, .isa = kernels->isa, .is_precise = of == kernels->precise_product});
@@ -121,7 +121,7 @@ TEST("sums do not overflow however long, however large and however alike the num
         const std::uint64_t d_in = 65536, d_out = 3;  // the maximum for 32 bits
         MadeUpMatrix made_up(1, d_in, d_out, 1, 7);
         const Bytes weights(std::vector<std::int8_t>(d_in * d_out, weight));
-        QuantizedView view = made_up.view();
+        Linear view = made_up.view();
         view.weight.source = &weights;
         const MatrixPtr matrix = backend->load_matrix(view);
         for (const int num_tokens : {1, 8, 20}) {
@@ -251,7 +251,7 @@ TEST("a mapped matrix whose file cannot be read any more gives the source's erro
   };
   const MadeUpMatrix made_up(1, 512, 768, 8, 3);
   FailingBytes failing(*made_up.weight_source);
-  QuantizedView view = made_up.view();
+  Linear view = made_up.view();
   view.weight.source = &failing;
   const auto packed = make_cpu_backend({.num_threads = 4});
   const auto mapped = make_cpu_backend({.num_threads = 4, .weights = WeightStorage::mapped});
