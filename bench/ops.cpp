@@ -87,11 +87,12 @@ WeightBytes weight_bytes_of(const format::TensorSource& source, const model::Gro
 class Passes {
  public:
   Passes(const model::GrokConfig& config, TimedBackend& backend, const model::Weights& weights,
-         KvCacheType kv_cache_type, int max_tokens, int max_sequences, int num_positions)
+         std::span<const LayerViews> layers, KvCacheType kv_cache_type, int max_tokens, int max_sequences,
+         int num_positions)
       : config_(config),
         backend_(backend),
         weights_(weights),
-        workspace_(backend, config, max_tokens, max_sequences),
+        workspace_(backend, config, {.num_tokens = max_tokens, .num_outputs = max_sequences, .layers = layers}),
         cache_(backend, config, kv_cache_type, max_sequences * runtime::pages_for(num_positions)),
         pages_each_(runtime::pages_for(num_positions)),
         pages_(std::size_t(max_sequences) * pages_each_) {
@@ -167,19 +168,19 @@ void time_in_graph(TimedBackend& backend, int reps) {
     double bytes = 0;
   };
   std::map<std::string, Round> rounds;
-  const std::set<std::string> leave_digits = {"norm", "add_norm", "attention"};
-  const std::set<std::string> take_digits = {"qkv", "attention_out", "experts", "logits"};
-  const Asked* left_digits = nullptr;
+  const std::set<std::string> writes_copy = {"norm", "add_norm", "attention"};
+  const std::set<std::string> reads_copy = {"qkv", "attention_out", "experts", "logits"};
+  const Asked* last_writer = nullptr;
   for (const Asked& asked : backend.asked) {
     Round& round = rounds[asked.name];
-    if (take_digits.contains(asked.name)) {
-      round.operations.push_back(left_digits);
-      round.others.push_back(left_digits);
+    if (reads_copy.contains(asked.name)) {
+      round.operations.push_back(last_writer);
+      round.others.push_back(last_writer);
     }
     round.operations.push_back(&asked);
     ++round.calls;
     round.bytes += asked.work.bytes;
-    if (leave_digits.contains(asked.name)) left_digits = &asked;
+    if (writes_copy.contains(asked.name)) last_writer = &asked;
   }
 
   for (const auto& [name, round] : rounds) {
@@ -298,7 +299,7 @@ void measure_limits(const Request& request) {
 }
 
 void measure_after(int context, const std::string& shape, const model::GrokConfig& config, const Request& request,
-                   TimedBackend& backend, const model::Weights& weights) {
+                   TimedBackend& backend, const model::Weights& weights, std::span<const LayerViews> layers) {
   const int most_tokens = *std::max_element(request.num_tokens.begin(), request.num_tokens.end());
   const int num_positions = context + most_tokens;
   if (num_positions > config.context_length)
@@ -306,7 +307,7 @@ void measure_after(int context, const std::string& shape, const model::GrokConfi
                                                     "model's context is ", config.context_length));
   const int most_sequences = *std::max_element(request.num_sequences.begin(), request.num_sequences.end());
   constexpr int kChunk = 256;
-  Passes passes(config, backend, weights, request.kv_cache_type, std::max(most_sequences * most_tokens, kChunk),
+  Passes passes(config, backend, weights, layers, request.kv_cache_type, std::max(most_sequences * most_tokens, kChunk),
                 most_sequences, num_positions);
   backend.mode = TimedBackend::Mode::hand_on;
   for (int sequence = 0; sequence < most_sequences; ++sequence)
@@ -364,7 +365,8 @@ void measure(const std::string& shape, const Request& request) {
   const model::BoundNetwork network = model::bind_weights(config, *source);
   for (const model::BoundWeight& weight : network.weights) weight.load(backend, weights);
 
-  for (const int context : request.contexts) measure_after(context, shape, config, request, backend, weights);
+  for (const int context : request.contexts)
+    measure_after(context, shape, config, request, backend, weights, network.layers);
 }
 
 // ---------------------------------------------------------------- the command line

@@ -70,6 +70,7 @@ class TimedBackend final : public Backend {
 
   std::string description() const override { return inner_.description(); }
   BufferPtr allocate(std::size_t size_bytes) override { return inner_.allocate(size_bytes); }
+  QuantizedRowsPtr allocate_quantized(const QuantizedShape& shape) override { return inner_.allocate_quantized(shape); }
   BufferPtr load_vector(const TensorView& f32) override { return inner_.load_vector(f32); }
   TablePtr load_table(const TensorView& f32) override { return inner_.load_table(f32); }
   MatrixPtr load_matrix(const Linear& stored) override { return inner_.load_matrix(stored); }

@@ -49,6 +49,22 @@ class Table {
 };
 using TablePtr = std::unique_ptr<Table>;
 
+// Quantized copy of rows of activations, in the form that the backend's products multiply. The operation that writes the
+// rows also writes the copy, and a product that reads the rows reads the copy instead. A null pointer means that there is
+// no copy. A backend may limit the rows of a copy: an operation on more rows neither writes nor reads it.
+class QuantizedRows {
+ public:
+  virtual ~QuantizedRows() = default;
+};
+using QuantizedRowsPtr = std::unique_ptr<QuantizedRows>;
+
+// The largest rows that a copy has room for.
+struct QuantizedShape {
+  int num_rows = 0;
+  int width = 0;
+  int num_groups = 1;  // scale groups along the input of the matrices that will multiply the rows
+};
+
 // Storage of matrices. packed: copied into the layout that products read fastest. mapped: left in the file and read
 // there by each product.
 enum class WeightStorage { packed, mapped };
@@ -99,9 +115,10 @@ struct Embed {
 
 // out = x / sqrt(mean(x^2) + eps) * weight. Source: model.py:RMSNorm
 struct Norm {
-  float* out = nullptr;           // [num_tokens, d_model]
-  const float* x = nullptr;       // [num_tokens, d_model]
-  const float* weight = nullptr;  // [d_model]
+  float* out = nullptr;                    // [num_tokens, d_model]
+  QuantizedRows* out_quantized = nullptr;  // the copy of out to fill
+  const float* x = nullptr;                // [num_tokens, d_model]
+  const float* weight = nullptr;           // [d_model]
   int num_tokens = 0;
   int d_model = 0;
   float eps = 0;
@@ -113,10 +130,11 @@ struct Norm {
 struct Qkv {
   float* q = nullptr;  // [num_tokens, num_q_heads, head_dim]
   KvPages kv = {};
-  const float* x = nullptr;     // [num_tokens, d_model]
-  const Matrix* w_q = nullptr;  // [d_model, num_q_heads * head_dim]
-  const Matrix* w_k = nullptr;  // [d_model, num_kv_heads * head_dim]
-  const Matrix* w_v = nullptr;  // [d_model, num_kv_heads * head_dim]
+  const float* x = nullptr;                    // [num_tokens, d_model]
+  const QuantizedRows* x_quantized = nullptr;  // the copy of x
+  const Matrix* w_q = nullptr;                 // [d_model, num_q_heads * head_dim]
+  const Matrix* w_k = nullptr;                 // [d_model, num_kv_heads * head_dim]
+  const Matrix* w_v = nullptr;                 // [d_model, num_kv_heads * head_dim]
   const Batch* batch = nullptr;
   int num_q_heads = 0;
   int num_kv_heads = 0;
@@ -127,8 +145,9 @@ struct Qkv {
 // out = softmax(cap * tanh(scale * q k / cap)) v over the positions 0 .. own of the token's sequence. Query head h reads
 // kv head h / (num_q_heads / num_kv_heads). Source: model.py:MultiHeadAttention (logits capped before the mask)
 struct Attention {
-  float* out = nullptr;      // [num_tokens, num_q_heads, head_dim]
-  const float* q = nullptr;  // [num_tokens, num_q_heads, head_dim]
+  float* out = nullptr;                    // [num_tokens, num_q_heads, head_dim]
+  QuantizedRows* out_quantized = nullptr;  // the copy of out to fill
+  const float* q = nullptr;                // [num_tokens, num_q_heads, head_dim]
   KvPages kv = {};
   const Batch* batch = nullptr;
   int num_q_heads = 0;
@@ -151,19 +170,21 @@ struct ReadKv {
 
 // out = x Wo. Source: model.py:MultiHeadAttention (final projection)
 struct AttentionOut {
-  float* out = nullptr;       // [num_tokens, d_model]
-  const float* x = nullptr;   // [num_tokens, num_q_heads * head_dim]
-  const Matrix* w = nullptr;  // [num_q_heads * head_dim, d_model], scale groups along its input
+  float* out = nullptr;                        // [num_tokens, d_model]
+  const float* x = nullptr;                    // [num_tokens, num_q_heads * head_dim]
+  const QuantizedRows* x_quantized = nullptr;  // the copy of x
+  const Matrix* w = nullptr;                   // [num_q_heads * head_dim, d_model], scale groups along its input
   int num_tokens = 0;
 };
 
 // residual += norm(y, post_weight); out = norm(residual, pre_weight). Source: model.py:DecoderLayer
 struct AddNorm {
-  float* residual = nullptr;           // [num_tokens, d_model]
-  float* out = nullptr;                // [num_tokens, d_model]
-  const float* y = nullptr;            // [num_tokens, d_model]
-  const float* post_weight = nullptr;  // [d_model]
-  const float* pre_weight = nullptr;   // [d_model]
+  float* residual = nullptr;               // [num_tokens, d_model]
+  float* out = nullptr;                    // [num_tokens, d_model]
+  QuantizedRows* out_quantized = nullptr;  // the copy of out to fill
+  const float* y = nullptr;                // [num_tokens, d_model]
+  const float* post_weight = nullptr;      // [d_model]
+  const float* pre_weight = nullptr;       // [d_model]
   int num_tokens = 0;
   int d_model = 0;
   float eps = 0;
@@ -185,21 +206,23 @@ struct Route {
 
 // out = sum over the token's experts of gate * down(gelu_tanh(gate(x)) * up(x)). Source: model.py:MoELayer, DenseBlock
 struct Experts {
-  float* out = nullptr;                   // [num_tokens, d_model]
-  const float* x = nullptr;               // [num_tokens, d_model]
-  const std::int32_t* experts = nullptr;  // [num_tokens, experts_per_token]
-  const float* gates = nullptr;           // [num_tokens, experts_per_token]
-  const Matrix* w_gate = nullptr;         // [num_experts, d_model, d_ff]
-  const Matrix* w_up = nullptr;           // [num_experts, d_model, d_ff]
-  const Matrix* w_down = nullptr;         // [num_experts, d_ff, d_model], scale groups along its input
+  float* out = nullptr;                        // [num_tokens, d_model]
+  const float* x = nullptr;                    // [num_tokens, d_model]
+  const QuantizedRows* x_quantized = nullptr;  // the copy of x
+  const std::int32_t* experts = nullptr;       // [num_tokens, experts_per_token]
+  const float* gates = nullptr;                // [num_tokens, experts_per_token]
+  const Matrix* w_gate = nullptr;              // [num_experts, d_model, d_ff]
+  const Matrix* w_up = nullptr;                // [num_experts, d_model, d_ff]
+  const Matrix* w_down = nullptr;              // [num_experts, d_ff, d_model], scale groups along its input
   int num_tokens = 0;
   int experts_per_token = 0;
 };
 
 // out = x table^T * scale for the output rows. Source: model.py:LanguageModel (tied head, output_multiplier_scale)
 struct Logits {
-  float* out = nullptr;      // [num_outputs, vocab_size]
-  const float* x = nullptr;  // [num_tokens, d_model], after the final norm
+  float* out = nullptr;                        // [num_outputs, vocab_size]
+  const float* x = nullptr;                    // [num_tokens, d_model], after the final norm
+  const QuantizedRows* x_quantized = nullptr;  // the copy of x
   const Table* table = nullptr;
   const Batch* batch = nullptr;
   float scale = 1;
@@ -320,6 +343,8 @@ class Footprint {
   // Bytes of the keys of one page in one layer. The values take as much again.
   virtual std::uint64_t kv_page_bytes(KvCacheType type, int num_kv_heads, int head_dim) const = 0;
 
+  // Bytes that allocate_quantized takes.
+  virtual std::uint64_t quantized_bytes(const QuantizedShape&) const { return 0; }
   // Bytes that operations need while they run, for any step up to this size.
   virtual std::uint64_t scratch_bytes(const StepSize& largest) const = 0;
   // Bytes that must stay free beside all allocations.
@@ -336,6 +361,8 @@ class Backend {
   virtual std::string description() const = 0;
 
   virtual BufferPtr allocate(std::size_t size_bytes) = 0;  // contents undefined; throws out_of_memory
+  // Null if the backend's products always quantize their input themselves. Throws out_of_memory.
+  virtual QuantizedRowsPtr allocate_quantized(const QuantizedShape&) { return nullptr; }
   virtual BufferPtr load_vector(const TensorView& f32) = 0;
   virtual TablePtr load_table(const TensorView& f32) = 0;  // [vocab_size, d_model]
   // The matrix may keep reading its weights from the source, which must then outlive it. The scales are read before the

@@ -11,26 +11,45 @@ std::size_t bytes_of(std::uint64_t rows, std::uint64_t width) {
   return checked_mul(checked_mul(rows, width, kCode), sizeof(float), kCode);
 }
 
+// The matrices that multiply normed rows have one scale group.
+QuantizedShape normed_shape(const GrokConfig& config, const StepSize& largest) {
+  return {.num_rows = largest.num_tokens, .width = config.d_model};
+}
+
+// Layers are alike: a layer with other scale groups than the first quantizes again.
+QuantizedShape mixed_shape(const GrokConfig& config, const StepSize& largest) {
+  return {.num_rows = largest.num_tokens,
+          .width = config.num_q_heads * config.head_dim,
+          .num_groups = largest.layers.empty() ? 1 : largest.layers.front().w_o.num_groups};
+}
+
 }  // namespace
 
-Workspace::Workspace(Backend& backend, const GrokConfig& config, int max_tokens, int max_outputs) {
-  const auto rows_of = [&](std::uint64_t width) { return backend.allocate(bytes_of(max_tokens, width)); };
+Workspace::Workspace(Backend& backend, const GrokConfig& config, const StepSize& largest) {
+  const auto rows_of = [&](std::uint64_t width) { return backend.allocate(bytes_of(largest.num_tokens, width)); };
   residual = rows_of(config.d_model);
   normed = rows_of(config.d_model);
   projected = rows_of(config.d_model);
   q = rows_of(std::uint64_t(config.num_q_heads) * config.head_dim);
   mixed = rows_of(std::uint64_t(config.num_q_heads) * config.head_dim);
+  normed_quantized = backend.allocate_quantized(normed_shape(config, largest));
+  mixed_quantized = backend.allocate_quantized(mixed_shape(config, largest));
   router_logits = rows_of(config.num_experts);
   experts = rows_of(config.experts_per_token);
   gates = rows_of(config.experts_per_token);
-  logits = backend.allocate(bytes_of(max_outputs, config.vocab_size));
+  logits = backend.allocate(bytes_of(largest.num_outputs, config.vocab_size));
 }
 
-std::uint64_t Workspace::size_bytes(const GrokConfig& config, int max_tokens, int max_outputs) {
+std::uint64_t Workspace::size_bytes(const Footprint& footprint, const GrokConfig& config, const StepSize& largest) {
+  constexpr ErrorCode kCode = ErrorCode::out_of_memory;
   const std::uint64_t width = 3 * std::uint64_t(config.d_model) +
                               2 * std::uint64_t(config.num_q_heads) * config.head_dim + config.num_experts +
                               2 * std::uint64_t(config.experts_per_token);
-  return checked_add(bytes_of(max_tokens, width), bytes_of(max_outputs, config.vocab_size), ErrorCode::out_of_memory);
+  const std::uint64_t floats =
+      checked_add(bytes_of(largest.num_tokens, width), bytes_of(largest.num_outputs, config.vocab_size), kCode);
+  const std::uint64_t quantized = checked_add(footprint.quantized_bytes(normed_shape(config, largest)),
+                                              footprint.quantized_bytes(mixed_shape(config, largest)), kCode);
+  return checked_add(floats, quantized, kCode);
 }
 
 void forward(const GrokConfig& config, const Weights& weights, const Batch& batch,
@@ -43,6 +62,8 @@ void forward(const GrokConfig& config, const Weights& weights, const Batch& batc
   float* const projected = workspace.projected->as<float>();
   float* const q = workspace.q->as<float>();
   float* const mixed = workspace.mixed->as<float>();
+  QuantizedRows* const normed_quantized = workspace.normed_quantized.get();
+  QuantizedRows* const mixed_quantized = workspace.mixed_quantized.get();
   float* const router_logits = workspace.router_logits->as<float>();
   std::int32_t* const experts = workspace.experts->as<std::int32_t>();
   float* const gates = workspace.gates->as<float>();
@@ -59,6 +80,7 @@ void forward(const GrokConfig& config, const Weights& weights, const Batch& batc
   backend.embed({.out = residual, .table = weights.embedding.get(), .batch = &batch, .scale = embedding_scale});
   observe("embed", -1, residual, d_model);
   backend.norm({.out = normed,
+                .out_quantized = normed_quantized,
                 .x = residual,
                 .weight = weights.vector(Param::pre_attn_norm, 0),
                 .num_tokens = num_tokens,
@@ -74,6 +96,7 @@ void forward(const GrokConfig& config, const Weights& weights, const Batch& batc
     backend.qkv({.q = q,
                  .kv = kv_layers[l],
                  .x = normed,
+                 .x_quantized = normed_quantized,
                  .w_q = weights.matrix(Param::w_q, l),
                  .w_k = weights.matrix(Param::w_k, l),
                  .w_v = weights.matrix(Param::w_v, l),
@@ -83,6 +106,7 @@ void forward(const GrokConfig& config, const Weights& weights, const Batch& batc
                  .head_dim = config.head_dim,
                  .rope_base = float(config.rope_base)});
     backend.attention({.out = mixed,
+                       .out_quantized = mixed_quantized,
                        .q = q,
                        .kv = kv_layers[l],
                        .batch = &batch,
@@ -91,10 +115,15 @@ void forward(const GrokConfig& config, const Weights& weights, const Batch& batc
                        .head_dim = config.head_dim,
                        .scale = float(config.attn_logit_scale),
                        .cap = float(config.attn_logit_cap)});
-    backend.attention_out({.out = projected, .x = mixed, .w = weights.matrix(Param::w_o, l), .num_tokens = num_tokens});
+    backend.attention_out({.out = projected,
+                           .x = mixed,
+                           .x_quantized = mixed_quantized,
+                           .w = weights.matrix(Param::w_o, l),
+                           .num_tokens = num_tokens});
     observe("attn_out", l, projected, d_model);
     backend.add_norm({.residual = residual,
                       .out = normed,
+                      .out_quantized = normed_quantized,
                       .y = projected,
                       .post_weight = weights.vector(Param::post_attn_norm, l),
                       .pre_weight = weights.vector(Param::pre_moe_norm, l),
@@ -114,6 +143,7 @@ void forward(const GrokConfig& config, const Weights& weights, const Batch& batc
     observe("router_logits", l, router_logits, config.num_experts);
     backend.experts({.out = projected,
                      .x = normed,
+                     .x_quantized = normed_quantized,
                      .experts = experts,
                      .gates = gates,
                      .w_gate = weights.matrix(Param::w_gate, l),
@@ -124,6 +154,7 @@ void forward(const GrokConfig& config, const Weights& weights, const Batch& batc
     observe("moe_out", l, projected, d_model);
     backend.add_norm({.residual = residual,
                       .out = normed,
+                      .out_quantized = normed_quantized,
                       .y = projected,
                       .post_weight = weights.vector(Param::post_moe_norm, l),
                       .pre_weight = next_norm,
@@ -137,6 +168,7 @@ void forward(const GrokConfig& config, const Weights& weights, const Batch& batc
   if (batch.num_outputs > 0)
     backend.logits({.out = workspace.logits->as<float>(),
                     .x = normed,
+                    .x_quantized = normed_quantized,
                     .table = weights.embedding.get(),
                     .batch = &batch,
                     .scale = logit_scale});

@@ -92,13 +92,13 @@ MemoryPlan plan_memory(const SizedNetwork& network, const Limits& limits) {
   for (const WeightSize& weight : network.weights)
     if (weight.layer < config.num_layers) plan.weights = saturating_add(plan.weights, weight.resident_bytes);
   const auto num_pages = std::uint64_t(limits.max_sequences) * std::uint64_t(pages_for(limits.context_length));
-  const auto layers = network.layers.first(std::size_t(config.num_layers));
+  const StepSize step = largest_step(config, limits, network.layers.first(std::size_t(config.num_layers)));
   plan.weight_storage = limits.weight_storage;
   plan.kv_cache_type = limits.kv_cache_type;
   plan.kv_page = page_bytes(network.footprint, config, limits.kv_cache_type);
   plan.kv_cache = saturating_mul(num_pages, plan.kv_page);
-  plan.workspace = saturating_add(model::Workspace::size_bytes(config, limits.max_tokens, limits.max_outputs),
-                                  network.footprint.scratch_bytes(largest_step(config, limits, layers)));
+  plan.workspace = saturating_add(model::Workspace::size_bytes(network.footprint, config, step),
+                                  network.footprint.scratch_bytes(step));
   plan.reserve = network.footprint.reserve_bytes();
   plan.available = network.available;
   return plan;

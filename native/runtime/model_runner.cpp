@@ -11,8 +11,9 @@ ModelRunner::ModelRunner(std::unique_ptr<Backend> backend, const ModelPlan& plan
   const model::GrokConfig& config = plan.checkpoint.config;
   const Limits& limits = plan.limits;
   for (const model::BoundWeight& weight : plan.network.weights) progress_.total_bytes += weight.stored_bytes();
-  backend_->reserve_scratch(largest_step(config, limits, plan.network.layers));
-  workspace_ = std::make_unique<model::Workspace>(*backend_, config, limits.max_tokens, limits.max_outputs);
+  const StepSize largest = largest_step(config, limits, plan.network.layers);
+  backend_->reserve_scratch(largest);
+  workspace_ = std::make_unique<model::Workspace>(*backend_, config, largest);
   cache_ = std::make_unique<KvCache>(*backend_, config, limits.kv_cache_type, num_cache_pages(plan.memory, limits));
 }
 

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "backend/backend.h"
+#include "backend/cuda/device_memory.h"
 #include "backend/cuda/input_layout.h"
 
 // Activations as the input of products, for code outside the device. digits.h explains the limbs ("digits").
@@ -13,10 +15,31 @@ struct DigitRows {
   int num_rows = 0;
 };
 
-// Rows of activations, with their quantized copy if the operation that computed them wrote one.
+// The quantized copy of rows of activations. It has room for at most kTokensAtOnce rows.
+class CudaQuantizedRows final : public QuantizedRows {
+ public:
+  CudaQuantizedRows(const QuantizedShape& shape, int num_digits);
+  static std::size_t size_bytes(const QuantizedShape& shape, int num_digits);
+
+  // The memory for so many rows. No rows if they do not fit.
+  DigitRows digits(int num_rows) const;
+
+  const InputLayout layout;
+
+ private:
+  DeviceScratch memory_;
+  DigitRows most_;  // for the largest number of rows
+};
+
+// Rows of activations and their quantized copy, as operations write them and products read them.
 struct Activations {
-  const float* values = nullptr;  // [num_rows, d_in]
-  int num_rows = 0;
+  Activations(const float* values, int num_rows, const QuantizedRows* quantized);
+
+  // The rows of one launch, from row `first` on. Rows with a quantized copy fit one launch.
+  Activations part(int first, int count, int d_in) const;
+
+  const float* values;  // [num_rows, d_in]
+  int num_rows;
   DigitRows digits = {};  // quantized copy; no rows: there is none
   InputLayout layout = {};
 };

@@ -55,14 +55,13 @@ __global__ void __launch_bounds__(kRowThreads, 1)
 }  // namespace
 
 void CudaBackend::add_norm(const AddNorm& op) {
-  const InputLayout layout{.group_rows = op.d_model, .num_groups = 1};
-  const DigitRows digits = leave_digits(op.out, op.num_tokens, layout);
-  const bool fits = fits_registers(op.d_model);
+  const Activations out(op.out, op.num_tokens, op.out_quantized);
+  const bool fits = fits_registers(op.d_model, out.layout);
   stream_.launch(
       "add_norm", {.blocks = unsigned(op.num_tokens), .threads = kRowThreads},
-      row_kernel(digits.num_rows == 0 ? 0 : options_.num_digits,
+      row_kernel(out.digits.num_rows == 0 ? 0 : options_.num_digits,
                  [&](auto kDigits) { return fits ? add_norm_tokens<kDigits> : add_norm_any_tokens<kDigits>; }),
-      op, digits, layout);
+      op, out.digits, out.layout);
 }
 
 }  // namespace grok::cuda

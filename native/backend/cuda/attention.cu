@@ -263,11 +263,7 @@ void CudaBackend::attention(const Attention& op) {
   take_sums(split, tokens_at_once, op.num_q_heads, op.head_dim, scratch_);
   const std::size_t shared_floats = std::size_t(kWarps) * heads_at_once * op.head_dim;
 
-  // Assumes that attention_out uses the input layout of the previous layer. If not, the product sees the mismatch and
-  // quantizes again.
-  const bool is_guessed = layout_of_mixed_.d_in() == op.num_q_heads * op.head_dim;
-  const DigitRows digits = leave_digits(op.out, is_guessed ? op.batch->num_tokens : 0, layout_of_mixed_);
-
+  const Activations out(op.out, op.batch->num_tokens, op.out_quantized);
   for (; split.first_token < op.batch->num_tokens; split.first_token += tokens_at_once) {
     const auto num_tokens = unsigned(std::min(tokens_at_once, op.batch->num_tokens - split.first_token));
     const dim3 blocks(num_tokens, unsigned(op.num_kv_heads * split.num_head_blocks), unsigned(split.num_splits));
@@ -276,11 +272,10 @@ void CudaBackend::attention(const Attention& op) {
                    : op.kv.type == KvCacheType::bf16 ? attend_split_for<KvCacheType::bf16>(op.head_dim)
                                                      : attend_split_for<KvCacheType::int8>(op.head_dim),
                    split);
-    if (digits.num_rows > 0)
-      stream_.launch(
-          "attention",
-          {.blocks = dim3(num_tokens, unsigned(layout_of_mixed_.num_slices())), .threads = kMostDigitThreads},
-          options_.num_digits == 2 ? finish_slices<2> : finish_slices<3>, split, digits, layout_of_mixed_);
+    if (out.digits.num_rows > 0)
+      stream_.launch("attention",
+                     {.blocks = dim3(num_tokens, unsigned(out.layout.num_slices())), .threads = kMostDigitThreads},
+                     options_.num_digits == 2 ? finish_slices<2> : finish_slices<3>, split, out.digits, out.layout);
     else
       stream_.launch("attention", {.blocks = dim3(num_tokens, unsigned(op.num_q_heads)), .threads = kThreads},
                      finish_heads, split);

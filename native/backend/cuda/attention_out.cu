@@ -20,13 +20,13 @@ __global__ void __launch_bounds__(kThreads) sum_planes(float* out,  // [num_posi
 
 void CudaBackend::attention_out(const AttentionOut& op) {
   const auto& w = static_cast<const CudaMatrix&>(*op.w);
-  layout_of_mixed_ = w.layout;
+  const Activations x(op.x, op.num_tokens, op.x_quantized);
   for (int first = 0; first < op.num_tokens; first += kTokensAtOnce) {
     const int num_tokens = std::min(kTokensAtOnce, op.num_tokens - first);
     scratch_.clear();
     const CudaMatrix* const matrices[] = {&w};
     const Products products =
-        multiply(matrices, activations(op.x + std::size_t(first) * w.d_in, num_tokens), options_.num_digits,
+        multiply(matrices, x.part(first, num_tokens, w.d_in), options_.num_digits,
                  all_positions(num_tokens, options_.num_digits), traits_.num_multiprocessors, scratch_, stream_);
     const dim3 blocks(unsigned(num_tokens), unsigned((w.d_out + kThreads - 1) / kThreads));
     stream_.launch("attention_out", {.blocks = blocks, .threads = kThreads}, sum_planes,

@@ -113,6 +113,12 @@ BufferPtr CudaBackend::allocate(std::size_t size_bytes) {
   return std::make_unique<DeviceMemory>(size_bytes);
 }
 
+QuantizedRowsPtr CudaBackend::allocate_quantized(const QuantizedShape& shape) {
+  stream_.throw_if_failed();
+  graphs_.forget();
+  return std::make_unique<CudaQuantizedRows>(shape, options_.num_digits);
+}
+
 BufferPtr CudaBackend::load_vector(const TensorView& f32) {
   stream_.throw_if_failed();
   graphs_.forget();
@@ -142,7 +148,6 @@ void CudaBackend::reserve_scratch(const StepSize& largest) {
   stream_.synchronize();
   graphs_.forget();
   scratch_.reserve(footprint_.operation_bytes(largest));
-  kept_.reserve(footprint_.kept_bytes(largest));
   batch_ = std::make_unique<DeviceMemory>(CudaFootprint::batch_bytes(largest));
   most_positions_ = largest.num_positions;
   rotation_.clear();
@@ -201,21 +206,10 @@ Batch CudaBackend::stage(const Batch& host) {
 
 void CudaBackend::step(const std::function<void()>& body) {
   scratch_.clear();  // one block from here on, if a step of this size came before
-  kept_.clear();
   const StepMemory memory{.batch = batch_ ? batch_->data() : nullptr,
                           .scratch = scratch_.data(),
-                          .kept = kept_.data(),
                           .rotation = device_rotation_ ? device_rotation_->data() : nullptr};
-  graphs_.run(shape_, memory, shape_.num_tokens <= kTokensAtOnce, stream_, [&] {
-    is_in_step_ = true;
-    try {
-      body();
-    } catch (...) {
-      is_in_step_ = false;
-      throw;
-    }
-    is_in_step_ = false;
-  });
+  graphs_.run(shape_, memory, shape_.num_tokens <= kTokensAtOnce, stream_, body);
 }
 
 void CudaBackend::read_bytes(void* host, const void* from, std::size_t size_bytes) {

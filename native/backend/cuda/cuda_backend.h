@@ -33,6 +33,7 @@ class CudaBackend final : public Backend {
 
   std::string description() const override;
   BufferPtr allocate(std::size_t size_bytes) override;
+  QuantizedRowsPtr allocate_quantized(const QuantizedShape& shape) override;
   BufferPtr load_vector(const TensorView& f32) override;
   TablePtr load_table(const TensorView& f32) override;
   MatrixPtr load_matrix(const Linear& stored) override;
@@ -59,26 +60,18 @@ class CudaBackend final : public Backend {
 
  private:
   void read_bytes(void* host, const void* from, std::size_t size_bytes);
-  void experts_at_once(const Experts& op);
+  void experts_at_once(const Experts& op, const Activations& x);
   void sample_at_once(const Sample& op);
-  // Buffer for the quantized copy of `result`, consumed by the next product. No rows if the step is too large for it.
-  DigitRows leave_digits(const float* result, int num_rows, const InputLayout& layout);
-  // Returns `values` with its quantized copy, if any, and forgets the copy, because the buffer will be overwritten.
-  Activations activations(const float* values, int num_rows);
   const float* rotation(int num_positions, int head_dim, float rope_base);
 
   const CudaOptions options_;
   const CudaFootprint footprint_;
   const DeviceTraits traits_;
   Stream stream_{options_.launches_overlap && traits_.compute_major >= 9};
-  Upload upload_{stream_};  // of weights
-  PinnedMemory pinned_;     // of the current transfer
-  DeviceScratch scratch_;   // of the current operation
-  DeviceScratch kept_;      // quantized copies for the next operation
-  bool is_in_step_ = false;
-  Activations left_;
-  InputLayout layout_of_mixed_;  // input layout of the last attention_out
-  PinnedMemory pinned_batch_;    // of the last stage()
+  Upload upload_{stream_};     // of weights
+  PinnedMemory pinned_;        // of the current transfer
+  DeviceScratch scratch_;      // of the current operation
+  PinnedMemory pinned_batch_;  // of the last stage()
   std::unique_ptr<DeviceMemory> batch_;
   StepShape shape_;         // of that batch
   int most_positions_ = 0;  // maximum that reserve_scratch reserved memory for; 0: none

@@ -1,8 +1,8 @@
 #include "backend/cuda/digits.h"
 
-#include <utility>
+#include <algorithm>
 
-#include "backend/cuda/cuda_backend.h"
+#include "backend/cuda/footprint.h"
 
 namespace grok::cuda {
 namespace {
@@ -32,18 +32,47 @@ DigitRows split_rows(const float* x, int num_rows, int num_digits, const InputLa
   return rows;
 }
 
-DigitRows CudaBackend::leave_digits(const float* result, int num_rows, const InputLayout& layout) {
-  left_ = {};
-  if (!is_in_step_ || num_rows == 0 || num_rows > kTokensAtOnce) return {};
-  kept_.clear();
-  left_ = {result, num_rows, digit_rows(num_rows, options_.num_digits, layout, kept_), layout};
-  return left_.digits;
+namespace {
+
+InputLayout layout_of(const QuantizedShape& shape) {
+  return {.group_rows = shape.width / shape.num_groups, .num_groups = shape.num_groups};
 }
 
-Activations CudaBackend::activations(const float* values, int num_rows) {
-  const Activations left = std::exchange(left_, {});
-  if (left.values == values && left.num_rows == num_rows) return left;
-  return {.values = values, .num_rows = num_rows};
+DigitRows most_digit_rows(const QuantizedShape& shape, int num_digits, DeviceScratch& scratch) {
+  return digit_rows(std::min(shape.num_rows, kTokensAtOnce), num_digits, layout_of(shape), scratch);
+}
+
+}  // namespace
+
+CudaQuantizedRows::CudaQuantizedRows(const QuantizedShape& shape, int num_digits) : layout(layout_of(shape)) {
+  memory_.reserve(size_bytes(shape, num_digits));
+  most_ = most_digit_rows(shape, num_digits, memory_);
+}
+
+std::size_t CudaQuantizedRows::size_bytes(const QuantizedShape& shape, int num_digits) {
+  DeviceScratch scratch = DeviceScratch::counting();
+  most_digit_rows(shape, num_digits, scratch);
+  return scratch.used_bytes();
+}
+
+DigitRows CudaQuantizedRows::digits(int num_rows) const {
+  if (num_rows > most_.num_rows) return {};
+  return {.digits = most_.digits, .scales = most_.scales, .num_rows = num_rows};
+}
+
+Activations::Activations(const float* values, int num_rows, const QuantizedRows* quantized)
+    : values(values), num_rows(num_rows) {
+  if (!quantized) return;
+  const auto& rows = static_cast<const CudaQuantizedRows&>(*quantized);
+  digits = rows.digits(num_rows);
+  layout = rows.layout;
+}
+
+Activations Activations::part(int first, int count, int d_in) const {
+  Activations rows = *this;
+  rows.values += std::size_t(first) * d_in;
+  rows.num_rows = count;
+  return rows;
 }
 
 }  // namespace grok::cuda

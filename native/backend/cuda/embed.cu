@@ -56,7 +56,6 @@ cudaError_t find_kernels() {
 }
 
 void CudaBackend::embed(const Embed& op) {
-  left_ = {};
   const auto& table = static_cast<const CudaTable&>(*op.table);
   const Lookup lookup{.out = op.out,
                       .tokens = op.batch->tokens,

@@ -128,7 +128,7 @@ void count_experts(const MatrixShape& w_gate, const MatrixShape& w_up, const Mat
 // Tokens are grouped by expert, so that each expert's weights are read once for up to 32 of its tokens. The host never
 // waits for the device to learn which experts were chosen. With one token, the experts are the groups. Limited by
 // memory: at 1 token, reads 2 experts of 3 * d_model * d_ff bytes each.
-void CudaBackend::experts_at_once(const Experts& op) {
+void CudaBackend::experts_at_once(const Experts& op, const Activations& x) {
   const auto& w_gate = static_cast<const CudaMatrix&>(*op.w_gate);
   const auto& w_up = static_cast<const CudaMatrix&>(*op.w_up);
   const auto& w_down = static_cast<const CudaMatrix&>(*op.w_down);
@@ -156,8 +156,7 @@ void CudaBackend::experts_at_once(const Experts& op) {
     position_of_slot = group.position_of_slot;
   }
   const CudaMatrix* const gate_and_up[] = {&w_gate, &w_up};
-  const Products wide = multiply(gate_and_up, activations(op.x, op.num_tokens), num_digits, jobs,
-                                 traits_.num_multiprocessors, scratch_, stream_);
+  const Products wide = multiply(gate_and_up, x, num_digits, jobs, traits_.num_multiprocessors, scratch_, stream_);
 
   const DigitRows hidden = digit_rows(num_slots, num_digits, w_down.layout, scratch_);
   stream_.launch(
@@ -176,14 +175,14 @@ void CudaBackend::experts_at_once(const Experts& op) {
 
 void CudaBackend::experts(const Experts& op) {
   const int d_model = static_cast<const CudaMatrix&>(*op.w_gate).d_in;
+  const Activations x(op.x, op.num_tokens, op.x_quantized);
   for (int first = 0; first < op.num_tokens; first += kTokensAtOnce) {
     Experts part = op;
     part.num_tokens = std::min(kTokensAtOnce, op.num_tokens - first);
     part.out += std::size_t(first) * d_model;
-    part.x += std::size_t(first) * d_model;
     part.experts += std::size_t(first) * op.experts_per_token;
     part.gates += std::size_t(first) * op.experts_per_token;
-    experts_at_once(part);
+    experts_at_once(part, x.part(first, part.num_tokens, d_model));
   }
 }
 

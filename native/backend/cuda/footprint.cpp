@@ -1,5 +1,6 @@
 #include "backend/cuda/footprint.h"
 
+#include "backend/cuda/activations.h"
 #include "backend/cuda/packed_table.h"
 
 namespace grok::cuda {
@@ -22,9 +23,12 @@ std::uint64_t CudaFootprint::table_bytes(const TensorView& f32) const {
   return shape.tile_bytes() + shape.num_scales() * sizeof(float);
 }
 
+std::uint64_t CudaFootprint::quantized_bytes(const QuantizedShape& shape) const {
+  return CudaQuantizedRows::size_bytes(shape, num_digits_);
+}
+
 std::uint64_t CudaFootprint::scratch_bytes(const StepSize& largest) const {
-  return operation_bytes(largest) + kept_bytes(largest) + batch_bytes(largest) +
-         rotation_bytes(largest.num_positions, largest.head_dim);
+  return operation_bytes(largest) + batch_bytes(largest) + rotation_bytes(largest.num_positions, largest.head_dim);
 }
 
 std::uint64_t CudaFootprint::reserve_bytes() const { return kReserveBytes; }

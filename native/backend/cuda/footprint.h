@@ -21,12 +21,12 @@ class CudaFootprint final : public Footprint {
   std::uint64_t matrix_bytes(const Linear& stored) const override;
   std::uint64_t table_bytes(const TensorView& f32) const override;
   std::uint64_t kv_page_bytes(KvCacheType type, int num_kv_heads, int head_dim) const override;
+  std::uint64_t quantized_bytes(const QuantizedShape& shape) const override;
   std::uint64_t scratch_bytes(const StepSize& largest) const override;
   std::uint64_t reserve_bytes() const override;
 
   // The terms of scratch_bytes.
   std::size_t operation_bytes(const StepSize& largest) const;  // shared by operations and uploads, one after another
-  std::size_t kept_bytes(const StepSize& largest) const;       // quantized copies for the next operation
   static std::size_t batch_bytes(const StepSize& largest);     // for stage()
   static std::size_t rotation_bytes(int num_positions, int head_dim);
 

@@ -47,7 +47,7 @@ void CudaBackend::logits(const Logits& op) {
   const InputLayout& layout = table.columns().layout;
   const CudaMatrix* const columns[] = {&table.columns()};
   const int num_digits = options_.num_digits;
-  const Activations x = activations(op.x, op.batch->num_tokens);
+  const Activations x(op.x, op.batch->num_tokens, op.x_quantized);
   const bool are_there = x.digits.num_rows > 0 && x.layout == layout;
 
   for (int first = 0; first < op.batch->num_outputs; first += kOutputsAtOnce) {

@@ -15,7 +15,10 @@ inline constexpr int kRowThreads = 512;
 inline constexpr int kRowValues = 12;  // per thread: d_model is 6,144
 inline constexpr int kMostRowInputs = kRowThreads * kRowValues;
 
-inline bool fits_registers(int d_model) { return d_model <= kMostRowInputs && d_model % 4 == 0; }
+// A row in registers is split in one scale group.
+inline bool fits_registers(int d_model, const InputLayout& layout) {
+  return d_model <= kMostRowInputs && d_model % 4 == 0 && layout.num_groups <= 1;
+}
 
 // The kernel for num_digits limbs (0: no quantized copy). kernel_of returns it for an integral_constant.
 template <typename KernelOf>

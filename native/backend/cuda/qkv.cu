@@ -110,6 +110,7 @@ void CudaBackend::qkv(const Qkv& op) {
   const auto& w_v = static_cast<const CudaMatrix&>(*op.w_v);
   const float* const cosines_and_sines = rotation(shape_.num_positions, op.head_dim, op.rope_base);
   const CudaMatrix* const matrices[] = {&w_q, &w_k, &w_v};
+  const Activations x(op.x, op.batch->num_tokens, op.x_quantized);
   for (int first = 0; first < op.batch->num_tokens; first += kTokensAtOnce) {
     Batch batch = *op.batch;
     batch.num_tokens = std::min(kTokensAtOnce, batch.num_tokens - first);
@@ -117,7 +118,7 @@ void CudaBackend::qkv(const Qkv& op) {
     batch.sequences += first;
     scratch_.clear();
     const Products products =
-        multiply(matrices, activations(op.x + std::size_t(first) * w_q.d_in, batch.num_tokens), options_.num_digits,
+        multiply(matrices, x.part(first, batch.num_tokens, w_q.d_in), options_.num_digits,
                  all_positions(batch.num_tokens, options_.num_digits), traits_.num_multiprocessors, scratch_, stream_);
     const int num_heads = op.num_q_heads + 2 * op.num_kv_heads;
     const dim3 blocks(unsigned(batch.num_tokens), unsigned((num_heads + kWarps - 1) / kWarps));

@@ -35,20 +35,6 @@ std::size_t CudaFootprint::operation_bytes(const StepSize& largest) const {
   return most;
 }
 
-// Norms write quantized copies for q, k, v, gate, up and the head, attention for attention_out.
-std::size_t CudaFootprint::kept_bytes(const StepSize& largest) const {
-  std::size_t most = 0;
-  for (const LayerViews& layer : largest.layers) {
-    const MatrixShape q(layer.w_q), o(layer.w_o);
-    for (const InputLayout& layout : {InputLayout{.group_rows = q.d_in, .num_groups = 1}, o.layout}) {
-      DeviceScratch scratch = DeviceScratch::counting();
-      digit_rows(std::min(largest.num_tokens, kTokensAtOnce), num_digits_, layout, scratch);
-      most = std::max(most, scratch.used_bytes());
-    }
-  }
-  return most;
-}
-
 // The terms are the arrays of Batch.
 std::size_t CudaFootprint::batch_bytes(const StepSize& largest) {
   const std::size_t max_pages = (std::size_t(largest.num_positions) + kPageSize - 1) / kPageSize;

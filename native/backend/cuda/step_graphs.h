@@ -28,7 +28,6 @@ struct StepShape {
 struct StepMemory {
   const void* batch = nullptr;
   const void* scratch = nullptr;
-  const void* kept = nullptr;
   const void* rotation = nullptr;
 
   auto operator<=>(const StepMemory&) const = default;

@@ -79,7 +79,8 @@ class Network {
       cache_.push_back(backend_->allocate(cache_bytes));
       kv_layers_.push_back({cache_[2 * layer]->as<std::byte>(), cache_[2 * layer + 1]->as<std::byte>(), type});
     }
-    workspace_ = std::make_unique<Workspace>(*backend_, config(), kMaxTokens, kMaxTokens);
+    workspace_ = std::make_unique<Workspace>(
+        *backend_, config(), StepSize{.num_tokens = kMaxTokens, .num_outputs = kMaxTokens, .layers = network.layers});
     // Pages of the sequences are interleaved and in falling order: the order must not matter.
     for (int sequence = 0; sequence < kMaxSequences; ++sequence)
       for (int page = 0; page < kPagesEach; ++page)

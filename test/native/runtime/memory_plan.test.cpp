@@ -179,7 +179,8 @@ TEST("the plan is the sum of what is allocated") {
   const Limits limits = limits_of(64, 2);
   const MemoryPlan plan = plan_memory(network_of({10, 32}, footprint, kLargest), limits);
   CHECK_EQ(plan.weights, 42u);
-  CHECK_EQ(plan.workspace, model::Workspace::size_bytes(config, limits.max_tokens, limits.max_outputs) + 514u * 1000);
+  CHECK_EQ(plan.workspace,
+           model::Workspace::size_bytes(footprint, config, largest_step(config, limits, {})) + 514u * 1000);
   CHECK_EQ(plan.total(), plan.weights + plan.workspace + plan.kv_cache + 77);
 }
 

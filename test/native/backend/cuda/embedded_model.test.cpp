@@ -46,7 +46,8 @@ std::vector<float> logits_on(std::unique_ptr<Backend> backend) {
   for (const model::BoundWeight& weight : network.weights) weight.load(*backend, weights);
   const int num_tokens = int(kText.size());
   runtime::KvCache cache(*backend, config, KvCacheType::f32, runtime::pages_for(num_tokens));
-  model::Workspace workspace(*backend, config, num_tokens, num_tokens);
+  model::Workspace workspace(*backend, config,
+                             {.num_tokens = num_tokens, .num_outputs = num_tokens, .layers = network.layers});
   std::vector<std::int32_t> pages(std::size_t(runtime::pages_for(num_tokens)));
   std::iota(pages.begin(), pages.end(), 0);
 

@@ -154,12 +154,15 @@ grok_mutant(part_written_too_early upload.cpp
 grok_mutant(part_freed_too_early upload.cpp
   "for (const Part& part : parts_) stream_.wait_for(part.copied);"
   "" upload)
-grok_mutant(digits_of_something_else digits.cu
-  "left.values == values &&"
+grok_mutant(digits_in_other_groups product.cu
+  "x.digits.num_rows > 0 && x.layout == layout"
+  "x.digits.num_rows > 0" step_graphs)
+grok_mutant(digits_of_too_many_rows digits.cu
+  "if (num_rows > most_.num_rows) return {};"
   "" step_graphs)
-grok_mutant(digits_used_twice digits.cu
-  "std::exchange(left_, {})"
-  "left_" step_graphs)
+grok_mutant(row_split_in_one_group norm.h
+  "&& layout.num_groups <= 1"
+  "" step_graphs norm.cu)
 grok_mutant(graph_of_another_length step_graphs.cpp
   "steps_.find(key)"
   "std::find_if(steps_.begin(), steps_.end(), [&](const auto& kept) { return kept.first.second == memory && kept.first.first.num_tokens == shape.num_tokens; })"
