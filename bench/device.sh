@@ -171,7 +171,7 @@ else
     for test in backend_operations_device backend_cuda_packed_table_device backend_sample_device; do
       # Under racecheck all sampling tests take minutes, so only the case with all filters runs.
       cases=()
-      [[ $tool != racecheck || $test != *sample* ]] || cases=('whatever is asked for')
+      [[ $tool != racecheck || $test != *sample* ]] || cases=('with all filters at once')
       step "$tool $test" 60 compute-sanitizer --tool "$tool" --error-exitcode 1 "$build/$test" "${cases[@]}"
     done
   done

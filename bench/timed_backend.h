@@ -200,7 +200,7 @@ class TimedBackend final : public Backend {
     const auto replay = [&] { microseconds.push_back(microseconds_of([&] { inner_.step(ask); })); };
     constexpr int kUntilRecorded = 2;
     for (int time = 0; time < kUntilRecorded; ++time) replay();
-    if (num_asked == 0) throw Error(ErrorCode::internal, "the backend replayed a step that was not asked for");
+    if (num_asked == 0) throw Error(ErrorCode::internal, "the backend replayed a step that was not issued");
     const int num_asked_to_record = num_asked;
     microseconds.clear();
     for (int rep = 0; rep < reps; ++rep) {

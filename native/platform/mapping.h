@@ -27,7 +27,7 @@ class Mapping {
   [[nodiscard]] bool copy(std::byte* to, std::uint64_t offset, std::uint64_t stride, std::size_t row_bytes,
                           std::size_t num_rows) const;
 
-  // Asks the system to read bytes ahead of a copy. Accepts any range. If the system refuses, copies are slower.
+  // Requests that the system read bytes ahead of a copy. Accepts any range. If the system refuses, copies are slower.
   void fetch(std::uint64_t offset, std::uint64_t size_bytes) const;
   // Releases memory that holds copies of whole pages. Accepts any range. If the system refuses, the memory stays in
   // use.

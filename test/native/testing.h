@@ -10,7 +10,7 @@
 #include "core/error.h"
 
 // TEST("a sentence") { CHECK(condition); } in a file that ends with TEST_MAIN(). One executable per file, under ctest.
-// The user's machine has cmake and g++ and no test library; these few lines are all that we need of one.
+// The user's machine has cmake and g++ but no test library; the tests need no more than these few lines.
 namespace grok::testing {
 
 struct Case {
@@ -23,7 +23,7 @@ inline std::vector<Case>& cases() {
   return all;
 }
 
-// Called before the first case, when all that is static is there.
+// Called before the first case, after all static objects exist.
 inline std::function<void()>& before_all() {
   static std::function<void()> call = [] {};
   return call;

@@ -16,7 +16,7 @@ afterEach(() => rmSync(folder, { recursive: true }));
 function buildWith(programs: string[], env: Record<string, string> = {}) {
   const path = join(folder, 'bin');
   mkdirSync(path);
-  // Any program that answers to --version will do: the script must stop before it builds anything.
+  // Every program answers to --version: the script must stop before it builds anything.
   for (const program of programs) symlinkSync(process.execPath, join(path, program));
   const { status, stdout, stderr } = spawnSync(process.execPath, [SCRIPT], {
     env: { PATH: path, ...env },
@@ -43,7 +43,7 @@ describe('building the native part', () => {
     expect(lines).toEqual([expect.stringMatching(/: apt install cmake g\+\+ make$/)]);
   });
 
-  it('rejects a GROK_CUDA that means nothing', () => {
+  it('rejects an invalid GROK_CUDA', () => {
     const { status, lines } = buildWith(['cmake', 'c++', 'make'], { GROK_CUDA: 'yes' });
     expect(status).toBe(1);
     expect(lines).toEqual(['grok-run: expected GROK_CUDA to be AUTO, ON or OFF, found "yes".']);

@@ -14,7 +14,7 @@ describe('package.json', () => {
     expect(manifest.gypfile).toBe(false);
   });
 
-  it('asks for one exact version of everything', () => {
+  it('requires one exact version of everything', () => {
     for (const version of Object.values({ ...manifest.dependencies, ...manifest.devDependencies }))
       expect(version).toMatch(/^\d+\.\d+\.\d+$/);
   });

@@ -50,7 +50,7 @@ void on_each_backend(const std::function<void(Backend&)>& check) {
     const int failures_before = failures();
     check(*tested.make());
     if (failures() > failures_before) std::printf("    on %s\n", tested.name.c_str());
-    // How activations are quantized does not matter to sampling, and the emulator takes its time.
+    // Sampling does not depend on the quantization of activations, and the emulator is slow.
     if (tested.name.starts_with("cuda")) break;
   }
 }
@@ -79,7 +79,7 @@ TEST("draws something when every logit is NaN or ruled out") {
 
 TEST("a NaN or infinity among the logits makes log-probabilities NaN, wherever it is") {
   on_each_backend([](Backend& backend) {
-    for (const std::size_t place : {0u, 17u, 4999u})  // of two spans
+    for (const std::size_t place : {0u, 17u, 4999u})  // in two spans
       for (const float value : {std::nanf(""), kInfinity, -kInfinity}) {
         std::vector<float> logits(5000, 1.0f);
         logits[place] = value;
@@ -110,14 +110,14 @@ TEST("top_p 0 keeps the best token, and its ties") {
   });
 }
 
-TEST("top_p does not bring back the ties that top_k cut") {
+TEST("top_p does not bring back the ties that top_k dropped") {
   on_each_backend([](Backend& backend) {
     CHECK(drawn(backend, {2, 1, 1, 1, 0}, {.params = {.temperature = 1, .top_k = 2, .top_p = 0.9f}}, 20) ==
           std::vector<std::int32_t>({0, 1}));
   });
 }
 
-TEST("min_p keeps what has that share of the best token's probability") {
+TEST("min_p keeps tokens with that share of the best token's probability") {
   on_each_backend([](Backend& backend) {
     const float half = std::log(0.5f), tenth = std::log(0.1f);
     CHECK(drawn(backend, {0, half, tenth}, {.params = {.temperature = 1, .min_p = 0.2f}}, 20) ==
@@ -161,15 +161,14 @@ TEST("keeps the tokens that xAI's temperature and top_p keep") {
           try {
             cut_margin = json.read_number();
           } catch (const Error&) {
-            json.skip();  // null: nothing was cut
+            json.skip();  // null: nothing was dropped
           }
         } else
           json.skip();
       });
       const std::string prefix = concat("case", number, "/");
       const auto logits = golden.floats(prefix + "logits");
-      if (cut_margin < 1e-5 || logits.size() > 5000)
-        return;  // either side may be right; and the emulator takes its time
+      if (cut_margin < 1e-5 || logits.size() > 5000) return;  // either side may be right; and the emulator is slow
       ++num_cases;
       std::vector<TokenBias> bias;
       if (golden.has(prefix + "mask")) {
@@ -192,7 +191,7 @@ TEST("keeps the tokens that xAI's temperature and top_p keep") {
   });
 }
 
-TEST("draws what the reference draws, whatever is asked for at once") {
+TEST("draws what the reference draws, with all filters at once") {
   on_each_backend([](Backend& backend) {
     const int vocab_size = 1543, num_rows = 24;
     auto logits = random_floats(std::size_t(num_rows) * vocab_size, 1, 3);
@@ -241,7 +240,7 @@ TEST("draws what the reference draws, whatever is asked for at once") {
 
 namespace {
 
-constexpr int kSpan = 4096;  // tokens of a row that a block has
+constexpr int kSpan = 4096;  // tokens of a row per block
 
 void check_draws_as_reference(Backend& backend, const std::vector<float>& logits, SampleRow row) {
   std::vector<float> repeated;
@@ -296,7 +295,7 @@ TEST("keeps all of equal logits with top_p, and the lower ids with top_k, whatev
   });
 }
 
-TEST("cuts where it should among many logits that are nearly or quite the same") {
+TEST("cuts at the right place among many logits that are nearly or exactly equal") {
   on_each_backend([](Backend& backend) {
     std::vector<float> near(kSpan + 900), few(kSpan + 900);
     float logit = 3;
@@ -329,7 +328,7 @@ TEST("draws what the reference draws, likely and unlikely tokens in every span")
   });
 }
 
-TEST("gives a row the same bits alone and beside rows that ask for other things") {
+TEST("gives a row the same bits alone and beside rows with other options") {
   on_each_backend([](Backend& backend) {
     const int vocab_size = kSpan + 300, num_rows = 66;  // more than are sampled at once
     const auto logits = random_floats(std::size_t(num_rows) * vocab_size, 6, 2);

@@ -38,7 +38,7 @@ TEST("a barrier makes what one thread wrote known to another; without it, most o
   CHECK_EQ(seeds_that_pass(1, 128, neighbour(false), is_right), 0);
 }
 
-TEST("a value that is overwritten while others still read it shows") {
+TEST("overwriting a value that others still read becomes visible") {
   struct Shared {
     int value;
   };
@@ -63,7 +63,7 @@ TEST("a value that is overwritten while others still read it shows") {
 TEST(
     "threads that wait at different barriers are reported with both lines, and so is a warp that leaves a lane "
     "behind") {
-  // Outside of the macro, whose text is all of one line.
+  // Outside of the macro, whose text is all on one line.
   const auto two_barriers = [] {
     if (threadIdx.x < 32)
       __syncthreads();
@@ -100,7 +100,7 @@ TEST("a barrier does not wait for threads that have returned") {
   CHECK_EQ(arrived, 50);
 }
 
-TEST("shared memory holds no number before it is written, and each block has its own") {
+TEST("shared memory holds NaN before it is written, and each block has its own") {
   struct Shared {
     float value;
   };

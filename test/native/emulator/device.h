@@ -11,8 +11,8 @@
 
 #include "emulator/emulator.h"
 
-// The host twins of native/backend/cuda/device.h: the same functions, by the lane maps of the PTX manual.
-// Source: PTX ISA, "Matrix Fragments for mma.m16n8k32"
+// The host twins of native/backend/cuda/device.h: the same functions, with the lane maps of the PTX manual. Source: PTX
+// ISA, "Matrix Fragments for mma.m16n8k32"
 namespace grok::cuda {
 
 template <typename T>
@@ -46,8 +46,8 @@ inline void wait_for_launch_before() { emulator::wait_for_launch_before(); }
 
 inline float quotient(float a, float b) { return a / b; }
 
-// a: reg r of lane l holds row l / 4 + 8 (r % 2), columns 4 (l % 4) + 16 (r / 2) ..; b: reg r holds column l / 4, rows
-// 4 (l % 4) + 16 r ..; c: reg r holds row l / 4 + 8 (r / 2), column 2 (l % 4) + r % 2.
+// Lane maps. a: reg r of lane l holds row l / 4 + 8 (r % 2), and columns from 4 (l % 4) + 16 (r / 2) on. b: reg r holds
+// column l / 4, and rows from 4 (l % 4) + 16 r on. c: reg r holds row l / 4 + 8 (r / 2), column 2 (l % 4) + r % 2.
 inline void mma_s8(int (&c)[4], const uint4& a, const uint2& b, emulator::Where where = emulator::Where::current()) {
   struct Fragments {
     int* c;

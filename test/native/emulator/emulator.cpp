@@ -22,10 +22,10 @@ namespace {
 
 constexpr int kWarpSize = 32;
 constexpr std::uint64_t kMostSpins = 1'000'000;
-constexpr int kMostLaunches = 3;         // that run beside each other
+constexpr int kMostLaunches = 3;         // launches that run at the same time
 constexpr unsigned char kPoison = 0xff;  // NaN as a float, -1 as an integer
 
-// Shared memory of exactly the size asked for, so that AddressSanitizer sees an access past it.
+// Shared memory of exactly the requested size, so that AddressSanitizer sees an access past it.
 struct FreeMemory {
   void operator()(void* memory) const { std::free(memory); }
 };
@@ -64,13 +64,13 @@ struct Block;
 struct Warp;
 
 struct Thread {
-  std::unique_ptr<Fiber> fiber;  // none before it begins and after it has returned
+  std::unique_ptr<Fiber> fiber;  // null before the thread begins and after it has returned
   Block* block = nullptr;
   Warp* warp = nullptr;
   uint3 index;
   unsigned lane = 0;
-  bool has_waited = false;   // for the launch before
-  std::vector<Copy> copies;  // not waited for yet, from first_copy on
+  bool has_waited = false;   // whether it has waited for the previous launch
+  std::vector<Copy> copies;  // pending copies, from first_copy on
   std::size_t first_copy = 0;
   int num_groups = 0;  // committed
 };
@@ -80,7 +80,7 @@ struct Warp {
   Thread* threads = nullptr;            // of its lanes
   unsigned existing = 0, returned = 0;  // lanes
   int num_ready = 0;
-  std::uint8_t ready[kWarpSize];  // lanes that can go on, the next one last
+  std::uint8_t ready[kWarpSize];  // lanes that can continue, the next one last
   std::vector<Collective> collectives;
 };
 
@@ -95,7 +95,7 @@ struct Block {
   std::vector<std::pair<const void*, Memory>> statics;
   std::vector<Thread*> at_barrier;
   Where barrier;
-  std::vector<Warp*> ready;  // with threads that can go on
+  std::vector<Warp*> ready;  // warps with threads that can continue
   unsigned num_alive = 0;
   bool lets_next_begin = false;
 };
@@ -106,7 +106,7 @@ struct Grid {
   Grid* before = nullptr;
   Grid* next = nullptr;
   std::uint64_t num_blocks = 0, num_begun = 0, num_letting = 0, num_done = 0;
-  std::vector<Thread*> waiting;  // for the launch before
+  std::vector<Thread*> waiting;  // threads that wait for the previous launch
 
   bool is_done() const { return num_done == num_blocks; }
   bool may_begin() const {
@@ -116,23 +116,23 @@ struct Grid {
 
 struct Machine {
   std::vector<Grid> grids;
-  Grid* first = nullptr;                       // that is not done
-  std::vector<std::unique_ptr<Block>> blocks;  // alive
-  std::vector<Block*> ready;                   // with threads that can go on
-  // What is being run, and not in the list of what is ready: a warp until none of its threads can go on, a block for a
-  // while, both of which a cache likes.
+  Grid* first = nullptr;                       // the first unfinished launch
+  std::vector<std::unique_ptr<Block>> blocks;  // running blocks
+  // The running warp and block, which are not in the ready lists. A warp runs until none of its threads can continue,
+  // and a block for some time, because both keep data in the cache.
+  std::vector<Block*> ready;
   Block* block = nullptr;
   Warp* warp = nullptr;
   Thread* running = nullptr;
   bool is_random = true;
-  bool has_news = false;    // for run(): a fault, a block that is done, or a launch that may begin
-  std::uint64_t spins = 0;  // yields since a thread last got anywhere
+  bool has_news = false;    // for run(): a fault, a finished block, or a launch that may begin
+  std::uint64_t spins = 0;  // yields since a thread last made progress
   std::string fault;
 };
 
 Machine* machine = nullptr;
 
-// Fibers that run no thread, the one left last behind all others: its stack is still in the cache.
+// Fibers without a thread. The most recently used one is last, because its stack is still in the cache.
 std::vector<std::unique_ptr<Fiber>>& idle_fibers() {
   static std::vector<std::unique_ptr<Fiber>> idle;
   return idle;
@@ -160,7 +160,7 @@ Thread& running() {
   return *machine->running;
 }
 
-// At random below a number, or 0.
+// A random number below `count`, or 0.
 std::size_t pick_below(std::size_t size) {
   return machine->is_random ? std::size_t((random_number() >> 32) * size >> 32) : 0;
 }
@@ -183,7 +183,7 @@ void wake(Thread& thread) {
   ++warp.num_ready;
 }
 
-// At random, or the first.
+// A random element, or the first.
 template <typename T>
 T take_one(std::vector<T>& from) {
   const std::size_t pick = pick_below(from.size());
@@ -197,7 +197,7 @@ T take_one(std::vector<T>& from) {
   return taken;
 }
 
-// Puts what is being run back where it is chosen from.
+// Returns the running warp and block to the ready lists.
 void interrupt() {
   Block* const block = std::exchange(machine->block, nullptr);
   Warp* const warp = std::exchange(machine->warp, nullptr);
@@ -205,7 +205,7 @@ void interrupt() {
   if (warp && warp->num_ready > 0) add_ready(*warp);
 }
 
-// A warp that can go on, or none. Of the same block, until all of its warps have had their turn, more or less.
+// A warp that can continue, or null. It belongs to the same block, until about all of its warps have had a turn.
 Warp* next_warp() {
   Block*& block = machine->block;
   if (block && (block->ready.empty() || (machine->is_random && pick_below(block->warps.size()) == 0))) interrupt();
@@ -213,7 +213,7 @@ Warp* next_warp() {
   return block ? take_one(block->ready) : nullptr;
 }
 
-// A thread that can go on, or none.
+// A thread that can continue, or null.
 Thread* next_thread() {
   if (!machine->warp || machine->warp->num_ready == 0) {
     machine->warp = nullptr;
@@ -227,7 +227,7 @@ Thread* next_thread() {
   return &next;
 }
 
-// From now on it is this thread that runs.
+// Makes this thread the running one.
 void become(Thread& thread) {
   if (!machine->running || machine->running->block != thread.block) {
     blockIdx = thread.block->index;
@@ -254,7 +254,7 @@ Fiber& fiber_of(Thread& thread) {
   return *thread.fiber;
 }
 
-// Another thread's turn, until this one is woken.
+// Runs other threads until this one is woken.
 void wait_for_turn() {
   Thread* const next = machine->has_news ? nullptr : next_thread();
   if (!next) return Fiber::leave();
@@ -274,7 +274,7 @@ void open_barrier(Block& block) {
   block.at_barrier.clear();
 }
 
-// What a thread must not leave behind.
+// Reports state that a thread left behind.
 void finish(Thread& thread) {
   if (thread.first_copy < thread.copies.size())
     report("the thread returned with asynchronous copies that it never waited for");
@@ -303,7 +303,7 @@ void run_thread(Thread& thread) {
     open_barrier(*thread.block);
 }
 
-// What every fiber does. A thread that begins where another has returned needs no fiber of its own.
+// The body of every fiber. A thread that begins after another has returned reuses its fiber.
 void run_threads() {
   for (;;) {
     run_thread(*machine->running);
@@ -352,7 +352,7 @@ std::unique_ptr<Block> make_block(Grid& grid) {
   return block;
 }
 
-// As many blocks of each launch as find room.
+// As many blocks of each launch as fit.
 void begin_blocks() {
   while (machine->first && machine->first->is_done()) machine->first = machine->first->next;
   int num_launches = 0;
@@ -375,7 +375,7 @@ void end(Block& block) {
   }
 }
 
-// Takes the fibers from threads that will not go on.
+// Takes the fibers from threads that will not continue.
 void abandon(Block& block) {
   for (Thread& thread : block.threads) {
     if (!thread.fiber) continue;
@@ -400,7 +400,7 @@ std::string what_they_wait_for() {
   return out.str();
 }
 
-// Not within what calls them, whose frames each thread leaves on its stack.
+// A separate function, because each thread keeps its caller's frames on the stack.
 [[noreturn, gnu::noinline]] void report_barriers(const Where& first, const Where& second) {
   report("threads of one block wait at different barriers: " + text_of(first) + " and " + text_of(second));
 }
@@ -467,7 +467,7 @@ void run(std::span<const Launch> launches) {
   for (;;) {
     begin_blocks();
     if (here.blocks.empty()) return;
-    if (here.is_random) interrupt();  // those that have just begun may be first
+    if (here.is_random) interrupt();  // threads that have just begun may run first
     Thread* const first = next_thread();
     if (!first) throw Fault(what_they_wait_for());
     become(*first);
@@ -515,7 +515,7 @@ void* static_shared(const void* identity, std::size_t size_bytes) {
 void yield() {
   Thread& thread = running();
   if (++machine->spins > kMostSpins) report("the thread spins, and nothing that could end it happens");
-  interrupt();  // it is another's turn
+  interrupt();  // lets another thread run
   wake(thread);
   wait_for_turn();
 }

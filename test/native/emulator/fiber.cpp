@@ -10,7 +10,7 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-// Switching by hand costs a dozen instructions; ucontext's costs two system calls and serves other processors.
+// Switching in assembly takes a dozen instructions. ucontext takes two system calls, and is used on other processors.
 #if defined(__x86_64__)
 asm(R"(
 .text
@@ -47,7 +47,7 @@ void Fiber::begin() {
   running_->entry_();
 }
 
-// After a switch, on the stack that was switched to.
+// Runs after a switch, on the new stack.
 void Fiber::arrive() {
 #if defined(__SANITIZE_ADDRESS__)
   if (caller_.stack_)
@@ -57,7 +57,7 @@ void Fiber::arrive() {
 #endif
 }
 
-// Leaves what runs, until somebody enters that again.
+// Leaves the running fiber, until it is entered again.
 void Fiber::enter() {
   Fiber& left = *running_;
   running_ = this;
@@ -73,7 +73,7 @@ void Fiber::enter() {
 }
 
 Fiber::Fiber() : size_bytes_(kStackBytes) {
-  // Stacks that all began at the same place of a page would meet in the same few cache lines.
+  // If all stacks began at the same offset of a page, they would compete for the same few cache lines.
   static std::size_t num_fibers = 0;
   top_ = kStackBytes - num_fibers++ % 61 * 256;
   stack_ = mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -87,12 +87,12 @@ Fiber::~Fiber() {
 void Fiber::start(void (*entry)()) {
   entry_ = entry;
 #if defined(__SANITIZE_ADDRESS__)
-  __asan_unpoison_memory_region(stack_, kStackBytes);  // a fiber that was abandoned left its frames there
+  __asan_unpoison_memory_region(stack_, kStackBytes);  // an abandoned fiber left its frames there
   fake_stack_ = nullptr;
 #endif
 #if defined(__x86_64__)
   auto** top = reinterpret_cast<void**>(static_cast<char*>(const_cast<void*>(stack_)) + top_);
-  *--top = nullptr;  // where begin() would return to
+  *--top = nullptr;  // the return address of begin()
   *--top = reinterpret_cast<void*>(&begin);
   for (int saved = 0; saved < 6; ++saved) *--top = nullptr;
   pointer_ = top;

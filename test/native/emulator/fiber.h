@@ -7,8 +7,8 @@
 
 namespace emulator {
 
-// A stack of its own that runs a function until it hands over to another fiber, or back, and later goes on from there.
-// What a switch needs of it lies in one line of the cache.
+// A separate stack that runs a function until it switches to another fiber, or back to its caller, and continues later.
+// The data of a switch fits one cache line.
 class alignas(64) Fiber {
  public:
   static constexpr std::size_t kStackBytes =
@@ -19,15 +19,15 @@ class alignas(64) Fiber {
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  // The fiber will begin with entry(), whatever its stack held before. entry must never return.
+  // The fiber will begin with entry(), whatever its stack contained before. entry must never return.
   void start(void (*entry)());
-  // Runs it, and whichever fibers it hands over to, until one of them calls leave().
+  // Runs this fiber, and all fibers that it switches to, until one of them calls leave().
   void resume();
-  // From inside a fiber: runs this one in its place.
+  // From inside a fiber: switches to this one.
   void take_over() { enter(); }
-  // From inside a fiber: back to the caller of resume().
+  // From inside a fiber: returns to the caller of resume().
   static void leave();
-  // It is next: its stack has most often left the nearest cache.
+  // Prefetches the fiber that runs next: its stack has usually left L1.
   void prefetch() const {
 #if defined(__x86_64__)
     __builtin_prefetch(pointer_);
@@ -42,17 +42,17 @@ class alignas(64) Fiber {
   void enter();
   void arrive();
 
-  static Fiber caller_;  // what left for the first of the fibers
+  static Fiber caller_;  // context of resume()'s caller
   static Fiber* running_;
 
 #if defined(__x86_64__)
-  void* pointer_ = nullptr;  // into the stack, of what is left there
+  void* pointer_ = nullptr;  // into the stack, at the saved context
 #else
   ucontext_t registers_;
 #endif
   const void* stack_ = nullptr;
   std::size_t size_bytes_ = 0;
-  std::size_t top_ = 0;  // bytes of the stack that are used at most
+  std::size_t top_ = 0;  // maximum number of used bytes of the stack
   void (*entry_)() = nullptr;
   void* fake_stack_ = nullptr;  // AddressSanitizer's, beside it
 };

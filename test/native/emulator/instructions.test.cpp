@@ -78,7 +78,7 @@ TEST("the matrix instruction multiplies by the lane maps of the PTX manual, and 
   CHECK(errors(Mistake::c_transposed) > 60);
 }
 
-TEST("an asynchronous copy has landed after the wait for it, and sooner only by luck") {
+TEST("an asynchronous copy has completed after the wait for it, and earlier only by luck") {
   alignas(16) const int from[8] = {1, 2, 3, 4, 5, 6, 7, 8};
   int early = 0;
   for (int seed = 1; seed <= kSeeds; ++seed) {

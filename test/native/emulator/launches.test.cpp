@@ -38,7 +38,7 @@ TEST("blocks that wait for each other need to be alive together") {
   emulator::settings() = {};
 }
 
-TEST("another seed is another order, the same seed the same") {
+TEST("another seed gives another order, the same seed the same") {
   const auto order = [](std::uint64_t seed) {
     std::vector<unsigned> threads;
     emulator::settings().seed = seed;
@@ -53,11 +53,11 @@ TEST("another seed is another order, the same seed the same") {
   CHECK(order(0) == in_order);
 }
 
-TEST("a launch that may begin early runs beside the one before, up to its wait; reading before the wait shows") {
+TEST("a launch that may begin early runs beside its predecessor; a read before its wait becomes visible") {
   constexpr int kNumThreads = 256;
   std::vector<int> written(kNumThreads), read(kNumThreads);
   int num_early = 0;
-  // How many orders give what was expected.
+  // Number of orders that give the expected result.
   const auto right = [&](bool lets_begin, bool waits_first) {
     const emulator::Launch launches[] = {{.grid = {2},
                                           .block = {kNumThreads / 2},
@@ -91,11 +91,11 @@ TEST("a launch that may begin early runs beside the one before, up to its wait; 
   CHECK(num_early > 0);
   CHECK(right(true, false) < kSeeds / 4);
   num_early = 0;
-  right(false, true);  // it then begins when those before have returned
+  right(false, true);  // it then begins when its predecessors have returned
   CHECK_EQ(num_early, 0);
 }
 
-TEST("a thread that returns and never waited for the launch before is reported where its launch may begin early") {
+TEST("a thread of an early launch that returns without waiting for its predecessor is reported") {
   emulator::Launch launch{.grid = {1}, .block = {32}, .body = [] {
                             if (threadIdx.x != 3) emulator::wait_for_launch_before();
                           }};

@@ -15,13 +15,13 @@
 
 namespace emulator {
 
-// A launch, or what the host does at the device's place.
+// A launch, or an action of the host in stream order.
 struct Work {
   std::optional<Launch> launch;
   std::function<void()> otherwise;
 };
 
-// Launches with their arguments as they were when they were captured.
+// Launches with their arguments at the time of the capture.
 struct Graph {
   std::vector<Work> nodes;
 };
@@ -29,15 +29,16 @@ struct Graph {
 int num_run = 0;   // kernels
 int num_held = 0;  // objects
 
-// Work is put off until somebody waits for it, as on a device: a host buffer that is written again too early shows.
+// Work is deferred until somebody waits for it, as on a device: a host buffer that is overwritten too early becomes
+// visible.
 struct Stream {
   std::deque<Work> work;
   std::unique_ptr<Graph> captured;  // while capturing
-  bool is_invalidated = false;      // something was called that cannot be captured
+  bool is_invalidated = false;      // a call that cannot be captured was made
 
   void ask(Work next) {
     if (captured) {
-      if (captured->nodes.empty() && next.launch) next.launch->may_begin_early = false;  // nothing stands before it
+      if (captured->nodes.empty() && next.launch) next.launch->may_begin_early = false;  // no launch precedes it
       captured->nodes.push_back(std::move(next));
     } else {
       work.push_back(std::move(next));
@@ -53,7 +54,7 @@ struct Stream {
   void finish() {
     while (!work.empty()) finish_next();
   }
-  // What was asked for next, with the launches that may begin while it runs.
+  // The next work, with the launches that may begin while it runs.
   void finish_next() {
     const Work next = take();
     if (!next.launch) return next.otherwise();
@@ -65,16 +66,17 @@ struct Stream {
   }
 };
 
-// A place in a stream's work.
+// A point in a stream's work.
 struct Event {
-  Stream* stream = nullptr;               // that it was last recorded in; null: it never was
-  std::shared_ptr<bool> is_reached = {};  // of that recording
+  Stream* stream = nullptr;               // stream of its last record; null: it was never recorded
+  std::shared_ptr<bool> is_reached = {};  // for that record
 };
 
 namespace {
 
 #if defined(__SANITIZE_ADDRESS__)
-constexpr std::size_t kGuardBytes = 0;  // nothing may lie behind an allocation, so that reads past its end show too
+// nothing may lie after an allocation, so that reads past its end become visible, too
+constexpr std::size_t kGuardBytes = 0;
 #else
 constexpr std::size_t kGuardBytes = 64;
 #endif
@@ -117,7 +119,7 @@ cudaError_t result(const char* function, cudaError_t error = cudaSuccess) {
   return error;
 }
 
-// Of what waits for the device, or takes memory from it: none of it while a stream is captured.
+// Refuses calls that wait for the device or allocate memory while a stream is captured.
 cudaError_t result_unless_captured(const char* function, cudaError_t error = cudaSuccess) {
   bool is_captured = false;
   for (Stream* stream : streams())
@@ -287,7 +289,7 @@ cudaError_t cudaMallocHost(void** memory, std::size_t size_bytes) {
 }
 cudaError_t cudaFreeHost(void* memory) {
   if (memory) --num_held;
-  if (memory) std::memset(memory, kPoison, malloc_usable_size(memory));  // copies that are still to come show it
+  if (memory) std::memset(memory, kPoison, malloc_usable_size(memory));  // pending copies from it become visible
   std::free(memory);
   return result("cudaFreeHost");
 }

@@ -13,12 +13,12 @@
 using emulator::contains;
 using emulator::Fault;
 
-TEST("what the device is asked to do is done when somebody waits, so a host buffer reused too soon shows") {
+TEST("work of the device runs when the host waits, so a host buffer reused too soon becomes visible") {
   cudaStream_t stream;
   CHECK_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
   void* device = nullptr;
   CHECK_EQ(cudaMalloc(&device, 4), cudaSuccess);
-  CHECK(std::isnan(*static_cast<float*>(device)));  // fresh memory holds no number
+  CHECK(std::isnan(*static_cast<float*>(device)));  // fresh memory holds NaN
   int host = 1, back = 0;
   cudaMemcpyAsync(device, &host, 4, cudaMemcpyHostToDevice, stream);
   host = 2;
@@ -30,7 +30,7 @@ TEST("what the device is asked to do is done when somebody waits, so a host buff
   cudaStreamDestroy(stream);
 }
 
-TEST("what is captured is done when its graph is launched, each time, with the arguments that it had") {
+TEST("captured work runs when its graph is launched, each time, with the captured arguments") {
   cudaStream_t stream;
   cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
   int sum = 0, by = 2;
@@ -58,7 +58,7 @@ TEST("what is captured is done when its graph is launched, each time, with the a
     CHECK_EQ(sum, 7 * time);
   }
 
-  // Waiting, and taking memory, end the capture.
+  // Waiting or allocating ends the capture.
   void* memory = nullptr;
   for (const auto& forbidden : {std::function([&] { return cudaStreamSynchronize(stream); }),
                                 std::function([&] { return cudaMalloc(&memory, 16); })}) {
@@ -75,7 +75,7 @@ TEST("what is captured is done when its graph is launched, each time, with the a
   emulator::heal();
 }
 
-TEST("a launch that no device would take is refused") {
+TEST("a launch that no device would accept is refused") {
   cudaStream_t stream;
   cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
   void (*const kernel)(int) = [](int) {};
@@ -99,7 +99,7 @@ TEST("a launch that no device would take is refused") {
   emulator::heal();
 }
 
-TEST("a write past the end of an allocation shows, and under AddressSanitizer a read does too") {
+TEST("a write past the end of an allocation becomes visible, and under AddressSanitizer a read does, too") {
 #if defined(__SANITIZE_ADDRESS__)
   std::fflush(stdout);
   const pid_t child = fork();

@@ -12,7 +12,7 @@ using namespace std::string_view_literals;
 
 namespace {
 
-// The name of the kind; "" where the bytes may be what was expected.
+// The name of the kind; "" if the bytes may be of the expected kind.
 std::string kind_of(std::string_view bytes, Expected expected) {
   const auto kind = recognize(bytes, expected);
   if (kind) CHECK(std::string_view(kind->fix).size() > 0);

@@ -33,7 +33,7 @@ std::string read_text(const MappedFile& file, std::uint64_t offset, std::size_t 
   return text;
 }
 
-// An earlier handler of the process: main() sets it before the first file is mapped.
+// An earlier handler of the process: main() installs it before the first file is mapped.
 sigjmp_buf earlier_handler_jump;
 volatile std::sig_atomic_t earlier_handler_calls = 0;
 
@@ -70,7 +70,7 @@ TEST("says that a file is not readable") {
   write_file(directory / "secret", "x");
   ::chmod((directory / "secret").c_str(), 0);
   if (::geteuid() == 0) {
-    // Root may read everything: ask as nobody, in a process of its own.
+    // Root may read everything, so this runs as nobody, in its own process.
     ::chmod(directory.path().c_str(), 0755);
     const pid_t child = ::fork();
     if (child == 0) {
@@ -133,7 +133,7 @@ TEST("turns a file that shrank while it was mapped into an error, on any thread,
     CHECK_ERROR(read_text(file, 90'000, 8), ErrorCode::io,
                 "could not read 8 bytes at 90000: expected a file of 100000 bytes, found 5000 now");
     CHECK_ERROR(read_text(file, 0, 100'000), ErrorCode::io, "found 5000 now");
-    CHECK_EQ(read_text(file, 0, 3), "xxx");  // what is left is still read
+    CHECK_EQ(read_text(file, 0, 3), "xxx");  // the rest can still be read
   };
   read_lost_bytes();
   std::thread(read_lost_bytes).join();

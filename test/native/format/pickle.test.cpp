@@ -61,7 +61,7 @@ struct GoldenRow {
   std::vector<std::pair<std::uint64_t, double>> samples;  // flat index, exact value
 };
 
-// What xAI's own code found in each file.
+// The result of xAI's own code for each file.
 std::vector<GoldenRow> golden_rows(const std::string& network) {
   const std::string text = read_file(golden_path(network + "/tensors.json"));
   JsonReader json(text, "tensors.json");
@@ -109,7 +109,7 @@ std::vector<T> numbers_of(const TensorView& view) {
   return numbers;
 }
 
-// The value that the file stands for at a flat index.
+// The dequantized value at a flat index.
 double value_at(const PickledTensor& tensor, std::uint64_t index) {
   if (!tensor.scales) return numbers_of<float>(tensor.weight)[index];
   const Shape& shape = tensor.weight.shape;

@@ -1,4 +1,4 @@
-// What becomes of a checkpoint file that is cut short anywhere, or has any one byte of its framing changed.
+// Results for a checkpoint file that is truncated at any length, or has any one byte of its framing changed.
 
 #include <optional>
 #include <string>
@@ -18,7 +18,7 @@ using namespace grok::testing;
 
 namespace {
 
-// Of any file, however small: the reader's own window, and a message.
+// Maximum for any file, however small: the reader's own window, and a message.
 constexpr std::size_t kFixedBytes = 32 * 1024;
 
 bool same(const TensorView& a, const TensorView& b) {
@@ -42,8 +42,8 @@ struct Tally {
   int harmless = 0;
 };
 
-// A damaged file must be refused with a code that says so, or be read as if it were whole. It must not be read as
-// anything else, crash, read past its end, or take much memory.
+// A damaged file must be refused with a specific code, or be read as if it were whole. It must not be read as anything
+// else, crash, read past its end, or take much memory.
 void try_damaged(const HeldBytes& file, const std::optional<PickledTensor>& expected, Tally& tally,
                  const std::string& damage) {
   const AllocationPeak peak;
@@ -120,7 +120,7 @@ TEST("refuses, or reads rightly, every tiny file with any one byte of its framin
       }
     }
   }
-  // What does not matter: lengths of frames, the protocol's number, the module of the dataclass, numpy's own three
+  // Changes without effect: lengths of frames, the protocol's number, the module of the dataclass, numpy's own three
   // numbers and two flags of a dtype.
   CHECK(tally.refused > 2 * tally.harmless);
   CHECK(tally.harmless > 0);

@@ -16,14 +16,14 @@ using namespace grok;
 using namespace grok::model;
 using namespace grok::testing;
 
-// The whole network against xAI's own code: test/fixtures/golden/README.md says what each tensor is.
-// GROK_GOLDEN=DIR checks other networks of the same form: DIR holds one directory for each.
-// Each test also prints a hash of all logits and cached values of a network. Equal lines from two builds mean equal bits.
+// The whole network against xAI's own code: test/fixtures/golden/README.md describes each tensor. GROK_GOLDEN=DIR
+// checks other networks of the same form: DIR holds one directory for each. Each test also prints a hash of all logits
+// and cached values of a network. Equal lines from two builds mean equal bits.
 namespace {
 
-// With a cache of fewer bits: 1.4 times the worst of all prompts (7.0e-3 and 1.7e-2, both of ref-order, whose 12 layers add
-// up 24 roundings). A scale of another position costs 0.1 to 0.3. Truncating for rounding does not show here: the test of
-// backend/attention holds the rounding itself.
+// With a cache of fewer bits: 1.4 times the worst of all prompts (7.0e-3 and 1.7e-2, both of ref-order, whose 12 layers
+// add up 24 roundings). A scale of another position costs 0.1 to 0.3. Truncation instead of rounding is not visible
+// here: the test of backend/attention checks the rounding itself.
 constexpr double kBf16Tolerance = 1e-2;
 constexpr double kInt8Tolerance = 2.5e-2;
 
@@ -365,7 +365,7 @@ TEST("the checkpoint as numpy 2 pickles it gives the same bits") {
   CHECK(one.run({{.tokens = tokens}}) == two.run({{.tokens = tokens}}));
 }
 
-TEST("stops between layers when asked to") {
+TEST("stops between layers on request") {
   Network network(golden_path("ref-order"), tested_backends().front());
   int asked = 0;
   CHECK_ERROR(network.run({{.tokens = {5}}}, {.should_stop = [&] { return ++asked == 4; }}), ErrorCode::cancelled,

@@ -48,7 +48,7 @@ struct Multiples final : Footprint {
 class KeepingBackend final : public Backend {
  public:
   std::string description() const override { return "keeps"; }
-  BufferPtr allocate(std::size_t) override { throw Error(ErrorCode::internal, "not asked for"); }
+  BufferPtr allocate(std::size_t) override { throw Error(ErrorCode::internal, "not expected"); }
   BufferPtr load_vector(const TensorView& view) override { return std::make_unique<KeptBuffer>(view); }
   TablePtr load_table(const TensorView& view) override { return std::make_unique<KeptTable>(view); }
   MatrixPtr load_matrix(const Linear& view) override { return std::make_unique<KeptMatrix>(view); }

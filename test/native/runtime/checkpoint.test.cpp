@@ -57,7 +57,7 @@ TEST("says that a file of another kind is not supported") {
               "tensor00000_000");
 }
 
-TEST("asks for a config.json where another size than Grok-1's has none") {
+TEST("requires a config.json for another size than Grok-1's") {
   const TinyCheckpoint checkpoint;
   fs::remove(checkpoint.directory / "config.json");
   try {
@@ -87,7 +87,7 @@ TEST("refuses a config of another network, and one whose numbers would size noth
   CHECK_ERROR(open_checkpoint(checkpoint.directory.path()), ErrorCode::bad_checkpoint, "expected 38 files");
 }
 
-TEST("takes a ckpt-0 directory for unfinished rather than for nothing") {
+TEST("reports a ckpt-0 directory as unfinished, not as missing") {
   const TempDirectory directory;
   fs::create_directory(directory / "ckpt-0");
   CHECK_ERROR(open_checkpoint(directory.path()), ErrorCode::bad_checkpoint, "found 0");

@@ -12,8 +12,8 @@
 #include "format/tensor_source.h"
 #include "model/weights.h"
 
-// A network whose logits are a plain function of the tokens in the cache, so that what the engine does with them can be
-// tested exactly: after tokens t0 .. tp, logits[v] = (hash(t0 .. tp) + 7 v) mod 101.
+// A network whose logits are a plain function of the tokens in the cache, so that tests can check the engine exactly.
+// After tokens t0 .. tp, logits[v] = (hash(t0 .. tp) + 7 v) mod 101.
 namespace grok::testing {
 
 inline constexpr int kFakeVocabSize = 32;
@@ -51,7 +51,7 @@ inline std::int32_t best_after(std::span<const std::int32_t> tokens) {
   return best;
 }
 
-// What greedy generation must give.
+// The expected result of greedy generation.
 inline std::vector<std::int32_t> greedy_after(std::vector<std::int32_t> tokens, int count) {
   std::vector<std::int32_t> generated;
   for (int index = 0; index < count; ++index) {

@@ -14,7 +14,7 @@ TEST("Grok-1's cache takes half a mebibyte a token") {
            std::uint64_t(kPageSize) * 512 * 1024);
 }
 
-TEST("each layer has its own keys and values, of the type asked for") {
+TEST("each layer has its own keys and values, of the requested type") {
   testing::FakeBackend backend;
   const KvCache cache(backend, testing::fake_config(), KvCacheType::bf16, 2);
   std::set<std::byte*> blocks;

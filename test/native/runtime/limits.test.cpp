@@ -30,14 +30,14 @@ TEST("options out of range are refused by name, with the range") {
               "weights to be \"packed\" or \"mapped\", found \"paged\"");
 }
 
-TEST("the cache is of the type asked for, and f32 by default") {
+TEST("the cache has the requested type, and f32 by default") {
   CHECK(with([](EngineOptions&) {}).kv_cache_type == KvCacheType::f32);
   CHECK(with([](EngineOptions& options) { options.kv_cache_type = "f32"; }).kv_cache_type == KvCacheType::f32);
   CHECK(with([](EngineOptions& options) { options.kv_cache_type = "bf16"; }).kv_cache_type == KvCacheType::bf16);
   CHECK(with([](EngineOptions& options) { options.kv_cache_type = "int8"; }).kv_cache_type == KvCacheType::int8);
 }
 
-TEST("weights are held as asked for, and packed by default") {
+TEST("weights have the requested storage, and are packed by default") {
   CHECK(with([](EngineOptions&) {}).weight_storage == WeightStorage::packed);
   CHECK(with([](EngineOptions& options) { options.weights = "packed"; }).weight_storage == WeightStorage::packed);
   CHECK(with([](EngineOptions& options) { options.weights = "mapped"; }).weight_storage == WeightStorage::mapped);

@@ -63,7 +63,7 @@ TEST("names the largest file of a known kind in a folder without a checkpoint") 
   CHECK_ERROR(locate(root.path()), ErrorCode::not_found, "found \"model-00001-of-00009.safetensors\", a safetensors");
 }
 
-TEST("asks which of several checkpoints is meant") {
+TEST("refuses to choose among several checkpoints, and names two of them") {
   const TempDirectory root;
   make_file(root / "a/tensor00000_000");
   make_file(root / "b/model.safetensors");

@@ -20,7 +20,7 @@ Limits limits_of(int context_length, int max_sequences, int prefill_chunk = 0) {
   return limits_for(testing::fake_config(), options);
 }
 
-// Weights of no layer.
+// Weights outside the layers.
 SizedNetwork network_of(const std::vector<std::uint64_t>& weights, const Footprint& footprint,
                         std::optional<std::uint64_t> available = {}) {
   const model::GrokConfig config = testing::fake_config();
@@ -60,7 +60,7 @@ std::string fits_of(const SizedNetwork& network, const Limits& limits) {
   }
 }
 
-// All but the cache.
+// Memory without the cache.
 std::uint64_t fixed_of(const MemoryPlan& plan) { return plan.weights + plan.workspace + plan.reserve; }
 
 TEST("weights larger than the memory are refused with both numbers") {
@@ -96,7 +96,7 @@ TEST("a workspace that does not fit is refused with fewer sequences and a shorte
   CHECK_EQ(fits_of(network, limits_of(64, 300, 256)), "it fits");
 }
 
-TEST("where no change of one thing is enough, a change of all is offered") {
+TEST("if no change of one setting is enough, a change of all is offered") {
   testing::FakeFootprint footprint;
   footprint.token_scratch = 1 << 20;
   SizedNetwork network = network_of({1000}, footprint);
@@ -110,7 +110,7 @@ TEST("where no change of one thing is enough, a change of all is offered") {
   CHECK_EQ(fits_of(network, smallest), "it fits");
 }
 
-TEST("of a network whose layers are made up, as many are offered as fit") {
+TEST("for a synthetic network, as many layers are offered as fit") {
   const testing::FakeFootprint footprint;
   const Limits limits = limits_of(64, 1);
   SizedNetwork network = network_of({1000}, footprint);
@@ -140,7 +140,7 @@ TEST("a step whose size passes 64 bits is out of memory: the options made it so,
   CHECK_ERROR(plan_memory(network, limits), ErrorCode::out_of_memory, "exceeds 64 bits");
 }
 
-TEST("what must stay free is not for the cache") {
+TEST("memory that must stay free is not used for the cache") {
   testing::FakeFootprint footprint;
   const Limits limits = limits_of(64, 1);
   SizedNetwork network = network_of({1000}, footprint);
@@ -150,7 +150,7 @@ TEST("what must stay free is not for the cache") {
   CHECK_ERROR(require_fit(network, limits), ErrorCode::out_of_memory, ", reserve 12 MB,");
 }
 
-TEST("without a device nothing is refused, and the plan says what one would have to have") {
+TEST("without a device nothing is refused, and the plan states the memory that one would need") {
   const testing::FakeFootprint footprint;
   const Limits limits = limits_of(256, 3);
   const SizedNetwork network = network_of({300'000'000'000}, footprint);

@@ -16,7 +16,7 @@ namespace {
 
 using testing::golden_path;
 
-// Counts how often its parameters are listed, as they are to be bound.
+// Counts how often its parameters are listed, which binding does once.
 class CountingSource final : public format::TensorSource {
  public:
   CountingSource(std::unique_ptr<format::TensorSource> source, int& num_listed)
@@ -40,14 +40,14 @@ void inspect_with(void (*change)(EngineOptions&)) {
   inspect(golden_path("ref-small"), options);
 }
 
-TEST("a device that there is not is refused with the reason") {
+TEST("a device that does not exist is refused with the reason") {
   CHECK_ERROR(inspect_with([](EngineOptions& options) { options.device = "tpu"; }), ErrorCode::invalid_argument,
               "\"auto\", \"cpu\" or \"cuda\", found \"tpu\"");
   if (const std::string reason = why_no_cuda(); !reason.empty())
     CHECK_ERROR(Engine::open(golden_path("ref-small"), {.device = "cuda"}), ErrorCode::cuda_unavailable, reason);
 }
 
-TEST("device \"auto\" is a GPU where there is one, or says why it is the CPU; one asked for by name explains nothing") {
+TEST("device \"auto\" is a GPU if there is one, or says why it is the CPU; a named device explains nothing") {
   const auto engine = Engine::open_synthetic(synthetic_shape("mid", 6), {});
   const auto small = Engine::open(golden_path("ref-small"), {});
   CHECK_EQ(engine->inspection().why_cpu, engine->device().starts_with("cuda (") ? "" : why_no_cuda());
@@ -58,7 +58,7 @@ TEST("device \"auto\" is a GPU where there is one, or says why it is the CPU; on
   CHECK_EQ(inspect(golden_path("ref-small"), {.device = "cpu"}).why_cpu, "");
 }
 
-TEST("device \"auto\" is the CPU where something is asked for that only the CPU does") {
+TEST("device \"auto\" is the CPU if an option works only there") {
   CHECK_EQ(inspect(golden_path("ref-small"), {.isa = "portable"}).why_cpu,
            "an instruction set of the CPU was requested");
   CHECK_EQ(inspect(golden_path("ref-small"), {.weights = "mapped"}).why_cpu, "mapped weights were requested");
@@ -67,7 +67,7 @@ TEST("device \"auto\" is the CPU where something is asked for that only the CPU 
 TEST("device \"auto\" is the CPU where the model fits that and no GPU") {
   const model::GrokConfig config = synthetic_shape("mid", 6);
   const MemoryPlan on_cpu = Engine::open_synthetic(config, {.device = "cpu"})->inspection().memory;
-  const auto engine = Engine::open_synthetic(config, {.memory_limit = on_cpu.total()});  // a GPU has a reserve besides
+  const auto engine = Engine::open_synthetic(config, {.memory_limit = on_cpu.total()});  // a GPU also has a reserve
   CHECK(engine->device().starts_with("cpu ("));
   if (const std::string reason = why_no_cuda(); reason.empty())
     CHECK(engine->inspection().why_cpu.starts_with("on the GPU, "));
@@ -137,7 +137,7 @@ TEST("mapped weights are offered beside other changes where neither helps alone,
   for (const MemoryFit& fit : fits_of(options)) CHECK(!fit.weights);
 }
 
-TEST("a checkpoint is bound once, on the device that is asked for and on the one that is chosen") {
+TEST("a checkpoint is bound once, on a requested device and on a chosen one") {
   const model::GrokConfig mid = synthetic_shape("mid", 6);
   const std::uint64_t cpu_bytes = Engine::open_synthetic(mid, {.device = "cpu"})->inspection().memory.total();
   for (const EngineOptions& options :

@@ -51,7 +51,7 @@ TEST("the history counts each token once, however often the prompt has it") {
   CHECK_EQ(history.counts()[2].generated, 2);
 }
 
-TEST("a history is kept only where a penalty asks for it") {
+TEST("a history exists only if a penalty needs it") {
   CHECK(!Sequence({.prompt = {1}}).history.has_value());
   SequenceRequest request{.prompt = {1}};
   request.sampling.frequency_penalty = 0.5f;

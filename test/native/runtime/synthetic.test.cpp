@@ -65,7 +65,7 @@ TEST("refuses a network that cannot run, before anything is sized by it") {
   CHECK_ERROR(Engine::open_synthetic(config, {}), ErrorCode::bad_checkpoint, "d_model");
 }
 
-TEST("refuses Grok-1 where it does not fit, before a weight is made") {
+TEST("refuses Grok-1 if it does not fit, before a weight is computed") {
   CHECK_ERROR(Engine::open_synthetic(synthetic_shape("grok1", 0), {.memory_limit = 1'000'000'000}),
               ErrorCode::out_of_memory, "1 GB is available");
 }
@@ -130,7 +130,7 @@ TEST("any part of a weight is the same as in the whole") {
   }
 }
 
-TEST("another seed, another parameter or another place brings other numbers, and the same the same") {
+TEST("another seed, parameter or position gives other numbers, and the same gives the same") {
   const model::GrokConfig config = synthetic_shape("tiny", 0);
   const auto one = make_synthetic_source(config, 1), again = make_synthetic_source(config, 1);
   const auto two = make_synthetic_source(config, 2);

@@ -13,7 +13,7 @@
 
 namespace grok::testing {
 
-// Another source's parameters, single numbers of which are replaced.
+// The parameters of another source, with single numbers replaced.
 class ChangedSource final : public format::TensorSource {
  public:
   explicit ChangedSource(std::unique_ptr<format::TensorSource> original)

@@ -18,7 +18,7 @@
 // Files that tests write.
 namespace grok::testing {
 
-// A directory that goes away with everything in it.
+// A directory that is deleted with all of its contents.
 class TempDirectory {
  public:
   TempDirectory() {

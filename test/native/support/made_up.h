@@ -7,7 +7,7 @@
 
 #include "core/tensor.h"
 
-// Made-up numbers for tests: the same ones on each run.
+// Random numbers for tests: the same ones on each run.
 namespace grok::testing {
 
 inline std::vector<float> random_floats(std::size_t size, unsigned seed, float spread = 1.0f) {
@@ -33,7 +33,7 @@ class Bytes final : public ByteSource {
   std::vector<std::byte> bytes_;
 };
 
-// A quantised matrix and what it stands for.
+// A quantised matrix and its dequantized values.
 struct MadeUpMatrix {
   MadeUpMatrix(std::uint64_t num_experts, std::uint64_t d_in, std::uint64_t d_out, std::uint64_t num_groups,
                unsigned seed)

@@ -1,4 +1,4 @@
-// Writes a checkpoint with made-up numbers for tests.
+// Writes a checkpoint with random numbers for tests.
 //
 //   make_checkpoint DIR [--layers N] [--d-model N] [--q-heads N] [--kv-heads N] [--head-dim N] [--d-ff N] [--vocab N]
 //                   [--experts N] [--context N] [--numpy 1|2] [--seed S] [--format ckpt-0|safetensors] [--shards N]

@@ -52,8 +52,8 @@ inline void check_refused_at_load(const MakeBackend& make_backend) {
     }
 }
 
-// A finite weight so large that its token overflows: the logits after it are told as not finite, at its place, however the
-// cache holds it, and a sequence beside it goes on as if it were alone.
+// A finite weight so large that its token overflows. The logits after it are reported as not finite, at that position,
+// with every type of cache. A sequence beside it goes on as if it were alone.
 inline void check_overflow_is_told(const MakeBackend& make_backend) {
   const model::GrokConfig config = not_finite_config();
   constexpr std::int32_t kOverflowing = 5;
@@ -66,7 +66,7 @@ inline void check_overflow_is_told(const MakeBackend& make_backend) {
     const auto engine = engine_on(make_backend(), std::move(source), config, options);
     while (!engine->load_next().done) continue;
 
-    // The logits of the row that is the overflowing token's own are not asked for, but in the last two.
+    // Only the last two requests need logits of the overflowing token's own row.
     const std::map<runtime::SequenceId, int> expected = {
         {engine->submit({.prompt = {1, kOverflowing, 2, 3}, .max_tokens = 3}), 3},
         {engine->submit({.prompt = {1, 2, kOverflowing, 3}, .prompt_outputs = runtime::PromptOutputs::logprobs}), 2},

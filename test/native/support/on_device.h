@@ -5,7 +5,7 @@
 #include "backend/backend.h"
 #include "support/made_up.h"
 
-// Numbers to a backend's memory and back.
+// Copies numbers to a backend's memory and back.
 namespace grok::testing {
 
 inline BufferPtr on_device(Backend& backend, const std::vector<float>& values) {
@@ -13,7 +13,7 @@ inline BufferPtr on_device(Backend& backend, const std::vector<float>& values) {
   return backend.load_vector({DType::f32, {values.size()}, &source, 0});
 }
 
-// [size], with NaN wherever the backend leaves it.
+// [size], NaN until the backend writes it.
 inline BufferPtr unwritten(Backend& backend, std::size_t size) {
   return on_device(backend, std::vector<float>(size, std::nanf("")));
 }

@@ -7,11 +7,10 @@
 #include "support/made_up.h"
 #include "support/on_device.h"
 
-// The operations of one layer, one after another on any backend: what they need while they run is what is tested.
+// The operations of one layer, one after another on any backend, to test the memory that they need.
 namespace grok::testing {
 
-// One layer whose matrices have scale groups of their own each, and the step it is for. The sizes decide which operation
-// needs most.
+// One layer whose matrices each have their own scale groups, and its step. The sizes decide which operation needs most.
 struct Sizes {
   int num_tokens = 70, num_outputs = 2, num_positions = 100;
   int d_model = 16, num_q_heads = 2, num_kv_heads = 1, head_dim = 8, d_ff = 16, experts = 2, experts_per_token = 1;

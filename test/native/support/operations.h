@@ -10,8 +10,8 @@
 #include "support/on_device.h"
 #include "support/tested_backends.h"
 
-// An operation of the contract on each tested backend, beside the CPU backend's portable kernels, which compute in float32:
-// odd sizes, one of everything, more than a block of everything.
+// An operation of the contract on each tested backend, and on the CPU backend's portable kernels, which compute in
+// float32. Sizes are odd, one, and more than a block.
 namespace grok::testing {
 
 inline std::unique_ptr<Backend> reference_backend() {
@@ -38,7 +38,7 @@ inline std::vector<std::int32_t> random_ints(std::size_t size, int below, unsign
   return values;
 }
 
-// Tokens of several sequences, at positions of which some are far apart, in pages of no order.
+// Tokens of several sequences, at positions of which some are far apart, in unordered pages.
 struct MadeUpBatch {
   MadeUpBatch(const std::vector<int>& positions_of_tokens, int num_sequences, int num_pages_each, int vocab_size)
       : positions(positions_of_tokens.begin(), positions_of_tokens.end()),
@@ -63,7 +63,7 @@ struct MadeUpBatch {
 
 inline constexpr KvCacheType kCacheTypes[] = {KvCacheType::f32, KvCacheType::bf16, KvCacheType::int8};
 
-// A cache whose bytes are those of one float32, so that a place that is not written can be told.
+// A cache whose bytes are those of one float32, so that unwritten places are recognizable.
 struct Cache {
   Cache(Backend& backend, KvCacheType type, int num_pages, int num_kv_heads, int head_dim, float unwritten = -7)
       : num_pages(num_pages), num_kv_heads(num_kv_heads), head_dim(head_dim) {

@@ -16,16 +16,15 @@ namespace grok::testing {
 // numpy 1 and numpy 2 call one of their modules differently.
 enum class Numpy { v1, v2 };
 
-// An array to write: its numbers, or a hole of their size where `bytes` is empty.
+// An array to write: its numbers, or a hole of their size if `bytes` is empty.
 struct ArrayToWrite {
   DType dtype;
   Shape shape;
   std::span<const std::byte> bytes;
 };
 
-// Pickles arrays byte for byte as Python's C pickler does with protocol 4: which objects are remembered and recalled,
-// and where frames begin and end.
-// Source: CPython 3.11, Modules/_pickle.c
+// Pickles arrays byte for byte like Python's C pickler does with protocol 4: which objects are memoized, and the places
+// where frames begin and end. Source: CPython 3.11, Modules/_pickle.c
 class PickleWriter {
  public:
   PickleWriter(OutputFile& out, Numpy numpy) : out_(out), numpy_(numpy) { out_.write("\x80\x04"); }
@@ -94,7 +93,7 @@ class PickleWriter {
     ++num_memoized_;
   }
 
-  // Recalls what was saved under this key, or saves it and remembers it.
+  // Recalls the object saved under this key, or saves and memoizes it.
   template <typename Save>
   void once(const std::string& key, const Save& save) {
     const auto found = memo_.find(key);

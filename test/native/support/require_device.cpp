@@ -5,8 +5,8 @@
 #include "backend/cuda/cuda.h"
 #include "testing.h"
 
-// Linked into tests that want a CUDA device: where there is none they are skipped, and say so. Not before main: kernels are
-// made known to the runtime by what is static, too.
+// Linked into tests that need a CUDA device: without one they are skipped, with a message. Not before main: static
+// objects register kernels with the runtime.
 namespace {
 
 const bool kAsks = [] {
@@ -14,7 +14,7 @@ const bool kAsks = [] {
     const std::string reason = grok::cuda::why_no_cuda_device();
     if (reason.empty()) return;
     std::printf("SKIPPED: %s\n", reason.c_str());
-    std::exit(77);  // what ctest takes for skipped
+    std::exit(77);  // ctest's code for a skipped test
   };
   return true;
 }();

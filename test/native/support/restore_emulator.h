@@ -6,7 +6,7 @@
 
 namespace grok::testing {
 
-// Whatever a test did to the emulated device is undone when this goes.
+// Undoes all changes of a test to the emulated device on destruction.
 struct Restore {
   ~Restore() {
     emulator::settings() = {};

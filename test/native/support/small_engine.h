@@ -7,7 +7,7 @@
 #include "runtime/limits.h"
 #include "runtime/model_plan.h"
 
-// Engines for tests, on any backend and any weights, without the look at a device's memory that Engine::open takes.
+// Engines for tests, on any backend and any weights, without Engine::open's check of a device's memory.
 namespace grok::testing {
 
 inline model::GrokConfig small_config() {
@@ -31,7 +31,7 @@ inline std::vector<runtime::SequenceOutput> step_of(runtime::Engine& engine,
   return engine.step();
 }
 
-// Nothing of it is loaded.
+// No weight is loaded.
 inline std::unique_ptr<runtime::Engine> engine_on(std::unique_ptr<Backend> backend,
                                                   std::unique_ptr<format::TensorSource> source,
                                                   const model::GrokConfig& config,

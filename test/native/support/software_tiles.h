@@ -14,7 +14,7 @@ inline constexpr int kRowBytes = 64, kMaxRows = 16, kWeightsTile = 6;
 
 struct Tiles {
   std::uint8_t bytes[8][kMaxRows][kRowBytes];
-  int num_rows = 0;  // of all but the weights'
+  int num_rows = 0;  // rows of all tiles except for the weights'
 };
 inline Tiles tiles;
 

@@ -13,16 +13,16 @@
 #include "backend/cpu/isa/kernels.h"
 #endif
 
-// The backends that a test of the contract runs on: a program of its own for each device.
+// The backends that a test of the contract runs on: one program for each device.
 namespace grok::testing {
 
-// Distance to the float64 result. xAI's code in float32 stays below 1e-6; the smallest mistake in the goldens' table that
-// these networks can show (erf for tanh GELU) costs 9e-5, and is seen where the gate is 1e-5.
+// Distance to the float64 result. xAI's code in float32 stays below 1e-6. The smallest mistake in the goldens' table
+// that these networks can show (erf for tanh GELU) costs 9e-5, and a gate of 1e-5 detects it.
 struct Gates {
   double product = 2e-6;  // of one matrix: two orders of the same float sums
   double row = 0x1p-22;   // of the embedding, as a share of the row's largest value
   double layers = 1e-5, logits = 1e-5;
-  // A choice between experts or tokens may differ where float64 itself sees them closer than this.
+  // A choice of experts or tokens may differ if float64's margin is smaller than this.
   float tie = 1e-3f;
 };
 
@@ -36,12 +36,12 @@ struct TestedBackend {
 inline std::vector<TestedBackend> tested_backends() {
   std::vector<TestedBackend> tested;
 #if defined(GROK_TEST_CUDA)
-  // Three digits hold a value as well as a float32 does. Two are 2^8 times coarser: 5e-5 to 2e-4 measured, where
-  // xAI's bf16 is 6e-3 to 6e-2 away. The emulator takes its time, so not every network is asked for every digit.
+  // Three limbs are as precise as a float32. Two are 2^8 times coarser: 5e-5 to 2e-4 measured, while xAI's bf16 is 6e-3
+  // to 6e-2 away. The emulator is slow, so not every network runs with every number of limbs.
   tested.push_back({.name = "cuda, 3 digits",
                     .make = [] { return cuda::make_cuda_backend({.num_digits = 3}); },
                     .networks = {"ref-small", "ref-wide"}});
-#if defined(__SANITIZE_ADDRESS__)  // takes ten times as much of it: one network shows a bad access
+#if defined(__SANITIZE_ADDRESS__)  // it takes ten times as long: one network is enough to find a bad access
   tested.back().networks.pop_back();
   return tested;
 #endif

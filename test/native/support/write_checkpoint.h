@@ -17,8 +17,8 @@
 #include "support/files.h"
 #include "support/pickle_writer.h"
 
-// Checkpoints of any size with made-up numbers, in xAI's layout and as safetensors. It knows names, order and shapes by
-// itself: what reads checkpoints is tested against it.
+// Checkpoints of any size with random numbers, in xAI's layout and as safetensors. It has its own list of names, order
+// and shapes, because the readers of checkpoints are tested against it.
 namespace grok::testing {
 
 struct ParameterToWrite {
@@ -42,7 +42,7 @@ inline std::vector<ParameterToWrite> parameters_to_write(const model::GrokConfig
   const auto d_ff = std::uint64_t(config.d_ff), num_experts = std::uint64_t(config.num_experts);
   const auto q_width = std::uint64_t(config.num_q_heads) * std::uint64_t(config.head_dim);
   const auto kv_width = std::uint64_t(config.num_kv_heads) * std::uint64_t(config.head_dim);
-  // xAI cut these two along their input over 8 devices; one group where that does not divide.
+  // xAI split these two along their input over 8 devices; one group if that does not divide.
   const auto groups_of = [](std::uint64_t d_in) { return d_in % 8 == 0 ? std::uint64_t(8) : std::uint64_t(1); };
   const auto keep_size = [](std::uint64_t d_in) { return 1 / std::sqrt(double(d_in)); };
 
@@ -104,7 +104,7 @@ inline MadeUpNumbers make_up(const ParameterToWrite& parameter, std::uint64_t se
 
 // In xAI's field names.
 inline void write_config(const std::string& path, const model::GrokConfig& config) {
-  // The factor from which ffn_size() makes d_ff again: int(factor * emb) * 2 // 3, rounded up to a multiple of 8.
+  // The factor from which ffn_size() computes this d_ff: int(factor * emb) * 2 // 3, rounded up to a multiple of 8.
   if (config.d_ff % 8 != 0) throw Error(ErrorCode::invalid_argument, "expected d_ff to be a multiple of 8");
   const double widening_factor = double(config.d_ff) * 1.5 / config.d_model;
   std::ofstream out(path);

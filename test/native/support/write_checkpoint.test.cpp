@@ -53,8 +53,8 @@ TEST("writes golden files byte for byte as xAI's own code and numpy wrote them")
   check_network("ref-small-numpy2", 38, Numpy::v2);
 }
 
-TEST("writes Grok-1's 770 files in the sizes that the real ones have, with numbers where theirs are") {
-  // Measured on the released checkpoint: file bytes, and the first and second payload's place.
+TEST("writes Grok-1's 770 files in the sizes of the real ones, with numbers at the same offsets") {
+  // Measured on the released checkpoint: file bytes, and the offsets of the first and second payload.
   struct Real {
     int number;
     std::uint64_t file_bytes, offset, scales_offset;

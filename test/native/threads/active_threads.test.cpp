@@ -10,8 +10,8 @@ using namespace grok::threads;
 
 namespace {
 
-// A machine where `neighbours` other processes keep cores busy: each takes a core from one of our threads, if all cores are
-// wanted, and loops then wait for that thread, which gets half of the core.
+// A machine on which `neighbours` other processes keep cores busy. If our threads need all cores, each process takes a
+// core from one of them. Loops then wait for that thread, which gets half of the core.
 double cores_of(int active, int num_cores, int neighbours) {
   const int contended = std::max(0, std::min(neighbours, active + neighbours - num_cores));
   return contended == 0 ? active : active * 0.5;
@@ -47,7 +47,7 @@ TEST("a pool of one stays one") {
   CHECK_EQ(threads.count(), 1);
 }
 
-TEST("loses next to nothing of what is left when a neighbour takes a core") {
+TEST("loses almost nothing of the remaining cores when another process takes one") {
   for (const int num_cores : {2, 4, 8}) {
     ActiveThreads threads(num_cores, nobody_knows);
     run(threads, num_cores, 0, 1);
@@ -56,13 +56,13 @@ TEST("loses next to nothing of what is left when a neighbour takes a core") {
   }
 }
 
-TEST("makes way for several neighbours, one after the other") {
+TEST("leaves cores to several other processes, one after the other") {
   ActiveThreads threads(8, nobody_knows);
   run(threads, 8, 3, 20);
   CHECK(run(threads, 8, 3, 20) > 0.95 * 5);
 }
 
-TEST("all threads take part again soon after the neighbour left") {
+TEST("all threads take part again soon after the other process ended") {
   ActiveThreads threads(2, nobody_knows);
   run(threads, 2, 1, 30);
   run(threads, 2, 0, 5);
@@ -79,7 +79,7 @@ TEST("tries all threads every few seconds, not more often, while no core is idle
   CHECK(run(threads, 4, 1, 20) > 0.99 * 3);
 }
 
-TEST("all threads take part again some tenths of a second after cores became idle, however long they were not") {
+TEST("all threads take part again some tenths of a second after cores became idle, after any time") {
   double idle = 0.4;  // of the one that is left out
   ActiveThreads threads(4, [&] { return std::optional(idle); });
   run(threads, 4, 1, 3);
@@ -89,8 +89,8 @@ TEST("all threads take part again some tenths of a second after cores became idl
   CHECK_EQ(threads.count(), 4);
 }
 
-// Two threads get 1.6 cores of processor time and finish no sooner for it.
-TEST("leaves out a thread that gets processor time and helps nothing, within a tenth of a second") {
+// Two threads get 1.6 cores of CPU time and finish no sooner for it.
+TEST("leaves out a thread that gets CPU time and contributes nothing, within a tenth of a second") {
   ActiveThreads threads(2, nobody_knows);
   double time = 0, best = 0;
   for (int loop = 0; time < 0.8; ++loop) {
@@ -104,7 +104,7 @@ TEST("leaves out a thread that gets processor time and helps nothing, within a t
   CHECK(best / time > 0.97);
 }
 
-TEST("judges by loops of the same kind") {
+TEST("compares loops of the same kind") {
   ActiveThreads threads(2, nobody_knows);
   for (int loop = 0; loop < 30; ++loop) threads.report(1, 1e-3, 1.5e-3);
   CHECK_EQ(threads.count(), 1);

@@ -17,11 +17,11 @@ TEST("a core that works is not idle, and none is twice") {
   for (const auto start = std::chrono::steady_clock::now(); std::chrono::steady_clock::now() - start < 500ms;) {
   }
   const auto idle = cores.since_last();
-  if (!idle) return;  // a system that does not tell
+  if (!idle) return;  // the system does not tell
   CHECK(*idle >= 0 && *idle < num_cores - 0.5);
 }
 
-TEST("tells nothing of less time than the system counts") {
+TEST("reports nothing within the system's resolution") {
   const auto start = std::chrono::steady_clock::now();
   IdleCores cores;
   const auto idle = cores.since_last();

@@ -38,7 +38,7 @@ TEST("runs each index once, in thousands of loops of all lengths") {
   }
 }
 
-TEST("each of the threads begins with its own share, and the others finish that of one that is held up") {
+TEST("each thread begins with its own share, and the others finish the share of a delayed one") {
   constexpr std::size_t kCount = 40;
   for (int repeat = 0; repeat < 3; ++repeat) {
     ThreadPool pool(2);

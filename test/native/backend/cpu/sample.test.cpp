@@ -50,7 +50,7 @@ std::vector<GoldenCase> golden_cases() {
         try {
           found.cut_margin = json.read_number();
         } catch (const Error&) {
-          json.skip();  // null: nothing was cut
+          json.skip();  // null: nothing was dropped
         }
       } else
         json.skip();
@@ -86,7 +86,7 @@ TEST("keeps exactly the tokens that xAI's temperature and top_p keep") {
                         .bias = bias};
     const auto found = candidates(logits, row);
     const auto expected = golden.ints(prefix + "kept_ids");
-    // Where the running sum passes within 1e-5 of the cut, float32 sums may fall on either side (golden README).
+    // If the running sum passes within 1e-5 of the cut, float32 sums may fall on either side (golden README).
     if (golden_case.cut_margin < 1e-5) {
       CHECK(std::abs(int(found.size()) - int(expected.size())) <= 1);
     } else {
@@ -96,9 +96,9 @@ TEST("keeps exactly the tokens that xAI's temperature and top_p keep") {
   }
 }
 
-// The rules as they are told: of all tokens sorted from the top the first top_k, of them those with at most top_p above them,
-// and min_p of the best.
-TEST("what it leaves out early is what sorting the whole vocabulary leaves out") {
+// The rules as documented: the first top_k of all tokens in descending order, among them those with at most top_p above
+// them, and among these those with min_p of the best.
+TEST("tokens dropped early are those that sorting the whole vocabulary drops") {
   unsigned seed = 0;
   for (const int vocab_size : {1, 2, 17, 1000, 5003})
     for (const float spread : {0.0f, 1.0f, 4.0f, 20.0f})
@@ -136,7 +136,7 @@ TEST("what it leaves out early is what sorting the whole vocabulary leaves out")
       }
 }
 
-TEST("penalties fall on what was seen, biases on what was named") {
+TEST("penalties apply to seen tokens, biases to named ones") {
   const std::vector<TokenCount> history = {{.token = 0, .generated = 0}, {.token = 1, .generated = 2}};
   const std::vector<TokenBias> bias = {{.token = 2, .bias = 1.5f}};
   const auto adjusted =

@@ -11,9 +11,10 @@
 
 #include "emulator/emulator.h"
 
-// What the CUDA backend uses of CUDA C++ and of the runtime, for an ordinary compiler: the same .cu files then run on the
-// emulator. Names and signatures are CUDA's own. What only nvcc knows is there where EMULATED_NVCC is defined, as it is for
-// .cu files: the .cpp files beside them then fail here where they would in a build for a device.
+// The parts of CUDA C++ and of the runtime that the CUDA backend uses, for an ordinary compiler, so that the same .cu
+// files run on the emulator. Names and signatures are CUDA's own. Definitions that only nvcc provides exist if
+// EMULATED_NVCC is defined, as it is for .cu files. So a .cpp file that uses them fails here, like in a build for a
+// device.
 
 // ---------------------------------------------------------------- the language
 
@@ -112,7 +113,7 @@ T exchange(unsigned mask, const char* what, Where where, T value, unsigned sourc
       if (!arguments[lane]) continue;
       auto* reader = static_cast<Exchange<T>*>(arguments[lane]);
       const auto* from = static_cast<Exchange<T>*>(arguments[reader->source & 31]);
-      if (from) reader->received = from->value;  // reading a lane that is not in the mask gives nothing
+      if (from) reader->received = from->value;  // reading a lane outside the mask returns nothing
     }
   });
   return mine.received;
@@ -263,16 +264,16 @@ cudaError_t set_max_dynamic_shared(const void* kernel, int size_bytes);
 cudaError_t kernel_attributes(cudaFuncAttributes* attributes);
 cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> body);
 
-// The count-th call of this runtime function from now on gives the error, and so do all calls after it if it is sticky.
-// Without a name, the count-th call of any.
+// The count-th call of this runtime function from now on returns the error. If the error is sticky, all later calls
+// return it, too. Without a name, the count-th call of any function.
 void fail(const char* function, cudaError_t error, int count = 1, bool is_sticky = false);
-// Returns whether the error was met.
+// Returns whether the error occurred.
 bool heal();
-// Kernels that were launched and have run.
+// Number of kernels that have run.
 int num_launches();
-// Bytes of device memory that are allocated. Throws Fault where a write went past the end of any of them.
+// Bytes of allocated device memory. Throws Fault if a write went past the end of an allocation.
 std::size_t allocated_bytes();
-// Streams, events, graphs and pieces of pinned memory that were not given back.
+// Number of streams, events, graphs and pieces of pinned memory that were not released.
 int num_objects();
 
 }  // namespace emulator
