@@ -31,7 +31,7 @@ class Program extends Command {
  */
 function makeProgram(host: Host, onCommand: (command: Command) => void): Command {
   const program = new Program('grok-run')
-    .description('Continues a prompt with Grok-1, or with the small model of its architecture that comes with it.')
+    .description('Continues a prompt with Grok-1, or with the included small model of its architecture.')
     .version(host.library.version, '-V, --version', 'print the version')
     // Flags after a command's name belong to the command.
     .enablePositionalOptions()

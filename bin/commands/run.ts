@@ -25,21 +25,20 @@ interface RunFlags extends ModelFlags, Readonly<GenerateOptions>, OutputFlags {
 }
 
 const HELP = `
-The prompt is continued, not answered: Grok-1 is a base model. On a terminal the
-prompt is printed first, so that the text reads from its beginning; in a pipe or
-a file there is the continuation alone (--echo and --no-echo decide otherwise).
-One line break ends the output; one at the end of a prompt from a file or from
-stdin is dropped.
+Grok-1 is a base model: it continues the prompt and does not answer it. On a
+terminal the prompt is printed first. In a pipe or a file the continuation stands
+alone. --echo and --no-echo override this. The output ends with one line break;
+one line break at the end of a prompt from a file or from stdin is dropped.
 
 --json prints one object at the end: text, tokenIds, finishReason, usage,
-timings, seed. --jsonl prints an object for each piece as it comes (text,
+timings, seed. --jsonl prints an object for each piece as it is generated (text,
 tokenIds), then one with the rest. Errors are then {"error":{...}} on stderr.
 
-A generation_config.json beside the model replaces the defaults above, as the
-embedded toy's does; grok-run inspect shows them. Options win.
+A generation_config.json beside the model replaces the defaults above; the
+embedded toy has one. grok-run inspect shows it. Options override it.
 
-Commands win over prompts. A prompt that starts with a dash, or is a command's
-name, follows --:
+A word that is a command's name is read as the command. A prompt that starts
+with a dash or with a command's name follows --:
   $ grok-run -- inspect
 
 Examples:

@@ -96,8 +96,8 @@ TEST("keeps exactly the tokens that xAI's temperature and top_p keep") {
   }
 }
 
-// The rules as documented: the first top_k of all tokens in descending order, among them those with at most top_p above
-// them, and among these those with min_p of the best.
+// The rules as documented. Keeps the first top_k of all tokens in descending order; among them those with at most top_p
+// above them, and among these those with min_p of the best.
 TEST("tokens dropped early are those that sorting the whole vocabulary drops") {
   unsigned seed = 0;
   for (const int vocab_size : {1, 2, 17, 1000, 5003})
