@@ -11,7 +11,7 @@ namespace emulator {
 
 inline constexpr int kSeeds = 40;
 
-// Runs the kernel under many orders of its threads; how many of them gave what was expected.
+// Runs the kernel under many orders of its threads, and returns how many of them gave the expected result.
 template <typename Kernel, typename Check>
 int seeds_that_pass(unsigned num_blocks, unsigned num_threads, const Kernel& kernel, const Check& check) {
   int passed = 0;
