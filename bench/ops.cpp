@@ -20,14 +20,12 @@
 // of it is found there, and more --layers help.
 
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
 #include <map>
 #include <memory>
 #include <numeric>
 #include <set>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "backend/cpu/cpu.h"
@@ -39,6 +37,8 @@
 #include "model/check_config.h"
 #include "model/forward.h"
 #include "model/weights.h"
+#include "report.h"
+#include "request.h"
 #include "runtime/kv_cache.h"
 #include "runtime/page_pool.h"
 #include "runtime/synthetic.h"
@@ -48,23 +48,6 @@ namespace {
 
 using namespace grok;
 using namespace grok::bench;
-
-struct Request {
-  std::string device = "cpu";
-  std::vector<std::string> shapes = {"tiny", "mid", "slice"};
-  int num_layers = 1;
-  int num_shards = 1;
-  int num_threads = 0;
-  std::string isa = {};
-  std::vector<int> num_tokens = {1, 8, 128};
-  std::vector<int> num_sequences = {1};
-  std::vector<int> contexts = {128};  // tokens of each sequence in the cache before the step
-  KvCacheType kv_cache_type = KvCacheType::f32;
-  int reps = 5;
-  bool launches_overlap = true;
-  int probe_gib = 0;  // 0: no probe
-  std::string json = {};
-};
 
 WeightBytes weight_bytes_of(const format::TensorSource& source, const model::GrokConfig& config,
                             const Footprint& footprint) {
@@ -143,15 +126,6 @@ class Passes {
   Batch staged_;                     // replayed operations read this
 };
 
-double quantile(const std::vector<double>& sorted, double share) {
-  return sorted[std::size_t(share * double(sorted.size() - 1) + 0.5)];
-}
-
-double median_of(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return quantile(values, 0.5);
-}
-
 // Times each kind of recorded operation, for all layers in turn, many times in a replayed step. Repetition does not
 // change the work: residuals grow, but their norms do not, and each layer keeps its experts.
 void time_in_graph(TimedBackend& backend, int reps) {
@@ -197,73 +171,6 @@ void time_in_graph(TimedBackend& backend, int reps) {
     backend.times[name].in_graph = {
         .microseconds = std::move(microseconds), .calls = calls, .bytes_a_round = round.bytes};
   }
-}
-
-void print(const std::map<std::string, Timed>& times) {
-  const bool has_graphs =
-      std::any_of(times.begin(), times.end(), [](const auto& timed) { return timed.second.in_graph.calls > 0; });
-  std::printf("  %-14s %6s %11s %11s %11s%s %9s %9s%s\n", "operation", "calls", "us min", "median", "max",
-              has_graphs ? "    in graph" : "", "GB/s", "GMAC/s", has_graphs ? "  MB a round" : "");
-  for (const auto& [name, timed] : times) {
-    std::vector<double> sorted = timed.microseconds;
-    std::sort(sorted.begin(), sorted.end());
-    double median = quantile(sorted, 0.5);
-    const Work work = timed.work_of_one();
-    std::printf("  %-14s %6zu %11.1f %11.1f %11.1f", name.c_str(), sorted.size(), sorted.front(), median,
-                sorted.back());
-    const bool is_in_graph = timed.in_graph.calls > 0;
-    if (is_in_graph) {
-      median = median_of(timed.in_graph.microseconds);
-      std::printf(" %11.2f", median);
-    } else if (has_graphs) {
-      std::printf(" %11s", "-");
-    }
-    std::printf(" %9.2f %9.2f", work.bytes / median * 1e-3, work.macs / median * 1e-3);
-    if (is_in_graph) std::printf(" %11.1f", timed.in_graph.bytes_a_round * 1e-6);
-    std::printf("\n");
-  }
-}
-
-using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
-
-// device/report.py reads this file.
-File open_json(const Request& request) {
-  File out(std::fopen(request.json.c_str(), "a"), std::fclose);
-  if (!out) throw Error(ErrorCode::io, concat("--json: cannot write to ", request.json));
-  return out;
-}
-
-void write_times(std::FILE* out, std::vector<double> times) {
-  std::sort(times.begin(), times.end());
-  std::fprintf(out, R"("p10": %.2f, "median": %.2f, "p90": %.2f, "mean": %.2f)", quantile(times, 0.1),
-               quantile(times, 0.5), quantile(times, 0.9),
-               std::reduce(times.begin(), times.end()) / double(times.size()));
-}
-
-// Writes one line.
-void write_json(const Request& request, const std::string& shape, int num_layers, int num_sequences, int num_tokens,
-                int context, const std::map<std::string, Timed>& times) {
-  const File out = open_json(request);
-  std::fprintf(out.get(),
-               R"({"shape": "%s", "layers": %d, "shards": %d, "sequences": %d, "tokens": %d, "context": %d, )"
-               R"("cache": "%s", "overlap": %s, "operations": {)",
-               shape.c_str(), num_layers, request.num_shards, num_sequences, num_tokens, context,
-               name_of(request.kv_cache_type), request.launches_overlap ? "true" : "false");
-  const char* separator = "";
-  for (const auto& [name, timed] : times) {
-    const Work work = timed.work_of_one();
-    std::fprintf(out.get(), R"(%s"%s": {"calls": %zu, )", separator, name.c_str(), timed.microseconds.size());
-    write_times(out.get(), timed.microseconds);
-    std::fprintf(out.get(), R"(, "bytes": %.0f, "macs": %.0f)", work.bytes, work.macs);
-    if (timed.in_graph.calls > 0) {
-      std::fprintf(out.get(), R"(, "in_graph": {"calls": %d, )", timed.in_graph.calls);
-      write_times(out.get(), timed.in_graph.microseconds);
-      std::fprintf(out.get(), R"(, "bytes_a_round": %.0f})", timed.in_graph.bytes_a_round);
-    }
-    std::fprintf(out.get(), "}");
-    separator = ", ";
-  }
-  std::fprintf(out.get(), "}}\n");
 }
 
 std::unique_ptr<Backend> make_backend(const Request& request) {
@@ -367,81 +274,6 @@ void measure(const std::string& shape, const Request& request) {
 
   for (const int context : request.contexts)
     measure_after(context, shape, config, request, backend, weights, network.layers);
-}
-
-// ---------------------------------------------------------------- the command line
-
-std::vector<std::string> parts_of(std::string_view list) {
-  std::vector<std::string> parts;
-  for (std::size_t comma; (comma = list.find(',')) != std::string_view::npos; list.remove_prefix(comma + 1))
-    parts.emplace_back(list.substr(0, comma));
-  parts.emplace_back(list);
-  return parts;
-}
-
-int whole_number(std::string_view option, std::string_view text, int least = 1) {
-  constexpr int kMost = 1 << 20;
-  int value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < least || value > kMost)
-    throw Error(ErrorCode::invalid_argument,
-                concat(option, ": expected a number from ", least, " to ", kMost, ", found \"", text, "\""));
-  return value;
-}
-
-KvCacheType kv_cache_type(std::string_view name) {
-  for (const KvCacheType type : {KvCacheType::f32, KvCacheType::bf16, KvCacheType::int8})
-    if (name == name_of(type)) return type;
-  throw Error(ErrorCode::invalid_argument, concat("--kv-cache-type: expected f32, bf16 or int8, found \"", name, "\""));
-}
-
-Request parse(int argc, char** argv) {
-  Request request;
-  for (int index = 1; index < argc; index += 2) {
-    const std::string_view option = argv[index];
-    if (index + 1 == argc) throw Error(ErrorCode::invalid_argument, concat(option, ": expected a value, found none"));
-    const std::string_view value = argv[index + 1];
-    if (option == "--device") {
-      request.device = value;
-    } else if (option == "--shape") {
-      request.shapes = parts_of(value);
-    } else if (option == "--layers") {
-      request.num_layers = whole_number(option, value);
-    } else if (option == "--shards") {
-      request.num_shards = whole_number(option, value);
-    } else if (option == "--threads") {
-      request.num_threads = whole_number(option, value);
-    } else if (option == "--isa") {
-      request.isa = value;
-    } else if (option == "--tokens") {
-      request.num_tokens.clear();
-      for (const std::string& part : parts_of(value)) request.num_tokens.push_back(whole_number(option, part));
-    } else if (option == "--sequences") {
-      request.num_sequences.clear();
-      for (const std::string& part : parts_of(value)) request.num_sequences.push_back(whole_number(option, part));
-    } else if (option == "--context") {
-      request.contexts.clear();
-      for (const std::string& part : parts_of(value)) request.contexts.push_back(whole_number(option, part, 0));
-    } else if (option == "--kv-cache-type") {
-      request.kv_cache_type = kv_cache_type(value);
-    } else if (option == "--reps") {
-      request.reps = whole_number(option, value);
-    } else if (option == "--overlap") {
-      if (value != "yes" && value != "no")
-        throw Error(ErrorCode::invalid_argument, concat("--overlap: expected yes or no, found \"", value, "\""));
-      request.launches_overlap = value == "yes";
-    } else if (option == "--probe") {
-      request.probe_gib = whole_number(option, value);
-    } else if (option == "--json") {
-      request.json = value;
-    } else {
-      throw Error(ErrorCode::invalid_argument,
-                  concat("unknown option ", option,
-                         ": expected --device, --shape, --layers, --shards, --threads, --isa, "
-                         "--tokens, --sequences, --context, --kv-cache-type, --reps, --overlap, --probe or --json"));
-    }
-  }
-  return request;
 }
 
 }  // namespace
