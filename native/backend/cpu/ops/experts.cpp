@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstring>
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/ops/matmul.h"
@@ -46,35 +45,18 @@ void CpuBackend::experts(const Experts& op) {
   }
   const std::vector<Panels> x = Panels::of_each(x_rows, d_model, w_gate.num_groups, kernels_, scratch_, pool_);
 
-  // gelu(gate(x)) * up(x), one block at a time.
-  std::vector<ProductWork> work;
-  for (const Panels& of_group : x) work.push_back({.matrix = &w_gate, .x = &of_group, .num_matrices = 2});
-  for_each_block(work, pool_, [&](const ProductBlock& block) {
-    const int expert = groups[block.product].expert;
-    const Panels& of_group = x[block.product];
-    float *const gate = block_out(0), *const up = block_out(1);
-    multiply_block(w_gate, expert, of_group, block, gate, kernels_);
-    multiply_block(w_up, expert, of_group, block, up, kernels_);
-    for (int strip = block.first_strip; strip < block.first_strip + block.num_strips; ++strip) {
-      const int num_columns = std::min(kStrip, d_ff - strip * kStrip);
-      for (int panel = block.first_panel; panel < block.first_panel + block.num_panels; ++panel) {
-        float* const tile = tile_of(gate, block, strip, panel);
-        const int num_rows = of_group.rows_of(panel);
-        kernels_.gated_gelu(tile, tile_of(up, block, strip, panel), std::size_t(num_rows) * kStrip);
-        for (int row = 0; row < num_rows; ++row)
-          std::memcpy(
-              hidden[block.product] + std::size_t(panel * kPanelTokens + row) * d_ff + std::size_t(strip) * kStrip,
-              tile + row * kStrip, num_columns * sizeof(float));
-      }
-    }
-  });
+  std::vector<Product> products;
+  for (std::size_t g = 0; g < groups.size(); ++g)
+    products.push_back(
+        {.matrices = {{&w_gate, groups[g].expert}, {&w_up, groups[g].expert}}, .x = &x[g], .out = hidden[g]});
+  multiply(products, {.kind = Epilogue::Kind::gated_gelu}, kernels_, pool_);
 
   const std::vector<Panels> packed_hidden =
       Panels::of_each(hidden_rows, d_ff, w_down.num_groups, kernels_, scratch_, pool_);
-  std::vector<Product> products;
+  products.clear();
   for (std::size_t g = 0; g < groups.size(); ++g)
-    products.push_back({.matrix = &w_down, .expert = groups[g].expert, .x = &packed_hidden[g], .out = down[g]});
-  multiply(products, kernels_, pool_);
+    products.push_back({.matrices = {{&w_down, groups[g].expert}}, .x = &packed_hidden[g], .out = down[g]});
+  multiply(products, {}, kernels_, pool_);
 
   // Adds a token's experts best first, whatever the order of the groups: so a token's result is the same in any batch.
   std::vector<const float*> of_slot(std::size_t(op.num_tokens) * op.experts_per_token);

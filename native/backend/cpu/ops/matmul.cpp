@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
-#include <vector>
 
 #include "backend/cpu/layout/packing.h"
 #include "backend/cpu/layout/scratch.h"
@@ -13,11 +12,23 @@ namespace grok::cpu {
 namespace {
 
 constexpr int kMaxSums = 3;                                        // per output
-constexpr int kMaxStrips = 32;                                     // per block
+constexpr int kMaxTiles = 128, kMaxStrips = 32;                    // per block
 constexpr std::size_t kTile = std::size_t(kPanelTokens) * kStrip;  // outputs of one panel and one strip
 
 constexpr std::size_t kOutBytes = kMaxTiles * kTile * sizeof(float);  // per block
 constexpr std::size_t kSumsBytes = kMaxTiles * kTile * kMaxSums * sizeof(std::int32_t);
+
+// Some strips of a product's matrices times some panels of activations: the work of one thread at a time.
+struct ProductBlock {
+  std::size_t product = 0;  // index among the products that are computed together
+  int first_strip = 0, num_strips = 0;
+  int first_panel = 0, num_panels = 0;
+};
+
+// The results of a block: [num_strips, num_panels] tiles of [rows of the panel, kStrip], each kTile long.
+float* tile_of(float* out, const ProductBlock& block, int strip, int panel) {
+  return out + ((strip - block.first_strip) * block.num_panels + panel - block.first_panel) * kTile;
+}
 
 // A thread's memory for its blocks, reused from block to block.
 struct BlockMemory {
@@ -37,7 +48,7 @@ constexpr int kScaleBytes = kStrip * (sizeof(float) + sizeof(std::int32_t));
 
 // With one panel the product is memory-bound. Weights are streamed strip after strip, or two strips at once for one or
 // two tokens. So the prefetch at the end of a strip reaches the start of the next.
-void stream_block(const CpuMatrix& matrix, int expert, const Panels& x, const ProductBlock& block, BlockOut out,
+void stream_block(const CpuMatrix& matrix, int expert, const Panels& x, const ProductBlock& block, float* out,
                   const ProductKernels& product) {
   const int group_rows = matrix.group_rows(), panel = block.first_panel, num_tokens = x.rows_of(panel);
   const int num_pairs = num_tokens <= product.paired_tokens ? block.num_strips / 2 : 0;
@@ -95,22 +106,12 @@ void stream_block(const CpuMatrix& matrix, int expert, const Panels& x, const Pr
   }
 }
 
-}  // namespace
-
-// Bytes for the rows of a mapped matrix that are read at once, and for those of a block after packing.
-std::size_t thread_scratch_bytes(const Kernels& kernels, bool is_mapped) {
-  const std::size_t rows = std::size_t(std::max(kernels.product.block_rows, kChunkRows)) + kRowsAtOnce + kQuad;
-  const std::size_t weights = Scratch::size_bytes(kMaxStrips * kStrip * rows) + 2 * Scratch::kAlignment;
-  return kSumsBytes + 2 * kOutBytes + (is_mapped ? std::max(weights, Scratch::kMinBlockBytes) : 0);
-}
-
-BlockOut block_out(int index) { return memory().out[index].as<float>(); }
-
 // Multiplies the rows of weights block by block, strip by strip. Each piece of weights stays in L1 while all panels
 // pass over it, and the activations of the block's rows stay in L2 while all strips do.
-void multiply_block(const CpuMatrix& matrix, int expert, const Panels& x, const ProductBlock& block, BlockOut out,
-                    const Kernels& kernels) {
-  const ProductKernels& product = kernels.product;
+void multiply_block(const ExpertMatrix& by, const Panels& x, const ProductBlock& block, float* out,
+                    const ProductKernels& product) {
+  const CpuMatrix& matrix = *by.matrix;
+  const int expert = by.expert;
   const int group_rows = matrix.group_rows(), last_strip = block.first_strip + block.num_strips;
   const int last_panel = block.first_panel + block.num_panels;
   const std::size_t sums_per_tile = kTile * product.num_sums;
@@ -182,60 +183,92 @@ void multiply_block(const CpuMatrix& matrix, int expert, const Panels& x, const 
   }
 }
 
-void for_each_block(std::span<const ProductWork> products, threads::ThreadPool& pool,
-                    const std::function<void(const ProductBlock&)>& body) {
+// Divides the products among the threads.
+std::vector<ProductBlock> blocks_of(std::span<const Product> products, int num_threads) {
   // One or two panels stay in L2 for any number of strips, so a block has few strips, read front to back. A single
   // panel has enough strips to form a stream, because each start of a stream costs most of a microsecond. More panels
   // are read again for each block of strips, so blocks are as large as the number of threads allows. A block of a
   // mapped matrix reads pieces of rows: the longer, the better.
   constexpr int kMaxPanels = 8, kPanelStrips = kMaxTiles / kMaxPanels, kBlocksPerThread = 4, kStreamBytes = 1600'000;
   static_assert(kPanelStrips <= kMaxStrips && kMaxStrips <= kMaxTiles);
-  std::size_t work = 0, num_strips = 0;
-  for (const ProductWork& of : products) {
-    work += std::size_t(of.num_matrices) * of.matrix->d_in * of.matrix->d_out * of.x->num_rows();
-    num_strips += std::size_t(of.matrix->num_strips) * ((of.x->num_panels() + kMaxPanels - 1) / kMaxPanels);
-  }
-  const std::size_t most_strips = num_strips / (std::size_t(pool.num_threads()) * kBlocksPerThread);
+  std::size_t num_strips = 0;
+  for (const Product& of : products)
+    num_strips += std::size_t(of.shape().num_strips) * ((of.x->num_panels() + kMaxPanels - 1) / kMaxPanels);
+  const std::size_t most_strips = num_strips / (std::size_t(num_threads) * kBlocksPerThread);
 
   std::vector<ProductBlock> blocks;
   for (std::size_t index = 0; index < products.size(); ++index) {
-    const ProductWork& of = products[index];
-    const int num_panels = of.x->num_panels();
+    const CpuMatrix& matrix = products[index].shape();
+    const int num_panels = products[index].x->num_panels();
     const int few = num_panels <= 2 ? 2 : 1;
-    const int many = of.matrix->is_mapped() ? (num_panels == 1 ? kMaxStrips : kPanelStrips)
-                     : num_panels == 1      ? std::clamp(kStreamBytes / (of.matrix->d_in * kStrip), few, kMaxStrips)
-                                            : (num_panels == 2 ? few : kPanelStrips);
+    const int many = matrix.is_mapped() ? (num_panels == 1 ? kMaxStrips : kPanelStrips)
+                     : num_panels == 1  ? std::clamp(kStreamBytes / (matrix.d_in * kStrip), few, kMaxStrips)
+                                        : (num_panels == 2 ? few : kPanelStrips);
     const int strips_at_once = int(std::clamp<std::size_t>(most_strips, few, many));
-    for (int strip = 0; strip < of.matrix->num_strips; strip += strips_at_once)
+    for (int strip = 0; strip < matrix.num_strips; strip += strips_at_once)
       for (int panel = 0; panel < num_panels; panel += kMaxPanels)
         blocks.push_back({.product = index,
                           .first_strip = strip,
-                          .num_strips = std::min(strips_at_once, of.matrix->num_strips - strip),
+                          .num_strips = std::min(strips_at_once, matrix.num_strips - strip),
                           .first_panel = panel,
                           .num_panels = std::min(kMaxPanels, num_panels - panel)});
   }
-  for_each_task(blocks.size(), work / std::max<std::size_t>(blocks.size(), 1), pool,
-                [&](std::size_t task) { body(blocks[task]); });
+  return blocks;
 }
 
-void multiply(std::span<const Product> products, const Kernels& kernels, threads::ThreadPool& pool) {
-  std::vector<ProductWork> work;
-  for (const Product& product : products) work.push_back({.matrix = product.matrix, .x = product.x});
-  for_each_block(work, pool, [&](const ProductBlock& block) {
-    const Product& product = products[block.product];
-    const CpuMatrix& matrix = *product.matrix;
-    float* const out = block_out(0);
-    multiply_block(matrix, product.expert, *product.x, block, out, kernels);
-    for (int strip = block.first_strip; strip < block.first_strip + block.num_strips; ++strip) {
-      const int num_columns = std::min(kStrip, matrix.d_out - strip * kStrip);
-      for (int panel = block.first_panel; panel < block.first_panel + block.num_panels; ++panel) {
-        const float* tile = tile_of(out, block, strip, panel);
-        for (int row = 0; row < product.x->rows_of(panel); ++row)
-          std::memcpy(
-              product.out + std::size_t(panel * kPanelTokens + row) * matrix.d_out + std::size_t(strip) * kStrip,
-              tile + row * kStrip, num_columns * sizeof(float));
-      }
+// Multiplies one block by each matrix, combines the results and stores them, tile by tile.
+void compute_block(const Product& product, const ProductBlock& block, const Epilogue& epilogue,
+                   const Kernels& kernels) {
+  const Panels& x = *product.x;
+  float *const result = memory().out[0].as<float>(), *const other = memory().out[1].as<float>();
+  const auto for_each_tile = [&](const auto& body) {
+    for (int strip = block.first_strip; strip < block.first_strip + block.num_strips; ++strip)
+      for (int panel = block.first_panel; panel < block.first_panel + block.num_panels; ++panel) body(strip, panel);
+  };
+  const bool is_sum = epilogue.kind == Epilogue::Kind::sum;
+  multiply_block(product.matrices.front(), x, block, result, kernels.product);
+  for (std::size_t index = 1; index < product.matrices.size(); ++index) {
+    multiply_block(product.matrices[index], x, block, other, kernels.product);
+    if (is_sum)
+      for_each_tile([&](int strip, int panel) {
+        float* const tile = tile_of(result, block, strip, panel);
+        const float* const more = tile_of(other, block, strip, panel);
+        for (int i = 0; i < x.rows_of(panel) * kStrip; ++i) tile[i] += more[i];
+      });
+  }
+
+  const int d_out = product.shape().d_out;
+  for_each_tile([&](int strip, int panel) {
+    float* const tile = tile_of(result, block, strip, panel);
+    const int num_rows = x.rows_of(panel), num_columns = std::min(kStrip, d_out - strip * kStrip);
+    if (!is_sum) kernels.gated_gelu(tile, tile_of(other, block, strip, panel), std::size_t(num_rows) * kStrip);
+    for (int row = 0; row < num_rows; ++row) {
+      const float* const from = tile + row * kStrip;
+      float* const out = product.out + std::size_t(panel * kPanelTokens + row) * d_out + std::size_t(strip) * kStrip;
+      if (epilogue.scale == 1)
+        std::memcpy(out, from, num_columns * sizeof(float));
+      else
+        for (int column = 0; column < num_columns; ++column) out[column] = epilogue.scale * from[column];
     }
+  });
+}
+
+}  // namespace
+
+// Bytes for the rows of a mapped matrix that are read at once, and for those of a block after packing.
+std::size_t thread_scratch_bytes(const Kernels& kernels, bool is_mapped) {
+  const std::size_t rows = std::size_t(std::max(kernels.product.block_rows, kChunkRows)) + kRowsAtOnce + kQuad;
+  const std::size_t weights = Scratch::size_bytes(kMaxStrips * kStrip * rows) + 2 * Scratch::kAlignment;
+  return kSumsBytes + 2 * kOutBytes + (is_mapped ? std::max(weights, Scratch::kMinBlockBytes) : 0);
+}
+
+void multiply(std::span<const Product> products, const Epilogue& epilogue, const Kernels& kernels,
+              threads::ThreadPool& pool) {
+  const std::vector<ProductBlock> blocks = blocks_of(products, pool.num_threads());
+  std::size_t work = 0;
+  for (const Product& of : products) work += of.matrices.size() * of.shape().d_in * of.shape().d_out * of.x->num_rows();
+  for_each_task(blocks.size(), work / std::max<std::size_t>(blocks.size(), 1), pool, [&](std::size_t task) {
+    compute_block(products[blocks[task].product], blocks[task], epilogue, kernels);
   });
 }
 

@@ -53,10 +53,10 @@ void CpuBackend::qkv(const Qkv& op) {
   const Panels x = pack_for(w_q);
   const Panels x_k = w_k.num_groups == w_q.num_groups ? x : pack_for(w_k);
   const Panels x_v = w_v.num_groups == w_q.num_groups ? x : pack_for(w_v);
-  const Product products[] = {{.matrix = &w_q, .x = &x, .out = op.q},
-                              {.matrix = &w_k, .x = &x_k, .out = keys},
-                              {.matrix = &w_v, .x = &x_v, .out = values}};
-  multiply(products, kernels_, pool_);
+  const Product products[] = {{.matrices = {{.matrix = &w_q}}, .x = &x, .out = op.q},
+                              {.matrices = {{.matrix = &w_k}}, .x = &x_k, .out = keys},
+                              {.matrices = {{.matrix = &w_v}}, .x = &x_v, .out = values}};
+  multiply(products, {}, kernels_, pool_);
 
   const int num_positions = 1 + *std::max_element(batch.positions, batch.positions + batch.num_tokens);
   extend_rotation(rotation_, num_positions, op.head_dim, op.rope_base);
