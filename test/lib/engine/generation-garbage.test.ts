@@ -2,23 +2,17 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import type { Chunk } from '../../../lib/engine/completion.js';
-import { Generation } from '../../../lib/engine/generation.js';
-import { StepLoop } from '../../../lib/engine/step-loop.js';
-import { generationConfigOf } from '../../../lib/options/generation-config.js';
-import { resolveGenerateOptions } from '../../../lib/options/resolve.js';
-import { FakeModel, turn, until } from './fake-model.js';
+import type { GenerateOptions } from '../../../lib/options/schema.js';
+import { setUp } from './fake-generations.js';
+import { turn, until } from './fake-model.js';
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
-function set() {
-  const model = new FakeModel({ maxSequences: 1 });
-  const loop = new StepLoop(model);
-  const generation = generationConfigOf(model.inspection);
-  const host = { loop, tokenizer: undefined, vocabSize: 4096, contextSize: 4096, generation };
-  const generate = (options: { signal?: AbortSignal } = {}) =>
-    new Generation(host, [300], resolveGenerateOptions({ maxTokens: 700, ...options }, { vocabSize: 4096 }));
-  return { model, generate };
+/** Makes generations that run one at a time. */
+function setUpOne() {
+  const { model, generate } = setUp({ maxSequences: 1, contextSize: 4096 }, false);
+  return { model, generate: (options: GenerateOptions = {}) => generate([300], { maxTokens: 700, ...options }) };
 }
 
 /** Finalizers run in turns of their own. */
@@ -31,7 +25,7 @@ async function collect(): Promise<void> {
 
 describe('a generation whose object is garbage', () => {
   it('leaves the engine, so that the next one runs', async () => {
-    const { model, generate } = set();
+    const { model, generate } = setUpOne();
     await generate()[Symbol.asyncIterator]().next();
     await collect();
     expect(model.numSequences).toBe(0);
@@ -39,7 +33,7 @@ describe('a generation whose object is garbage', () => {
   });
 
   it('leaves the engine though a signal that lives on could abort it', async () => {
-    const { model, generate } = set();
+    const { model, generate } = setUpOne();
     const { signal } = new AbortController();
     await generate({ signal })[Symbol.asyncIterator]().next();
     await collect();
@@ -48,7 +42,7 @@ describe('a generation whose object is garbage', () => {
   });
 
   it('runs to its end when its result was read', async () => {
-    const { generate } = set();
+    const { generate } = setUpOne();
     const { result } = generate();
     await turn();
     await collect();
@@ -56,7 +50,7 @@ describe('a generation whose object is garbage', () => {
   });
 
   it('goes on while its iterator is held, and while a read waits', async () => {
-    const { model, generate } = set();
+    const { model, generate } = setUpOne();
     const iterator = generate()[Symbol.asyncIterator]();
     await iterator.next();
     await collect();
