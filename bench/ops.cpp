@@ -137,29 +137,30 @@ void time_in_graph(TimedBackend& backend, int reps) {
   if (of_nothing.empty()) return;
 
   struct Round {
-    std::vector<const Asked*> operations, others;  // others: recorded operations of other kinds
+    std::vector<const RecordedOperation*> operations, others;  // others: recorded operations of other kinds
     int calls = 0;
     double bytes = 0;
   };
   std::map<std::string, Round> rounds;
   const std::set<std::string> writes_copy = {"norm", "add_norm", "attention"};
   const std::set<std::string> reads_copy = {"qkv", "attention_out", "experts", "logits"};
-  const Asked* last_writer = nullptr;
-  for (const Asked& asked : backend.asked) {
-    Round& round = rounds[asked.name];
-    if (reads_copy.contains(asked.name)) {
+  const RecordedOperation* last_writer = nullptr;
+  for (const RecordedOperation& operation : backend.recorded) {
+    Round& round = rounds[operation.name];
+    if (reads_copy.contains(operation.name)) {
       round.operations.push_back(last_writer);
       round.others.push_back(last_writer);
     }
-    round.operations.push_back(&asked);
+    round.operations.push_back(&operation);
     ++round.calls;
-    round.bytes += asked.work.bytes;
-    if (writes_copy.contains(asked.name)) last_writer = &asked;
+    round.bytes += operation.work.bytes;
+    if (writes_copy.contains(operation.name)) last_writer = &operation;
   }
 
   for (const auto& [name, round] : rounds) {
     double from_host = 0;
-    for (const Asked* asked : round.operations) from_host += median_of(backend.times[asked->name].microseconds);
+    for (const RecordedOperation* operation : round.operations)
+      from_host += median_of(backend.times[operation->name].microseconds);
     const int num_rounds =
         std::max(1, std::min(int(kMicroseconds / from_host), int(kMostCalls / round.operations.size())));
     const std::vector<double> without =

@@ -44,7 +44,7 @@ struct WeightBytes {
 };
 
 // A recorded operation of a step.
-struct Asked {
+struct RecordedOperation {
   std::string name;
   Work work;
   std::function<void()> again;
@@ -58,7 +58,7 @@ class TimedBackend final : public Backend {
   TimedBackend(Backend& inner, const model::GrokConfig& config) : inner_(inner), config_(config) {}
 
   std::map<std::string, Timed> times;
-  std::vector<Asked> asked;  // recorded operations; valid until the next stage()
+  std::vector<RecordedOperation> recorded;  // recorded operations; valid until the next stage()
   WeightBytes weight_bytes;
   Mode mode = Mode::time;
   bool may_replay = true;
@@ -82,11 +82,11 @@ class TimedBackend final : public Backend {
   void read_kv(const ReadKv& op) override { inner_.read_kv(op); }
 
   // Without a replay, operations are called one by one.
-  void step(const std::function<void()>& ask) override {
+  void step(const std::function<void()>& body) override {
     if (mode == Mode::hand_on && may_replay)
-      inner_.step(ask);
+      inner_.step(body);
     else
-      ask();
+      body();
   }
 
   void embed(const Embed& op) override {
@@ -177,7 +177,7 @@ class TimedBackend final : public Backend {
   // Records an operation of `step`.
   template <typename Step>
   void note(const Step& step) {
-    asked.clear();
+    recorded.clear();
     chosen_.clear();
     gates_.clear();
     mode = Mode::note;
@@ -188,24 +188,24 @@ class TimedBackend final : public Backend {
   void forget_steps() { inner_.allocate(sizeof(float)); }
   // Microseconds of each replay of a step that repeats these operations num_rounds times. Empty if the backend does not
   // replay steps of the last staged batch.
-  std::vector<double> time_replays(const std::vector<const Asked*>& operations, int num_rounds, int reps) {
+  std::vector<double> time_replays(const std::vector<const RecordedOperation*>& operations, int num_rounds, int reps) {
     forget_steps();
-    int num_asked = 0;
-    const auto ask = [&] {
-      ++num_asked;
+    int num_runs = 0;
+    const auto body = [&] {
+      ++num_runs;
       for (int round = 0; round < num_rounds; ++round)
-        for (const Asked* operation : operations) operation->again();
+        for (const RecordedOperation* operation : operations) operation->again();
     };
     std::vector<double> microseconds;
-    const auto replay = [&] { microseconds.push_back(microseconds_of([&] { inner_.step(ask); })); };
+    const auto replay = [&] { microseconds.push_back(microseconds_of([&] { inner_.step(body); })); };
     constexpr int kUntilRecorded = 2;
     for (int time = 0; time < kUntilRecorded; ++time) replay();
-    if (num_asked == 0) throw Error(ErrorCode::internal, "the backend replayed a step that was not issued");
-    const int num_asked_to_record = num_asked;
+    if (num_runs == 0) throw Error(ErrorCode::internal, "the backend replayed a step that was not issued");
+    const int num_runs_to_capture = num_runs;
     microseconds.clear();
     for (int rep = 0; rep < reps; ++rep) {
       replay();
-      if (num_asked != num_asked_to_record) return {};
+      if (num_runs != num_runs_to_capture) return {};
     }
     return microseconds;
   }
@@ -216,7 +216,7 @@ class TimedBackend final : public Backend {
   // Times one operation of a step.
   template <typename Call>
   void perform(const char* name, const Work& work, const Call& call) {
-    if (mode == Mode::note) asked.push_back({.name = name, .work = work, .again = call});
+    if (mode == Mode::note) recorded.push_back({.name = name, .work = work, .again = call});
     time(name, work, call);
   }
 

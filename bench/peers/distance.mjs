@@ -59,8 +59,8 @@ async function logitsOfGrokRun() {
 
 async function logitsOfLlamaCpp(gguf, kv) {
   const { sequence, close } = await openLlamaCpp(gguf, { folder, threads: 1, context: 512, kv });
-  const ask = { generateNext: { logits: true, options: { temperature: 0 } } };
-  const evaluated = await sequence.controlledEvaluate(ids.map((id) => [id, ask]));
+  const options = { generateNext: { logits: true, options: { temperature: 0 } } };
+  const evaluated = await sequence.controlledEvaluate(ids.map((id) => [id, options]));
   const logits = evaluated.map(({ next }) => {
     const row = new Float32Array(model.shape.vocabSize);
     for (const [id, logit] of next.logits) row[id] = logit;

@@ -33,11 +33,11 @@ export function makeInspectCommand(host: Host): Command {
   addOutputOptions(command);
   return command.action(async (path: string | undefined) => {
     const flags = flagsOf<InspectFlags>(command);
-    const asked = [pathOrModelOf(command, path), loadOptionsOf(flags)] as const;
-    const inspection = await host.library.inspect(...asked);
+    const request = [pathOrModelOf(command, path), loadOptionsOf(flags)] as const;
+    const inspection = await host.library.inspect(...request);
     const printer = new Printer(host, flags);
     if (inspection.isPlan) printer.note('measuring memory and disk');
-    const plan = inspection.isPlan ? await host.library.plan(...asked) : undefined;
+    const plan = inspection.isPlan ? await host.library.plan(...request) : undefined;
     if (flags.json) {
       await printer.json({ ...inspection, ...(plan && { plan }) });
       return;

@@ -68,9 +68,9 @@ export function requireTokenizer(tokenizer: Tokenizer | undefined, what: string)
 }
 
 function overflow(promptTokens: string, maxTokens: number | undefined, contextSize: number): GrokError {
-  const asked =
+  const requested =
     maxTokens === undefined ? `${promptTokens} tokens` : `${promptTokens} tokens and ${maxTokens} to generate`;
-  return new GrokError(`Expected a prompt and its continuation of at most ${contextSize} tokens, found ${asked}`, {
+  return new GrokError(`Expected a prompt and its continuation of at most ${contextSize} tokens, found ${requested}`, {
     code: 'GROK_CONTEXT_OVERFLOW',
     hint: `Shorten the prompt${maxTokens ? ', lower `maxTokens`' : ''} or set a larger \`contextSize\` where the model allows one.`,
     details: { promptTokens, maxTokens, contextSize },

@@ -43,9 +43,9 @@ Obstacle obstacle_on_the_way(DeviceTraits& traits) {
   if (counted != cudaSuccess) return {concat("the NVIDIA driver reports ", in_words(counted)), kRestart};
 
   cudaDeviceProp properties;
-  const cudaError_t asked = cudaGetDeviceProperties(&properties, 0);
+  const cudaError_t error = cudaGetDeviceProperties(&properties, 0);
   cudaGetLastError();
-  if (asked != cudaSuccess) return {concat("the CUDA device reports ", in_words(asked)), kRestart};
+  if (error != cudaSuccess) return {concat("the CUDA device reports ", in_words(error)), kRestart};
   traits = {.name = properties.name,
             .compute_major = properties.major,
             .compute_minor = properties.minor,

@@ -73,7 +73,7 @@ __device__ Boundary boundary_of(const Wide (&bins)[kCount], Wide above, double l
 __global__ void __launch_bounds__(kSpanThreads, kSpanBlocks) fill_bins(Sampling op, Filter filter) {
   take_turn();
   const std::size_t row = blockIdx.y;
-  if (!op.rows[row].asks_for(filter)) return;
+  if (!op.rows[row].uses(filter)) return;
   float logits[kTokensOfThread];
   load_tokens(logits, op.adjusted_of(row), first_token(), op.vocab_size);
   const Kept kept = kept_of(op, row, filter);
@@ -102,14 +102,14 @@ __global__ void __launch_bounds__(kSpanThreads, kSpanBlocks) find_candidates(Sam
   take_turn();
   const std::size_t row = blockIdx.y;
   const RowParameters parameters = op.rows[row];
-  if (!parameters.asks_for(filter) && !(filter == Filter::top_p && parameters.draws())) return;
+  if (!parameters.uses(filter) && !(filter == Filter::top_p && parameters.draws())) return;
   float logits[kTokensOfThread];
   load_tokens(logits, op.adjusted_of(row), first_token(), op.vocab_size);
   Kept kept = kept_of(op, row, filter);
   kept.min_p = parameters.min_p;
   Cut& cut = op.cut_of(row, filter);
   int boundary = kBins;
-  if (parameters.asks_for(filter)) {
+  if (parameters.uses(filter)) {
     constexpr int kCount = kBins / kSpanThreads;
     Wide bins[kCount], own = 0;
 #pragma unroll
@@ -211,7 +211,7 @@ __device__ inline Wide lowest_of(const Sampling& op, std::size_t row, Filter fil
 __global__ void __launch_bounds__(kDrawThreads, 1) cut_top_k(Sampling op) {
   take_turn();
   const std::size_t row = blockIdx.x;
-  if (!op.rows[row].asks_for(Filter::top_k)) return;
+  if (!op.rows[row].uses(Filter::top_k)) return;
   const Wide lowest = lowest_of(op, row, Filter::top_k, kept_of(op, row, Filter::top_k));
   if (threadIdx.x == 0) op.cut_of(row, Filter::top_k).lowest = lowest;
 }
@@ -292,16 +292,16 @@ __global__ void __launch_bounds__(kDrawThreads, 1) choose_token(Sampling op) {
 }  // namespace
 
 // Each launch skips rows that do not use its filter.
-void choose_tokens(const Sampling& op, int num_rows, const Asked& asked, Stream& stream) {
+void choose_tokens(const Sampling& op, int num_rows, const UsedFilters& used, Stream& stream) {
   const Spread spans{.blocks = dim3(unsigned(op.num_spans), unsigned(num_rows)), .threads = kSpanThreads};
   const Spread rows{.blocks = unsigned(num_rows), .threads = kDrawThreads};
-  if (asked.top_k) {
+  if (used.top_k) {
     stream.launch("top_k", spans, fill_bins, op, Filter::top_k);
     stream.launch("top_k", spans, find_candidates, op, Filter::top_k);
     stream.launch("top_k", rows, cut_top_k, op);
   }
-  if (asked.top_p) stream.launch("top_p", spans, fill_bins, op, Filter::top_p);
-  if (asked.draw) stream.launch("top_p", spans, find_candidates, op, Filter::top_p);
+  if (used.top_p) stream.launch("top_p", spans, fill_bins, op, Filter::top_p);
+  if (used.draw) stream.launch("top_p", spans, find_candidates, op, Filter::top_p);
   stream.launch("draw", rows, choose_token, op);
 }
 

@@ -136,9 +136,9 @@ struct TileStream {
   Place place;                       // of the next chunk to load
   int unit, last_unit;
   const uint4* from = nullptr;  // for this lane
-  int tile = 0, num_tiles = 0, asked = 0, used = 0;
+  int tile = 0, num_tiles = 0, loaded = 0, used = 0;
 
-  __device__ void ask() {
+  __device__ void load_next() {
     if (unit < last_unit) {
       if (tile == 0) {
         from = unit_of(op, job_at<kTokenTiles>(op.jobs, place.job).expert, place.slice, place.column_tile).tiles;
@@ -147,8 +147,8 @@ struct TileStream {
 #pragma unroll
       for (int i = 0; i < kChunk; ++i)
         if (tile + i < num_tiles)
-          copy_async_16(&ring[asked][i][threadIdx.x % kWarpSize], from + (tile + i) * kWarpSize);
-      asked = (asked + 1) % kChunksAhead;
+          copy_async_16(&ring[loaded][i][threadIdx.x % kWarpSize], from + (tile + i) * kWarpSize);
+      loaded = (loaded + 1) % kChunksAhead;
       tile += kChunk;
       if (tile >= num_tiles) {
         tile = 0;
@@ -173,7 +173,7 @@ struct TileStream {
   }
   __device__ void use_up() {
     used = (used + 1) % kChunksAhead;
-    ask();
+    load_next();
   }
 };
 
@@ -202,7 +202,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_pro
   Place own_place = place;
   own_place.advance(op, warp);
   TileStream<kTokenTiles> tiles{op, shared.weights[warp], own_place, own_unit, last_unit};
-  for (int i = 0; i < kChunksAhead; ++i) tiles.ask();
+  for (int i = 0; i < kChunksAhead; ++i) tiles.load_next();
   if (!has_experts) tiles.prefetch();  // memory is idle until the activations are ready
 
   while (unit < last_unit) {

@@ -189,7 +189,7 @@ void CudaBackend::sample_at_once(const Sample& op) {
   std::vector<RowParameters> rows;
   std::vector<Adjustment> adjustments;
   int max_logprobs = 0;
-  Asked asked;
+  UsedFilters used;
   for (int r = 0; r < op.num_rows; ++r) {
     const SampleRow& row = op.rows[r];
     const std::vector<Adjustment> own = row.forced < 0 ? adjustments_of(row) : std::vector<Adjustment>();
@@ -202,9 +202,9 @@ void CudaBackend::sample_at_once(const Sample& op) {
     rows.push_back(parameters);
     adjustments.insert(adjustments.end(), own.begin(), own.end());
     max_logprobs = std::max(max_logprobs, parameters.num_logprobs);
-    asked.top_k |= parameters.asks_for(Filter::top_k);
-    asked.top_p |= parameters.asks_for(Filter::top_p);
-    asked.draw |= parameters.draws();
+    used.top_k |= parameters.uses(Filter::top_k);
+    used.top_p |= parameters.uses(Filter::top_p);
+    used.draw |= parameters.draws();
   }
 
   scratch_.clear();
@@ -234,7 +234,7 @@ void CudaBackend::sample_at_once(const Sample& op) {
   stream_.launch("summary", {.blocks = dim3(num_spans, num_rows), .threads = kSpanThreads}, summarize_spans, sampling);
   if (max_logprobs > 0)
     stream_.launch("likeliest", {.blocks = num_rows, .threads = kSpanThreads}, find_likeliest, sampling);
-  choose_tokens(sampling, op.num_rows, asked, stream_);
+  choose_tokens(sampling, op.num_rows, used, stream_);
 
   auto* const results = reinterpret_cast<Drawn*>(pinned + row_bytes + adjustment_bytes);
   stream_.copy_to_host(results, memory.results, num_results * sizeof(Drawn));

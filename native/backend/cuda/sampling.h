@@ -64,7 +64,7 @@ struct RowParameters : SamplingParams {
   std::int32_t first_adjustment = 0, num_adjustments = 0;
 
   __host__ __device__ bool draws() const { return forced < 0 && temperature > 0; }
-  __host__ __device__ bool asks_for(Filter filter) const {
+  __host__ __device__ bool uses(Filter filter) const {
     return draws() && (filter == Filter::top_k ? top_k > 0 : top_p < 1);
   }
 };
@@ -132,11 +132,11 @@ __device__ inline double log_total_of(const Sampling& op, std::size_t row) {
 }
 
 // Filters needed by at least one row. Kernels for other filters are not launched.
-struct Asked {
+struct UsedFilters {
   bool top_k = false, top_p = false, draw = false;
 };
 
 // Chooses the tokens of the rows, from the results of their spans.
-void choose_tokens(const Sampling& op, int num_rows, const Asked& asked, Stream& stream);
+void choose_tokens(const Sampling& op, int num_rows, const UsedFilters& used, Stream& stream);
 
 }  // namespace grok::cuda

@@ -61,7 +61,7 @@ class Stream {
   void launch(const char* what, const Spread& spread, void (*kernel)(Parameters...), const Arguments&... arguments) {
     if (spread.blocks.x == 0 || spread.blocks.y == 0 || spread.blocks.z == 0) return;
     throw_if_failed();
-    if (spread.shared_bytes > kUnaskedSharedBytes &&
+    if (spread.shared_bytes > kDefaultSharedBytes &&
         most_shared_[reinterpret_cast<const void*>(kernel)] < spread.shared_bytes) {
       check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(spread.shared_bytes)), what);
       most_shared_[reinterpret_cast<const void*>(kernel)] = spread.shared_bytes;
@@ -100,7 +100,7 @@ class Stream {
   void throw_if_failed() const;
 
  private:
-  static constexpr std::size_t kUnaskedSharedBytes = 48 * 1024;  // available without a request
+  static constexpr std::size_t kDefaultSharedBytes = 48 * 1024;  // available without a request
 
   const bool launches_overlap_;
   cudaStream_t stream_ = nullptr;

@@ -36,7 +36,7 @@ struct Stream {
   std::unique_ptr<Graph> captured;  // while capturing
   bool is_invalidated = false;      // a call that cannot be captured was made
 
-  void ask(Work next) {
+  void enqueue(Work next) {
     if (captured) {
       if (captured->nodes.empty() && next.launch) next.launch->may_begin_early = false;  // no launch precedes it
       captured->nodes.push_back(std::move(next));
@@ -179,12 +179,12 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, std::fu
                         config.dynamicSmemBytes <= most_shared;
   if (!is_valid) return result("cudaLaunchKernelEx", cudaErrorInvalidConfiguration);
   const bool may_begin_early = config.numAttrs == 1 && config.attrs->val.programmaticStreamSerializationAllowed;
-  config.stream->ask({.launch = Launch{.grid = {grid.x, grid.y, grid.z},
-                                       .block = {block.x, block.y, block.z},
-                                       .dynamic_shared_bytes = config.dynamicSmemBytes,
-                                       .body = std::move(body),
-                                       .may_begin_early = may_begin_early},
-                      .otherwise = nullptr});
+  config.stream->enqueue({.launch = Launch{.grid = {grid.x, grid.y, grid.z},
+                                           .block = {block.x, block.y, block.z},
+                                           .dynamic_shared_bytes = config.dynamicSmemBytes,
+                                           .body = std::move(body),
+                                           .may_begin_early = may_begin_early},
+                          .otherwise = nullptr});
   return result("cudaLaunchKernelEx");
 }
 
@@ -328,7 +328,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   if (const cudaError_t error = result("cudaEventRecord"); error != cudaSuccess) return error;
   event->stream = stream;
   event->is_reached = std::make_shared<bool>(false);
-  stream->ask({.launch = std::nullopt, .otherwise = [is_reached = event->is_reached] { *is_reached = true; }});
+  stream->enqueue({.launch = std::nullopt, .otherwise = [is_reached = event->is_reached] { *is_reached = true; }});
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
@@ -338,12 +338,12 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t size_bytes, cudaMemcpyKind, cudaStream_t stream) {
   if (const cudaError_t error = result("cudaMemcpyAsync"); error != cudaSuccess) return error;
-  stream->ask({.launch = std::nullopt, .otherwise = [=] { std::memcpy(to, from, size_bytes); }});
+  stream->enqueue({.launch = std::nullopt, .otherwise = [=] { std::memcpy(to, from, size_bytes); }});
   return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t size_bytes, cudaStream_t stream) {
   if (const cudaError_t error = result("cudaMemsetAsync"); error != cudaSuccess) return error;
-  stream->ask({.launch = std::nullopt, .otherwise = [=] { std::memset(memory, value, size_bytes); }});
+  stream->enqueue({.launch = std::nullopt, .otherwise = [=] { std::memset(memory, value, size_bytes); }});
   return cudaSuccess;
 }
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
@@ -370,7 +370,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
   if (const cudaError_t error = result("cudaGraphLaunch"); error != cudaSuccess) return error;
-  for (const Work& node : executable->nodes) stream->ask(node);
+  for (const Work& node : executable->nodes) stream->enqueue(node);
   return cudaSuccess;
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {

@@ -135,8 +135,8 @@ class Network {
                                          .num_sequences = kMaxSequences,
                                          .max_pages = kPagesEach,
                                          .num_outputs = int(tokens.size())});
-    const auto ask = [&] { forward(config(), weights_, batch, kv_layers_, *workspace_, *backend_, options); };
-    options.observer ? ask() : backend_->step(ask);  // an observer reads in between
+    const auto pass = [&] { forward(config(), weights_, batch, kv_layers_, *workspace_, *backend_, options); };
+    options.observer ? pass() : backend_->step(pass);  // an observer reads in between
     std::vector<float> logits(tokens.size() * config().vocab_size);
     backend_->read(std::span(logits), workspace_->logits->as<float>());
     bits_.add(logits);
@@ -367,8 +367,8 @@ TEST("the checkpoint as numpy 2 pickles it gives the same bits") {
 
 TEST("stops between layers on request") {
   Network network(golden_path("ref-order"), tested_backends().front());
-  int asked = 0;
-  CHECK_ERROR(network.run({{.tokens = {5}}}, {.should_stop = [&] { return ++asked == 4; }}), ErrorCode::cancelled,
+  int num_calls = 0;
+  CHECK_ERROR(network.run({{.tokens = {5}}}, {.should_stop = [&] { return ++num_calls == 4; }}), ErrorCode::cancelled,
               "layer 3 of 12");
 }
 

@@ -56,7 +56,7 @@ constexpr int kTokensAtOnce = 2;
 
 // Multiplies kHalves halves of a strip by kTokens tokens. Each pair of rows has its own sum: the lanes are column 0
 // rows 01, 23, then column 1. The loops are unrolled so that the sums stay in registers, as in kernels_avx512.cpp.
-template <int kTokens, int kHalves, bool kAsksAhead = false>
+template <int kTokens, int kHalves, bool kPrefetches = false>
 void accumulate_s16(const StripProduct& op, int first_half, int first_token) {
   constexpr int kVectors = kHalf / 4, kChunkQuads = kChunkRows / kQuad;
   __m256i sums[kTokens][kHalves][kVectors] = {};
@@ -67,7 +67,7 @@ void accumulate_s16(const StripProduct& op, int first_half, int first_token) {
   for (int quads_left = op.num_quads; quads_left > 0; quads_left -= kChunkQuads) {
     const int num_quads = smaller(kChunkQuads, quads_left);
     for (int quad = 0; quad < num_quads; ++quad, weights += kStrip * kQuad, x += kQuad * 2) {
-      if (kAsksAhead) next.ask();
+      if (kPrefetches) next.prefetch();
       __m256i activations[kTokens];
 #pragma GCC unroll 4
       for (int token = 0; token < kTokens; ++token) {
@@ -103,13 +103,13 @@ void accumulate_s16(const StripProduct& op, int first_half, int first_token) {
       }
 }
 
-template <bool kAsksAhead>
+template <bool kPrefetches>
 void accumulate_s16_by_halves(const StripProduct& op) {
   for (int half = 0; half < 2; ++half) {
     int token = 0;
     for (; token + kTokensAtOnce <= op.num_tokens; token += kTokensAtOnce)
-      accumulate_s16<kTokensAtOnce, 1, kAsksAhead>(op, half, token);
-    if (token < op.num_tokens) accumulate_s16<1, 1, kAsksAhead>(op, half, token);
+      accumulate_s16<kTokensAtOnce, 1, kPrefetches>(op, half, token);
+    if (token < op.num_tokens) accumulate_s16<1, 1, kPrefetches>(op, half, token);
   }
 }
 

@@ -89,7 +89,7 @@ void accumulate_digits(const StripProduct& op, int first_token) {
   for (int quads_left = op.num_quads; quads_left > 0; quads_left -= kChunkQuads) {
     const int num_quads = smaller(kChunkQuads, quads_left);
     for (int quad = 0; quad < num_quads; ++quad, x += kQuad, offset += kStrip * kQuad) {
-      if (kAhead == Ahead::next_weights) next.ask();
+      if (kAhead == Ahead::next_weights) next.prefetch();
       __m512i weight[kVectors];
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {

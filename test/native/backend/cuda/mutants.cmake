@@ -71,8 +71,8 @@ grok_mutant(one_chunk_too_few_waited_for product.cu
   "copy_async_wait<kChunksAhead - 1>()"
   "copy_async_wait<kChunksAhead>()" product)
 grok_mutant(ring_overrun product.cu
-  "asked = (asked + 1) % kChunksAhead;"
-  "asked = 0;" product)
+  "loaded = (loaded + 1) % kChunksAhead;"
+  "loaded = 0;" product)
 grok_mutant(scale_of_the_wrong_group product.cu
   "op.layout.group_of(slice);"
   "0;" product)

@@ -74,11 +74,11 @@ class Network {
                                          .num_sequences = int(parts.size()),
                                          .max_pages = max_pages,
                                          .num_outputs = num_outputs < 0 ? int(parts.size()) : num_outputs});
-    const auto ask = [&] {
+    const auto body = [&] {
       model::forward(config_, weights_, batch, cache_.layers(), workspace_, backend());
       if (after_forward) after_forward();
     };
-    may_replay_ ? backend().step(ask) : ask();
+    may_replay_ ? backend().step(body) : body();
     std::vector<float> logits(std::size_t(batch.num_outputs) * config_.vocab_size);
     backend().read(std::span(logits), workspace_.logits->as<float>());
     return logits;
