@@ -170,7 +170,7 @@ describe.skipIf(!addonIsBuilt())('benchmark()', () => {
   it('rejects with the reason of an abort, at the start and in the middle of it', async () => {
     const reason = new Error('enough');
     await expect(benchmark({ ...quick, signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
-    for (const when of ['loading', 'prefill', 'decode', 'what the machine']) {
+    for (const when of ['loading', 'prefill', 'decode', 'limits of']) {
       const controller = new AbortController();
       const onProgress = (what: string) => {
         if (what.startsWith(when)) controller.abort(reason);
