@@ -46,13 +46,7 @@ export function start(args: readonly string[], env: Record<string, string> = {})
   return { child, ended };
 }
 
-export async function startPrinting() {
-  const { child, ended } = start(['-m', EMBEDDED, '--ignore-eos', '--jsonl', '--logprobs', '20', 'Once upon a time']);
-  child.stdin.end();
-  await Promise.race([once(child.stdout, 'data'), ended]);
-  return { child, ended };
-}
-
+/** Runs to the end; `stdin` is the piped input. */
 export async function run(
   args: readonly string[],
   { stdin = '', env = {} }: { stdin?: string; env?: Record<string, string> } = {},
@@ -62,12 +56,14 @@ export async function run(
   return await ended;
 }
 
+/** The shortest of three times, because the machine may be busy with other work. */
 export async function bestOfThree(measure: () => Promise<number>): Promise<number> {
   const times: number[] = [];
   for (let attempt = 0; attempt < 3; attempt++) times.push(await measure());
   return Math.min(...times);
 }
 
+/** Start time of Node without a program, for limits that hold on slow and on busy machines. */
 export async function bareNodeMs(): Promise<number> {
   return await bestOfThree(async () => {
     const startedAt = performance.now();

@@ -1,8 +1,17 @@
+import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
-import { start, startPrinting } from './process.js';
+import { EMBEDDED, start } from './process.js';
 
 /** Without its handling of Ctrl+C a command here would run longer. */
 const promptlyMs = 5000;
+
+/** A run that prints for some time: until the context is full, or 256 tokens long. */
+async function startPrinting() {
+  const { child, ended } = start(['-m', EMBEDDED, '--ignore-eos', '--jsonl', '--logprobs', '20', 'Once upon a time']);
+  child.stdin.end();
+  await Promise.race([once(child.stdout, 'data'), ended]);
+  return { child, ended };
+}
 
 describe('grok-run, stopped', () => {
   it('ends without an error and with 0 when its reader stops', async () => {
