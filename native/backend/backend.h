@@ -10,14 +10,12 @@
 
 #include "core/tensor.h"
 
-// THE CONTRACT. The operations that a device must provide to run Grok-1: one struct per operation, with shapes and the
-// reference's source line. backend/cpu and backend/cuda implement the same list, file by file.
+// THE CONTRACT. The operations that a device must provide to run Grok-1: one struct per operation, with shapes and its
+// source line in xai-org/grok-1 (docs/REFERENCES.md). backend/cpu and backend/cuda implement the same list, file by file.
 //
 // Shapes are row-major with the last axis contiguous. The tokens of all sequences lie one after another ("ragged"),
 // without a batch axis or padding. So one forward pass serves prefill, decode and a mixture of both. Pointers refer to
 // the backend's own memory unless the field says host. Sums are fp32 or exact.
-//
-// Sources are lines of xai-org/grok-1 at the commit pinned in docs/REFERENCES.md.
 namespace grok {
 
 // ---------------------------------------------------------------- memory
