@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    globalSetup: 'test/build.ts',
     // A crash in native code fails one file, not the whole run.
     pool: 'forks',
     // Engines have their own threads: more files at once would only make them wait for each other.

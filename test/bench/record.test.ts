@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -28,8 +27,6 @@ describe('the name of a result', () => {
 });
 
 describe.skipIf(!addonIsBuilt())('a recorded run', () => {
-  beforeAll(() => execFileSync('npm', ['run', '--silent', 'build:ts'], { stdio: 'inherit' }));
-
   it('leaves no file when it fails, and the exit code of the program', () => {
     expect(record(['--shape', 'huge'], folder)).toEqual({ exitCode: 2 });
     expect(readdirSync(folder)).toEqual([]);

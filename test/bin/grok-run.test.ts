@@ -1,19 +1,14 @@
-import { execFileSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import './grok-run/failure.js';
 import './grok-run/stop.js';
 import './grok-run/output.js';
 import './grok-run/commands.js';
-import { folder, ROOT, run, usedArguments } from './grok-run/process.js';
+import { folder, run, usedArguments } from './grok-run/process.js';
 
 // The installed program: compiled, in its own process, with the real addon and the embedded model.
-// These tests form one test file because they share one build, and because the help is compared with the arguments of
-// all of them.
+// These tests form one test file because the help is compared with the arguments of all of them.
 
-beforeAll(() => {
-  execFileSync('npm', ['run', '--silent', 'build:ts'], { cwd: ROOT, stdio: 'inherit' });
-});
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('the help', () => {
