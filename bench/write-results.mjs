@@ -1,5 +1,5 @@
-// Writes bench/RESULTS.md: the newest figure of each metric on each machine, from the raw runs in bench/results. Names the
-// raw files of which no figure is the newest; `--prune` deletes them.
+// Writes bench/RESULTS.md: the newest figure of each metric on each machine, from the raw runs in bench/results. Lists the
+// raw files without a newest figure; `--prune` deletes them.
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,7 +15,7 @@ const directory = join(dirname(fileURLToPath(import.meta.url)), 'results');
  * @property {string} [against] The ratio to another program in the same run.
  */
 
-const plural = (count, noun) => `${count} ${noun}${count === 1 ? '' : 's'}`;
+const plural = (count, noun, nouns = `${noun}s`) => `${count} ${count === 1 ? noun : nouns}`;
 const digits = (value) => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 
@@ -45,9 +45,7 @@ function peerFigures({ shapes, options }) {
       const limit = limits.find((probed) => probed.threads === threads);
       const isDecode = figure === 'decode' && limit && !options.busy;
       const share = isDecode ? (grokRun.median * bytesPerToken.grokRun) / 1e9 / limit.read.median : undefined;
-      const beside = options.busy
-        ? `, beside ${plural(options.busy, 'busy process').replace('processs', 'processes')}`
-        : '';
+      const beside = options.busy ? `, beside ${plural(options.busy, 'busy process', 'busy processes')}` : '';
       return {
         section: 'Beside llama.cpp, in turns',
         metric: `${figure}, ${name}, ${plural(threads, 'thread')}${beside}`,
@@ -149,6 +147,6 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   writeFileSync(join(directory, '../RESULTS.md'), text);
   for (const file of unused) {
     if (process.argv.includes('--prune')) rmSync(join(directory, file));
-    else console.log(`bench/results/${file}: no figure is of this file; \`npm run docs -- --prune\` deletes it`);
+    else console.log(`bench/results/${file} has no newest figure; \`npm run docs -- --prune\` deletes it`);
   }
 }

@@ -1,5 +1,5 @@
-// Joins the compiled modules of the CLI into a few files: Node.js spends 60 ms at each start on reading them one by one.
-// Packages that npm installs stay outside.
+// Joins the compiled modules of the CLI into a few files. The program then starts some 60 ms sooner (two cores of a Xeon),
+// because Node.js resolves and reads fewer files. Packages that npm installs stay outside.
 import { chmodSync } from 'node:fs';
 import { rolldown } from 'rolldown';
 
