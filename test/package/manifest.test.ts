@@ -1,10 +1,23 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 
 const manifest = JSON.parse(readFileSync('package.json', 'utf8'));
 const lockfile = JSON.parse(readFileSync('package-lock.json', 'utf8'));
 
 describe('package.json', () => {
+  it('names one public address', () => {
+    const { homepage, bugs, repository } = manifest;
+    const address = /^git\+(https:.*)\.git$/.exec(repository.url)?.[1];
+    expect({ homepage, bugs }).toEqual({ homepage: `${address}#readme`, bugs: `${address}/issues` });
+  });
+
+  it('packs the documents that README.md links to', () => {
+    const links = [...readFileSync('README.md', 'utf8').matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map(([, path]) => path);
+    expect(links.filter((path = '') => !existsSync(path))).toEqual([]);
+    const roots = links.filter((path) => path?.endsWith('.md')).map((path) => path?.split('/')[0]);
+    expect(manifest.files).toEqual(expect.arrayContaining(roots));
+  });
+
   it('runs nothing when someone installs the package', () => {
     for (const script of ['preinstall', 'install', 'postinstall']) expect(manifest.scripts).not.toHaveProperty(script);
   });
