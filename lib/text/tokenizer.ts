@@ -14,6 +14,13 @@ import { loadProcessor, startLibrary } from './sentencepiece/processor.js';
 
 type CheckedOptions = ResolvedOf<typeof encodeOptions>;
 
+/** A part of a text that is encoded apart from its neighbours, so that no token spans two of them. */
+export interface TextSegment {
+  readonly text: string;
+  /** As in {@link EncodeOptions}. */
+  readonly allowControl: boolean;
+}
+
 /** Turns ids into text one at a time. */
 export interface IncrementalDecoder {
   /** Returns the text that became certain: '' while a character is incomplete. */
@@ -88,7 +95,8 @@ export class Tokenizer {
   encode(text: string, options: EncodeOptions = {}): number[] {
     const checked = resolveOptions(encodeOptions, options);
     const ids = this.#start(text, checked);
-    for (const part of this.#partsByControl(text, checked)) append(ids, this.#encodePart(part));
+    for (const part of this.#partsByControl({ text, lead: 'dummy' }, checked.allowControl))
+      append(ids, this.#encodePart(part));
     return ids;
   }
 
@@ -103,10 +111,39 @@ export class Tokenizer {
     const { signal, ...checked } = resolveOptions(encodeAsyncOptions, options);
     signal?.throwIfAborted();
     const ids = this.#start(text, checked);
-    for (const part of this.#partsByControl(text, checked)) {
+    for (const part of this.#partsByControl({ text, lead: 'dummy' }, checked.allowControl)) {
       for await (const some of this.#encodeSlowly(part, signal)) append(ids, some);
     }
     return ids;
+  }
+
+  /**
+   * Yields the ids of each group of segments, which follow one another in one text. The ids are those of the whole text
+   * if no piece of the vocabulary spans a border, and a control token comes only from a segment that allows it.
+   * @internal
+   */
+  async *encodeSegments(
+    groups: Iterable<readonly TextSegment[]>,
+    signal: Abort | undefined,
+  ): AsyncGenerator<number[], undefined> {
+    let isStart = true;
+    let charactersAtOnce = 0;
+    for (const group of groups) {
+      const ids: number[] = [];
+      for (const { text, allowControl } of group) {
+        const segment: TextPart = isStart ? { text, lead: 'dummy' } : partFrom(text, 0);
+        isStart = false;
+        for (const part of this.#partsByControl(segment, allowControl)) {
+          for await (const some of this.#encodeSlowly(part, signal)) append(ids, some);
+        }
+        charactersAtOnce += text.length;
+        if (charactersAtOnce < partCharacters) continue;
+        charactersAtOnce = 0;
+        await setImmediate(); // lets other work of the process run
+        signal?.throwIfAborted();
+      }
+      yield ids;
+    }
   }
 
   /**
@@ -143,12 +180,17 @@ export class Tokenizer {
     return (this.#model.pieces[id]?.text ?? '').replaceAll('\u2581', ' ');
   }
 
+  /** Whether {@link encodeSegments} can encode: texts of other kinds of models cannot be cut. @internal */
+  get canEncodeSegments(): boolean {
+    return this.#model.isPlainBytePair && this.#model.addDummyPrefix;
+  }
+
   /**
    * undefined: texts of this kind of model cannot be cut with certainty. Created at first use, because few texts are
    * long.
    */
   get #cuts(): ExactCuts | undefined {
-    if (this.#model.isPlainBytePair && this.#model.addDummyPrefix) this.#knownCuts ??= new ExactCuts(this.#model);
+    if (this.canEncodeSegments) this.#knownCuts ??= new ExactCuts(this.#model);
     return this.#knownCuts;
   }
 
@@ -175,16 +217,16 @@ export class Tokenizer {
   }
 
   /** Without control tokens, text is cut inside the name of each one, so that no part contains the whole name. */
-  #partsByControl(text: string, { allowControl }: CheckedOptions): TextPart[] {
+  #partsByControl({ text, lead }: TextPart, allowControl: boolean): TextPart[] {
     const parts: TextPart[] = [];
     let start = 0;
     while (!allowControl) {
       const found = this.#nextControl(text, start);
       if (found < 0) break;
-      parts.push({ text: text.slice(start, found + 1), lead: start === 0 ? 'dummy' : 'bare' });
+      parts.push({ text: text.slice(start, found + 1), lead: start === 0 ? lead : 'bare' });
       start = found + 1;
     }
-    parts.push({ text: text.slice(start), lead: start === 0 ? 'dummy' : 'bare' });
+    parts.push({ text: text.slice(start), lead: start === 0 ? lead : 'bare' });
     return parts;
   }
 
