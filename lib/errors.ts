@@ -94,6 +94,17 @@ export function alreadyRead(): GrokError {
   });
 }
 
+/** The prompt, or the prompt and `maxTokens`, exceed the context. */
+export function contextOverflow(promptTokens: string, maxTokens: number | undefined, contextSize: number): GrokError {
+  const requested =
+    maxTokens === undefined ? `${promptTokens} tokens` : `${promptTokens} tokens and ${maxTokens} to generate`;
+  return new GrokError(`Expected a prompt and its continuation of at most ${contextSize} tokens, found ${requested}`, {
+    code: 'GROK_CONTEXT_OVERFLOW',
+    hint: `Shorten the prompt${maxTokens ? ', lower `maxTokens`' : ''} or set a larger \`contextSize\` where the model allows one.`,
+    details: { promptTokens, maxTokens, contextSize },
+  });
+}
+
 /** The arithmetic overflowed in one sequence; other sequences go on. */
 export function notFiniteError(position: number): GrokError {
   return new GrokError(`Expected finite logits after token ${position}, found a NaN or infinity among them`, {

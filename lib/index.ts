@@ -18,9 +18,12 @@ export type {
 export type { Plan, PlannedSetting } from './bench/plan.js';
 export type { Series } from './bench/repeats.js';
 export type { PromptReport, RunReport } from './bench/report.js';
+export type { ChatMessage, ChatRole } from './chat/messages.js';
+export type { ChatTemplateName } from './chat/templates.js';
 export { type Inspection, inspect, type ModelConfig } from './checkpoint/inspection.js';
 export type { ManifestState } from './checkpoint/manifest.js';
 export type { Verification, VerifiedFile, VerifyProgress } from './checkpoint/verify.js';
+export type { ChatInfo, ChatPrompt } from './engine/chat.js';
 export type { Chunk, Completion, ScoredToken, Timings, TokenLogprob, Usage } from './engine/completion.js';
 export type { Generation } from './engine/generation.js';
 export { Grok, type ModelInfo, type Stats } from './engine/grok.js';
@@ -31,6 +34,7 @@ export type { GenerationConfig } from './options/generation-config.js';
 export type { AnyOption as SchemaOption, Kind as OptionKind } from './options/option.js';
 export {
   type BenchOptions,
+  type ChatOptions,
   defaults,
   type EncodeOptions,
   type GenerateOptions,

@@ -11,6 +11,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const calls = {
   load: ['Grok.load(source?, options?)'],
   generate: ['grok.generate(prompt, options?)', 'grok.complete(prompt, options?)', 'grok.check(prompt, options?)'],
+  chat: ['grok.chat(messages, options?)', 'grok.chatPrompt(messages, options?)'],
   score: ['grok.score(prompt, options?)'],
   logits: ['grok.logits(ids, options?)'],
   inspect: ['inspect(source?, options?)', 'plan(source?, options?)'],
@@ -22,8 +23,11 @@ const calls = {
   encodeAsync: ['tokenizer.encodeAsync(text, options?)'],
 };
 
+/** Calls that take all options of another call, and more. */
+const extended = { chat: 'generate' };
+
 /** Clients of a server send these options under OpenAI's and vLLM's names. */
-const wired = ['generate', 'score'];
+const wired = ['generate', 'chat', 'score'];
 
 /** The comment of each option object of the schema. */
 export function commentsOf(schemaTables, source) {
@@ -64,11 +68,12 @@ export function documents(tables, { readme, source }) {
   const sections = Object.entries(calls).map(([call, signatures]) => {
     const table = tableOf(call);
     const columns = ['option', 'value', 'default', 'meaning', 'flag', ...(wired.includes(call) ? ['wire'] : [])];
-    const rows = Object.entries(tables[table]).map(([name, option]) =>
-      cellsOf(name, option, commentOf(tables, comments, table, name)),
-    );
+    const base = extended[call];
+    const options = Object.entries(tables[table]).filter(([name]) => !(name in (tables.optionSchema[base] ?? {})));
+    const rows = options.map(([name, option]) => cellsOf(name, option, commentOf(tables, comments, table, name)));
     const lines = [columns, columns.map(() => '---'), ...rows].map((cells) => row(cells.slice(0, columns.length)));
-    return [`## ${signatures.map(code).join(', ')}`, '', ...lines, ''].join('\n');
+    const others = base ? [`All options of ${code(calls[base][0])}, and:`, ''] : [];
+    return [`## ${signatures.map(code).join(', ')}`, '', ...others, ...lines, ''].join('\n');
   });
   const summary = ['load', 'generate', 'score', 'inspect', 'verify', 'report', 'benchmark'].map((call) => {
     const names = Object.entries(tables.optionSchema[call]).map(([name, option]) => code(name) + shortDefault(option));

@@ -116,7 +116,8 @@ const LIB_ARROWS: Record<string, readonly string[]> = {
   'lib/addon/': ['lib/options/'],
   'lib/checkpoint/': ['lib/addon/', 'lib/options/'],
   'lib/text/': ['lib/addon/', 'lib/options/'],
-  'lib/engine/': ['lib/addon/', 'lib/options/', 'lib/checkpoint/', 'lib/text/'],
+  'lib/chat/': ['lib/options/', 'lib/text/'],
+  'lib/engine/': ['lib/addon/', 'lib/options/', 'lib/checkpoint/', 'lib/text/', 'lib/chat/'],
   'lib/bench/': ['lib/addon/', 'lib/options/', 'lib/checkpoint/', 'lib/text/', 'lib/engine/'],
 };
 

@@ -1,4 +1,5 @@
 import type { NativeOutput } from '../addon/types.js';
+import { Conversation } from '../chat/conversation.js';
 import type { ResolvedGenerateOptions } from '../options/resolve.js';
 import { ChunkBuilder, toLogprob, unscored } from '../text/chunk-builder.js';
 import { ChunkStream } from '../text/chunk-stream.js';
@@ -45,7 +46,11 @@ export class GenerationRun implements StepListener {
     const { echo, logprobs, maxTokens, seed, signal, stop } = options;
     this.#options = { echo, logprobs, maxTokens, seed, signal };
     this.#request = generationRequest(host.generation.eosIds, options);
-    this.#builder = new ChunkBuilder(host.tokenizer, { stop, withLogprobs: logprobs !== undefined });
+    this.#builder = new ChunkBuilder(host.tokenizer, {
+      stop,
+      withLogprobs: logprobs !== undefined,
+      trimStart: prompt instanceof Conversation && !echo,
+    });
     this.#stream = new ChunkStream({ onRead: () => this.#demand(), onReturn: () => this.cancel() });
     this.#result = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };

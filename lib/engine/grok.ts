@@ -7,6 +7,7 @@ import { callNative, callReading } from '../addon/calls.js';
 import { chosenIsa } from '../addon/isa.js';
 import { loadNative } from '../addon/loader.js';
 import type { KvCacheType, NativeModel, WeightStorage } from '../addon/types.js';
+import type { ChatMessage } from '../chat/messages.js';
 import { type ModelConfig, sourcePath } from '../checkpoint/inspection.js';
 import { warnOfOldName } from '../deprecation.js';
 import { closedError, GrokError, ofItem } from '../errors.js';
@@ -20,6 +21,7 @@ import {
   resolveOptions,
 } from '../options/resolve.js';
 import {
+  type ChatOptions,
   type GenerateOptions,
   type LoadOptions,
   type LogitsOptions,
@@ -28,6 +30,7 @@ import {
   scoreOptions,
 } from '../options/schema.js';
 import { Tokenizer } from '../text/tokenizer.js';
+import { type ChatInfo, type ChatPrompt, chatInfo, chatPrompt, checkChat } from './chat.js';
 import type { Completion, ScoredToken } from './completion.js';
 import { Generation } from './generation.js';
 import type { GenerationHost } from './generation-run.js';
@@ -43,6 +46,7 @@ export interface ModelInfo {
   readonly config: Readonly<ModelConfig>;
   /** Defaults of {@link GenerateOptions} for this model. */
   readonly generation: GenerationConfig;
+  readonly chat: ChatInfo;
   readonly parameters: {
     readonly total: number;
     /** Parameters used for one token. */
@@ -117,6 +121,7 @@ export class Grok implements AsyncDisposable {
     this.info = withFormerNames({
       config: inspection.config,
       generation: this.#host.generation,
+      chat: chatInfo(tokenizer, inspection.numParameters),
       parameters: { total: inspection.numParameters, active: inspection.numActiveParameters },
       memoryBytes: { weights, kvCache, workspace, reserve, total },
       weightStorage: inspection.memory.weightStorage,
@@ -186,6 +191,30 @@ export class Grok implements AsyncDisposable {
    */
   generate(prompt: string | TokenIds, options?: GenerateOptions): Generation {
     return new Generation(this.#host, ...this.#checkRequest(prompt, options));
+  }
+
+  /**
+   * Answers the last message of a conversation, as a stream. Grok-1 is a base model: a template shows it the conversation
+   * as a text to continue. No content can become a turn or a control token. If the context is full, the oldest turns
+   * are left out; the system message and the last message stay. The answer begins without white space, unless `echo`.
+   *
+   * Invalid messages and options throw at once. Later errors are those of {@link generate}.
+   *
+   * @throws {GrokError} GROK_INVALID_ARGUMENT, GROK_NO_TOKENIZER, GROK_UNSUPPORTED, GROK_CLOSED
+   *
+   * @example
+   * const messages = [{ role: 'user', content: 'Which city is the capital of Peru?' }] as const;
+   * for await (const { text } of grok.chat(messages)) process.stdout.write(text);
+   */
+  chat(messages: readonly ChatMessage[], options?: ChatOptions): Generation {
+    this.#refuseWhenClosed();
+    return new Generation(this.#host, ...checkChat(messages, options, this.#host));
+  }
+
+  /** The prompt that {@link chat} runs for the same arguments. Needs no weights. Rejects as `chat` throws. */
+  async chatPrompt(messages: readonly ChatMessage[], options?: ChatOptions): Promise<ChatPrompt> {
+    this.#refuseWhenClosed();
+    return await chatPrompt(messages, options, this.#host);
   }
 
   /**

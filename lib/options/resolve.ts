@@ -4,6 +4,8 @@ import { rejectUnknownOptions } from './checks.js';
 import type { GenerationConfig } from './generation-config.js';
 import { defaultsOf, type OptionsOf, type ResolvedOf, type Schema, type Vocabulary } from './option.js';
 import {
+  type ChatOptions,
+  chatOptions,
   type GenerateOptions,
   generateOptions,
   type InspectOptions,
@@ -84,6 +86,25 @@ export function resolveGenerateOptions(
   const resolved = resolveOptions(generateOptions, options, { vocabulary: { vocabSize }, defaults });
   const { seed = randomSeed(), stop = [], stopTokenIds = [], logitBias = new Map() } = resolved;
   return { ...resolved, seed, stop, stopTokenIds, logitBias };
+}
+
+/** {@link ChatOptions}, checked and complete. */
+export interface ResolvedChatOptions extends ResolvedGenerateOptions {
+  template: ResolvedOf<typeof chatOptions>['template'];
+}
+
+export function resolveChatOptions(
+  options: ChatOptions | undefined,
+  host: Parameters<typeof resolveGenerateOptions>[1],
+): ResolvedChatOptions {
+  const { template = chatOptions.template.default, ...generate } = rejectUnknownOptions(
+    options,
+    Object.keys(chatOptions),
+  );
+  return {
+    ...resolveGenerateOptions(generate, host),
+    template: chatOptions.template.check('template', template, host),
+  };
 }
 
 function randomSeed(): number {

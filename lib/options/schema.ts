@@ -253,6 +253,12 @@ export const generateOptions = {
   signal,
 };
 
+export const chatOptions = {
+  ...generateOptions,
+  /** Form in which the model reads the conversation; {@link ModelInfo.chat} lists those of a model. Default: `'transcript'`. */
+  template: choice(['transcript', 'separator', 'urial'], { default: 'transcript' }),
+};
+
 export const scoreOptions = {
   /** Reports this many of the likeliest tokens at each position, 0 to 20. Default: 0. */
   logprobs: integer({ to: 20, default: 0 }),
@@ -351,6 +357,7 @@ export const optionSchema = {
   inspect: inspectOptions,
   load: loadOptions,
   generate: generateOptions,
+  chat: chatOptions,
   score: scoreOptions,
   logits: logitsOptions,
   loadTokenizer: tokenizerOptions,
@@ -379,6 +386,7 @@ export const defaults: {
 export interface InspectOptions extends OptionsOf<typeof inspectOptions> {}
 export interface LoadOptions extends OptionsOf<typeof loadOptions> {}
 export interface GenerateOptions extends OptionsOf<typeof generateOptions> {}
+export interface ChatOptions extends OptionsOf<typeof chatOptions> {}
 export interface ScoreOptions extends OptionsOf<typeof scoreOptions> {}
 export interface LogitsOptions extends OptionsOf<typeof logitsOptions> {}
 export interface EncodeOptions extends OptionsOf<typeof encodeOptions> {}

@@ -12,12 +12,18 @@ export class ChunkBuilder {
   #waitingIds: number[] = [];
   #waitingLogprobs: TokenLogprob[] = [];
   #stopped = false;
+  #trimsStart: boolean;
 
-  constructor(tokenizer: Tokenizer | undefined, options: { stop: readonly string[]; withLogprobs: boolean }) {
+  /** `trimStart`: the text begins without white space. */
+  constructor(
+    tokenizer: Tokenizer | undefined,
+    options: { stop: readonly string[]; withLogprobs: boolean; trimStart?: boolean },
+  ) {
     this.#tokenizer = tokenizer;
     this.#decoder = tokenizer?.decoder();
     this.#stopText = new StopText(options.stop);
     this.#withLogprobs = options.withLogprobs;
+    this.#trimsStart = options.trimStart ?? false;
   }
 
   /** Reads the prompt, which the generated text continues. Returns the prompt's text, and keeps the space after it. */
@@ -29,7 +35,8 @@ export class ChunkBuilder {
   push(token: NativeToken): { chunk?: Chunk; found?: string } {
     this.#waitingIds.push(token.token);
     if (this.#withLogprobs) this.#waitingLogprobs.push(toLogprob(token, this.#tokenizer));
-    const { text, found } = this.#stopText.push(this.#textOf(token.token));
+    const { text: safe, found } = this.#stopText.push(this.#textOf(token.token));
+    const text = this.#trimmed(safe);
     if (found !== undefined) {
       this.#stopped = true;
       return { chunk: this.#take(text), found };
@@ -43,10 +50,17 @@ export class ChunkBuilder {
     if (this.#stopped) return {};
     this.#stopped = true;
     const { text, found } = this.#stopText.push(this.#decoder?.flush() ?? '');
-    const rest = found === undefined ? text + this.#stopText.flush() : text;
+    const rest = this.#trimmed(found === undefined ? text + this.#stopText.flush() : text);
     const outcome = found === undefined ? {} : { found };
     if (rest === '' && this.#waitingIds.length === 0) return outcome;
     return { chunk: this.#take(rest), ...outcome };
+  }
+
+  #trimmed(text: string): string {
+    if (!this.#trimsStart) return text;
+    const rest = text.trimStart();
+    this.#trimsStart = rest === '';
+    return rest;
   }
 
   #take(text: string): Chunk {
