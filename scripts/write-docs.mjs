@@ -1,4 +1,4 @@
-// Writes the tables of options in README.md and docs/API.md from lib/options/schema.ts and its comments: `npm run docs`, after
+// Writes the tables of options in docs/API.md from lib/options/schema.ts and its comments: `npm run docs`, after
 // `npm run build:ts`. test/docs.test.ts compares them.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -61,8 +61,11 @@ export function commentOf(tables, comments, table, name) {
   return comments.get(`${other}.${name}`) ?? '';
 }
 
-/** The correct contents of README.md and docs/API.md. `tables` are the exports of lib/options/schema.ts. */
-export function documents(tables, { readme, source }) {
+/**
+ * The correct contents of docs/API.md: its own introduction, and the tables after a marker. `tables` are the exports of
+ * lib/options/schema.ts.
+ */
+export function apiDocument(tables, { api, source }) {
   const comments = commentsOf(tables, source);
   const tableOf = (call) => Object.keys(tables).find((key) => tables[key] === tables.optionSchema[call]);
   const sections = Object.entries(calls).map(([call, signatures]) => {
@@ -73,27 +76,10 @@ export function documents(tables, { readme, source }) {
     const rows = options.map(([name, option]) => cellsOf(name, option, commentOf(tables, comments, table, name)));
     const lines = [columns, columns.map(() => '---'), ...rows].map((cells) => row(cells.slice(0, columns.length)));
     const others = base ? [`All options of ${code(calls[base][0])}, and:`, ''] : [];
-    return [`## ${signatures.map(code).join(', ')}`, '', ...others, ...lines, ''].join('\n');
+    return [`### ${signatures.map(code).join(', ')}`, '', ...others, ...lines, ''].join('\n');
   });
-  const summary = ['load', 'generate', 'score', 'inspect', 'verify', 'report', 'benchmark'].map((call) => {
-    const names = Object.entries(tables.optionSchema[call]).map(([name, option]) => code(name) + shortDefault(option));
-    return row([calls[call].map((signature) => code(signature.split('(')[0])).join(', '), names.join(', ')]);
-  });
-  return {
-    api: `${intro}\n${sections.join('\n')}`,
-    readme: readme.replace(
-      /(<!-- options[^>]*-->\n)[\s\S]*?(<!-- end of options -->)/,
-      (_, start, end) =>
-        `${start}${[row(['call', 'options (default)']), row(['---', '---']), ...summary].join('\n')}\n${end}`,
-    ),
-  };
+  return api.replace(/(<!-- options[^>]*-->\n)[\s\S]*/, (_, start) => `${start}\n${sections.join('\n')}`);
 }
-
-const intro = `# Options
-
-All options of the library, their flags on the command line and their names in the wire format of OpenAI and vLLM. Written
-by \`scripts/write-docs.mjs\` from \`lib/options/schema.ts\`.
-`;
 
 function cellsOf(name, option, comment) {
   const meaning = comment.replace(/ ?Default: .*$/, '');
@@ -107,11 +93,6 @@ function row(cells) {
 function defaultOf({ default: value, otherwise = '' }) {
   if (value === undefined) return otherwise;
   return Array.isArray(value) ? value.join(', ') : typeof value === 'string' ? `'${value}'` : `${value}`;
-}
-
-function shortDefault(option) {
-  const value = option.default;
-  return value === undefined || value === false || value === 0 ? '' : ` (${defaultOf(option)})`;
 }
 
 function flagOf(name, { help, short, env, formerFlag }) {
@@ -131,16 +112,14 @@ function code(text) {
   return `\`${text}\``;
 }
 
-const paths = { readme: join(root, 'README.md'), api: join(root, 'docs/API.md'), source: 'lib/options/schema.ts' };
+const paths = { api: join(root, 'docs/API.md'), source: join(root, 'lib/options/schema.ts') };
 
-/** The texts that the documents are generated from. */
+/** The texts that the document is generated from. */
 export function sources() {
-  return { readme: readFileSync(paths.readme, 'utf8'), source: readFileSync(join(root, paths.source), 'utf8') };
+  return { api: readFileSync(paths.api, 'utf8'), source: readFileSync(paths.source, 'utf8') };
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(resolve(process.argv[1])).href) {
   const tables = await import(pathToFileURL(join(root, 'dist/lib/options/schema.js')).href);
-  const { readme, api } = documents(tables, sources());
-  writeFileSync(paths.readme, readme);
-  writeFileSync(paths.api, api);
+  writeFileSync(paths.api, apiDocument(tables, sources()));
 }
