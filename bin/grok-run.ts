@@ -12,8 +12,9 @@ for (const [name, value] of Object.entries(env)) if (name.startsWith('GROK_') &&
 const host = { library, stdin, stdout, stderr, env };
 const args = process.argv.slice(2);
 
-// Output that was printed stays. Installed once only, so that a second Ctrl+C does not depend on this handler.
-process.once('SIGINT', () => process.exit(EXIT_INTERRUPTED));
+// Output that was printed stays. Installed once only, so that a second Ctrl+C does not depend on this handler. A command
+// that ends by itself, such as serve, has a listener of its own.
+process.once('SIGINT', () => process.listenerCount('SIGINT') > 0 || process.exit(EXIT_INTERRUPTED));
 
 // Failed writes are events. EPIPE is `grok-run ... | head`: the reader needs no more.
 stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -7,6 +7,7 @@ import { makeInspectCommand } from './commands/inspect.js';
 import { makeReportCommand } from './commands/report.js';
 import { makeRunCommand } from './commands/run.js';
 import { makeScoreCommand } from './commands/score.js';
+import { makeServeCommand } from './commands/serve.js';
 import { makeTokenizeCommand } from './commands/tokenize.js';
 import { makeVerifyCommand } from './commands/verify.js';
 import { settle, UsageError } from './failure.js';
@@ -40,6 +41,7 @@ function makeProgram(host: Host, onCommand: (command: Command) => void): Command
 
   const commands = [
     makeRunCommand(new Command('run').summary('the same, spelled out'), host),
+    makeServeCommand(host),
     makeInspectCommand(host),
     makeDoctorCommand(host),
     makeTokenizeCommand(host),

@@ -23,6 +23,14 @@ export function parseBytes(text: string): number | undefined {
   return match && factor ? Math.floor(Number(match[1]) * factor) : undefined;
 }
 
+const DURATION_FACTORS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** Parses `30s`, `2m`, `500ms`, or a number of seconds, to milliseconds; undefined for anything else. */
+export function parseDuration(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h)?$/.exec(text.trim());
+  return match ? Math.round(Number(match[1]) * (DURATION_FACTORS[match[2] ?? 's'] ?? 1)) : undefined;
+}
+
 function scaled(value: number, step: number, units: readonly string[]): string {
   let power = 0;
   // 0.9995 and above would be rounded to a whole step, and 1024.0 MiB reads badly.

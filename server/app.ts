@@ -10,6 +10,7 @@ import { Log } from './http/log.js';
 import { type Body, readBody } from './http/request-body.js';
 import { Metrics } from './metrics.js';
 import type { ResolvedServerOptions } from './options.js';
+import { applyTemplate, chat } from './routes/chat.js';
 import { completions } from './routes/completions.js';
 import { modelById, models } from './routes/models.js';
 import { health, metricsText, ready } from './routes/status.js';
@@ -59,8 +60,10 @@ export const routes: readonly Route[] = [
     answer: ({ req }, service) => modelById(req.param('id') ?? '', service),
   },
   post('/v1/completions', completions),
+  post('/v1/chat/completions', chat),
   post('/tokenize', tokenize),
   post('/detokenize', detokenize),
+  post('/apply-template', applyTemplate),
   { method: 'GET', path: '/tokenizer_info', answer: (_, service) => tokenizerInfo(service) },
 ];
 
@@ -97,6 +100,7 @@ export function makeApp(service: Service, allowedHosts: readonly string[] | '*')
     context.set('call', call);
     await next();
     const { headers } = context.res;
+    for (const [name, value] of Object.entries(call.headers)) headers.set(name, value);
     headers.set('x-request-id', call.id);
     headers.set('x-content-type-options', 'nosniff');
     if (calls.isDraining) headers.set('connection', 'close');
@@ -109,8 +113,7 @@ export function makeApp(service: Service, allowedHosts: readonly string[] | '*')
     if (route?.isOpen) return await next();
     const host = req.header('host') ?? new URL(req.url).host;
     hosts.check(host);
-    const headers = origins.check(req.header('origin') ?? null, host);
-    for (const [name, value] of Object.entries(headers)) context.header(name, value);
+    Object.assign(context.get('call').headers, origins.check(req.header('origin') ?? null, host));
     if (req.method === 'OPTIONS' && req.header('access-control-request-method')) {
       return context.body(null, 204, preflightHeaders(req.header('access-control-request-headers') ?? null));
     }
@@ -125,7 +128,7 @@ export function makeApp(service: Service, allowedHosts: readonly string[] | '*')
     app.use(path, guard(route));
     app.on(route.method, path, (context) => route.answer(context, service));
     app.all(path, (context) => {
-      context.header('allow', route.method);
+      context.get('call').headers.allow = route.method;
       throw new HttpError('method_not_allowed', `Expected ${route.method} for this path, found ${context.req.method}.`);
     });
   }

@@ -1,4 +1,4 @@
-import { GrokError, type LoadProgress } from '../lib/index.js';
+import { type ChatTemplateName, GrokError, type LoadProgress, optionSchema } from '../lib/index.js';
 import type { LogEntry } from './http/log.js';
 
 /** A limit of the server: its default and range, and its meaning in a few words. */
@@ -39,6 +39,8 @@ export type Limits = { readonly [Name in LimitName]: number };
 export interface ServerOptions extends Partial<Limits> {
   /** Name of the model for clients. Default: that of the checkpoint's directory; `grok-tiny` for the embedded model. */
   readonly modelName?: string | undefined;
+  /** Form in which the model reads a chat. Default: that of the library. */
+  readonly chatTemplate?: ChatTemplateName | undefined;
   /** Keys of clients, sent as `Authorization: Bearer KEY`. Default: none, so that no key is needed. */
   readonly apiKeys?: readonly string[] | undefined;
   /** Lets {@link GrokServer.listen} serve other machines without an API key. Default: false. */
@@ -63,6 +65,7 @@ export interface ServerOptions extends Partial<Limits> {
 /** {@link ServerOptions}, checked and complete. */
 export interface ResolvedServerOptions extends Limits {
   readonly modelName: string | undefined;
+  readonly chatTemplate: ChatTemplateName | undefined;
   readonly apiKeys: readonly string[];
   readonly noApiKey: boolean;
   readonly allowedHosts: readonly string[] | '*' | undefined;
@@ -78,9 +81,12 @@ const isSwitch = (value: unknown) => typeof value === 'boolean';
 const isFunction = (value: unknown) => typeof value === 'function';
 const areTexts = (value: unknown) => Array.isArray(value) && value.every(isText);
 
+const templates: readonly unknown[] = optionSchema.chat.template.choices ?? [];
+
 /** How each option that is not a limit is checked. */
 const checks: Readonly<Record<Exclude<keyof ServerOptions, LimitName>, [(value: unknown) => boolean, string]>> = {
   modelName: [isText, 'a text that is not empty'],
+  chatTemplate: [(value) => templates.includes(value), `one of ${templates.join(', ')}`],
   apiKeys: [areTexts, 'an array of texts that are not empty'],
   noApiKey: [isSwitch, 'true or false'],
   allowedHosts: [(value) => value === '*' || areTexts(value), "an array of names, or '*'"],
@@ -107,12 +113,12 @@ export function resolveServerOptions(options: ServerOptions = {}): ResolvedServe
       });
     }
   }
-  const { modelName, allowedHosts, logger, progress } = options;
+  const { modelName, chatTemplate, allowedHosts, logger, progress } = options;
   return {
     ...(Object.fromEntries(
       Object.entries(limits).map(([name, limit]) => [name, options[name as LimitName] ?? limit.default]),
     ) as Limits),
-    ...{ modelName, allowedHosts, logger, progress },
+    ...{ modelName, chatTemplate, allowedHosts, logger, progress },
     apiKeys: options.apiKeys ?? [],
     noApiKey: options.noApiKey ?? false,
     corsOrigins: options.corsOrigins ?? [],

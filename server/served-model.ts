@@ -10,6 +10,7 @@ export class ServedModel {
   readonly created = Math.floor(Date.now() / 1000);
   #grok: Grok | undefined;
   #failure: 'load' | 'device' | undefined;
+  #hasChatted = false;
 
   constructor(
     grok: Grok | PromiseLike<Grok>,
@@ -67,6 +68,13 @@ export class ServedModel {
   /** The device is lost until the process restarts. */
   deviceFailed(): void {
     this.#failure = 'device';
+  }
+
+  /** true the first time. */
+  firstChat(): boolean {
+    const isFirst = !this.#hasChatted;
+    this.#hasChatted = true;
+    return isFirst;
   }
 
   /** Refuses a request for another model. */

@@ -7,6 +7,8 @@ export class Call {
   readonly startedAt = performance.now();
   /** Details for the log. */
   readonly details: Record<string, unknown> = {};
+  /** Headers of the answer, whatever it is. */
+  readonly headers: Record<string, string> = {};
   readonly #controller = new AbortController();
   readonly #outgoing: ServerResponse | undefined;
   readonly #onEnd: (call: Call) => void;

@@ -19,8 +19,8 @@ import { choicesOf, passedOn, samplingOptionsOf } from './sampling.js';
 
 /** The default of OpenAI's completions. */
 const defaultMaxTokens = 16;
-const mostTokens = 2 ** 31 - 1;
-const mostTopLogprobs = 20;
+export const mostTokens = 2 ** 31 - 1;
+export const mostTopLogprobs = 20;
 
 /** Fields of `/v1/completions` beside those of sampling. */
 export const completionFields = [

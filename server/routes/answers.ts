@@ -22,17 +22,18 @@ export function headOf(prefix: string, object: string, call: Call, { model }: Se
 export async function finishAll(
   generations: readonly Generation[],
   call: Call,
-  { metrics }: Service,
+  service: Service,
 ): Promise<readonly Completion[]> {
   const completions = await Promise.all(generations.map((generation) => generation.result));
-  for (const completion of completions) metrics.finished(completion);
-  noteTokens(call, completions);
+  noteFinished(call, completions, service);
   return completions;
 }
 
-/** Adds counts of tokens to the log's entry. */
-export function noteTokens(call: Call, completions: readonly Completion[]): void {
+/** Counts finished choices, for metrics and log. */
+export function noteFinished(call: Call, completions: readonly Completion[], { metrics, options }: Service): void {
+  for (const completion of completions) metrics.finished(completion);
   call.details.completion_tokens = completions.reduce((sum, { usage }) => sum + usage.completionTokens, 0);
+  if (options.logPrompts) call.details.texts = completions.map(({ text }) => text);
 }
 
 /**

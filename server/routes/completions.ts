@@ -15,7 +15,7 @@ import {
 import { CompletionLogprobsWriter } from '../openai/logprobs.js';
 import { usageOf } from '../openai/usage.js';
 import type { Service } from '../service.js';
-import { answerStream, finishAll, headOf } from './answers.js';
+import { answerStream, finishAll, headOf, noteFinished } from './answers.js';
 
 /** POST /v1/completions */
 export async function completions(body: Body, call: Call, service: Service): Promise<Response> {
@@ -24,6 +24,7 @@ export async function completions(body: Body, call: Call, service: Service): Pro
   model.checkName(fieldOf(body, 'model'));
   const request = completionRequestOf(body, limits);
   metrics.ignoredFields(numUnknownFields(body, completionFields, unsupportedCompletionFields));
+  if (limits.logPrompts) call.details.prompts = request.prompts;
 
   const options = { ...request.options, signal: call.signal };
   const promptIds = await promptIdsOf(grok, request.prompts, options);
@@ -53,6 +54,7 @@ class CompletionWire {
   readonly #head: Readonly<Record<string, unknown>>;
   readonly #request: CompletionRequest;
   readonly #service: Service;
+  readonly #call: Call;
   readonly #logprobs: readonly (CompletionLogprobsWriter | undefined)[];
 
   constructor(service: Service, call: Call, request: CompletionRequest, promptIds: readonly (readonly number[])[]) {
@@ -60,6 +62,7 @@ class CompletionWire {
     const tokenizer = path === undefined ? undefined : service.model.grok.tokenizer;
     const { options, n, tokensAsIds } = request;
     this.#service = service;
+    this.#call = call;
     this.#request = request;
     this.#head = headOf('cmpl', 'text_completion', call, service);
     this.#logprobs = promptIds.flatMap((ids) =>
@@ -89,10 +92,10 @@ class CompletionWire {
         yield event({ ...this.#choice(part.index, part.chunk), finish_reason: null });
       } else {
         completions[part.index] = part.completion;
-        this.#service.metrics.finished(part.completion);
         yield event({ index: part.index, text: '', logprobs: null, finish_reason: part.completion.finishReason });
       }
     }
+    noteFinished(this.#call, completions, this.#service);
     if (this.#request.includeUsage) {
       yield eventOf({ ...this.#head, choices: [], usage: usageOf(completions, this.#request.n) });
     }

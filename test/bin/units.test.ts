@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatBytes, formatCount, formatDuration, formatRate, parseBytes } from '../../bin/units.js';
+import { formatBytes, formatCount, formatDuration, formatRate, parseBytes, parseDuration } from '../../bin/units.js';
 
 describe('parseBytes', () => {
   it.each(['', 'GiB', '-1G', '1.5.2G', '1e9', '12 parsecs', 'seventy'])('refuses %j', (text) => {
@@ -18,6 +18,22 @@ describe('parseBytes', () => {
     ['0.1KiB', 102],
   ])('reads %j', (text, bytes) => {
     expect(parseBytes(text)).toBe(bytes);
+  });
+});
+
+describe('parseDuration', () => {
+  it.each(['', 's', '-1s', '1 week', 'soon', '1.2.3'])('refuses %j', (text) => {
+    expect(parseDuration(text)).toBeUndefined();
+  });
+
+  it.each([
+    ['30', 30_000],
+    ['30s', 30_000],
+    ['1.5m', 90_000],
+    ['250 ms', 250],
+    ['1h', 3_600_000],
+  ])('reads %j', (text, milliseconds) => {
+    expect(parseDuration(text)).toBe(milliseconds);
   });
 });
 
