@@ -3,9 +3,10 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { hardeningProblems } from './hardening.mjs';
 
-// Debian 12, Ubuntu 22.04 and RHEL 9 have this glibc or a newer one.
-const MAX_GLIBC = [2, 34];
+// Debian 12, Ubuntu 22.04, RHEL 9 and Amazon Linux 2023 have these versions or newer ones.
+const NEWEST = { GLIBC: [2, 34], GLIBCXX: [3, 4, 29], CXXABI: [1, 3, 13] };
 // Symbols of the napi_module registration. No others, because a second addon in the process must not see our symbols.
 const EXPORTS = new Set(['napi_register_module_v1', 'node_api_module_get_api_version_v1']);
 // The CUDA runtime must be inside the binary. Only the driver may come from the user's system, and it is opened at run
@@ -19,8 +20,10 @@ function readelf(...args) {
   return execFileSync('readelf', ['--wide', ...args], { encoding: 'utf8', maxBuffer: 64e6 });
 }
 
-function isNewer([major, minor], [maxMajor, maxMinor]) {
-  return major > maxMajor || (major === maxMajor && minor > maxMinor);
+/** Compares versions as Array.sort does. */
+function compareVersions(a, b) {
+  const at = a.findIndex((part, index) => part !== (b[index] ?? 0));
+  return at < 0 ? a.length - b.length : a[at] - (b[at] ?? 0);
 }
 
 /**
@@ -53,17 +56,23 @@ function gpuCode(file) {
 function checkBinary(file) {
   const problem = (sentence) => problems.push(`${file}: ${sentence}`);
 
-  const glibc = [...readelf('--version-info', file).matchAll(/GLIBC_(\d+)\.(\d+)/g)]
-    .map(([, major, minor]) => [Number(major), Number(minor)])
-    .reduce((newest, version) => (isNewer(version, newest) ? version : newest), [0, 0]);
-  if (isNewer(glibc, MAX_GLIBC)) problem(`needs glibc ${glibc.join('.')}, expected at most ${MAX_GLIBC.join('.')}`);
+  const versions = readelf('--version-info', file);
+  const newest = Object.entries(NEWEST).map(([name, limit]) => {
+    const found = [...versions.matchAll(new RegExp(`\\b${name}_([\\d.]+)`, 'g'))]
+      .map(([, version]) => version.split('.').map(Number))
+      .sort(compareVersions)
+      .at(-1);
+    if (compareVersions(found, limit) > 0)
+      problem(`needs ${name}_${found.join('.')}, expected at most ${limit.join('.')}`);
+    return `${name}_${found.join('.')}`;
+  });
 
   const needed = [...readelf('--dynamic', file).matchAll(/\(NEEDED\).*\[(.+)\]/g)].map(([, library]) => library);
   for (const library of needed)
     if (!LIBRARIES.test(library)) problem(`needs ${library}, which a user's machine may lack`);
 
-  const stack = readelf('--program-headers', file).match(/GNU_STACK.*?\s([RWE]+)\s+0x\w+\s*$/m)?.[1];
-  if (stack !== 'RW') problem(`expected GNU_STACK to be RW, found ${stack}: new glibc refuses an executable stack`);
+  const [entry] = EXPORTS;
+  hardeningProblems(file, entry).forEach(problem);
 
   // The loader reserves a few hundred bytes of static thread-local storage for libraries opened late. The CUDA runtime
   // in the same file has 4 KiB of it, and all of a file's is static if one variable is.
@@ -80,9 +89,7 @@ function checkBinary(file) {
   for (const name of EXPORTS) if (!exported.includes(name)) problem(`does not export ${name}`);
   for (const name of exported) if (!EXPORTS.has(name)) problem(`exports ${name}, which is nobody's business`);
 
-  console.log(
-    `${file}: glibc ${glibc.join('.')}, needs ${needed.join(' ')}, stack ${stack}, exports ${exported.length}`,
-  );
+  console.log(`${file}: ${newest.join(', ')}, needs ${needed.join(' ')}, exports ${exported.length}`);
   const megabytes = (bytes) => `${(bytes / 1e6).toFixed(2)} MB`;
   const kernels = Object.entries(gpuCode(file)).map(([name, bytes]) => `${name} ${megabytes(bytes)}`);
   console.log(`${file}: ${[megabytes(statSync(file).size), ...kernels].join(', ')}`);

@@ -127,7 +127,7 @@ TEST("turns a file that shrank while it was mapped into an error, on any thread,
   write_file(directory / "a", std::string(100'000, 'x'));
   const MappedFile file(directory / "a");
   CHECK_EQ(read_text(file, 90'000, 3), "xxx");
-  ::truncate((directory / "a").c_str(), 5000);
+  std::filesystem::resize_file(directory / "a", 5000);
 
   const auto read_lost_bytes = [&] {
     CHECK_ERROR(read_text(file, 90'000, 8), ErrorCode::io,
@@ -159,7 +159,7 @@ TEST("copies rows that lie apart, and turns a file that shrank in the middle of 
   CHECK_EQ(rows(99'998, 1, 1, 2), content.substr(99'998));
   CHECK_EQ(rows(0, 26, 3, 0), "");
 
-  ::truncate((directory / "a").c_str(), 5000);
+  std::filesystem::resize_file(directory / "a", 5000);
   for (int attempt = 0; attempt < 3; ++attempt) {
     CHECK_ERROR(rows(10, 20'000, 100, 5), ErrorCode::io,
                 "could not read 80100 bytes at 10: expected a file of 100000 bytes, found 5000 now");
@@ -171,7 +171,7 @@ TEST("turns the fault into an error on several threads at once") {
   TempDirectory directory;
   write_file(directory / "a", std::string(1 << 20, 'x'));
   const MappedFile file(directory / "a");
-  ::truncate((directory / "a").c_str(), 0);
+  std::filesystem::resize_file(directory / "a", 0);
   std::vector<std::thread> threads;
   std::atomic<int> num_errors = 0;
   for (int thread = 0; thread < 4; ++thread)
@@ -205,9 +205,9 @@ TEST("guards again after another handler took its place, or the default did") {
   for (const auto handler : {earlier_handler, SIG_DFL}) {
     std::signal(SIGBUS, handler);
     const MappedFile file(directory / "a");
-    ::truncate((directory / "a").c_str(), 5000);
+    std::filesystem::resize_file(directory / "a", 5000);
     CHECK_ERROR(read_text(file, 90'000, 8), ErrorCode::io, "found 5000 now");
-    ::truncate((directory / "a").c_str(), 100'000);
+    std::filesystem::resize_file(directory / "a", 100'000);
   }
   std::signal(SIGBUS, earlier_handler);
   const MappedFile file(directory / "a");
@@ -241,7 +241,7 @@ TEST("fetches ahead, also what lies past the end or is gone since") {
   file.fetch(50'000, UINT64_MAX);
   file.fetch(UINT64_MAX, 1);
   CHECK_EQ(read_text(file, 99'997, 3), "xxx");
-  ::truncate((directory / "a").c_str(), 5000);
+  std::filesystem::resize_file(directory / "a", 5000);
   file.fetch(0, 100'000);
   CHECK_ERROR(read_text(file, 90'000, 8), ErrorCode::io, "found 5000 now");
 }
