@@ -57,13 +57,11 @@ export class Conversation {
   }
 
   #preamble(): TextSegment[] {
-    const { systemHeader, system, examples, headerLine } = this.#template;
+    const { systemHeader, system, headerLine } = this.#template;
     const given = this.#messages.system;
-    const segments =
-      given === undefined
-        ? [control(systemHeader + system)]
-        : [...(systemHeader ? [control(systemHeader)] : []), content(given, headerLine)];
-    return [...segments, ...examples.flatMap((message) => segmentsOf(message, this.#template))];
+    const examples = examplesOf(this.#template);
+    if (given === undefined) return [control(systemHeader + system + examples)];
+    return [control(systemHeader), content(given, headerLine), control(examples)].filter(({ text }) => text !== '');
   }
 
   /** Spares the work of encoding a text that is much longer than the context. */
@@ -81,6 +79,10 @@ function textOf(segments: readonly TextSegment[]): string {
 
 function fewestTokens(length: number, tokenizer: Tokenizer): number {
   return Math.ceil(length / tokenizer.longestPiece);
+}
+
+function examplesOf({ examples, headers, gap }: ChatTemplate): string {
+  return examples.map(({ role, content }) => headers[role] + gap + content).join('');
 }
 
 function segmentsOf(message: TurnMessage, { headers, gap, headerLine }: ChatTemplate): TextSegment[] {

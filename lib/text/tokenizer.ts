@@ -49,6 +49,8 @@ export class Tokenizer {
   readonly #processor: SentencePieceProcessor;
   readonly #controlPieces: readonly string[];
   #knownCuts: ExactCuts | undefined;
+  /** Ids of segments that allow control tokens. They are texts of templates, of which there are few. */
+  readonly #templateIds = new Map<string, readonly number[]>();
 
   private constructor(path: string, bytes: Uint8Array, model: SentencePieceModel, processor: SentencePieceProcessor) {
     this.path = path;
@@ -133,6 +135,10 @@ export class Tokenizer {
       for (const { text, allowControl } of group) {
         const segment: TextPart = isStart ? { text, lead: 'dummy' } : partFrom(text, 0);
         isStart = false;
+        if (allowControl) {
+          append(ids, this.#encodeTemplate(segment));
+          continue;
+        }
         for (const part of this.#partsByControl(segment, allowControl)) {
           for await (const some of this.#encodeSlowly(part, signal)) append(ids, some);
         }
@@ -253,6 +259,13 @@ export class Tokenizer {
       signal?.throwIfAborted();
     }
     yield this.#encodePart(rest);
+  }
+
+  #encodeTemplate(part: TextPart): readonly number[] {
+    const key = `${part.lead} ${part.text}`;
+    const ids = this.#templateIds.get(key) ?? this.#encodePart(part);
+    this.#templateIds.set(key, ids);
+    return ids;
   }
 
   #encodePart(part: TextPart): number[] {
