@@ -128,6 +128,7 @@ export class Tokenizer {
     groups: Iterable<readonly TextSegment[]>,
     signal: Abort | undefined,
   ): AsyncGenerator<number[], undefined> {
+    signal?.throwIfAborted();
     let isStart = true;
     let charactersAtOnce = 0;
     for (const group of groups) {
