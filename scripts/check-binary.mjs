@@ -1,7 +1,7 @@
 // Checks that users' machines can load the binaries in prebuilds/, and that the tarball has the necessary files. Needs
 // readelf (apt install binutils).
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { hardeningProblems } from './hardening.mjs';
 
@@ -12,7 +12,8 @@ const EXPORTS = new Set(['napi_register_module_v1', 'node_api_module_get_api_ver
 // The CUDA runtime must be inside the binary. Only the driver may come from the user's system, and it is opened at run
 // time.
 const LIBRARIES = /^(libc|libm|libstdc\+\+|libgcc_s|libpthread|libdl|librt|ld-linux-x86-64|ld-linux-aarch64)\.so\.\d+$/;
-const MAX_TARBALL_BYTES = 50e6;
+const ARCHITECTURES = ['x64', 'arm64'];
+const MAX_TARBALL_BYTES = 20e6;
 
 const problems = [];
 
@@ -128,12 +129,16 @@ function checkTarball() {
 const binaries = readdirSync('prebuilds', { recursive: true })
   .filter((file) => file.endsWith('.node'))
   .map((file) => join('prebuilds', file));
-if (binaries.length === 0) problems.push('prebuilds/ has no .node file: npm run prebuild:binaries makes one');
+for (const arch of ARCHITECTURES)
+  if (!binaries.includes(join('prebuilds', `linux-${arch}`, 'grok-run.glibc.node')))
+    problems.push(`prebuilds/ has no binary for ${arch}: npm run prebuild:binaries makes it`);
 binaries.forEach(checkBinary);
 checkKernels(
-  readdirSync('build/CMakeFiles', { recursive: true })
-    .filter((file) => /_(avx2|avx512|amx|neon)\.cpp\.o$/.test(file))
-    .map((file) => join('build/CMakeFiles', file)),
+  ['build/CMakeFiles', 'build/arm64/CMakeFiles'].filter(existsSync).flatMap((folder) =>
+    readdirSync(folder, { recursive: true })
+      .filter((file) => /_(avx2|avx512|amx|neon)\.cpp\.o$/.test(file))
+      .map((file) => join(folder, file)),
+  ),
 );
 checkTarball();
 

@@ -16,8 +16,7 @@ if ((${#missing[@]})) && ! install "${missing[@]}"; then
   exit 0
 fi
 
-cmake -S . -B build/arm64 -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
-  -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ -DCMAKE_CROSSCOMPILING_EMULATOR=qemu-aarch64 -DGROK_CUDA=OFF
+node scripts/build-native.mjs --arch arm64
 cmake --build build/arm64 --target backend_cpu_matmul backend_cpu_table backend_cpu_attention model_golden --parallel 2
 
 export QEMU_LD_PREFIX=/usr/aarch64-linux-gnu

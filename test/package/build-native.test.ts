@@ -13,12 +13,12 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true }));
 
 /** Runs the build script on a machine that has only these programs. */
-function buildWith(programs: string[], env: Record<string, string> = {}) {
+function buildWith(programs: string[], env: Record<string, string> = {}, args: string[] = []) {
   const path = join(folder, 'bin');
   mkdirSync(path);
   // Every program answers to --version: the script must stop before it builds anything.
   for (const program of programs) symlinkSync(process.execPath, join(path, program));
-  const { status, stdout, stderr } = spawnSync(process.execPath, [SCRIPT], {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [SCRIPT, ...args], {
     env: { PATH: path, ...env },
     encoding: 'utf8',
   });
@@ -41,6 +41,19 @@ describe('building the native part', () => {
   it('names all packages at once on a bare machine', () => {
     const { lines } = buildWith([]);
     expect(lines).toEqual([expect.stringMatching(/: apt install cmake g\+\+ make$/)]);
+  });
+
+  it('names the package of the cross compiler for another architecture', () => {
+    const [arch, compiler] =
+      process.arch === 'x64' ? ['arm64', 'g++-aarch64-linux-gnu'] : ['x64', 'g++-x86-64-linux-gnu'];
+    const { lines } = buildWith(['cmake', 'g++', 'make'], {}, ['--arch', arch]);
+    expect(lines).toEqual([expect.stringContaining(`: apt install ${compiler}`)]);
+  });
+
+  it('rejects an architecture that it cannot build for', () => {
+    const { status, lines } = buildWith(['cmake', 'g++', 'make'], {}, ['--arch', 'riscv64']);
+    expect(status).toBe(1);
+    expect(lines).toEqual(['grok-run: expected --arch x64 or arm64, found "riscv64".']);
   });
 
   it('rejects an invalid GROK_CUDA', () => {
