@@ -64,7 +64,7 @@ export interface ModelInfo {
   readonly weightStorage: WeightStorage;
   /** Element type of the cache of keys and values. */
   readonly kvCacheType: KvCacheType;
-  /** Shown to people, such as `cpu (AVX2, 2 threads)`. */
+  /** Shown to people, such as `cpu (avx2, 2 threads)`. */
   readonly device: string;
   /** Why device `'auto'` is the CPU; undefined: the device was named, or is a GPU. */
   readonly whyCpu: string | undefined;

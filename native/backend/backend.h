@@ -355,7 +355,7 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  // Shown to people: "cpu (AVX2, 2 threads)".
+  // Shown to people: "cpu (avx2, 2 threads)".
   virtual std::string description() const = 0;
 
   virtual BufferPtr allocate(std::size_t size_bytes) = 0;  // contents undefined; throws out_of_memory

@@ -46,7 +46,7 @@ class Engine {
   Engine(std::unique_ptr<Backend> backend, ModelPlan plan);
 
   const Inspection& inspection() const { return inspection_; }
-  std::string device() const { return runner_.device(); }  // "cpu (AVX2, 2 threads)"
+  std::string device() const { return runner_.device(); }  // "cpu (avx2, 2 threads)"
   int context_length() const { return plan_.limits.context_length; }
   int max_sequences() const { return plan_.limits.max_sequences; }
 
