@@ -1,25 +1,20 @@
 #!/usr/bin/env node
-import * as library from '../lib/index.js';
-import { report, runProgram } from './program.js';
+// Imports no module before the check: an import that an old Node lacks is a SyntaxError before any line runs.
 
-const EXIT_INTERRUPTED = 130;
+/** A test compares it with `engines` in package.json. */
+const oldestNode = [20, 19] as const;
 
-const { env, stdin, stdout, stderr } = process;
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+if (major > oldestNode[0] || (major === oldestNode[0] && minor >= oldestNode[1])) {
+  void import('./main.js').then(({ main }) => main());
+} else {
+  const code = 'GROK_UNSUPPORTED';
+  const message = `grok-run needs Node ${oldestNode.join('.')} or newer, and this is Node ${process.versions.node}`;
+  const hint = 'install a newer Node';
+  const isJson = process.argv.some((argument) => argument === '--json' || argument === '--jsonl');
+  const json = JSON.stringify({ error: { code, message, hint } });
+  process.stderr.write(isJson ? `${json}\n` : `grok-run: ${code}: ${message} (fix: ${hint})\n`);
+  process.exitCode = 1;
+}
 
-// An empty variable counts as unset, for every reader of the environment.
-for (const [name, value] of Object.entries(env)) if (name.startsWith('GROK_') && value === '') delete env[name];
-
-const host = { library, stdin, stdout, stderr, env };
-const args = process.argv.slice(2);
-
-// Output that was printed stays. Installed once only, so that a second Ctrl+C does not depend on this handler. A command
-// that ends by itself, such as serve, has a listener of its own.
-process.once('SIGINT', () => process.listenerCount('SIGINT') > 0 || process.exit(EXIT_INTERRUPTED));
-
-// Failed writes are events. EPIPE is `grok-run ... | head`: the reader needs no more.
-stdout.on('error', (error: NodeJS.ErrnoException) => {
-  process.exit(error.code === 'EPIPE' ? 0 : report(host, args, error));
-});
-stderr.on('error', () => {}); // there is no other place to report it
-
-process.exitCode = await runProgram(host, args);
+export {};

@@ -43,6 +43,11 @@ export class GrokError extends Error {
   /** Figures of the message. */
   declare readonly details?: Readonly<Record<string, unknown>>;
 
+  /** A program may hold this class twice, by `import` and by `require`. */
+  static override [Symbol.hasInstance](value: unknown): value is GrokError {
+    return value instanceof Error && value.name === 'GrokError';
+  }
+
   constructor(message: string, options: GrokErrorOptions) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = options.code;

@@ -1,38 +1,90 @@
 import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-interface Manifest {
-  name?: string;
-  version?: string;
+interface FoundPackage {
+  readonly directory: string;
+  readonly version?: string | undefined;
+}
+
+/** The part of Node's `require` that is used. */
+interface PackageRequire {
+  (id: string): unknown;
+  resolve(id: string): string;
 }
 
 const found = findPackage();
 
-/** The package's own directory; '' in a bundle for CommonJS, whose code has no URL. */
-export const packageRoot = found.directory;
+/** The package's own directory; '' in a bundle that has no installed package near it. */
+export const packageRoot = found?.directory ?? '';
 
 /** The version of this package. */
-export const version: string = found.version ?? 'unknown';
+export const version: string = found?.version ?? 'unknown';
 
 /**
- * This file runs from lib/ in tests and from dist/lib/ after a build. In a bundle, no directory above it is grok-run's.
+ * A `require` for the addon and for the packages that this one depends on.
+ * @throws {Error} in a bundle that has no installed package near it
  */
-function findPackage(): { directory: string; version?: string | undefined } {
-  const url: string | undefined = import.meta.url; // bundlers replace exactly this expression
-  if (!url?.startsWith('file:')) return { directory: '' };
-  const start = dirname(fileURLToPath(url));
-  for (let directory = start; ; directory = dirname(directory)) {
-    const manifest = readManifest(directory);
-    if (manifest?.name === 'grok-run') return { directory, version: manifest.version };
-    if (dirname(directory) === directory) return { directory: start };
+export function requireFromPackage(): PackageRequire {
+  if (packageRoot === '') throw new Error('a bundler has moved its code away from its files');
+  return createRequire(join(packageRoot, 'package.json'));
+}
+
+/**
+ * Never called. File tracers, such as that of Next.js, copy what a program's text names in this form, also in an ES module.
+ * Bundlers leave it alone, but would look for a module at `new URL('../../prebuilds/', import.meta.url)`. The paths are
+ * right for dist/lib/.
+ */
+export function tracedFiles(): unknown[] {
+  const directories = [join(__dirname, '../../prebuilds/'), join(__dirname, '../../models/grok-tiny/')];
+  return [...directories, import('@agnai/sentencepiece-js')];
+}
+
+/**
+ * The directory above this file, which lies in lib/ in tests and in dist/lib/ after a build. In a bundle it is the package
+ * that is installed for the bundle's file or for the program's main file. The current directory is not searched, because a
+ * program may run in a directory of somebody else.
+ */
+function findPackage(): FoundPackage | undefined {
+  const ownFile = fileOf(import.meta.url); // bundlers replace exactly this expression
+  const files = [ownFile, typeof __filename === 'string' ? __filename : undefined, process.argv[1]];
+  for (const file of files) {
+    const package_ = file && (packageAbove(file) ?? packageInstalledFor(file));
+    if (package_) return package_;
+  }
+  return undefined;
+}
+
+/** Bundles for CommonJS may have no URL, and a bundle from another machine may have a URL that is no path here. */
+function fileOf(url: string | undefined): string | undefined {
+  try {
+    return url?.startsWith('file:') ? fileURLToPath(url) : undefined;
+  } catch {
+    return undefined;
   }
 }
 
-function readManifest(directory: string): Manifest | undefined {
+function packageAbove(file: string): FoundPackage | undefined {
+  for (let directory = dirname(file); ; directory = dirname(directory)) {
+    const found = packageAt(directory);
+    if (found || dirname(directory) === directory) return found;
+  }
+}
+
+function packageInstalledFor(file: string): FoundPackage | undefined {
   try {
-    return JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8')) as Manifest;
+    return packageAt(dirname(createRequire(file).resolve('grok-run/package.json')));
   } catch {
-    return undefined; // no package.json here: look one level up
+    return undefined;
+  }
+}
+
+function packageAt(directory: string): FoundPackage | undefined {
+  try {
+    const manifest = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'));
+    return manifest.name === 'grok-run' ? { directory, version: manifest.version } : undefined;
+  } catch {
+    return undefined;
   }
 }

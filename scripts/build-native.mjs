@@ -3,7 +3,6 @@
 // builds build/arm64/Release/grok-run.node with Debian's cross compiler, without CUDA.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,7 +12,6 @@ import { parseArgs } from 'node:util';
 const TRIPLES = { x64: 'x86_64-linux-gnu', arm64: 'aarch64-linux-gnu' };
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const require = createRequire(import.meta.url);
 
 function fail(sentence) {
   console.error(`grok-run: ${sentence}`);
@@ -30,14 +28,10 @@ function run(program, args) {
   if (status !== 0) fail(`the native build failed; the first error above says why.`);
 }
 
-/** The command line of cmake-js, or undefined in an installed package, which does not include it. */
+/** The command line of cmake-js, which is there in a clone, where it is a development dependency. */
 function cmakeJs() {
-  try {
-    const manifest = require.resolve('cmake-js/package.json');
-    return join(dirname(manifest), 'bin', 'cmake-js');
-  } catch {
-    return undefined;
-  }
+  const driver = join(root, 'node_modules', 'cmake-js', 'bin', 'cmake-js');
+  return existsSync(driver) ? driver : undefined;
 }
 
 if (process.platform !== 'linux' || !['x64', 'arm64'].includes(process.arch))
@@ -75,7 +69,12 @@ if (isCross) {
   run('cmake', ['-S', root, '-B', buildDir, `-DCMAKE_BUILD_TYPE=${config}`, '-DGROK_CUDA=OFF', ...target, ...tools]);
 } else if (driver)
   run(process.execPath, [driver, 'configure', '--log-level', 'warn', '--config', config, `--CDGROK_CUDA=${cuda}`]);
-else run('cmake', ['-S', root, '-B', buildDir, `-DCMAKE_BUILD_TYPE=${config}`, `-DGROK_CUDA=${cuda}`]);
+else {
+  // An installed package brings the headers of Node-API.
+  const include = join(root, 'dist', 'include');
+  const headers = existsSync(include) ? [`-DCMAKE_JS_INC=${include}`] : [];
+  run('cmake', ['-S', root, '-B', buildDir, `-DCMAKE_BUILD_TYPE=${config}`, `-DGROK_CUDA=${cuda}`, ...headers]);
+}
 
 run('cmake', ['--build', buildDir, '--target', 'addon', '--parallel', String(availableParallelism())]);
 

@@ -1,4 +1,4 @@
-// Builds and strips the binaries of a release, and puts them where node-gyp-build looks for them.
+// Builds and strips the binaries of a release, and puts them where lib/addon/loader.ts looks for them.
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';

@@ -1,5 +1,4 @@
-import { packageRoot } from '../package-root.js';
-import { addonLoader, loadNative } from './loader.js';
+import { addonFile, loadNative } from './loader.js';
 
 /** Properties of the addon and of this machine. */
 export interface Diagnosis {
@@ -13,11 +12,11 @@ export interface Diagnosis {
   readonly cudaUnavailable: string;
 }
 
-/** @throws {GrokError} GROK_NO_BINARY */
+/** @throws {GrokError} GROK_NO_BINARY, GROK_UNSUPPORTED */
 export function diagnose(): Diagnosis {
   const addon = loadNative();
   return {
-    binary: addonLoader().resolve(packageRoot),
+    binary: addonFile(),
     cpuIsas: addon.cpuIsas(),
     cpuThreads: addon.cpuThreads(),
     cudaUnavailable: addon.cudaUnavailable(),

@@ -23,6 +23,10 @@ export function checkAddonFile(file: string): void {
   if (fileBytes < expectedBytes) throw new Error(`${file}: expected ${expectedBytes} bytes, found ${fileBytes}`);
 }
 
+export const BUNDLE_FIX =
+  'In a bundled application, mark grok-run as external, and install it beside the bundle ' +
+  "(Next.js: `serverExternalPackages: ['grok-run']`).";
+
 /** The hint for a failure. */
 export function fixFor({ error, directory, file, libc }: AddonFailure): string {
   const { code, message = '' } = error as { code?: string; message?: string };
@@ -37,17 +41,13 @@ export function fixFor({ error, directory, file, libc }: AddonFailure): string {
     const { resource = directory } = error as { resource?: string };
     return `Start Node with --allow-fs-read=${resource} beside --permission, or allow to read all (--allow-fs-read=*).`;
   }
-  if (process.platform !== 'linux' || !['x64', 'arm64'].includes(process.arch) || libc === 'musl') {
-    return 'grok-run runs on Linux with glibc, x64 or arm64: use such a machine or container.';
-  }
+  if (libc === 'musl') return 'grok-run runs on Linux with glibc: use such a machine or container, such as Debian 12.';
+  if (!file && process.env.GROK_RUN_PREBUILD) return 'Unset GROK_RUN_PREBUILD: it names a directory without a binary.';
   if (directory === '' || !existsSync(join(directory, 'package.json'))) {
-    return 'In a bundled application, mark grok-run as external, and install it beside the bundle.';
+    return BUNDLE_FIX;
   }
-  const build = `build it with \`npm run build:native\` in ${directory} (Debian packages: cmake, g++, make)`;
-  const misleading = misleadingVariable();
-  if (misleading && (!file || /expected a binary for/.test(message))) {
-    return `Unset ${misleading}: it makes node-gyp-build look for another binary.`;
-  }
+  const script = join(directory, 'scripts', 'build-native.mjs');
+  const build = `build it with \`node ${script}\` (Debian packages: cmake, g++, make)`;
   if (!file) return `Install grok-run on this machine again, or ${build}.`;
 
   const oldLibrary = /version `(GLIBC|GLIBCXX|CXXABI)_/.exec(message)?.[1];
@@ -64,18 +64,6 @@ export function fixFor({ error, directory, file, libc }: AddonFailure): string {
       : 'Raise the limit on address space (`ulimit -v`).';
   }
   return `The binary is damaged or not for this machine: install grok-run again, or ${build}.`;
-}
-
-/** A variable of node-gyp-build that names another kind of machine. */
-function misleadingVariable(): string | undefined {
-  const { env } = process;
-  const own: Record<string, string> = {
-    npm_config_arch: process.arch,
-    npm_config_platform: process.platform,
-    LIBC: 'glibc',
-  };
-  const others = Object.keys(own).filter((name) => env[name] && env[name] !== own[name]);
-  return [...others, ...['PREBUILDS_ONLY', 'GROK_RUN_PREBUILD'].filter((name) => env[name])][0];
 }
 
 /** Source: man 5 proc_pid_mountinfo. "30 24 0:26 /root /mount/point rw,noexec shared:9 - tmpfs none rw" */

@@ -1,36 +1,46 @@
-import { createRequire } from 'node:module';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { GrokError } from '../errors.js';
-import { packageRoot } from '../package-root.js';
+import { packageRoot, requireFromPackage } from '../package-root.js';
 import { fromNative } from './calls.js';
 import { checkAddonFile, fixFor } from './load-fix.js';
+import { requireSupportedMachine } from './machine.js';
 import type { NativeAddon } from './types.js';
 
 /** Loads the .node file. No other file of lib/ accesses it. */
-
-interface AddonLoader {
-  resolve(directory: string): string;
-}
-
-export function addonLoader(): AddonLoader {
-  if (packageRoot === '') throw new Error('a bundler has moved its code away from its files');
-  return createRequire(import.meta.url)('node-gyp-build') as AddonLoader;
-}
 
 let loadedAddon: NativeAddon | undefined;
 
 /** Loads the addon at the first call, so that the library can be imported on machines without a binary. */
 export function loadNative(): NativeAddon {
-  loadedAddon ??= loadFrom(packageRoot);
+  loadedAddon ??= loadFrom(searchedDirectory());
   return loadedAddon;
 }
 
-/** Exported for its test. `directory` is searched like node-gyp-build does: build/Release first, then prebuilds/. */
+function searchedDirectory(): string {
+  return process.env.GROK_RUN_PREBUILD || packageRoot;
+}
+
+/** Path of the addon. */
+export function addonFile(directory = searchedDirectory()): string {
+  const places = [
+    join('build', 'Release', 'grok-run.node'), // built on this machine
+    join('prebuilds', `${process.platform}-${process.arch}`, 'grok-run.glibc.node'),
+  ];
+  const place = places.find((one) => existsSync(join(directory, one)));
+  if (!place) throw new Error(`found neither ${places.join(' nor ')} in ${directory}`);
+  return join(directory, place);
+}
+
+/** Exported for its test. @throws {GrokError} GROK_NO_BINARY, GROK_UNSUPPORTED */
 export function loadFrom(directory: string): NativeAddon {
+  requireSupportedMachine();
   let file: string | undefined;
   try {
-    file = addonLoader().resolve(directory);
+    const require = requireFromPackage();
+    file = addonFile(directory);
     checkAddonFile(file);
-    return createRequire(import.meta.url)(file) as NativeAddon;
+    return require(file) as NativeAddon;
   } catch (error) {
     const known = fromNative(error);
     if (known instanceof GrokError) throw known; // the addon was found, but failed to start
@@ -53,9 +63,8 @@ export function loadFrom(directory: string): NativeAddon {
   }
 }
 
-/** "glibc 2.36", "musl", or "no glibc" on other systems than Linux. */
+/** "glibc 2.36" or "musl". */
 function libcOfThisProcess(): string {
-  if (process.platform !== 'linux') return 'no glibc';
   const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
   const glibc = report?.header?.glibcVersionRuntime;
   return glibc ? `glibc ${glibc}` : 'musl';

@@ -85,6 +85,7 @@ describe.skipIf(!existsSync('dist/lib/index.d.ts'))('the types', () => {
 
   it.each<[string, string, ts.CompilerOptions]>([
     ['node16', 'consumer.ts', node16],
+    ['node16 from CommonJS', 'consumer.cts', node16],
     ['nodenext', 'consumer.ts', nodeNext],
     ['nodenext from CommonJS', 'consumer.cts', nodeNext],
     ['bundler', 'consumer.ts', bundler],
@@ -105,6 +106,7 @@ describe.skipIf(!existsSync('dist/lib/index.d.ts'))('the types', () => {
         found.push(`${file.fileName}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`);
     }
     expect([...found, ...program.getOptionsDiagnostics().map(String)]).toEqual([]);
-    expect(program.getSourceFiles().some(({ fileName }) => fileName.endsWith('dist/lib/index.d.ts'))).toBe(true);
+    const door = name.endsWith('.cts') ? 'dist/cjs/lib/index.d.ts' : 'dist/lib/index.d.ts';
+    expect(program.getSourceFiles().some(({ fileName }) => fileName.endsWith(door))).toBe(true);
   });
 });

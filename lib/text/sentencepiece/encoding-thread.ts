@@ -1,7 +1,7 @@
-import { createRequire } from 'node:module';
 import { Worker } from 'node:worker_threads';
 import type { Abort } from '../../abort.js';
 import { GrokError } from '../../errors.js';
+import { requireFromPackage } from '../../package-root.js';
 
 // Source text instead of a file: it must start from lib/ in tests, from dist/ after a build, and from inside a bundle.
 const program = `
@@ -77,7 +77,7 @@ export class EncodingThread {
   }
 
   #start(): Worker {
-    const library = createRequire(import.meta.url).resolve('@agnai/sentencepiece-js');
+    const library = requireFromPackage().resolve('@agnai/sentencepiece-js');
     const worker = new Worker(program, {
       ...{ eval: true, execArgv: [] }, // flags such as --input-type belong to the main program
       ...{ stdout: true, stderr: true }, // the library prints when it fails

@@ -65,10 +65,11 @@ export function parseModel(bytes: Uint8Array, path: string): SentencePieceModel 
 }
 
 async function readBytes(path: string, abort: Abort | undefined): Promise<NativeTokenizerFile> {
+  const addon = loadNative();
   try {
-    return await callReading(() => loadNative().readTokenizer(path, maxFileBytes), abort);
+    return await callReading(() => addon.readTokenizer(path, maxFileBytes), abort);
   } catch (error) {
-    if (!(error instanceof GrokError) || error.code === 'GROK_NO_BINARY') throw error;
+    if (!(error instanceof GrokError)) throw error;
     throw new GrokError(`The tokenizer cannot be read: ${error.message}`, {
       code: error.code,
       hint: error.hint ?? 'Give the path of a SentencePiece model, usually named tokenizer.model.',

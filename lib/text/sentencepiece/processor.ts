@@ -1,7 +1,8 @@
-import { createRequire } from 'node:module';
 import type * as library from '@agnai/sentencepiece-js';
 import type { SentencePieceProcessor } from '@agnai/sentencepiece-js';
+import { BUNDLE_FIX } from '../../addon/load-fix.js';
 import { GrokError } from '../../errors.js';
+import { requireFromPackage } from '../../package-root.js';
 import { isOutOfMemory, noWasmMemory, requireWasmMemory } from './wasm-memory.js';
 
 /** The library starts only by loading a file. It has started when it reports that this file does not exist. */
@@ -54,12 +55,12 @@ export async function loadProcessor(
  */
 function newProcessor(): SentencePieceProcessor {
   try {
-    const { SentencePieceProcessor } = createRequire(import.meta.url)('@agnai/sentencepiece-js') as typeof library;
+    const { SentencePieceProcessor } = requireFromPackage()('@agnai/sentencepiece-js') as typeof library;
     return new SentencePieceProcessor();
   } catch (error) {
     throw new GrokError(`The SentencePiece library cannot be loaded: ${(error as Error).message}`, {
       code: 'GROK_NO_BINARY',
-      hint: 'In a bundled application, mark grok-run as external.',
+      hint: BUNDLE_FIX,
       cause: error,
     });
   }
