@@ -70,6 +70,24 @@ function rowsOf(text: string): string[][] {
   );
 }
 
+/** The names in the last argument of each call of a method that takes options, if it is an object literal. */
+function optionsIn(code: string): [call: keyof typeof tables.optionSchema, name: string][] {
+  const calls = { complete: 'generate', check: 'generate' } as Record<string, string>;
+  const found: ReturnType<typeof optionsIn> = [];
+  const visit = (node: ts.Node): void => {
+    if (ts.isCallExpression(node) && ts.isPropertyAccessExpression(node.expression)) {
+      const method = node.expression.name.text;
+      const call = (calls[method] ?? method) as keyof typeof tables.optionSchema;
+      const last = node.arguments.at(-1);
+      if (call in tables.optionSchema && node.arguments.length > 1 && last && ts.isObjectLiteralExpression(last))
+        for (const { name } of last.properties) if (name) found.push([call, name.getText()]);
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(ts.createSourceFile('program.mjs', code, ts.ScriptTarget.Latest, true));
+  return found;
+}
+
 async function commandNames(): Promise<string[]> {
   const { stdout } = await invoke(['--help']);
   const lines = stdout.slice(stdout.indexOf('Commands:')).matchAll(/^ {2}([a-z]+) .* {2}/gm);
@@ -124,6 +142,17 @@ describe('every page', () => {
         ).toEqual([]);
       }
     }
+  });
+
+  it('has programs whose options exist', () => {
+    const programs = [
+      ...Object.entries(textOf).flatMap(([page, text]) => blocksOf(text, 'js').map((code) => [page, code] as const)),
+      ...filesUnder('examples', /\.mjs$/).map((file) => [file, readFileSync(file, 'utf8')] as const),
+    ];
+    const names = programs.flatMap(([page, code]) => optionsIn(code).map(([call, name]) => ({ page, call, name })));
+    expect(names.length).toBeGreaterThan(8);
+    for (const { page, call, name } of names)
+      expect(Object.keys(tables.optionSchema[call]), `${page}: ${call}`).toContain(name);
   });
 
   it('has command lines that the program accepts', async () => {
