@@ -18,6 +18,7 @@ export interface NativeOpenOptions {
   prefillChunk: number;
   kvCacheType: KvCacheType;
   weights: WeightStorage;
+  prefixCache: boolean;
   memoryLimit: number;
 }
 
@@ -165,9 +166,13 @@ export interface NativeTokenizerFile {
 export interface NativeStats {
   steps: number;
   promptTokens: number;
+  reusedTokens: number;
   generatedTokens: number;
   cachePages: number;
+  /** Used by no sequence. */
   freeCachePages: number;
+  /** Whose contents other sequences can find. */
+  prefixCachePages: number;
   /** Positions per page. */
   pageTokens: number;
 }

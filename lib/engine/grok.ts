@@ -86,10 +86,13 @@ export interface Stats {
   readonly running: number;
   /** Requests that wait for their first step. */
   readonly waiting: number;
-  /** Pages of the cache for keys and values, and the tokens that fit a page. */
-  readonly pages: { readonly used: number; readonly free: number; readonly tokens: number };
-  /** Prompt tokens read, and tokens generated. */
-  readonly tokens: { readonly prompt: number; readonly generated: number };
+  /**
+   * Pages of the cache for keys and values, and the tokens that fit a page. Requests use the `used` ones. `prefix` counts
+   * the pages, used or free, whose tokens later requests need not compute.
+   */
+  readonly pages: { readonly used: number; readonly free: number; readonly tokens: number; readonly prefix: number };
+  /** Tokens of prompts that were computed, tokens that were found in the prefix cache instead, and tokens generated. */
+  readonly tokens: { readonly prompt: number; readonly reused: number; readonly generated: number };
   /** Number of forward passes. */
   readonly steps: number;
 }
@@ -274,12 +277,17 @@ export class Grok implements AsyncDisposable {
   /** Counts requests, cache pages, tokens and steps. @throws {GrokError} GROK_CLOSED */
   stats(): Stats {
     this.#refuseWhenClosed();
-    const { steps, promptTokens, generatedTokens, cachePages, freeCachePages, pageTokens } = this.#model.stats();
+    const stats = this.#model.stats();
     return {
       ...this.#host.loop.numRequests,
-      pages: { used: cachePages - freeCachePages, free: freeCachePages, tokens: pageTokens },
-      tokens: { prompt: promptTokens, generated: generatedTokens },
-      steps,
+      pages: {
+        used: stats.cachePages - stats.freeCachePages,
+        free: stats.freeCachePages,
+        tokens: stats.pageTokens,
+        prefix: stats.prefixCachePages,
+      },
+      tokens: { prompt: stats.promptTokens, reused: stats.reusedTokens, generated: stats.generatedTokens },
+      steps: stats.steps,
     };
   }
 

@@ -59,11 +59,13 @@ export function resolveInspectOptions(options: InspectOptions | undefined): Open
   return forAddon(resolveOptions(inspectOptions, options));
 }
 
-function forAddon(options: Omit<ResolvedOf<typeof inspectOptions>, 'tokenizer'>): OpenOptions {
+function forAddon(
+  options: Omit<ResolvedOf<typeof inspectOptions>, 'tokenizer'> & { prefixCache?: boolean },
+): OpenOptions {
   const { threads = 0, contextSize = 0, maxSequences = 0, prefillChunk = 0, memoryLimit = 0 } = options;
-  const { device, kvCacheType, weights } = options;
+  const { device, kvCacheType, weights, prefixCache = false } = options;
   return {
-    ...{ device, kvCacheType, weights, threads, maxSequences, prefillChunk, memoryLimit },
+    ...{ device, kvCacheType, weights, threads, maxSequences, prefillChunk, prefixCache, memoryLimit },
     contextSize,
   };
 }

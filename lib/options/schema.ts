@@ -135,6 +135,11 @@ export const loadOptions = {
    */
   maxQueue: integer({ from: 0, to: 2 ** 20, default: 1024 }),
   /**
+   * Requests whose prompts begin with the same tokens compute these once, at the same time or later. No result changes.
+   * The time of an answer tells whether another prompt began alike: false hides that. Default: true.
+   */
+  prefixCache: boolean({ default: true }),
+  /**
    * Milliseconds that a reader may leave text unread while other requests wait for the place of its generation. Then
    * the generation fails with GROK_READ_TIMEOUT. Each read restarts the time. 0 and Infinity are off. Default: 60000.
    */

@@ -207,6 +207,11 @@ Napi::Object to_js(Napi::Env env, runtime::SequenceOutput output) {
   return object;
 }
 
+bool bool_from(Napi::Value value, const char* name) {
+  if (!value.IsBoolean()) throw_type_error(value, name, "true or false");
+  return value.As<Napi::Boolean>();
+}
+
 }  // namespace
 
 std::string string_from(Napi::Value value, const char* name) {
@@ -258,6 +263,7 @@ runtime::EngineOptions engine_options_from(Napi::Value value) {
           .prefill_chunk = int32_from(object.Get("prefillChunk"), "prefillChunk"),
           .kv_cache_type = string_from(object.Get("kvCacheType"), "kvCacheType"),
           .weights = string_from(object.Get("weights"), "weights"),
+          .prefix_cache = bool_from(object.Get("prefixCache"), "prefixCache"),
           .memory_limit = uint53_from(object.Get("memoryLimit"), "memoryLimit")};
 }
 
@@ -360,9 +366,11 @@ Napi::Object to_js(Napi::Env env, const runtime::EngineStats& stats) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("steps", to_js(env, stats.steps));
   object.Set("promptTokens", to_js(env, stats.prompt_tokens));
+  object.Set("reusedTokens", to_js(env, stats.reused_tokens));
   object.Set("generatedTokens", to_js(env, stats.generated_tokens));
   object.Set("cachePages", stats.cache_pages);
   object.Set("freeCachePages", stats.free_cache_pages);
+  object.Set("prefixCachePages", stats.prefix_cache_pages);
   object.Set("pageTokens", kPageSize);
   return object;
 }

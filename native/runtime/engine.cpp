@@ -12,6 +12,12 @@
 #include "runtime/scheduler.h"
 
 namespace grok::runtime {
+namespace {
+
+// Prompt tokens of a step in which other sequences decode.
+constexpr int kMostPromptTokensBeside = 128;
+
+}  // namespace
 
 std::unique_ptr<Engine> Engine::open(const std::string& path, const EngineOptions& options) {
   return open(open_checkpoint(path), options);
@@ -37,7 +43,7 @@ Engine::Engine(std::unique_ptr<Backend> backend, ModelPlan plan)
     : plan_(std::move(plan)),
       runner_(std::move(backend), plan_),
       inspection_(inspection_of(plan_, runner_.footprint())),
-      pool_(num_cache_pages(plan_.memory, plan_.limits)) {}
+      cache_(num_cache_pages(plan_.memory, plan_.limits), plan_.options.prefix_cache) {}
 
 LoadProgress Engine::load_next() {
   throw_if_stopped();
@@ -66,8 +72,10 @@ void Engine::release(SequenceId id) {
 EngineStats Engine::stats() {
   const std::lock_guard lock(mutex_);
   EngineStats stats = counted_;
-  stats.cache_pages = pool_.num_pages();
-  stats.free_cache_pages = pool_.num_free();
+  stats.reused_tokens = cache_.num_reused_tokens();
+  stats.cache_pages = cache_.pool().num_pages();
+  stats.free_cache_pages = cache_.pool().num_unused();
+  stats.prefix_cache_pages = cache_.num_cached_pages();
   return stats;
 }
 
@@ -101,35 +109,49 @@ std::vector<SequenceOutput> Engine::step() {
   }
 }
 
-// Chooses the sequences of the next step and leases cache to those that have none yet. `parts` is filled before a
-// sequence is changed.
+bool Engine::is_runnable(SequenceId id) const { return std::binary_search(runnable_.begin(), runnable_.end(), id); }
+
+// Gives places in the cache to runnable sequences, oldest first. No younger sequence overtakes one that does not fit, so
+// that it cannot starve.
+void Engine::admit_waiting() {
+  auto num_free = plan_.limits.max_sequences;
+  for (const auto& [id, sequence] : sequences_) num_free -= sequence.pages.is_admitted();
+  for (auto& [id, sequence] : sequences_) {
+    if (sequence.pages.is_admitted() || !is_runnable(id)) continue;
+    if (num_free-- == 0 || !cache_.admit(id, sequence)) return;
+  }
+}
+
+// Chooses the sequences of the next step. `parts` is filled before a sequence is part of the step.
 void Engine::begin_step(std::vector<StepPart>& parts) {
   const std::lock_guard lock(mutex_);
-  int num_holding = 0;
+  admit_waiting();
+  const auto is_active = [this](SequenceId id) {
+    const auto found = sequences_.find(id);
+    return found != sequences_.end() && found->second.pages.is_admitted() && is_runnable(id);
+  };
   std::vector<StepPart> wanted;
   std::vector<Candidate> candidates;
   for (auto& [id, sequence] : sequences_) {
-    num_holding += !sequence.pages.empty();
-    if (!std::binary_search(runnable_.begin(), runnable_.end(), id)) continue;
+    if (!sequence.pages.is_admitted() || !is_runnable(id)) continue;
+    const int computable = cache_.computable_tokens(id, sequence, is_active);
     wanted.push_back({.id = id, .sequence = &sequence});
-    candidates.push_back({.holds_cache = !sequence.pages.empty(),
-                          .pages_needed = pages_for(sequence.prompt_size() + sequence.request.max_tokens),
-                          .prompt_left = sequence.prompt_left(),
+    candidates.push_back({.decodes = sequence.decodes(),
+                          .tokens_left = sequence.tokens_left(),
+                          .computable = computable,
                           .every_output = sequence.request.prompt_outputs != PromptOutputs::none});
   }
 
-  const std::vector<int> num_tokens = schedule(candidates, {.prompt_tokens = plan_.limits.prefill_chunk,
-                                                            .outputs = plan_.limits.max_outputs,
-                                                            .free_pages = pool_.num_free(),
-                                                            .free_slots = plan_.limits.max_sequences - num_holding});
+  const std::vector<int> num_tokens =
+      schedule(candidates, {.prompt_tokens = plan_.limits.prefill_chunk,
+                            .prompt_tokens_beside = std::min(plan_.limits.prefill_chunk, kMostPromptTokensBeside),
+                            .outputs = plan_.limits.max_outputs});
   for (std::size_t index = 0; index < wanted.size(); ++index) wanted[index].num_tokens = num_tokens[index];
   std::erase_if(wanted, [](const StepPart& part) { return part.num_tokens == 0; });
   parts = std::move(wanted);
   for (const StepPart& part : parts) {
-    Sequence& sequence = *part.sequence;
-    sequence.in_step = true;
-    if (sequence.pages.empty())
-      sequence.pages = pool_.lease(pages_for(sequence.prompt_size() + sequence.request.max_tokens));
+    part.sequence->in_step = true;
+    cache_.grow(*part.sequence, part.num_tokens);
   }
 }
 
@@ -150,12 +172,12 @@ void Engine::sample(const StepBatch& batch, std::span<const StepPart> parts, std
     SampleRow row;
     if (output.is_generated) {
       row.params = params;
-      row.uniform = uniform_draw(sequence.request.seed, sequence.num_generated);
+      row.uniform = uniform_draw(sequence.request.seed, sequence.num_generated());
       row.bias = sequence.request.bias;
       row.history = sequence.history ? sequence.history->counts() : std::span<const TokenCount>();
     } else {
       row.params.num_logprobs = params.num_logprobs;
-      row.forced = sequence.token_at(output.position + 1);
+      row.forced = sequence.tokens[std::size_t(output.position) + 1];
     }
     rows.push_back(row);
   }
@@ -177,12 +199,13 @@ void Engine::read_kept_logits(const StepBatch& batch, std::span<const StepPart> 
   for (std::size_t row = 0; row < batch.outputs.size(); ++row) {
     if (!batch.outputs[row].is_kept) continue;
     const auto index = std::size_t(batch.outputs[row].part);
+    const Sequence& sequence = *parts[index].sequence;
     SequenceOutput& output = outputs[index];
-    std::vector<float>& logits = output.logits;
-    logits.resize(std::size_t(parts[index].num_tokens) * vocab_size);
     const int position = batch.outputs[row].position;
-    const auto place = std::size_t(position - parts[index].sequence->num_cached) * vocab_size;
-    const std::span kept = std::span(logits).subspan(place, vocab_size);
+    const int first = std::max(sequence.num_cached, sequence.num_reported);
+    const int end = std::min(sequence.num_cached + parts[index].num_tokens, sequence.prompt_size);
+    output.logits.resize(std::size_t(end - first) * vocab_size);
+    const std::span kept = std::span(output.logits).subspan(std::size_t(position - first) * vocab_size, vocab_size);
     runner_.read_logits(kept, int(row));
     if (!output.not_finite_at && !all_finite(kept)) output.not_finite_at = position;
   }
@@ -198,18 +221,21 @@ void Engine::end_step(std::span<const StepPart> parts, std::vector<SequenceOutpu
     const SequenceRequest& request = sequence.request;
     SequenceOutput& output = outputs[index];
     sequence.in_step = false;
-    counted_.prompt_tokens += std::uint64_t(std::min(sequence.prompt_left(), parts[index].num_tokens));
+    const int prompt_left = std::max(0, sequence.prompt_size - sequence.num_cached);
+    counted_.prompt_tokens += std::uint64_t(std::min(prompt_left, parts[index].num_tokens));
     counted_.generated_tokens += output.token ? 1 : 0;
-    sequence.num_cached += parts[index].num_tokens;
+    cache_.advance(parts[index].id, sequence, parts[index].num_tokens);
     output.sequence = parts[index].id;
-    output.prompt_tokens_done = std::min(sequence.num_cached, sequence.prompt_size());
+    output.prompt_tokens_done = std::min(sequence.num_cached, sequence.prompt_size);
+    sequence.num_reported = std::max(sequence.num_reported, output.prompt_tokens_done);
     if (output.token) {
       const std::int32_t token = output.token->token;
       sequence.add_generated(token);
       const auto& stops = request.stop_tokens;
       if (std::find(stops.begin(), stops.end(), token) != stops.end()) output.finish = Finish::stop;
     }
-    if (output.finish == Finish::no && sequence.prompt_left() == 0 && sequence.num_generated == request.max_tokens)
+    if (output.finish == Finish::no && sequence.num_cached >= sequence.prompt_size &&
+        sequence.num_generated() == request.max_tokens)
       output.finish = Finish::length;
 
     const bool was_released = sequence.released;

@@ -11,12 +11,12 @@
 
 #include "backend/backend.h"
 #include "model/config.h"
+#include "runtime/cache_manager.h"
 #include "runtime/checkpoint.h"
 #include "runtime/inspection.h"
 #include "runtime/model_plan.h"
 #include "runtime/model_runner.h"
 #include "runtime/options.h"
-#include "runtime/page_pool.h"
 #include "runtime/request.h"
 #include "runtime/sequence.h"
 #include "runtime/step_batch.h"
@@ -26,10 +26,12 @@ namespace grok::runtime {
 // Counters since the model was opened, and the current state of its cache.
 struct EngineStats {
   std::uint64_t steps = 0;
-  std::uint64_t prompt_tokens = 0;     // read by steps
+  std::uint64_t prompt_tokens = 0;     // computed by steps
+  std::uint64_t reused_tokens = 0;     // found in the cache instead
   std::uint64_t generated_tokens = 0;  // drawn by steps
   int cache_pages = 0;                 // of kPageSize positions each
-  int free_cache_pages = 0;
+  int free_cache_pages = 0;            // used by no sequence
+  int prefix_cache_pages = 0;          // whose contents can be found by other sequences
 };
 
 // The sequences that share a model and its cache, and their scheduling. One thread calls load_next() and step(); other
@@ -54,7 +56,7 @@ class Engine {
   LoadProgress load_next();
 
   // Checks the request (invalid_argument, context_overflow) and queues it. First come, first served: a sequence waits
-  // until the cache has room for all of its tokens.
+  // until the cache has room for all of its tokens that others have not computed.
   SequenceId submit(SequenceRequest request);
 
   // Sets the sequences that steps may run, starting with the next step. Unknown ids are ignored.
@@ -76,6 +78,8 @@ class Engine {
   void stop() { stopped_ = true; }
 
  private:
+  bool is_runnable(SequenceId id) const;
+  void admit_waiting();
   void begin_step(std::vector<StepPart>& parts);
   void run(std::span<const StepPart> parts, std::vector<SequenceOutput>& outputs);
   void sample(const StepBatch& batch, std::span<const StepPart> parts, std::vector<SequenceOutput>& outputs);
@@ -93,7 +97,7 @@ class Engine {
   std::atomic<bool> stopped_{false};
   // guards all following members, except the contents of a sequence in a step
   std::mutex mutex_;
-  PagePool pool_;                             // pages of the runner's cache
+  CacheManager cache_;                        // pages of the runner's cache
   std::map<SequenceId, Sequence> sequences_;  // oldest first
   std::vector<SequenceId> runnable_;          // ascending
   SequenceId next_id_ = 1;

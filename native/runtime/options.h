@@ -15,6 +15,7 @@ struct EngineOptions {
   int prefill_chunk = 0;              // maximum prompt tokens of a step; 0: 512
   std::string kv_cache_type = "f32";  // "f32", "bf16", "int8"
   std::string weights = "packed";     // "packed", "mapped": backend.h, WeightStorage
+  bool prefix_cache = true;           // sequences share the pages of equal first tokens
   std::uint64_t memory_limit = 0;     // bytes; 0: the free memory of the device
 };
 

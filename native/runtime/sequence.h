@@ -57,30 +57,32 @@ inline bool has_penalties(const SamplingParams& params) {
 
 // The state of a request.
 struct Sequence {
-  explicit Sequence(SequenceRequest wanted) : request(std::move(wanted)) {
-    if (has_penalties(request.sampling)) history.emplace(request.prompt);
+  explicit Sequence(SequenceRequest wanted)
+      : request(std::move(wanted)), tokens(std::move(request.prompt)), prompt_size(int(tokens.size())) {
+    if (has_penalties(request.sampling)) history.emplace(tokens);
   }
 
-  int prompt_size() const { return int(request.prompt.size()); }
-  int prompt_left() const { return num_cached < prompt_size() ? prompt_size() - num_cached : 0; }
-  std::int32_t token_at(int position) const {
-    return position < prompt_size() ? request.prompt[std::size_t(position)] : last_token;
-  }
+  int num_generated() const { return int(tokens.size()) - prompt_size; }
+  int max_size() const { return prompt_size + request.max_tokens; }
+  // Tokens that are not in the cache yet. A sequence that decodes has one: the last generated.
+  int tokens_left() const { return int(tokens.size()) - num_cached; }
+  bool decodes() const { return num_generated() > 0 && tokens_left() == 1; }
 
   void add_generated(std::int32_t token) {
-    last_token = token;
-    ++num_generated;
+    tokens.push_back(token);
     if (history) history->add_generated(token);
   }
 
-  SequenceRequest request;
+  SequenceRequest request;           // its prompt is moved to `tokens`
+  std::vector<std::int32_t> tokens;  // the prompt, then the generated tokens
+  const int prompt_size;
   std::optional<TokenHistory> history;  // only if a penalty needs it
-  PageLease pages;                      // empty until admission
+  PageTable pages;                      // not admitted at first
+  int num_known_pages = 0;              // the first pages, which the prefix cache knows
   int num_cached = 0;                   // tokens whose keys and values are in the cache
-  int num_generated = 0;
-  std::int32_t last_token = 0;  // the last generated; not in the cache yet
-  bool in_step = false;         // part of the current step
-  bool released = false;        // during a step that runs it
+  int num_reported = 0;                 // prompt tokens whose outputs were returned
+  bool in_step = false;                 // part of the current step
+  bool released = false;                // during a step that runs it
 };
 
 }  // namespace grok::runtime

@@ -22,17 +22,19 @@ StepBatch::StepBatch(std::span<const StepPart> parts) : num_parts(int(parts.size
     const int end = sequence.num_cached + parts[std::size_t(index)].num_tokens;
     for (int position = sequence.num_cached; position < end; ++position) {
       const auto row = std::int32_t(tokens.size());
-      tokens.push_back(sequence.token_at(position));
+      tokens.push_back(sequence.tokens[std::size_t(position)]);
       positions.push_back(position);
       sequences.push_back(index);
 
-      const bool in_prompt = position < sequence.prompt_size();
-      const bool has_successor = position + 1 < sequence.prompt_size();
-      const OutputRow output{.part = index,
-                             .position = position,
-                             .is_generated = !has_successor && request.max_tokens > 0,
-                             .is_scored = has_successor && request.prompt_outputs == PromptOutputs::logprobs,
-                             .is_kept = in_prompt && request.prompt_outputs == PromptOutputs::logits};
+      const bool is_last = position + 1 == int(sequence.tokens.size());
+      const bool is_reported = position < sequence.num_reported;
+      const bool in_prompt = position < sequence.prompt_size, predicts_prompt = position + 1 < sequence.prompt_size;
+      const OutputRow output{
+          .part = index,
+          .position = position,
+          .is_generated = is_last && request.max_tokens > 0,
+          .is_scored = predicts_prompt && !is_reported && request.prompt_outputs == PromptOutputs::logprobs,
+          .is_kept = in_prompt && !is_reported && request.prompt_outputs == PromptOutputs::logits};
       if (output.is_generated || output.is_scored) {
         outputs.push_back(output);
         output_rows.push_back(row);

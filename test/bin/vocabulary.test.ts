@@ -27,7 +27,15 @@ describe('the words of the command line', () => {
       ...optionsOf(resolveBenchOptions),
     ]);
     const unset = [...options].filter((name) => flagOf[name] === undefined).sort();
-    expect(unset).toEqual(['maxQueue', 'maxSequences', 'onOpened', 'onProgress', 'readTimeout', 'signal']);
+    expect(unset).toEqual([
+      'maxQueue',
+      'maxSequences',
+      'onOpened',
+      'onProgress',
+      'prefixCache',
+      'readTimeout',
+      'signal',
+    ]);
     const helps = await Promise.all(
       [[], ['bench'], ['verify'], ['report']].map((command) => invoke([...command, '--help'])),
     );

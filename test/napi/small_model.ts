@@ -14,6 +14,7 @@ export const defaults: NativeOpenOptions = {
   prefillChunk: 0,
   kvCacheType: 'f32',
   weights: 'packed',
+  prefixCache: true,
   memoryLimit: 0,
 };
 

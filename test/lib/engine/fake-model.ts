@@ -8,7 +8,10 @@ import type {
   NativeToken,
 } from '../../../lib/addon/types.js';
 
-const nothingDone = { promptTokens: 0, generatedTokens: 0, cachePages: 4, freeCachePages: 4, pageTokens: 16 };
+const nothingDone = {
+  ...{ promptTokens: 0, reusedTokens: 0, generatedTokens: 0 },
+  ...{ cachePages: 4, freeCachePages: 4, prefixCachePages: 0, pageTokens: 16 },
+};
 
 interface FakeSequence {
   readonly id: number;

@@ -233,6 +233,7 @@ describe('options of load', () => {
     ['kvCacheType', ['fp8', '', 'F32', 16, null], "'f32', 'bf16' or 'int8'"],
     ['weights', ['disk', '', 'Mapped', true, null], "'packed' or 'mapped'"],
     ['memoryLimit', [0, -1, 0.5, '70GiB'], 'an integer from 1'],
+    ['prefixCache', [0, 'no', null], 'true or false'],
     ['tokenizer', ['', 5, null], 'the path of a tokenizer.model'],
     ['onProgress', [5, {}, null], 'a function'],
     ['signal', [5, {}, null], 'an AbortSignal'],
@@ -251,6 +252,7 @@ describe('options of load', () => {
       prefillChunk: 0,
       kvCacheType: 'f32',
       weights: 'packed',
+      prefixCache: true,
       memoryLimit: 0,
     });
   });

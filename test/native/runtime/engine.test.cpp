@@ -93,19 +93,24 @@ TEST("a sequence that nobody runs takes no cache from one that somebody does") {
   check_tokens(rig.run({ignored})[ignored], greedy_after({1}, 1));
 }
 
-TEST("pages come back when a sequence finishes, and when it is released") {
+TEST("pages are taken as they are used, and come back when a sequence finishes, and when it is released") {
   Rig rig;
   const int free_pages = rig.engine->stats().free_cache_pages;
   const SequenceId id = rig.engine->submit({.prompt = prompt_of(60), .max_tokens = 5});
   const std::vector<SequenceId> ids = {id};
   step_of(*rig.engine, ids);
+  CHECK_EQ(rig.engine->stats().free_cache_pages, free_pages - 1);  // 60 tokens
+  for (int step = 0; step < 4; ++step) step_of(*rig.engine, ids);
+  CHECK_EQ(rig.engine->stats().free_cache_pages, free_pages);
+  const SequenceId longer = rig.engine->submit({.prompt = prompt_of(60), .max_tokens = 10});
+  for (int step = 0; step < 6; ++step) step_of(*rig.engine, {longer});
   CHECK_EQ(rig.engine->stats().free_cache_pages, free_pages - 2);  // 65 tokens
-  rig.run(ids);
+  rig.run({longer});
   CHECK_EQ(rig.engine->stats().free_cache_pages, free_pages);
 
   const std::vector<SequenceId> others = {rig.engine->submit({.prompt = {1}, .max_tokens = 64})};
   step_of(*rig.engine, others);
-  CHECK_EQ(rig.engine->stats().free_cache_pages, free_pages - 2);
+  CHECK_EQ(rig.engine->stats().free_cache_pages, free_pages - 1);
   rig.engine->release(others[0]);
   CHECK_EQ(rig.engine->stats().free_cache_pages, free_pages);
 }

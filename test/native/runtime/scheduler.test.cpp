@@ -5,15 +5,14 @@
 namespace grok::runtime {
 namespace {
 
-constexpr Candidate kDecoding{.holds_cache = true};
+constexpr Candidate kDecoding{.decodes = true, .tokens_left = 1, .computable = 1};
 
-Candidate prefilling(int prompt_left) { return {.holds_cache = true, .prompt_left = prompt_left}; }
-Candidate waiting(int pages_needed, int prompt_left) {
-  return {.pages_needed = pages_needed, .prompt_left = prompt_left};
+Candidate prefilling(int tokens_left) { return {.tokens_left = tokens_left, .computable = tokens_left}; }
+Candidate scoring(int tokens_left) {
+  return {.tokens_left = tokens_left, .computable = tokens_left, .every_output = true};
 }
-Candidate scoring(int prompt_left) { return {.holds_cache = true, .prompt_left = prompt_left, .every_output = true}; }
 
-constexpr StepRoom kRoom{.prompt_tokens = 100, .outputs = 8, .free_pages = 10, .free_slots = 4};
+constexpr StepRoom kRoom{.prompt_tokens = 100, .prompt_tokens_beside = 40, .outputs = 8};
 
 void check_shares(const std::vector<Candidate>& candidates, StepRoom room, const std::vector<int>& expected) {
   const std::vector<int> found = schedule(candidates, room);
@@ -26,41 +25,13 @@ void check_shares(const std::vector<Candidate>& candidates, StepRoom room, const
 
 TEST("nobody gets nothing") { check_shares({}, kRoom, {}); }
 
-TEST("nothing is admitted where the cache has no room for it") {
-  StepRoom room = kRoom;
-  room.free_pages = 2;
-  check_shares({waiting(3, 5)}, room, {0});
-  room.free_pages = 3;
-  check_shares({waiting(3, 5)}, room, {5});
-}
-
-TEST("nothing is admitted where all slots are taken") {
-  StepRoom room = kRoom;
-  room.free_slots = 1;
-  check_shares({waiting(1, 5), waiting(1, 5)}, room, {5, 0});
-}
-
-TEST("a small sequence does not overtake a large one that waits for room") {
-  check_shares({waiting(11, 5), waiting(1, 5)}, kRoom, {0, 0});
-}
-
-TEST("one that waits for room does not hold up a younger one that has it") {
-  check_shares({waiting(11, 5), prefilling(7), kDecoding}, kRoom, {0, 7, 1});
-}
-
-TEST("pages are counted down as they are given out") { check_shares({waiting(6, 5), waiting(5, 5)}, kRoom, {5, 0}); }
-
 TEST("a prompt longer than a chunk gets a chunk, and the next prompt waits its turn") {
   check_shares({prefilling(150), prefilling(10)}, kRoom, {100, 0});
   check_shares({prefilling(50), prefilling(60)}, kRoom, {50, 50});
 }
 
-TEST("a sequence that would get no token is not admitted, nor is any after it") {
-  check_shares({prefilling(100), waiting(1, 5), waiting(1, 5)}, kRoom, {100, 0, 0});
-}
-
-TEST("those that decode go first, however old the prompts before them") {
-  check_shares({prefilling(500), kDecoding, kDecoding}, kRoom, {100, 1, 1});
+TEST("those that decode go first, however old the prompts before them, and prompts get less beside them") {
+  check_shares({prefilling(500), kDecoding, kDecoding}, kRoom, {40, 1, 1});
 }
 
 TEST("a prompt whose every output is wanted gets no more tokens than there are output rows") {
@@ -73,12 +44,18 @@ TEST("the last token of a prompt waits for an output row") {
   check_shares({scoring(7), prefilling(10), prefilling(10)}, kRoom, {7, 10, 9});
 }
 
-TEST("a sequence that gets no output row is not admitted, nor is any after it") {
-  check_shares({scoring(8), waiting(1, 1), waiting(1, 5)}, kRoom, {8, 0, 0});
+TEST("prompts and decoding share a step") {
+  check_shares({kDecoding, prefilling(25), kDecoding, prefilling(20)}, kRoom, {1, 25, 1, 15});
 }
 
-TEST("prompts and decoding share a step") {
-  check_shares({kDecoding, prefilling(30), kDecoding, waiting(2, 20)}, kRoom, {1, 30, 1, 20});
+TEST("a sequence gets no more tokens than it can compute, and those after it go on") {
+  const Candidate waiting{.tokens_left = 50, .computable = 0}, partly{.tokens_left = 50, .computable = 20};
+  check_shares({waiting, partly, prefilling(30)}, kRoom, {0, 20, 30});
+}
+
+TEST("tokens that do not end a prompt need no output row") {
+  const Candidate partly{.tokens_left = 50, .computable = 20};
+  check_shares({scoring(50), partly}, kRoom, {8, 20});
 }
 
 }  // namespace
