@@ -27,7 +27,7 @@ const calls = {
 const extended = { chat: 'generate' };
 
 /** Clients of a server send these options under OpenAI's and vLLM's names. */
-const wired = ['generate', 'chat', 'score'];
+const wired = ['generate', 'score'];
 
 /** The comment of each option object of the schema. */
 export function commentsOf(schemaTables, source) {

@@ -27,41 +27,43 @@ export class Conversation {
     signal: Abort | undefined,
   ): Promise<{ text: string; ids: number[] }> {
     this.#refuseFarTooLong(contextSize);
-    const kept: { segments: readonly TextSegment[]; ids: readonly number[] }[] = [];
-    const hasLastMessage = () => kept.length >= 2;
-    let numTokens = 0;
-    let segments: TextSegment[] = [];
-    const template = this.#template;
-    const tokenizer = this.#tokenizer;
-    const newestFirst = this.#messages.turns.toReversed();
-    const preamble = this.#preamble();
+    const encodeSegments = this.#tokenizer.segmentEncoder(signal);
+    const encode = async (segments: readonly TextSegment[]) => ({
+      text: segments.map(({ text }) => text).join(''),
+      ids: await encodeSegments(segments),
+    });
+    const [last = [], ...older] = this.#messages.turns.toReversed();
+    const preamble = await encode(this.#preamble());
+    const end = await encode([...this.#segmentsOf(last), control(this.#template.headers.assistant)]);
 
-    // Lazy, so that turns older than the first without room are not even encoded.
-    function* groups(): Generator<readonly TextSegment[]> {
-      segments = preamble;
-      yield segments;
-      for (const turn of newestFirst) {
-        const length = turn.reduce((sum, { content }) => sum + content.length, 0);
-        if (hasLastMessage() && numTokens + fewestTokens(length, tokenizer) > mostTokens) return;
-        segments = turn.flatMap((message) => segmentsOf(message, template));
-        if (!hasLastMessage()) segments.push(control(template.headers.assistant));
-        yield segments;
-      }
+    let room = mostTokens - preamble.ids.length - end.ids.length;
+    const kept = [end];
+    for (const turn of older) {
+      const length = turn.reduce((sum, { content }) => sum + content.length, 0);
+      if (fewestTokens(length, this.#tokenizer) > room) break;
+      const part = await encode(this.#segmentsOf(turn));
+      room -= part.ids.length;
+      if (room < 0) break;
+      kept.unshift(part);
     }
-    for await (const ids of tokenizer.encodeSegments(groups(), signal)) {
-      numTokens += ids.length;
-      if (numTokens > mostTokens && hasLastMessage()) break;
-      kept.splice(1, 0, { segments, ids }); // an older turn comes right after the preamble
-    }
-    return { text: kept.map((part) => textOf(part.segments)).join(''), ids: kept.flatMap(({ ids }) => ids) };
+    kept.unshift(preamble);
+    return { text: kept.map(({ text }) => text).join(''), ids: kept.flatMap(({ ids }) => ids) };
   }
 
   #preamble(): TextSegment[] {
-    const { systemHeader, system, headerLine } = this.#template;
+    const { systemHeader, system, examples, headers, gap, headerLine } = this.#template;
     const given = this.#messages.system;
-    const examples = examplesOf(this.#template);
-    if (given === undefined) return [control(systemHeader + system + examples)];
-    return [control(systemHeader), content(given, headerLine), control(examples)].filter(({ text }) => text !== '');
+    const dialogue = examples.map(({ role, content }) => headers[role] + gap + content).join('');
+    if (given === undefined) return [control(systemHeader + system + dialogue)];
+    return [control(systemHeader), content(given, headerLine), control(dialogue)].filter(({ text }) => text !== '');
+  }
+
+  #segmentsOf(turn: readonly TurnMessage[]): TextSegment[] {
+    const { headers, gap, headerLine } = this.#template;
+    return turn.flatMap((message) => {
+      const header = control(headers[message.role]);
+      return message.content === '' ? [header] : [header, content(gap + message.content, headerLine)];
+    });
   }
 
   /** Spares the work of encoding a text that is much longer than the context. */
@@ -73,21 +75,8 @@ export class Conversation {
   }
 }
 
-function textOf(segments: readonly TextSegment[]): string {
-  return segments.map(({ text }) => text).join('');
-}
-
 function fewestTokens(length: number, tokenizer: Tokenizer): number {
   return Math.ceil(length / tokenizer.longestPiece);
-}
-
-function examplesOf({ examples, headers, gap }: ChatTemplate): string {
-  return examples.map(({ role, content }) => headers[role] + gap + content).join('');
-}
-
-function segmentsOf(message: TurnMessage, { headers, gap, headerLine }: ChatTemplate): TextSegment[] {
-  const header = control(headers[message.role]);
-  return message.content === '' ? [header] : [header, content(gap + message.content, headerLine)];
 }
 
 /** Text of a template, which may name control tokens. */

@@ -120,20 +120,17 @@ export class Tokenizer {
   }
 
   /**
-   * Yields the ids of each group of segments, which follow one another in one text. The ids are those of the whole text
-   * if no piece of the vocabulary spans a border, and a control token comes only from a segment that allows it.
+   * A function that encodes the segments of a text, call by call. The ids are those of the whole text if no piece of the
+   * vocabulary spans a border. A control token comes only from a segment that allows it. Does not block the event loop.
    * @internal
    */
-  async *encodeSegments(
-    groups: Iterable<readonly TextSegment[]>,
-    signal: Abort | undefined,
-  ): AsyncGenerator<number[], undefined> {
-    signal?.throwIfAborted();
+  segmentEncoder(signal: Abort | undefined): (segments: readonly TextSegment[]) => Promise<number[]> {
     let isStart = true;
     let charactersAtOnce = 0;
-    for (const group of groups) {
+    return async (segments) => {
+      signal?.throwIfAborted();
       const ids: number[] = [];
-      for (const { text, allowControl } of group) {
+      for (const { text, allowControl } of segments) {
         const segment: TextPart = isStart ? { text, lead: 'dummy' } : partFrom(text, 0);
         isStart = false;
         if (allowControl) {
@@ -149,8 +146,8 @@ export class Tokenizer {
         await setImmediate(); // lets other work of the process run
         signal?.throwIfAborted();
       }
-      yield ids;
-    }
+      return ids;
+    };
   }
 
   /**
@@ -187,7 +184,7 @@ export class Tokenizer {
     return (this.#model.pieces[id]?.text ?? '').replaceAll('\u2581', ' ');
   }
 
-  /** Whether {@link encodeSegments} can encode: texts of other kinds of models cannot be cut. @internal */
+  /** Whether {@link segmentEncoder} works: texts of other kinds of models cannot be cut. @internal */
   get canEncodeSegments(): boolean {
     return this.#model.isPlainBytePair && this.#model.addDummyPrefix;
   }

@@ -139,6 +139,18 @@ describe('templates', () => {
     expect(ids.slice(-4).map((id) => grok?.piece(id))).toEqual(['<|separator|>', '\n\n', 'Assistant', ':']);
   });
 
+  it('are refused with a code by a tokenizer whose texts cannot be cut', () => {
+    const unigram = { canEncodeSegments: false, path: 'unigram.model' } as Tokenizer;
+    expect(templatesFor(unigram)).toEqual([]);
+    expect(() => requireTemplate('transcript', unigram)).toThrow(
+      expect.objectContaining({
+        code: 'GROK_UNSUPPORTED',
+        message: "Expected plain byte-pair encoding for template 'transcript', found none in unigram.model",
+        hint: expect.stringContaining('generate()'),
+      }),
+    );
+  });
+
   it('are refused with a code if the tokenizer has no token for them', () => {
     expect(templatesFor(small)).toEqual(['transcript', 'urial']);
     expect(() => requireTemplate('separator', small)).toThrow(

@@ -62,6 +62,13 @@ describe.skipIf(!canRun)('a chat', () => {
     });
   });
 
+  it('spends at most 60 of its tokens on a template', async () => {
+    for (const template of grok.info.chat.templates) {
+      const { tokenIds } = await grok.chatPrompt([{ role: 'user', content: '' }], { template });
+      expect(tokenIds.length).toBeLessThanOrEqual(60);
+    }
+  });
+
   it.each(['transcript', 'urial'] as const)('runs the prompt that chatPrompt gives: %s', async (template) => {
     const options = { template, stop: ['END'], maxTokens: 30, seed: 7 };
     const { text, tokenIds, stop } = await grok.chatPrompt(messages, options);
