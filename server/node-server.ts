@@ -80,6 +80,14 @@ export function createServer(grok: Grok | PromiseLike<Grok>, options?: ServerOpt
 
 function makeHttpServer(options: ResolvedServerOptions, listener: RequestListener): Server {
   const { bodyTimeout, keepAliveTimeout, maxConnections, maxHeaderBytes, writeTimeout } = options;
+  const answer: RequestListener = (incoming, outgoing) => {
+    // A client that does not take the last bytes of an answer is dropped.
+    outgoing.once('prefinish', () => {
+      const timer = setTimeout(() => outgoing.destroy(), writeTimeout);
+      outgoing.once('finish', () => clearTimeout(timer)).once('close', () => clearTimeout(timer));
+    });
+    listener(incoming, outgoing);
+  };
   const server = createHttpServer(
     {
       maxHeaderSize: maxHeaderBytes,
@@ -88,15 +96,9 @@ function makeHttpServer(options: ResolvedServerOptions, listener: RequestListene
       connectionsCheckingInterval: Math.min(bodyTimeout, 5000),
       keepAliveTimeout,
     },
-    (incoming, outgoing) => {
-      // A client that does not take the last bytes of an answer is dropped.
-      outgoing.once('prefinish', () => {
-        const timer = setTimeout(() => outgoing.destroy(), writeTimeout);
-        outgoing.once('finish', () => clearTimeout(timer)).once('close', () => clearTimeout(timer));
-      });
-      listener(incoming, outgoing);
-    },
+    answer,
   );
+  server.on('checkExpectation', answer); // an unknown expectation is ignored
   server.maxConnections = maxConnections;
   answerRawErrors(server);
   return server;
