@@ -251,6 +251,22 @@ describe('README.md', () => {
   });
 });
 
+it('models/grok-tiny/README.md has the sizes of the model', async () => {
+  const card = textOf['models/grok-tiny/README.md'] ?? '';
+  const { numParameters, config } = await inspect();
+  expect(card).toContain(`${readdirSync('models/grok-tiny/ckpt-0').length} pickle files`);
+  const rows = Object.fromEntries(rowsOf(card).map(([name = '', value]) => [name, value]));
+  expect(rows).toMatchObject({
+    parameters: numParameters.toLocaleString('en'),
+    layers: `${config.numLayers}`,
+    d_model: `${config.dModel}`,
+    'query heads / KV heads × head_dim': `${config.numQHeads} / ${config.numKvHeads} × ${config.headDim}`,
+    'experts, of which each token uses 2': `${config.numExperts} of width ${config.dFf}`,
+    vocabulary: `${config.vocabSize}`,
+    context: `${config.contextLength}`,
+  });
+});
+
 describe('figures', () => {
   it('of machines are the bandwidth of their memory, divided by the bytes of a token', async () => {
     const { weightBytesPerToken } = await inspect('grok-1');
