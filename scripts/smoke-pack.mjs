@@ -84,6 +84,22 @@ try {
   for (const text of texts)
     expect(text === texts[0], `expected the same greedy text everywhere, found ${JSON.stringify(texts)}`);
 
+  writeFileSync(
+    join(consumer, 'server.mjs'),
+    `import { Grok } from 'grok-run';
+    import { createServer } from 'grok-run/server';
+    const grok = await Grok.load();
+    const server = createServer(grok);
+    const { port } = await server.listen(0);
+    const body = JSON.stringify({ prompt: ${JSON.stringify(PROMPT)}, max_tokens: 16, temperature: 0, echo: true });
+    const answer = await fetch('http://127.0.0.1:' + port + '/v1/completions', { method: 'POST', body });
+    console.log((await answer.json()).choices[0].text);
+    await server.close();
+    await grok.close();`,
+  );
+  const served = run('node server.mjs', 'node', ['server.mjs']).trim();
+  expect(served.startsWith(PROMPT), `expected the server to continue the prompt, found ${JSON.stringify(served)}`);
+
   const { version } = JSON.parse(
     run('node -p version', 'node', ['-p', 'JSON.stringify(require("grok-run/package.json"))']),
   );

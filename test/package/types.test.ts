@@ -38,6 +38,19 @@ const disposing = `
     await generation.result;
   }
 `;
+const serving = `
+  import { Grok } from 'grok-run';
+  import { createHandler, createServer, type Handler, type ServerOptions } from 'grok-run/server';
+
+  export async function use(request: Request): Promise<readonly [number, Response]> {
+    const grok = await Grok.load();
+    const options: ServerOptions = { apiKeys: ['key'], maxN: 2, logger: ({ event }) => event };
+    const handler: Handler = createHandler(grok, options);
+    const { port } = await createServer(grok, options).listen(0);
+    await handler.drain();
+    return [port, await handler(request)];
+  }
+`;
 
 let folder: string;
 
@@ -49,6 +62,7 @@ beforeAll(() => {
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
   for (const name of ['consumer.ts', 'consumer.cts']) writeFileSync(join(folder, name), consumer);
   writeFileSync(join(folder, 'disposing.ts'), disposing);
+  for (const name of ['serving.ts', 'serving.cts']) writeFileSync(join(folder, name), serving);
 });
 
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -97,6 +111,8 @@ describe.skipIf(!existsSync('dist/lib/index.d.ts'))('the types', () => {
       { ...nodeNext, isolatedModules: true, verbatimModuleSyntax: true },
     ],
     ['nodenext with await using', 'disposing.ts', nodeNext],
+    ['a server', 'serving.ts', { ...nodeNext, types: ['node'] }],
+    ['a server from CommonJS', 'serving.cts', { ...nodeNext, types: ['node'] }],
   ])('compile for %s, without other libraries than named', (_, name, options) => {
     const program = ts.createProgram([join(folder, name)], { ...strictest, ...options });
     const found: string[] = [];
