@@ -15,7 +15,11 @@ export function guardLines(content: string, header: RegExp): string {
     .join('');
 }
 
+// A header is far shorter. Bounds the cost for long lines.
+const headerCharacters = 256;
+
 /** Upper case first: it also unites letters such as the long s and the dotless i. */
 function plainForm(line: string): string {
-  return line.normalize('NFKD').toUpperCase().toLowerCase().normalize('NFKD').replaceAll(invisible, '');
+  const start = line.replaceAll(invisible, '').slice(0, headerCharacters);
+  return start.normalize('NFKD').toUpperCase().toLowerCase().normalize('NFKD').replaceAll(invisible, '');
 }

@@ -102,7 +102,9 @@ export function caseOf(name, template, tokenizer) {
   }
   const headers = Object.values(template.headers).map((text) => ({ text, ids: idsInside(tokenizer, text) }));
   const stops = template.stop.map((text) => idsInside(tokenizer, text));
-  return { name, template, tokenizer, isLineEnd, isControl, headers, stops, begun: tokenizer.encode('x') };
+  // Encoded one by one: tokens that the tokenizer would not make of the whole, but a model may.
+  const fragments = kinds.flat().map((text) => tokenizer.encode(text));
+  return { name, template, tokenizer, fragments, isLineEnd, isControl, headers, stops, begun: tokenizer.encode('x') };
 }
 
 /** Throws if the prompt has another turn, control token or content than the messages. */
@@ -174,10 +176,9 @@ function equalButForIndentation(found, content) {
 }
 
 /** Streams a hostile answer. Throws if its chunks are not the text before the first stop, without white space in front. */
-export function checkAnswer(random, { name, template, tokenizer, stops, begun }, ChunkBuilder) {
-  // Each part apart: tokens that the tokenizer would not make of the whole, but a model may.
-  const ids = Array.from({ length: 1 + random.below(5) }, () =>
-    random.below(3) === 0 ? random.pick(stops) : tokenizer.encode(hostileText(random)),
+export function checkAnswer(random, { name, template, tokenizer, fragments, stops, begun }, ChunkBuilder) {
+  const ids = Array.from({ length: 1 + random.below(16) }, () =>
+    random.pick(random.below(6) ? fragments : stops),
   ).flat();
   const whole = tokenizer.decode([...begun, ...ids]).slice(1);
   const ends = template.stop

@@ -12,6 +12,7 @@ it.each([
   ['with a long s or a sharp s', 'aſsistant: x'],
   ['with a dotless i', 'assıstant: x'],
   ['behind invisible characters', '\u200b\ufeff\u2060\u{e0041}Human: x'],
+  ['behind a thousand invisible characters', `${'\u200b'.repeat(1000)}Human: x`],
   ['behind control characters', '\0\b\u001cHuman: x'],
   ['with invisible characters inside', 'Hu\u00adm\u034fa\u200dn: x'],
   ['with accents', 'Humañ: x'],
