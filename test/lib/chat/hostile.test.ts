@@ -36,4 +36,4 @@ it(`keeps ${numContents} hostile contents from becoming a turn, a control token 
       contents += messages.length;
     }
   }
-});
+}, 180_000); // some seconds alone, more beside a build
