@@ -33,15 +33,18 @@ class Muon:
         self.dtype = dtype
         self.momenta = [torch.zeros_like(parameter) for parameter in parameters]
 
-    def step(self, learning_rate: float, map_over=map) -> None:
-        """`map_over` is map(), or one like it that spreads the matrices over threads."""
+    def step(self, learning_rate: float, map_over=map, update=None) -> None:
+        """`map_over` is map(), or one like it that spreads the matrices over threads. `update` replaces update()."""
 
-        @torch.no_grad()
-        def update(parameter, momentum):
-            momentum.mul_(MOMENTUM).add_(parameter.grad)
-            direction = orthogonalise(parameter.grad + MOMENTUM * momentum, self.dtype)  # Nesterov
-            d_in, d_out = parameter.shape[-2:]
-            parameter.mul_(1 - learning_rate * self.weight_decay)
-            parameter.add_(direction, alpha=-learning_rate * max(1.0, d_in / d_out) ** 0.5)
+        def step_of(parameter, momentum):
+            (update or self.update)(parameter, momentum, learning_rate, self.weight_decay)
 
-        list(map_over(update, self.parameters, self.momenta))
+        list(map_over(step_of, self.parameters, self.momenta))
+
+    @torch.no_grad()
+    def update(self, parameter, momentum, learning_rate: float, weight_decay: float) -> None:
+        momentum.mul_(MOMENTUM).add_(parameter.grad)
+        direction = orthogonalise(parameter.grad + MOMENTUM * momentum, self.dtype)  # Nesterov
+        d_in, d_out = parameter.shape[-2:]
+        parameter.mul_(1 - learning_rate * weight_decay)
+        parameter.add_(direction, alpha=-learning_rate * max(1.0, d_in / d_out) ** 0.5)

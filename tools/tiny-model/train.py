@@ -31,6 +31,7 @@ from exported import read_exported
 from held_out import BATCH_SIZE, HELD_OUT, NUM_ROWS, bits_per_character, held_out_loss
 from model import Grok, ModelConfig
 from muon import Muon
+from native import NativeTrainer
 from rows import TokenArray, TrainingRows
 
 MUON_RATE = 0.02
@@ -68,6 +69,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1, help="threads, each with rows of its own")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--bf16", action="store_true", help="matrix products in bf16; needs instructions for it")
+    parser.add_argument("--native", action="store_true", help="gradients in bf16 by trainer/; needs a CPU with AMX")
     parser.add_argument("--compile", action="store_true", help="fuse element-wise work by torch.compile")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--init", type=Path, help="exported model to start from; --data has its tokenizer")
@@ -127,6 +129,7 @@ class Trainer:
         # One thread per operation. Threads that share an operation wait for each other many times a step, so one busy
         # core would slow all of them. Workers wait for each other once a step.
         self.workers = ThreadPoolExecutor(arguments.workers, initializer=torch.set_num_threads, initargs=(1,))
+        self.native = NativeTrainer(self.model, max(arguments.micro, BATCH_SIZE)) if arguments.native else None
 
     def first_model(self) -> Grok:
         init = self.arguments.init
@@ -206,6 +209,8 @@ class Trainer:
         return min(1.0, (self.step + 1) / WARM_UP_STEPS, falling)
 
     def losses(self, ids, targets):
+        if self.native:
+            return self.native.losses(ids, targets)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.arguments.bf16):
             return self.model.losses(ids.to(self.device), targets.to(self.device))
 
@@ -213,6 +218,25 @@ class Trainer:
         losses = self.losses(*rows)
         total = losses.text + BALANCE_WEIGHT * losses.balance + ROUTER_Z_WEIGHT * losses.router_z
         return losses, torch.autograd.grad(total, self.parameters)
+
+    def added_gradients(self, micro_batches, num_rows):
+        """Sets the gradients of a step. Yields the losses of each micro batch and its share of the rows."""
+        # Gradients are added in the order of the rows, so the sum does not depend on the speed of the workers.
+        for parameter in self.parameters:
+            parameter.grad = torch.zeros_like(parameter)
+        for (losses, gradients), (ids, _) in zip(self.workers.map(self.gradients, micro_batches), micro_batches):
+            share = len(ids) / num_rows
+            for parameter, gradient in zip(self.parameters, gradients):
+                parameter.grad.add_(gradient, alpha=share)
+            yield losses, share
+
+    def native_gradients(self, micro_batches, num_rows):
+        """The same."""
+        self.native.set_weights()
+        for ids, targets in micro_batches:
+            share = len(ids) / num_rows
+            yield self.native.add_gradients(ids, targets, share, BALANCE_WEIGHT * share, ROUTER_Z_WEIGHT * share), share
+        self.native.take_gradients()
 
     def compile(self) -> None:
         """Compiles in one thread, before several workers would compile at the same time."""
@@ -227,18 +251,16 @@ class Trainer:
         ids, targets = self.rows.draw(num_rows, context)
         micro_batches = list(zip(ids.split(self.arguments.micro), targets.split(self.arguments.micro)))
 
-        # Gradients are added in the order of the rows, so the sum does not depend on the speed of the workers.
-        for parameter in self.parameters:
-            parameter.grad = torch.zeros_like(parameter)
         text_loss, loads = 0.0, 0.0
-        for (losses, gradients), (ids, _) in zip(self.workers.map(self.gradients, micro_batches), micro_batches):
-            share = len(ids) / num_rows
-            for parameter, gradient in zip(self.parameters, gradients):
-                parameter.grad.add_(gradient, alpha=share)
+        of_micro_batches = self.native_gradients if self.native else self.added_gradients
+        for losses, share in of_micro_batches(micro_batches, num_rows):
             text_loss += losses.text.item() * share
             loads = loads + losses.loads * share
 
-        self.muon.step(MUON_RATE * rate, self.workers.map)
+        if self.native:
+            self.muon.step(MUON_RATE * rate, update=self.native.step_muon)
+        else:
+            self.muon.step(MUON_RATE * rate, self.workers.map)
         torch.nn.utils.clip_grad_norm_(self.adam_parameters, 1.0)
         for group in self.adam.param_groups:
             group["lr"] = ADAM_RATE * rate
@@ -272,9 +294,12 @@ class Trainer:
             "tokens": self.num_tokens,
         }
         context, num_rows = self.model.config.context_length, SMOKE_ROWS if self.arguments.smoke else NUM_ROWS
+        map_over = map if self.native else self.workers.map
         for suffix in ("", "_averaged"):
+            if self.native:
+                self.native.set_weights()
             for name in HELD_OUT:
-                loss, loads = held_out_loss(self.losses, self.held_out[name], context, num_rows, self.workers.map)
+                loss, loads = held_out_loss(self.losses, self.held_out[name], context, num_rows, map_over)
                 line[f"{name}{suffix}"] = round(loss, 4)
                 line[f"{name}{suffix}_bits"] = round(bits_per_character(loss, self.characters_per_token[name]), 4)
                 line[f"{name}{suffix}_load"] = [round(loads.min().item(), 3), round(loads.max().item(), 3)]
