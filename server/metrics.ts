@@ -47,7 +47,13 @@ export class Metrics {
     this.#gauge('requests_waiting', 'Generations that wait for their first step', () => stats()?.waiting ?? 0);
     this.#gauge('cache_pages_used', 'Pages of the key-value cache in use', () => stats()?.pages.used ?? 0);
     this.#gauge('cache_pages_free', 'Free pages of the key-value cache', () => stats()?.pages.free ?? 0);
-    this.#total('prompt_tokens_total', 'Prompt tokens read', () => stats()?.tokens.prompt ?? 0);
+    this.#gauge(
+      'cache_pages_prefix',
+      'Pages whose tokens later requests need not compute',
+      () => stats()?.pages.prefix ?? 0,
+    );
+    this.#total('prompt_tokens_total', 'Prompt tokens computed', () => stats()?.tokens.prompt ?? 0);
+    this.#total('reused_tokens_total', 'Prompt tokens found in the prefix cache', () => stats()?.tokens.reused ?? 0);
     this.#total('generation_tokens_total', 'Tokens generated', () => stats()?.tokens.generated ?? 0);
     this.#total('steps_total', 'Forward passes', () => stats()?.steps ?? 0);
   }

@@ -20,7 +20,7 @@ import {
 } from '../options.js';
 import { parseBytes, parseDuration } from '../units.js';
 
-interface ServeFlags extends ModelFlags, OutputFlags, Pick<LoadOptions, 'maxQueue'> {
+interface ServeFlags extends ModelFlags, OutputFlags, Pick<LoadOptions, 'maxQueue' | 'prefixCache'> {
   readonly host: string;
   readonly port: number;
   readonly apiKeyFile?: string;
@@ -80,6 +80,7 @@ export function makeServeCommand(host: Host): Command {
     .option('--log-prompts', 'prompts and answers in the log')
     .optionsGroup('Limits:')
     .addOption(option('--max-sequences <n>', 'texts generated at once', undefined, whole))
+    .option('--no-prefix-cache', 'compute each prompt whole, so that no client can tell what others sent')
     .addOption(option('--max-queue <n>', 'requests that wait; one more gets 429', 256, whole))
     .addOption(option('--max-connections <n>', 'open connections', 1024, whole))
     .addOption(option('--max-body <size>', 'size of a request', 4 * 2 ** 20, size, '4MiB'))

@@ -26,6 +26,7 @@ export function samplingOptionsOf(body: Body, limits: Limits): GenerateOptions {
     if (value === undefined) return [];
     return [[option, field === 'top_k' && value === -1 ? 0 : value]]; // -1 is off for vLLM's clients
   });
+  integerField(body, 'seed', 0, Number.MAX_SAFE_INTEGER); // the seeds of choices are computed from it
   const stop = stopsOf(body, limits);
   return { ...Object.fromEntries(given), ...(stop.length > 0 && { stop }) };
 }

@@ -47,6 +47,8 @@ describe('a chat request that is wrong', () => {
     ['JSON', { messages, response_format: { type: 'json_schema' } }, 'unsupported_parameter', 'response_format'],
     ['audio as answer', { messages, modalities: ['text', 'audio'] }, 'unsupported_parameter', 'modalities'],
     ['a template', { messages, chat_template: '{{ x }}' }, 'unsupported_parameter', 'chat_template'],
+    ['a seed that is a list', { messages, seed: [1, 2] }, 'invalid_value', 'seed'],
+    ['a temperature below 0', { messages, temperature: -1 }, 'invalid_value', 'temperature'],
     ['top_logprobs alone', { messages, top_logprobs: 2 }, 'invalid_value', 'top_logprobs'],
     ['logprobs as a number', { messages, logprobs: 2 }, 'invalid_value', 'logprobs'],
     ['a long message', { messages: [{ role: 'user', content: 'word '.repeat(600) }] }, 'context_length_exceeded', null],
