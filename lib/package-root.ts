@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import module from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -8,7 +8,7 @@ interface FoundPackage {
   readonly version?: string | undefined;
 }
 
-/** The part of Node's `require` that is used. */
+/** The part of Node's `require` that is used. Made by `module.createRequire`, because webpack removes `createRequire`. */
 interface PackageRequire {
   (id: string): unknown;
   resolve(id: string): string;
@@ -28,7 +28,7 @@ export const version: string = found?.version ?? 'unknown';
  */
 export function requireFromPackage(): PackageRequire {
   if (packageRoot === '') throw new Error('a bundler has moved its code away from its files');
-  return createRequire(join(packageRoot, 'package.json'));
+  return module.createRequire(join(packageRoot, 'package.json'));
 }
 
 /**
@@ -48,12 +48,21 @@ export function tracedFiles(): unknown[] {
  */
 function findPackage(): FoundPackage | undefined {
   const ownFile = fileOf(import.meta.url); // bundlers replace exactly this expression
-  const files = [ownFile, typeof __filename === 'string' ? __filename : undefined, process.argv[1]];
+  const files = [ownFile, commonJsFile(), process.argv[1]];
   for (const file of files) {
     const package_ = file && (packageAbove(file) ?? packageInstalledFor(file));
     if (package_) return package_;
   }
   return undefined;
+}
+
+/** Not by `typeof __filename`, which webpack takes for a string in an ES module, too. */
+function commonJsFile(): string | undefined {
+  try {
+    return __filename;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Bundles for CommonJS may have no URL, and a bundle from another machine may have a URL that is no path here. */
@@ -74,7 +83,7 @@ function packageAbove(file: string): FoundPackage | undefined {
 
 function packageInstalledFor(file: string): FoundPackage | undefined {
   try {
-    return packageAt(dirname(createRequire(file).resolve('grok-run/package.json')));
+    return packageAt(dirname(module.createRequire(file).resolve('grok-run/package.json')));
   } catch {
     return undefined;
   }
