@@ -8,12 +8,12 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// One thread an output: sums the split-k partials.
-__global__ void __launch_bounds__(kThreads) sum_planes(float* out,  // [num_positions, d_out]
-                                                       Planes planes, int d_out) {
+// One thread an output.
+__global__ void __launch_bounds__(kThreads) store_product(float* out,  // [num_positions, d_out]
+                                                          ProductResult product, int d_out) {
   take_turn();
   const int column = int(blockIdx.y) * kThreads + int(threadIdx.x);
-  if (column < d_out) out[std::size_t(blockIdx.x) * d_out + column] = planes.at(int(blockIdx.x), column);
+  if (column < d_out) out[std::size_t(blockIdx.x) * d_out + column] = product.at(int(blockIdx.x), column);
 }
 
 }  // namespace
@@ -29,7 +29,7 @@ void CudaBackend::attention_out(const AttentionOut& op) {
         multiply(matrices, x.part(first, num_tokens, w.d_in), options_.num_digits,
                  all_positions(num_tokens, options_.num_digits), traits_.num_multiprocessors, scratch_, stream_);
     const dim3 blocks(unsigned(num_tokens), unsigned((w.d_out + kThreads - 1) / kThreads));
-    stream_.launch("attention_out", {.blocks = blocks, .threads = kThreads}, sum_planes,
+    stream_.launch("attention_out", {.blocks = blocks, .threads = kThreads}, store_product,
                    op.out + std::size_t(first) * w.d_out, products[0], w.d_out);
   }
 }

@@ -74,7 +74,7 @@ __device__ inline float gelu_tanh(float x) {
 // One block a (position, slice of the down product's inputs): gelu(gate) * up, quantized.
 template <int kDigits>
 __global__ void __launch_bounds__(kMostDigitThreads)
-    gate(DigitRows hidden, Planes of_gate, Planes of_up, InputLayout layout) {
+    gate(DigitRows hidden, ProductResult of_gate, ProductResult of_up, InputLayout layout) {
   take_turn();
   const int position = int(blockIdx.x), slice = int(blockIdx.y);
   const int first = layout.first_row(slice);
@@ -88,7 +88,7 @@ __global__ void __launch_bounds__(kMixThreads)
     mix_experts(float* out,          // [num_tokens, d_model]
                 const float* gates,  // [num_tokens, experts_per_token]
                 // null: the slot's own index
-                const std::int32_t* position_of_slot, Planes down, int d_model, int experts_per_token) {
+                const std::int32_t* position_of_slot, ProductResult down, int d_model, int experts_per_token) {
   take_turn();
   const int token = int(blockIdx.x), column = int(blockIdx.y) * kMixThreads + int(threadIdx.x);
   if (column >= d_model) return;
@@ -121,8 +121,8 @@ void count_experts(const MatrixShape& w_gate, const MatrixShape& w_up, const Mat
   grouping_of(num_slots, w_gate.num_experts, num_digits, scratch);
   const MatrixShape* const gate_and_up[] = {&w_gate, &w_up};
   count_product(gate_and_up, num_tokens, num_slots, num_digits, scratch);
-  digit_rows(num_slots, num_digits, w_down.layout, scratch);
-  sums_of(w_down.layout, num_slots, w_down.column_tiles, scratch);
+  const MatrixShape* const down[] = {&w_down};
+  count_product(down, num_slots, num_slots, num_digits, scratch);
 }
 
 // Tokens are grouped by expert, so that each expert's weights are read once for up to 32 of its tokens. The host never
@@ -156,21 +156,23 @@ void CudaBackend::experts_at_once(const Experts& op, const Activations& x) {
     position_of_slot = group.position_of_slot;
   }
   const CudaMatrix* const gate_and_up[] = {&w_gate, &w_up};
-  const Products wide = multiply(gate_and_up, x, num_digits, jobs, traits_.num_multiprocessors, scratch_, stream_);
+  const Products gate_and_up_results =
+      multiply(gate_and_up, x, num_digits, jobs, traits_.num_multiprocessors, scratch_, stream_);
 
   const DigitRows hidden = digit_rows(num_slots, num_digits, w_down.layout, scratch_);
   stream_.launch(
       "experts: gelu",
       {.blocks = dim3(unsigned(num_slots), unsigned(w_down.layout.num_slices())), .threads = kMostDigitThreads},
-      num_digits == 2 ? gate<2> : gate<3>, hidden, wide[0], wide[1], w_down.layout);
+      num_digits == 2 ? gate<2> : gate<3>, hidden, gate_and_up_results[0], gate_and_up_results[1], w_down.layout);
 
   jobs.row_of_position = nullptr;  // the hidden rows are already in the order of the positions
   const CudaMatrix* const down[] = {&w_down};
-  const Products sums = multiply(down, hidden, num_digits, jobs, traits_.num_multiprocessors, scratch_, stream_);
+  const Products down_results =
+      multiply(down, hidden, num_digits, jobs, traits_.num_multiprocessors, scratch_, stream_);
   stream_.launch("experts: mixing",
                  {.blocks = dim3(unsigned(op.num_tokens), unsigned((w_down.d_out + kMixThreads - 1) / kMixThreads)),
                   .threads = kMixThreads},
-                 mix_experts, op.out, op.gates, position_of_slot, sums[0], w_down.d_out, op.experts_per_token);
+                 mix_experts, op.out, op.gates, position_of_slot, down_results[0], w_down.d_out, op.experts_per_token);
 }
 
 void CudaBackend::experts(const Experts& op) {

@@ -8,7 +8,7 @@ namespace grok::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kOutputsAtOnce = 32;  // outputs that share one pass over the table: 6 MB of partial sums each for Grok-1
+constexpr int kOutputsAtOnce = 32;  // outputs that share one pass over the table: 6 MB of scratch each for Grok-1
 
 // One block a slice of a row of activations.
 template <int kDigits>
@@ -20,16 +20,16 @@ __global__ void __launch_bounds__(kDigitThreads)
   split_slice<kDigits>(out, layout, output, slice, [&](int k) { return values[k]; });
 }
 
-// One thread a logit: adds the sums of its row's limbs, the highest first.
+// One thread a logit: adds the products of its row's limbs, the highest first.
 template <int kDigits>
 __global__ void __launch_bounds__(kThreads) sum_digits(float* out,  // [num_outputs, vocab_size]
-                                                       Planes planes, float scale, int vocab_size) {
+                                                       ProductResult product, float scale, int vocab_size) {
   take_turn();
   const int output = int(blockIdx.y), row = int(blockIdx.x) * kThreads + int(threadIdx.x);
   if (row >= vocab_size) return;
   float sum = 0;
 #pragma unroll
-  for (int digit = kDigits - 1; digit >= 0; --digit) sum += planes.at(output, digit_column<kDigits>(row, digit));
+  for (int digit = kDigits - 1; digit >= 0; --digit) sum += product.at(output, digit_column<kDigits>(row, digit));
   out[std::size_t(output) * vocab_size + row] = scale * sum;
 }
 

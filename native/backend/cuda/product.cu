@@ -21,7 +21,7 @@ struct StreamedMatrix {
   const std::int8_t* tiles;  // [num_experts, num_tiles, column_tiles, kTileBytes]
   const float* scales;       // [num_experts, num_groups, column_tiles * kTileColumns]
   int column_tiles;
-  int first_column_tile;  // in the planes
+  int first_column_tile;  // in the partial sums
 };
 
 struct Product {
@@ -31,7 +31,7 @@ struct Product {
   InputLayout layout;
   DigitRows x;
   JobList jobs;
-  float* sums;  // [num_slices, num_positions, column_tiles * kTileColumns]
+  float* partials;  // [num_slices, num_positions, column_tiles * kTileColumns]
 };
 
 // Shared memory of a block. A lane's weights are its own 16 bytes of each tile, which no other lane reads. Activations
@@ -246,8 +246,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_pro
           float sum = float(sums[token_tile][kDigits - 1][r]);
 #pragma unroll
           for (int digit = kDigits - 2; digit >= 0; --digit) sum = sum * 256.0f + float(sums[token_tile][digit][r]);
-          const std::size_t plane_row = std::size_t(slice) * op.jobs.num_positions + job.first + position;
-          op.sums[(plane_row * op.column_tiles + own_place.column_tile) * kTileColumns + column] =
+          const std::size_t partials_row = std::size_t(slice) * op.jobs.num_positions + job.first + position;
+          op.partials[(partials_row * op.column_tiles + own_place.column_tile) * kTileColumns + column] =
               sum * shared.scales[position] * scale_of[r / 2];
         }
     }
@@ -275,16 +275,17 @@ std::size_t end_of_layout(std::span<const Shape* const> matrices, std::size_t fi
   return last;
 }
 
+// Allocates the partial sums of matrices of one layout, with column_tiles tiles in all.
+float* allocate_partials(const InputLayout& layout, int num_positions, int column_tiles, DeviceScratch& scratch) {
+  return scratch.of<float>(std::size_t(layout.num_slices()) * num_positions * column_tiles * kTileColumns);
+}
+
 }  // namespace
 
 int positions_per_pass(int most_of_an_expert, int num_digits) {
   if (most_of_an_expert <= kMmaTokens) return kMmaTokens;
   if (most_of_an_expert <= 2 * kMmaTokens || num_digits == 3) return 2 * kMmaTokens;  // more would not fit
   return 4 * kMmaTokens;
-}
-
-float* sums_of(const InputLayout& layout, int num_positions, int column_tiles, DeviceScratch& scratch) {
-  return scratch.of<float>(std::size_t(layout.num_slices()) * num_positions * column_tiles * kTileColumns);
 }
 
 void count_product(std::span<const MatrixShape* const> matrices, int num_rows, int num_positions, int num_digits,
@@ -294,7 +295,7 @@ void count_product(std::span<const MatrixShape* const> matrices, int num_rows, i
     int column_tiles = 0;
     for (std::size_t m = first; m < last; ++m) column_tiles += matrices[m]->column_tiles;
     digit_rows(num_rows, num_digits, matrices[first]->layout, scratch);
-    sums_of(matrices[first]->layout, num_positions, column_tiles, scratch);
+    allocate_partials(matrices[first]->layout, num_positions, column_tiles, scratch);
   }
 }
 
@@ -308,8 +309,8 @@ Products multiply(std::span<const CudaMatrix* const> matrices, const DigitRows& 
     op.matrices[op.num_matrices++] = {matrix->tiles(), matrix->scales(), matrix->column_tiles, op.column_tiles};
     op.column_tiles += matrix->column_tiles;
   }
-  const int num_slices = op.layout.num_slices(), width = op.column_tiles * kTileColumns;
-  op.sums = sums_of(op.layout, jobs.num_positions, op.column_tiles, scratch);
+  const int num_slices = op.layout.num_slices();
+  op.partials = allocate_partials(op.layout, jobs.num_positions, op.column_tiles, scratch);
 
   // With enough units for several rounds of every warp, starts more blocks than run at once: a block that ends early
   // takes another.
@@ -330,11 +331,12 @@ Products multiply(std::span<const CudaMatrix* const> matrices, const DigitRows& 
     launch_product<2, 3>(op, num_blocks, stream);
 
   Products products;
-  for (std::size_t m = 0; m < matrices.size(); ++m)
-    products[m] = {.sums = op.sums + op.matrices[m].first_column_tile * kTileColumns,
-                   .num_slices = num_slices,
-                   .num_positions = jobs.num_positions,
-                   .width = width};
+  for (std::size_t m = 0; m < matrices.size(); ++m) {
+    products[m].partials_ = op.partials + op.matrices[m].first_column_tile * kTileColumns;
+    products[m].num_slices_ = num_slices;
+    products[m].num_positions_ = jobs.num_positions;
+    products[m].width_ = op.column_tiles * kTileColumns;
+  }
   return products;
 }
 

@@ -20,33 +20,6 @@ struct Job {
   std::int32_t count = 0;
 };
 
-inline constexpr int kMaxMatrices = 3;
-
-// Result of a product: split-k partials, one plane of sums for each slice. Their sum, in the order of the slices, is
-// the product.
-struct Planes {
-  const float* sums = nullptr;  // [num_slices, num_positions, width], starting at the matrix's first column
-  int num_slices = 0;
-  int num_positions = 0;
-  int width = 0;  // columns of all matrices of the product
-
-  // Adds up the planes with kLoads loads in flight.
-  template <int kLoads = 8>
-  __device__ float at(int position, int column) const {
-    const std::size_t plane = std::size_t(num_positions) * width;
-    const float* from = sums + std::size_t(position) * width + column;
-    float total = 0;
-    for (int first = 0; first < num_slices; first += kLoads) {
-      float loaded[kLoads];
-#pragma unroll
-      for (int i = 0; i < kLoads; ++i) loaded[i] = first + i < num_slices ? from[(first + i) * plane] : 0.0f;
-#pragma unroll
-      for (int i = 0; i < kLoads; ++i) total += loaded[i];
-    }
-    return total;
-  }
-};
-
 struct JobList {
   const Job* jobs = nullptr;               // null: see `experts`
   const std::int32_t* experts = nullptr;   // [num_positions] a job for each position; null: all in order, expert 0
@@ -65,15 +38,42 @@ inline JobList all_positions(int num_positions, int num_digits) {
   return {.num_positions = num_positions, .positions_per_job = positions_per_pass(num_positions, num_digits)};
 }
 
-// Partial sums of each matrix of one product.
-using Products = std::array<Planes, kMaxMatrices>;
+inline constexpr int kMaxMatrices = 3;
+
+// Result of a product with one matrix. Kernels read it value by value.
+class ProductResult {
+ public:
+  // The value of a column of the matrix at a position, computed with kLoads loads in flight.
+  template <int kLoads = 8>
+  __device__ float at(int position, int column) const {
+    const std::size_t slice_size = std::size_t(num_positions_) * width_;
+    const float* from = partials_ + std::size_t(position) * width_ + column;
+    float total = 0;
+    for (int first = 0; first < num_slices_; first += kLoads) {
+      float loaded[kLoads];
+#pragma unroll
+      for (int i = 0; i < kLoads; ++i) loaded[i] = first + i < num_slices_ ? from[(first + i) * slice_size] : 0.0f;
+#pragma unroll
+      for (int i = 0; i < kLoads; ++i) total += loaded[i];
+    }
+    return total;
+  }
+
+ private:
+  friend std::array<ProductResult, kMaxMatrices> multiply(std::span<const CudaMatrix* const>, const DigitRows&, int,
+                                                          const JobList&, int, DeviceScratch&, Stream&);
+  // Split-k partials, one for each slice. They are added in the order of the slices.
+  const float* partials_ = nullptr;  // [num_slices, num_positions, width], starting at the matrix's first column
+  int num_slices_ = 0, num_positions_ = 0;
+  int width_ = 0;  // columns of all matrices of the product
+};
+
+// Results of one product with several matrices, in their order.
+using Products = std::array<ProductResult, kMaxMatrices>;
 
 // Counts the scratch of a product of the matrices with num_rows rows of activations, at num_positions positions.
 void count_product(std::span<const MatrixShape* const> matrices, int num_rows, int num_positions, int num_digits,
                    DeviceScratch& scratch);
-
-// Allocates the partial sums of a product: matrices of one layout, with column_tiles tiles in all.
-float* sums_of(const InputLayout& layout, int num_positions, int column_tiles, DeviceScratch& scratch);
 
 // x times each of the matrices, which share the layout of their inputs. Positions of one job share an expert.
 Products multiply(std::span<const CudaMatrix* const> matrices, const DigitRows& x, int num_digits, const JobList& jobs,

@@ -14,7 +14,7 @@ constexpr int kWarps = 4, kThreads = kWarps * kWarpSize;
 struct Finish {
   float* q;  // [num_tokens, num_q_heads, head_dim]
   KvPages kv;
-  Planes q_product, k_product, v_product;
+  ProductResult q_product, k_product, v_product;
   Batch batch;
   const float* rotation;  // [positions, head_dim / 2, 2]: cosine and sine
   int num_q_heads, num_kv_heads, head_dim;
@@ -26,8 +26,7 @@ __device__ inline float larger(float a, float b) {
   return __uint_as_float(max(__float_as_uint(a), __float_as_uint(b)));
 }
 
-// One warp a head of a token, one lane a pair of its values: adds up the split-k partials, rotates, writes to q or to
-// the cache. Source of the rotation: xai-org/grok-1 model.py:RotaryEmbedding, rotate_half
+// One warp a head of a token, one lane a pair of its values: rotates, writes to q or to the cache. Source of the rotation: xai-org/grok-1 model.py:RotaryEmbedding, rotate_half
 __global__ void __launch_bounds__(kThreads) finish_qkv(Finish op) {
   take_turn();
   const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
@@ -39,10 +38,10 @@ __global__ void __launch_bounds__(kThreads) finish_qkv(Finish op) {
 
   const bool is_q = index < op.num_q_heads, is_value = index >= op.num_q_heads + op.num_kv_heads;
   const int head = is_q ? index : is_value ? index - op.num_q_heads - op.num_kv_heads : index - op.num_q_heads;
-  const Planes& planes = is_q ? op.q_product : is_value ? op.v_product : op.k_product;
+  const ProductResult& product = is_q ? op.q_product : is_value ? op.v_product : op.k_product;
   // Returns values i and i + half of the head.
   const auto pair_at = [&](int i) {
-    const float a = planes.at(token, head * op.head_dim + i), b = planes.at(token, head * op.head_dim + half + i);
+    const float a = product.at(token, head * op.head_dim + i), b = product.at(token, head * op.head_dim + half + i);
     if (is_value) return make_float2(a, b);
     const float cosine = rotation[2 * i], sine = rotation[2 * i + 1];
     return make_float2(a * cosine - b * sine, b * cosine + a * sine);

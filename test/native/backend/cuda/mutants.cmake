@@ -122,7 +122,7 @@ grok_mutant(adjusts_what_another_block_writes sample.cu
   "parameters.num_adjustments, span_first)"
   "parameters.num_adjustments, 0)" sample)
 grok_mutant(experts_need_less experts.cu
-  "digit_rows(num_slots, num_digits, w_down.layout, scratch);"
+  "count_product(down, num_slots, num_slots, num_digits, scratch);"
   "" footprint)
 grok_mutant(attention_needs_less attention.cu
   "splits_of(largest.num_positions)"
