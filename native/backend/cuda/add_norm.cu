@@ -8,8 +8,8 @@ namespace {
 template <int kDigits>
 __global__ void __launch_bounds__(kRowThreads, 1) add_norm_tokens(AddNorm op, DigitRows digits, InputLayout layout) {
   const Row post_weight = load_row(op.post_weight, op.d_model), pre_weight = load_row(op.pre_weight, op.d_model);
-  wait_for_launch_before();
-  let_next_launch_begin();  // as in attention.cu
+  pdl_wait();
+  pdl_trigger();  // as in attention.cu
   const std::size_t start = std::size_t(blockIdx.x) * op.d_model;
   const Row y = load_row(op.y + start, op.d_model);
   Row residual = load_row(op.residual + start, op.d_model);
@@ -32,7 +32,7 @@ __global__ void __launch_bounds__(kRowThreads, 1) add_norm_tokens(AddNorm op, Di
 template <int kDigits>
 __global__ void __launch_bounds__(kRowThreads, 1)
     add_norm_any_tokens(AddNorm op, DigitRows digits, InputLayout layout) {
-  take_turn();
+  pdl_sync();
   const float* y = op.y + std::size_t(blockIdx.x) * op.d_model;
   float* residual = op.residual + std::size_t(blockIdx.x) * op.d_model;
   float* out = op.out + std::size_t(blockIdx.x) * op.d_model;

@@ -78,8 +78,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) attend_spl
   constexpr Tile kTile = tile(kIsUsual);
   constexpr int kHeads = kTile.heads, kPositions = kTile.positions, kLogits = kPositions * kHeads;
   using RowShare = Share<kType, kIsUsual>;
-  wait_for_launch_before();
-  let_next_launch_begin();  // not earlier: its prefetched weights would be evicted from L2 (computed, not measured)
+  pdl_wait();
+  pdl_trigger();  // not earlier: its prefetched weights would be evicted from L2 (computed, not measured)
   const Attention& op = split.op;
   const int row = int(blockIdx.x), token = split.first_token + row, index = int(blockIdx.z);
   const int num_positions = split.batch.positions[token] + 1;
@@ -207,7 +207,7 @@ __device__ inline float add_splits(const Splits& split, int row, int head, int i
 
 // One block a (token, query head).
 __global__ void __launch_bounds__(kThreads) finish_heads(Splits split) {
-  take_turn();
+  pdl_sync();
   const Attention& op = split.op;
   const int row = int(blockIdx.x), head = int(blockIdx.y);
   float* const out = op.out + (std::size_t(split.first_token + row) * op.num_q_heads + head) * op.head_dim;
@@ -217,7 +217,7 @@ __global__ void __launch_bounds__(kThreads) finish_heads(Splits split) {
 // One block a (token, slice of attention_out's inputs): the same sums, and their quantized copy.
 template <int kDigits>
 __global__ void __launch_bounds__(kMostDigitThreads) finish_slices(Splits split, DigitRows digits, InputLayout layout) {
-  take_turn();
+  pdl_sync();
   const Attention& op = split.op;
   const int row = int(blockIdx.x), slice = int(blockIdx.y), first = layout.first_row(slice);
   float* const out = op.out + std::size_t(split.first_token + row) * layout.d_in();

@@ -11,7 +11,7 @@ constexpr int kThreads = 256;
 // One thread an output.
 __global__ void __launch_bounds__(kThreads) store_product(float* out,  // [num_positions, d_out]
                                                           ProductResult product, int d_out) {
-  take_turn();
+  pdl_sync();
   const int column = int(blockIdx.y) * kThreads + int(threadIdx.x);
   if (column < d_out) out[std::size_t(blockIdx.x) * d_out + column] = product.at(int(blockIdx.x), column);
 }

@@ -53,15 +53,15 @@ __device__ void copy_async_wait() {
 // Prefetches a line of 128 bytes into L2.
 __device__ inline void prefetch_line(const void* from) { asm volatile("prefetch.global.L2 [%0];" ::"l"(from)); }
 
-// With programmatic dependent launch (sm_90 and later), a kernel may start once every block of its predecessor has
+// With programmatic dependent launch (PDL, sm_90 and later), a kernel may start once every block of its predecessor has
 // triggered or exited. Before waiting, a kernel may read only data that no kernel writes. Waiting orders it after *all*
 // earlier kernels, provided that each of them waited too. Therefore every thread of every kernel must wait.
-__device__ inline void let_next_launch_begin() {
+__device__ inline void pdl_trigger() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;");
 #endif
 }
-__device__ inline void wait_for_launch_before() {
+__device__ inline void pdl_wait() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
@@ -84,9 +84,9 @@ __device__ inline void mma_s8(int (&c)[4], const uint4& a, const uint2& b) {
 namespace grok::cuda {
 
 // Called at the start of a kernel that has no work before its predecessor ends.
-__device__ inline void take_turn() {
-  let_next_launch_begin();
-  wait_for_launch_before();
+__device__ inline void pdl_sync() {
+  pdl_trigger();
+  pdl_wait();
 }
 
 }  // namespace grok::cuda

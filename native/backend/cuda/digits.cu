@@ -10,7 +10,7 @@ namespace {
 // One block a slice of a row.
 template <int kDigits>
 __global__ void __launch_bounds__(kDigitThreads) split(DigitRows out, const float* x, InputLayout layout) {
-  take_turn();
+  pdl_sync();
   const int row = int(blockIdx.x), slice = int(blockIdx.y);
   const float* values = x + std::size_t(row) * layout.d_in() + layout.first_row(slice);
   split_slice<kDigits>(out, layout, row, slice, [&](int k) { return values[k]; });
@@ -27,8 +27,9 @@ DigitRows digit_rows(int num_rows, int num_digits, const InputLayout& layout, De
 DigitRows split_rows(const float* x, int num_rows, int num_digits, const InputLayout& layout, DeviceScratch& scratch,
                      Stream& stream) {
   const DigitRows rows = digit_rows(num_rows, num_digits, layout, scratch);
-  const Spread spread{.blocks = dim3(unsigned(num_rows), unsigned(layout.num_slices())), .threads = kDigitThreads};
-  stream.launch("splitting activations", spread, num_digits == 2 ? split<2> : split<3>, rows, x, layout);
+  const LaunchConfig config{.blocks = dim3(unsigned(num_rows), unsigned(layout.num_slices())),
+                            .threads = kDigitThreads};
+  stream.launch("splitting activations", config, num_digits == 2 ? split<2> : split<3>, rows, x, layout);
   return rows;
 }
 

@@ -71,7 +71,7 @@ __device__ Boundary boundary_of(const Wide (&bins)[kCount], Wide above, double l
 
 // One block a span: adds the mass of its tokens to bins.
 __global__ void __launch_bounds__(kSpanThreads, kSpanBlocks) fill_bins(Sampling op, Filter filter) {
-  take_turn();
+  pdl_sync();
   const std::size_t row = blockIdx.y;
   if (!op.rows[row].uses(filter)) return;
   float logits[kTokensOfThread];
@@ -99,7 +99,7 @@ __global__ void __launch_bounds__(kSpanThreads, kSpanBlocks) fill_bins(Sampling 
 // One block a span: the tokens of the boundary bin become candidates, and the mass of the bins above it is counted.
 // Without a filter all tokens of a row are counted.
 __global__ void __launch_bounds__(kSpanThreads, kSpanBlocks) find_candidates(Sampling op, Filter filter) {
-  take_turn();
+  pdl_sync();
   const std::size_t row = blockIdx.y;
   const RowParameters parameters = op.rows[row];
   if (!parameters.uses(filter) && !(filter == Filter::top_p && parameters.draws())) return;
@@ -209,7 +209,7 @@ __device__ inline Wide lowest_of(const Sampling& op, std::size_t row, Filter fil
 
 // One block a row: finds its k-th best token.
 __global__ void __launch_bounds__(kDrawThreads, 1) cut_top_k(Sampling op) {
-  take_turn();
+  pdl_sync();
   const std::size_t row = blockIdx.x;
   if (!op.rows[row].uses(Filter::top_k)) return;
   const Wide lowest = lowest_of(op, row, Filter::top_k, kept_of(op, row, Filter::top_k));
@@ -274,7 +274,7 @@ __device__ inline int draw(const Sampling& op, std::size_t row) {
 
 // One block a row: chooses its token.
 __global__ void __launch_bounds__(kDrawThreads, 1) choose_token(Sampling op) {
-  take_turn();
+  pdl_sync();
   const std::size_t row = blockIdx.x;
   const double log_total = log_total_of(op, row);
   int token = op.rows[row].forced;
@@ -293,8 +293,8 @@ __global__ void __launch_bounds__(kDrawThreads, 1) choose_token(Sampling op) {
 
 // Each launch skips rows that do not use its filter.
 void choose_tokens(const Sampling& op, int num_rows, const UsedFilters& used, Stream& stream) {
-  const Spread spans{.blocks = dim3(unsigned(op.num_spans), unsigned(num_rows)), .threads = kSpanThreads};
-  const Spread rows{.blocks = unsigned(num_rows), .threads = kDrawThreads};
+  const LaunchConfig spans{.blocks = dim3(unsigned(op.num_spans), unsigned(num_rows)), .threads = kSpanThreads};
+  const LaunchConfig rows{.blocks = unsigned(num_rows), .threads = kDrawThreads};
   if (used.top_k) {
     stream.launch("top_k", spans, fill_bins, op, Filter::top_k);
     stream.launch("top_k", spans, find_candidates, op, Filter::top_k);

@@ -21,7 +21,7 @@ struct Lookup {
 // Limited by memory: reads num_digits bytes and writes a float for each of d_model values a token.
 template <int kDigits>
 __global__ void __launch_bounds__(kThreads) embed_tokens(Lookup op) {
-  take_turn();
+  pdl_sync();
   const int row = op.tokens[blockIdx.x], column = row % kTileColumns, d_model = op.layout.d_in();
   const float scale = op.scales[digit_column<kDigits>(row, 0)] * op.scale;
   float* const out = op.out + std::size_t(blockIdx.x) * d_model;

@@ -26,7 +26,7 @@ struct Shared {
 
 // One block; each warp counts and then places the slots of some experts, in the order of the slots.
 __global__ void __launch_bounds__(kThreads) group_by_expert(Grouping group) {
-  take_turn();
+  pdl_sync();
   const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
   Shared& shared = static_shared<Shared>();
   for (int expert = warp; expert < group.num_experts; expert += kThreads / kWarpSize) {
@@ -75,7 +75,7 @@ __device__ inline float gelu_tanh(float x) {
 template <int kDigits>
 __global__ void __launch_bounds__(kMostDigitThreads)
     gate(DigitRows hidden, ProductResult of_gate, ProductResult of_up, InputLayout layout) {
-  take_turn();
+  pdl_sync();
   const int position = int(blockIdx.x), slice = int(blockIdx.y);
   const int first = layout.first_row(slice);
   split_slice<kDigits, kMostDigitThreads>(hidden, layout, position, slice, [&](int k) {
@@ -89,7 +89,7 @@ __global__ void __launch_bounds__(kMixThreads)
                 const float* gates,  // [num_tokens, experts_per_token]
                 // null: the slot's own index
                 const std::int32_t* position_of_slot, ProductResult down, int d_model, int experts_per_token) {
-  take_turn();
+  pdl_sync();
   const int token = int(blockIdx.x), column = int(blockIdx.y) * kMixThreads + int(threadIdx.x);
   if (column >= d_model) return;
   float sum = 0;

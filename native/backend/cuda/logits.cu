@@ -14,7 +14,7 @@ constexpr int kOutputsAtOnce = 32;  // outputs that share one pass over the tabl
 template <int kDigits>
 __global__ void __launch_bounds__(kDigitThreads)
     split_outputs(DigitRows out, const float* x, const std::int32_t* output_rows, InputLayout layout) {
-  take_turn();
+  pdl_sync();
   const int output = int(blockIdx.x), slice = int(blockIdx.y);
   const float* values = x + std::size_t(output_rows[output]) * layout.d_in() + layout.first_row(slice);
   split_slice<kDigits>(out, layout, output, slice, [&](int k) { return values[k]; });
@@ -24,7 +24,7 @@ __global__ void __launch_bounds__(kDigitThreads)
 template <int kDigits>
 __global__ void __launch_bounds__(kThreads) sum_digits(float* out,  // [num_outputs, vocab_size]
                                                        ProductResult product, float scale, int vocab_size) {
-  take_turn();
+  pdl_sync();
   const int output = int(blockIdx.y), row = int(blockIdx.x) * kThreads + int(threadIdx.x);
   if (row >= vocab_size) return;
   float sum = 0;

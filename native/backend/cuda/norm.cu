@@ -9,8 +9,8 @@ namespace {
 template <int kDigits>
 __global__ void __launch_bounds__(kRowThreads, 1) norm_tokens(Norm op, DigitRows digits, InputLayout layout) {
   const Row weight = load_row(op.weight, op.d_model);
-  wait_for_launch_before();
-  let_next_launch_begin();  // as in attention.cu
+  pdl_wait();
+  pdl_trigger();  // as in attention.cu
   const std::size_t start = std::size_t(blockIdx.x) * op.d_model;
   Row x = load_row(op.x + start, op.d_model);
 
@@ -24,7 +24,7 @@ __global__ void __launch_bounds__(kRowThreads, 1) norm_tokens(Norm op, DigitRows
 // One block a token, with a row of any size.
 template <int kDigits>
 __global__ void __launch_bounds__(kRowThreads, 1) norm_any_tokens(Norm op, DigitRows digits, InputLayout layout) {
-  take_turn();
+  pdl_sync();
   const float* x = op.x + std::size_t(blockIdx.x) * op.d_model;
   float* out = op.out + std::size_t(blockIdx.x) * op.d_model;
 

@@ -27,7 +27,7 @@ __global__ void __launch_bounds__(kThreads)
     pack_tiles(std::int8_t* tiles,         // first column tile of the slice's tile `first_tile`
                const std::int8_t* stored,  // [num_rows, d_out]
                int num_rows, int d_out, int num_tiles, int column_tiles, int slice_tiles, int first_tile) {
-  take_turn();
+  pdl_sync();
   const std::size_t lane = (std::size_t(blockIdx.x) * kThreads + threadIdx.x) % 32;
   const std::size_t tile = (std::size_t(blockIdx.x) * kThreads + threadIdx.x) / 32;
   if (tile >= std::size_t(num_tiles) * column_tiles) return;

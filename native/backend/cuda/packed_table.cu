@@ -29,7 +29,7 @@ struct Shared {
 // limb. Byte order: pack_tiles of packed_matrix.cu.
 template <int kDigits>
 __global__ void __launch_bounds__(kThreads) pack_rows(Rows op) {
-  take_turn();
+  pdl_sync();
   Shared& shared = static_shared<Shared>();
   const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
   const int d_model = op.layout.d_in();

@@ -13,7 +13,7 @@ constexpr std::size_t kStepVectors = kProbeStep / sizeof(uint4);
 
 // Each thread writes every gridDim.x * kProbeThreads-th word.
 __global__ void __launch_bounds__(kProbeThreads) fill_words(std::uint32_t* words, std::size_t num_words) {
-  take_turn();
+  pdl_sync();
   for (std::size_t i = std::size_t(blockIdx.x) * kProbeThreads + threadIdx.x; i < num_words;
        i += std::size_t(gridDim.x) * kProbeThreads)
     words[i] = std::uint32_t(i) * 0x9e3779b1u;
@@ -23,7 +23,7 @@ __global__ void __launch_bounds__(kProbeThreads) fill_words(std::uint32_t* words
 // reads the buffer once.
 __global__ void __launch_bounds__(kProbeThreads) read_steps(std::uint32_t* folded,  // [gridDim.x]
                                                             const uint4* from, std::size_t num_steps) {
-  take_turn();
+  pdl_sync();
   uint4 all = make_uint4(0, 0, 0, 0);
   for (std::size_t step = blockIdx.x; step < num_steps; step += gridDim.x) {
     uint4 loaded[kProbeLoads];
@@ -45,7 +45,7 @@ __global__ void __launch_bounds__(kProbeThreads) read_steps(std::uint32_t* folde
 
 // Divided as above. Limited by memory: reads `from` and writes `to` once.
 __global__ void __launch_bounds__(kProbeThreads) copy_steps(uint4* to, const uint4* from, std::size_t num_steps) {
-  take_turn();
+  pdl_sync();
   for (std::size_t step = blockIdx.x; step < num_steps; step += gridDim.x) {
     uint4 loaded[kProbeLoads];
 #pragma unroll
@@ -57,23 +57,23 @@ __global__ void __launch_bounds__(kProbeThreads) copy_steps(uint4* to, const uin
   }
 }
 
-Spread spread_over(int num_blocks) { return {.blocks = unsigned(num_blocks), .threads = kProbeThreads}; }
+LaunchConfig config_of(int num_blocks) { return {.blocks = unsigned(num_blocks), .threads = kProbeThreads}; }
 
 }  // namespace
 
 void fill_buffer(Stream& stream, const DeviceMemory& buffer, int num_blocks) {
-  stream.launch("filling a buffer", spread_over(num_blocks), fill_words, buffer.as<std::uint32_t>(),
+  stream.launch("filling a buffer", config_of(num_blocks), fill_words, buffer.as<std::uint32_t>(),
                 buffer.size_bytes() / sizeof(std::uint32_t));
 }
 
 void read_buffer(Stream& stream, std::uint32_t* folded, const DeviceMemory& buffer, int num_blocks) {
-  stream.launch("reading a buffer", spread_over(num_blocks), read_steps, folded, buffer.as<uint4>(),
+  stream.launch("reading a buffer", config_of(num_blocks), read_steps, folded, buffer.as<uint4>(),
                 buffer.size_bytes() / kProbeStep);
 }
 
 void copy_half(Stream& stream, const DeviceMemory& buffer, int num_blocks) {
   const std::size_t half_bytes = buffer.size_bytes() / 2;
-  stream.launch("copying a buffer", spread_over(num_blocks), copy_steps,
+  stream.launch("copying a buffer", config_of(num_blocks), copy_steps,
                 reinterpret_cast<uint4*>(buffer.as<std::byte>() + half_bytes), buffer.as<uint4>(),
                 half_bytes / kProbeStep);
 }

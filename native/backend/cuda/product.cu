@@ -184,9 +184,9 @@ struct TileStream {
 template <int kTokenTiles, int kDigits>
 __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_product(Product op) {
   auto& shared = *dynamic_shared<Shared<kTokenTiles, kDigits>>();
-  let_next_launch_begin();
+  pdl_trigger();
   const bool has_experts = op.jobs.jobs || op.jobs.experts;
-  if (has_experts) wait_for_launch_before();  // the experts are its output
+  if (has_experts) pdl_wait();  // the experts are its output
   const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
   const int num_slices = op.layout.num_slices();
   constexpr int kPositions = kTokenTiles * kMmaTokens;
@@ -209,7 +209,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_pro
     const Job job = job_at<kTokenTiles>(op.jobs, place.job);
     const int slice = place.slice, num_tiles = op.layout.tiles_of(slice);
     const int last_of_slice = min(last_unit, unit + op.column_tiles - place.column_tile);
-    wait_for_launch_before();
+    pdl_wait();
     __syncthreads();  // all warps have used the last activations
     stage(shared, op, job, slice);
     __syncthreads();
@@ -255,7 +255,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_pro
     unit = last_of_slice;
   }
   copy_async_wait<0>();
-  wait_for_launch_before();  // Wait even if this block had no work; later kernels rely on it transitively.
+  pdl_wait();  // Wait even if this block had no work; later kernels rely on it transitively.
 }
 
 template <int kTokenTiles, int kDigits>

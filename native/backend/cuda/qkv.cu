@@ -28,7 +28,7 @@ __device__ inline float larger(float a, float b) {
 
 // One warp a head of a token, one lane a pair of its values: rotates, writes to q or to the cache. Source of the rotation: xai-org/grok-1 model.py:RotaryEmbedding, rotate_half
 __global__ void __launch_bounds__(kThreads) finish_qkv(Finish op) {
-  take_turn();
+  pdl_sync();
   const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
   const int token = int(blockIdx.x), index = int(blockIdx.y) * kWarps + warp, half = op.head_dim / 2;
   if (index >= op.num_q_heads + 2 * op.num_kv_heads) return;

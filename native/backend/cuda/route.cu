@@ -73,7 +73,7 @@ __device__ void multiply(double (&sums)[kExpertsAtOnce], const float (&x)[kRows]
 // One block a token, one thread some rows of the router; then one or two experts per lane.
 template <int kRows>
 __global__ void __launch_bounds__(kRowThreads, 1) route_tokens(Route op) {
-  let_next_launch_begin();
+  pdl_trigger();
   const int warp = int(threadIdx.x) / kWarpSize, lane = int(threadIdx.x) % kWarpSize;
   const std::size_t token = blockIdx.x;
   const int num_experts = kRows == kWholeRows ? kExpertsAtOnce : op.num_experts;
@@ -87,7 +87,7 @@ __global__ void __launch_bounds__(kRowThreads, 1) route_tokens(Route op) {
       for (const auto& row : weights.rows)
 #pragma unroll
         for (const float weight : row) largest_weight = fmaxf(largest_weight, fabsf(weight));
-      if (first_expert == 0 && start == 0) wait_for_launch_before();
+      if (first_expert == 0 && start == 0) pdl_wait();
 
       const float* const from = op.x + token * op.d_model + first_row;
       float x[kRows];

@@ -60,7 +60,7 @@ __device__ inline void adjust(float* adjusted, const float (&logits)[kTokensOfTh
 
 // One block a span: its best tokens, its share of the sum, its adjusted logits.
 __global__ void __launch_bounds__(kSpanThreads) summarize_spans(Sampling op) {
-  take_turn();
+  pdl_sync();
   const std::size_t row = blockIdx.y;
   const RowParameters parameters = op.rows[row];
   float logits[kTokensOfThread];
@@ -99,7 +99,7 @@ __global__ void __launch_bounds__(kSpanThreads) summarize_spans(Sampling op) {
 
 // One block a row: its likeliest tokens. After each of them, only its span is searched again.
 __global__ void __launch_bounds__(kSpanThreads) find_likeliest(Sampling op) {
-  take_turn();
+  pdl_sync();
   const std::size_t row = blockIdx.x;
   const int num_logprobs = op.rows[row].num_logprobs;
   Drawn* const top = op.top + row * op.max_logprobs;

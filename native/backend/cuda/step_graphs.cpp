@@ -15,14 +15,14 @@ void StepGraphs::run(const StepShape& shape, const StepMemory& memory, bool is_s
       steps_.erase(std::min_element(steps_.begin(), steps_.end(), [](const auto& a, const auto& b) {
         return a.second.last_use < b.second.last_use;
       }));
-    found = steps_.emplace(key, record(stream, body)).first;
+    found = steps_.emplace(key, capture(stream, body)).first;
   }
   if (found != steps_.end()) {
     Step& step = found->second;
     step.last_use = ++num_uses_;
     why_not_ = step.why_not;
-    if (step.recording) {
-      stream.replay(*step.recording);
+    if (step.graph) {
+      stream.replay(*step.graph);
       ++num_replayed_;
       return;
     }
@@ -32,15 +32,15 @@ void StepGraphs::run(const StepShape& shape, const StepMemory& memory, bool is_s
   body();
 }
 
-StepGraphs::Step StepGraphs::record(Stream& stream, const std::function<void()>& body) {
+StepGraphs::Step StepGraphs::capture(Stream& stream, const std::function<void()>& body) {
   try {
-    Step step{.recording = stream.record(body), .why_not = "", .last_use = 0};
-    ++num_recorded_;
+    Step step{.graph = stream.capture(body), .why_not = "", .last_use = 0};
+    ++num_captured_;
     return step;
   } catch (const Error& error) {
     if (error.code == ErrorCode::cancelled) throw;
     // if the step fails without a graph, too, it reports that itself
-    return {.recording = nullptr, .why_not = error.what(), .last_use = 0};
+    return {.graph = nullptr, .why_not = error.what(), .last_use = 0};
   }
 }
 

@@ -43,25 +43,25 @@ class StepGraphs {
   // Memory that captured steps read is about to be freed or reused.
   void forget() { steps_.clear(); }
 
-  int num_recorded() const { return num_recorded_; }
+  int num_captured() const { return num_captured_; }
   int num_replayed() const { return num_replayed_; }
   // Why the last step was not replayed; empty if it was.
   const std::string& why_not() const { return why_not_; }
 
  private:
-  static constexpr std::size_t kMostSteps = 16;  // maximum kept: a few numbers of sequences at a few lengths
+  static constexpr std::size_t kMostSteps = 16;  // a few numbers of sequences at a few lengths
 
   struct Step {
-    std::unique_ptr<Recording> recording;  // null: the capture failed
+    std::unique_ptr<GraphExec> graph;  // null: the capture failed
     std::string why_not;
     std::uint64_t last_use = 0;
   };
-  Step record(Stream& stream, const std::function<void()>& body);
+  Step capture(Stream& stream, const std::function<void()>& body);
 
   std::map<std::pair<StepShape, StepMemory>, Step> steps_;
   StepShape last_shape_;
   std::uint64_t num_uses_ = 0;
-  int num_recorded_ = 0, num_replayed_ = 0;
+  int num_captured_ = 0, num_replayed_ = 0;
   std::string why_not_;
 };
 

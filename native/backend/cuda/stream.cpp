@@ -45,9 +45,9 @@ void Stream::wait_for(const Event& event) {
   if (event.event_) check(cudaEventSynchronize(event.event_), "waiting for the device");
 }
 
-std::unique_ptr<Recording> Stream::record(const std::function<void()>& body) {
+std::unique_ptr<GraphExec> Stream::capture(const std::function<void()>& body) {
   throw_if_failed();
-  is_recording_ = true;
+  is_capturing_ = true;
   cudaGraph_t graph = nullptr;
   cudaGraphExec_t executable = nullptr;
   std::exception_ptr thrown;
@@ -62,24 +62,24 @@ std::unique_ptr<Recording> Stream::record(const std::function<void()>& body) {
   }
   if (error == cudaSuccess && !thrown) error = cudaGraphInstantiate(&executable, graph, 0);
   if (graph) cudaGraphDestroy(graph);
-  is_recording_ = false;
+  is_capturing_ = false;
   if (error != cudaSuccess) cudaGetLastError();
   if (thrown) std::rethrow_exception(thrown);
   if (error != cudaSuccess)
     throw Error(ErrorCode::unsupported, concat("the CUDA device cannot capture launches: ", in_words(error)));
-  return std::make_unique<Recording>(executable);
+  return std::make_unique<GraphExec>(executable);
 }
 
-void Stream::replay(const Recording& recording) {
+void Stream::replay(const GraphExec& graph) {
   throw_if_failed();
-  check(cudaGraphLaunch(recording.executable(), stream_), "replaying a step");
+  check(cudaGraphLaunch(graph.executable(), stream_), "replaying a step");
 }
 
 void Stream::check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
   const Error failure = device_failed(what, error);
   // An error during a capture does not affect the device.
-  if (is_recording_) throw Error(ErrorCode::unsupported, failure.what());
+  if (is_capturing_) throw Error(ErrorCode::unsupported, failure.what());
   failure_ = failure;
   throw failure;
 }

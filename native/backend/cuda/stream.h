@@ -13,7 +13,7 @@
 namespace grok::cuda {
 
 // Launch configuration of a kernel.
-struct Spread {
+struct LaunchConfig {
   dim3 blocks = 1;
   int threads = 256;             // per block
   std::size_t shared_bytes = 0;  // dynamic shared memory per block
@@ -34,13 +34,13 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
-// A CUDA graph of captured launches with their arguments. A replay may differ only in the contents of memory.
-class Recording {
+// An executable CUDA graph of launches with their arguments. A replay may differ only in the contents of memory.
+class GraphExec {
  public:
-  explicit Recording(cudaGraphExec_t executable) : executable_(executable) {}
-  ~Recording() { cudaGraphExecDestroy(executable_); }
-  Recording(const Recording&) = delete;
-  Recording& operator=(const Recording&) = delete;
+  explicit GraphExec(cudaGraphExec_t executable) : executable_(executable) {}
+  ~GraphExec() { cudaGraphExecDestroy(executable_); }
+  GraphExec(const GraphExec&) = delete;
+  GraphExec& operator=(const GraphExec&) = delete;
   cudaGraphExec_t executable() const { return executable_; }
 
  private:
@@ -51,32 +51,33 @@ class Recording {
 // first error, because results computed after it cannot be trusted.
 class Stream {
  public:
-  // `launches_overlap`: a kernel may start while its predecessor runs (device.h, wait_for_launch_before).
+  // `launches_overlap`: a kernel may start while its predecessor runs (device.h, pdl_wait).
   explicit Stream(bool launches_overlap);
   ~Stream();
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
   template <typename... Parameters, typename... Arguments>
-  void launch(const char* what, const Spread& spread, void (*kernel)(Parameters...), const Arguments&... arguments) {
-    if (spread.blocks.x == 0 || spread.blocks.y == 0 || spread.blocks.z == 0) return;
+  void launch(const char* what, const LaunchConfig& config, void (*kernel)(Parameters...),
+              const Arguments&... arguments) {
+    if (config.blocks.x == 0 || config.blocks.y == 0 || config.blocks.z == 0) return;
     throw_if_failed();
-    if (spread.shared_bytes > kDefaultSharedBytes &&
-        most_shared_[reinterpret_cast<const void*>(kernel)] < spread.shared_bytes) {
-      check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(spread.shared_bytes)), what);
-      most_shared_[reinterpret_cast<const void*>(kernel)] = spread.shared_bytes;
+    if (config.shared_bytes > kDefaultSharedBytes &&
+        most_shared_[reinterpret_cast<const void*>(kernel)] < config.shared_bytes) {
+      check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(config.shared_bytes)), what);
+      most_shared_[reinterpret_cast<const void*>(kernel)] = config.shared_bytes;
     }
-    cudaLaunchConfig_t config{};
-    config.gridDim = spread.blocks;
-    config.blockDim = dim3(unsigned(spread.threads));
-    config.dynamicSmemBytes = spread.shared_bytes;
-    config.stream = stream_;
+    cudaLaunchConfig_t cuda_config{};
+    cuda_config.gridDim = config.blocks;
+    cuda_config.blockDim = dim3(unsigned(config.threads));
+    cuda_config.dynamicSmemBytes = config.shared_bytes;
+    cuda_config.stream = stream_;
     cudaLaunchAttribute overlap;
     overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
     overlap.val.programmaticStreamSerializationAllowed = 1;
-    config.attrs = &overlap;
-    config.numAttrs = launches_overlap_;
-    check(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...), what);
+    cuda_config.attrs = &overlap;
+    cuda_config.numAttrs = launches_overlap_;
+    check(cudaLaunchKernelEx(&cuda_config, kernel, Parameters(arguments)...), what);
   }
 
   // `host` is pinned memory and must not change until synchronize().
@@ -92,8 +93,8 @@ class Stream {
 
   // Captures the launches made by `body` into a graph without running them. Rethrows exceptions of `body`; throws
   // unsupported if the capture fails. In both cases nothing ran and the stream stays usable.
-  std::unique_ptr<Recording> record(const std::function<void()>& body);
-  void replay(const Recording& recording);
+  std::unique_ptr<GraphExec> capture(const std::function<void()>& body);
+  void replay(const GraphExec& graph);
 
   // Throws unless the call succeeded.
   void check(cudaError_t error, const char* what);
@@ -106,7 +107,7 @@ class Stream {
   cudaStream_t stream_ = nullptr;
   std::map<const void*, std::size_t> most_shared_;  // bytes reserved for each kernel
   std::optional<Error> failure_;                    // the first error
-  bool is_recording_ = false;
+  bool is_capturing_ = false;
 };
 
 }  // namespace grok::cuda

@@ -41,8 +41,8 @@ void copy_async_wait() {
 
 inline void prefetch_line(const void*) {}
 
-inline void let_next_launch_begin() { emulator::let_next_launch_begin(); }
-inline void wait_for_launch_before() { emulator::wait_for_launch_before(); }
+inline void pdl_trigger() { emulator::pdl_trigger(); }
+inline void pdl_wait() { emulator::pdl_wait(); }
 
 inline float quotient(float a, float b) { return a / b; }
 

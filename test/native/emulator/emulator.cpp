@@ -188,7 +188,7 @@ void begin_blocks() {
 // The block's last thread has returned.
 void end(Block& block) {
   Grid& grid = *block.grid;
-  let_next_begin(block);
+  trigger_next(block);
   ++grid.num_done;
   if (grid.is_done() && grid.next) {
     for (Thread* thread : grid.next->waiting) wake(*thread);
@@ -247,7 +247,7 @@ void open_barrier(Block& block) {
   block.at_barrier.clear();
 }
 
-void let_next_begin(Block& block) {
+void trigger_next(Block& block) {
   block.grid->num_letting += !block.lets_next_begin;
   block.lets_next_begin = true;
   if (block.grid->num_letting == block.grid->num_blocks) machine->has_news = true;

@@ -85,8 +85,8 @@ void copy_async_wait(int num_pending);
 
 // In a launch that may begin early: waits for the previous launch to finish. In the launch before it: this block
 // triggers its successor.
-void wait_for_launch_before();
-void let_next_launch_begin();
+void pdl_wait();
+void pdl_trigger();
 
 // Ends the launch with a Fault.
 [[noreturn]] void report(const std::string& what);

@@ -56,7 +56,7 @@ void yield() {
   wait_for_turn();
 }
 
-void wait_for_launch_before() {
+void pdl_wait() {
   Thread& thread = running();
   Grid& grid = *thread.block->grid;
   thread.has_waited = true;
@@ -65,7 +65,7 @@ void wait_for_launch_before() {
   wait();
 }
 
-void let_next_launch_begin() { let_next_begin(*running().block); }
+void pdl_trigger() { trigger_next(*running().block); }
 
 unsigned lane() { return running().lane; }
 

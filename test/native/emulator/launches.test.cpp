@@ -63,7 +63,7 @@ TEST("a launch that may begin early runs beside its predecessor; a read before i
                                           .block = {kNumThreads / 2},
                                           .body =
                                               [&, lets_begin] {
-                                                if (lets_begin) emulator::let_next_launch_begin();
+                                                if (lets_begin) emulator::pdl_trigger();
                                                 for (int time = 0; time < 5; ++time) __syncthreads();
                                                 written[blockIdx.x * blockDim.x + threadIdx.x] = 7;
                                               }},
@@ -72,9 +72,9 @@ TEST("a launch that may begin early runs beside its predecessor; a read before i
                                           .body =
                                               [&, waits_first] {
                                                 num_early += written[kNumThreads - 1 - threadIdx.x] != 7;
-                                                if (waits_first) emulator::wait_for_launch_before();
+                                                if (waits_first) emulator::pdl_wait();
                                                 read[threadIdx.x] = written[kNumThreads - 1 - threadIdx.x];
-                                                emulator::wait_for_launch_before();
+                                                emulator::pdl_wait();
                                               },
                                           .may_begin_early = true}};
     int passed = 0;
@@ -97,7 +97,7 @@ TEST("a launch that may begin early runs beside its predecessor; a read before i
 
 TEST("a thread of an early launch that returns without waiting for its predecessor is reported") {
   emulator::Launch launch{.grid = {1}, .block = {32}, .body = [] {
-                            if (threadIdx.x != 3) emulator::wait_for_launch_before();
+                            if (threadIdx.x != 3) emulator::pdl_wait();
                           }};
   emulator::run({&launch, 1});
   launch.may_begin_early = true;

@@ -143,7 +143,7 @@ void wait();
 void interrupt();
 // Wakes the threads at the barrier if all threads of the block have arrived.
 void open_barrier(Block& block);
-void let_next_begin(Block& block);
+void trigger_next(Block& block);
 
 std::string text_of(const Where& where);
 std::string text_of(const uint3& index);

@@ -77,13 +77,13 @@ grok_mutant(scale_of_the_wrong_group product.cu
   "op.layout.group_of(slice);"
   "0;" product)
 grok_mutant(activations_before_they_are_there product.cu
-  "wait_for_launch_before();\n    __syncthreads();"
+  "pdl_wait();\n    __syncthreads();"
   "__syncthreads();" product)
 grok_mutant(experts_before_they_are_known product.cu
-  "if (has_experts) wait_for_launch_before();"
+  "if (has_experts) pdl_wait();"
   "(void)has_experts;" experts)
 grok_mutant(no_wait_for_the_launch_before norm.cu
-  "wait_for_launch_before();"
+  "pdl_wait();"
   "" norm)
 grok_mutant(no_barrier_before_adding attention.cu
   "__syncthreads();  // the sums of all warps are written"

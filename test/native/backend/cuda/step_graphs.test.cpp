@@ -116,7 +116,7 @@ TEST("a repeated step is replayed, and uses the tokens, positions and pages stag
   Pair pair;
   const StepGraphs& graphs = pair.replaying.graphs();
   for (int position = 0; position < 3; ++position) pair.check_same({{.sequence = 0, .position = position}});
-  CHECK_EQ(graphs.num_recorded(), 1);
+  CHECK_EQ(graphs.num_captured(), 1);
   CHECK_EQ(graphs.num_replayed(), 2);
   CHECK_EQ(graphs.why_not(), "");
   // Another sequence, from its start, and then both in turn.
@@ -124,7 +124,7 @@ TEST("a repeated step is replayed, and uses the tokens, positions and pages stag
     pair.check_same({{.sequence = 5, .position = position}});
     pair.check_same({{.sequence = 0, .position = position + 3}});
   }
-  CHECK_EQ(graphs.num_recorded(), 1);
+  CHECK_EQ(graphs.num_captured(), 1);
   CHECK_EQ(graphs.num_replayed(), 8);
 }
 
@@ -147,12 +147,12 @@ TEST("another number of sequences or of outputs is another graph, and the first 
                           three = {{.sequence = 1, .position = 3}, {.sequence = 0}, {.sequence = 7}};
   for (int position = 0; position < 3; ++position) pair.check_same({{.sequence = 1, .position = position}});
   for (int time = 0; time < 2; ++time) pair.check_same(three);
-  CHECK_EQ(graphs.num_recorded(), 2);
+  CHECK_EQ(graphs.num_captured(), 2);
   for (int time = 0; time < 2; ++time) pair.check_same(three, kPagesEach, 2);
-  CHECK_EQ(graphs.num_recorded(), 3);
+  CHECK_EQ(graphs.num_captured(), 3);
   const int before = graphs.num_replayed();
   pair.check_same(one);
-  CHECK_EQ(graphs.num_recorded(), 3);
+  CHECK_EQ(graphs.num_captured(), 3);
   CHECK_EQ(graphs.num_replayed(), before + 1);
 }
 
@@ -161,10 +161,10 @@ TEST("a context that outgrows the launches' bounds is another graph") {
   const int almost = 4 * kPageSize - 3;
   for (int position = 0; position < almost; position += kMaxTokens)
     pair.check_same({{.sequence = 2, .position = position, .num_tokens = std::min(kMaxTokens, almost - position)}});
-  CHECK_EQ(pair.replaying.graphs().num_recorded(), 0);
+  CHECK_EQ(pair.replaying.graphs().num_captured(), 0);
   for (int position = almost; position < almost + 6; ++position)
     pair.check_same({{.sequence = 2, .position = position}});
-  CHECK_EQ(pair.replaying.graphs().num_recorded(), 2);
+  CHECK_EQ(pair.replaying.graphs().num_captured(), 2);
   CHECK_EQ(pair.replaying.graphs().num_replayed(), 4);
 }
 
@@ -172,9 +172,9 @@ TEST("a wider page table is another graph, one that is as wide when rounded up i
   Pair pair;
   const std::vector<Part> parts = {{.sequence = 4}, {.sequence = 3}};
   for (const int max_pages : {3, 3, 4, 1}) pair.check_same(parts, max_pages);
-  CHECK_EQ(pair.replaying.graphs().num_recorded(), 1);
+  CHECK_EQ(pair.replaying.graphs().num_captured(), 1);
   for (const int max_pages : {5, 8, 6, 2}) pair.check_same(parts, max_pages);
-  CHECK_EQ(pair.replaying.graphs().num_recorded(), 2);
+  CHECK_EQ(pair.replaying.graphs().num_captured(), 2);
 }
 
 TEST("memory that has grown meanwhile is not the memory of the graph") {
@@ -183,7 +183,7 @@ TEST("memory that has grown meanwhile is not the memory of the graph") {
   // The scratch memory of 128 tokens, and page tables of more than 64 KiB.
   pair.check_same({{.sequence = 1, .num_tokens = kMaxTokens}}, 20'000);
   for (int position = 2; position < 6; ++position) pair.check_same({{.sequence = 0, .position = position}});
-  CHECK_EQ(pair.replaying.graphs().num_recorded(), 2);
+  CHECK_EQ(pair.replaying.graphs().num_captured(), 2);
 }
 
 TEST("a step that the device cannot capture is launched normally, and the reason is kept") {
@@ -215,7 +215,7 @@ TEST("a step that waits for the device, or allocates memory, is not captured, bu
   network.after_forward = [&] { asked_for = std::make_unique<DeviceMemory>(1000); };
   for (int time = 0; time < 3; ++time) pair.check_same({{.sequence = 0, .position = 3}, {.sequence = 1}});
   CHECK(graphs.why_not().find("an allocation of 1000 bytes") != std::string::npos);
-  CHECK_EQ(graphs.num_recorded(), 0);
+  CHECK_EQ(graphs.num_captured(), 0);
 }
 
 TEST("a step that is cancelled during its capture ends there, and the next goes on") {
@@ -226,7 +226,7 @@ TEST("a step that is cancelled during its capture ends there, and the next goes 
   CHECK_ERROR(pair.replaying.run({{.sequence = 0, .position = 2}}), ErrorCode::cancelled, "stopped");
   pair.replaying.after_forward = nullptr;
   for (int position = 2; position < 5; ++position) pair.check_same({{.sequence = 0, .position = position}});
-  CHECK_EQ(pair.replaying.graphs().num_recorded(), 2);
+  CHECK_EQ(pair.replaying.graphs().num_captured(), 2);
 }
 
 TEST("the quantized copy of a norm equals a product's own, and is read only where it fits") {
@@ -322,22 +322,22 @@ TEST("graphs are forgotten when memory changes hands, and the longest unused one
                     .eps = 1e-5f});
     });
   };
-  const auto recorded_by = [&](int num_tokens) {
-    const int before = backend.graphs().num_recorded();
+  const auto captured_by = [&](int num_tokens) {
+    const int before = backend.graphs().num_captured();
     step_of(num_tokens);
     step_of(num_tokens);
-    return backend.graphs().num_recorded() - before;
+    return backend.graphs().num_captured() - before;
   };
-  CHECK_EQ(recorded_by(1), 1);
-  CHECK_EQ(recorded_by(1), 0);
+  CHECK_EQ(captured_by(1), 1);
+  CHECK_EQ(captured_by(1), 0);
   const BufferPtr other = backend.allocate(16);
-  CHECK_EQ(recorded_by(1), 1);
-  for (int num_tokens = 2; num_tokens <= 16; ++num_tokens) CHECK_EQ(recorded_by(num_tokens), 1);
-  CHECK_EQ(recorded_by(1), 0);
-  CHECK_EQ(recorded_by(17), 1);
-  CHECK_EQ(recorded_by(1), 0);
-  CHECK_EQ(recorded_by(2), 1);
-  CHECK_EQ(recorded_by(65), 0);
+  CHECK_EQ(captured_by(1), 1);
+  for (int num_tokens = 2; num_tokens <= 16; ++num_tokens) CHECK_EQ(captured_by(num_tokens), 1);
+  CHECK_EQ(captured_by(1), 0);
+  CHECK_EQ(captured_by(17), 1);
+  CHECK_EQ(captured_by(1), 0);
+  CHECK_EQ(captured_by(2), 1);
+  CHECK_EQ(captured_by(65), 0);
   CHECK(backend.graphs().why_not().find("batch too large") != std::string::npos);
 }
 
