@@ -19,7 +19,7 @@ std::uint64_t CpuFootprint::product_bytes(const Linear& stored) const {
 std::uint64_t CpuFootprint::table_bytes(const TensorView& f32) const { return PackedTable::size_bytes(f32); }
 
 std::uint64_t CpuFootprint::head_bytes(const TensorView& f32) const {
-  return PackedTable::size_bytes(f32) / PackedTable::kNumPlanes * kernels_.product.table_planes;
+  return PackedTable::size_bytes(f32) / PackedTable::kNumLimbs * kernels_.product.table_limbs;
 }
 
 std::uint64_t CpuFootprint::kv_page_bytes(KvCacheType type, int num_kv_heads, int head_dim) const {

@@ -6,29 +6,29 @@
 #include "backend/cuda/device_memory.h"
 #include "backend/cuda/input_layout.h"
 
-// Activations as the input of products, for code outside the device. digits.h explains the limbs ("digits").
+// Activations as the input of products, for code outside the device. quantize.h explains the limbs.
 namespace grok::cuda {
 
-struct DigitRows {
-  std::int8_t* digits = nullptr;  // [num_digits, num_rows, padded_rows], in the order of digit_place
-  float* scales = nullptr;        // [num_rows, num_slices]
+struct LimbRows {
+  std::int8_t* limbs = nullptr;  // [num_limbs, num_rows, padded_rows], in the order of limb_place
+  float* scales = nullptr;       // [num_rows, num_slices]
   int num_rows = 0;
 };
 
 // The quantized copy of rows of activations. It has room for at most kTokensAtOnce rows.
 class CudaQuantizedRows final : public QuantizedRows {
  public:
-  CudaQuantizedRows(const QuantizedShape& shape, int num_digits);
-  static std::size_t size_bytes(const QuantizedShape& shape, int num_digits);
+  CudaQuantizedRows(const QuantizedShape& shape, int num_limbs);
+  static std::size_t size_bytes(const QuantizedShape& shape, int num_limbs);
 
   // The memory for so many rows. No rows if they do not fit.
-  DigitRows digits(int num_rows) const;
+  LimbRows limbs(int num_rows) const;
 
   const InputLayout layout;
 
  private:
   DeviceScratch memory_;
-  DigitRows most_;  // for the largest number of rows
+  LimbRows most_;  // for the largest number of rows
 };
 
 // Rows of activations and their quantized copy, as operations write them and products read them.
@@ -40,7 +40,7 @@ struct Activations {
 
   const float* values;  // [num_rows, d_in]
   int num_rows;
-  DigitRows digits = {};  // quantized copy; no rows: there is none
+  LimbRows limbs = {};  // quantized copy; no rows: there is none
   InputLayout layout = {};
 };
 

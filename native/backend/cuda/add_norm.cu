@@ -5,8 +5,8 @@ namespace grok::cuda {
 namespace {
 
 // One block a token whose row fits registers.
-template <int kDigits>
-__global__ void __launch_bounds__(kRowThreads, 1) add_norm_tokens(AddNorm op, DigitRows digits, InputLayout layout) {
+template <int kLimbs>
+__global__ void __launch_bounds__(kRowThreads, 1) add_norm_tokens(AddNorm op, LimbRows limbs, InputLayout layout) {
   const Row post_weight = load_row(op.post_weight, op.d_model), pre_weight = load_row(op.pre_weight, op.d_model);
   pdl_wait();
   pdl_trigger();  // as in attention.cu
@@ -24,14 +24,13 @@ __global__ void __launch_bounds__(kRowThreads, 1) add_norm_tokens(AddNorm op, Di
 #pragma unroll
   for (int i = 0; i < kRowValues; ++i) out.values[i] = residual.values[i] * inv_rms * pre_weight.values[i];
   store_row(op.out + start, out, op.d_model);
-  if constexpr (kDigits > 0) split_row<kDigits>(digits, layout, out);
+  if constexpr (kLimbs > 0) quantize_row<kLimbs>(limbs, layout, out);
 }
 
 // One block a token, with a row of any size. A thread reads and writes the same values in every loop, so no barrier is
 // needed between the loops.
-template <int kDigits>
-__global__ void __launch_bounds__(kRowThreads, 1)
-    add_norm_any_tokens(AddNorm op, DigitRows digits, InputLayout layout) {
+template <int kLimbs>
+__global__ void __launch_bounds__(kRowThreads, 1) add_norm_any_tokens(AddNorm op, LimbRows limbs, InputLayout layout) {
   pdl_sync();
   const float* y = op.y + std::size_t(blockIdx.x) * op.d_model;
   float* residual = op.residual + std::size_t(blockIdx.x) * op.d_model;
@@ -49,7 +48,7 @@ __global__ void __launch_bounds__(kRowThreads, 1)
   }
   const float inv_rms = inverse_rms<1>(squares, op.d_model, op.eps);
   for (int i = int(threadIdx.x); i < op.d_model; i += kRowThreads) out[i] = residual[i] * inv_rms * op.pre_weight[i];
-  if constexpr (kDigits > 0) split_row<kDigits>(digits, layout, out);
+  if constexpr (kLimbs > 0) quantize_row<kLimbs>(limbs, layout, out);
 }
 
 }  // namespace
@@ -57,11 +56,10 @@ __global__ void __launch_bounds__(kRowThreads, 1)
 void CudaBackend::add_norm(const AddNorm& op) {
   const Activations out(op.out, op.num_tokens, op.out_quantized);
   const bool fits = fits_registers(op.d_model, out.layout);
-  stream_.launch(
-      "add_norm", {.blocks = unsigned(op.num_tokens), .threads = kRowThreads},
-      row_kernel(out.digits.num_rows == 0 ? 0 : options_.num_digits,
-                 [&](auto kDigits) { return fits ? add_norm_tokens<kDigits> : add_norm_any_tokens<kDigits>; }),
-      op, out.digits, out.layout);
+  stream_.launch("add_norm", {.blocks = unsigned(op.num_tokens), .threads = kRowThreads},
+                 row_kernel(out.limbs.num_rows == 0 ? 0 : options_.num_limbs,
+                            [&](auto kLimbs) { return fits ? add_norm_tokens<kLimbs> : add_norm_any_tokens<kLimbs>; }),
+                 op, out.limbs, out.layout);
 }
 
 }  // namespace grok::cuda

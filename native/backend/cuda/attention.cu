@@ -2,8 +2,8 @@
 
 #include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/device.h"
-#include "backend/cuda/digits.h"
 #include "backend/cuda/kv_page.h"
+#include "backend/cuda/quantize.h"
 #include "core/error.h"
 
 namespace grok::cuda {
@@ -215,13 +215,14 @@ __global__ void __launch_bounds__(kThreads) finish_heads(Splits split) {
 }
 
 // One block a (token, slice of attention_out's inputs): the same sums, and their quantized copy.
-template <int kDigits>
-__global__ void __launch_bounds__(kMostDigitThreads) finish_slices(Splits split, DigitRows digits, InputLayout layout) {
+template <int kLimbs>
+__global__ void __launch_bounds__(kMostQuantizeThreads)
+    finish_slices(Splits split, LimbRows limbs, InputLayout layout) {
   pdl_sync();
   const Attention& op = split.op;
   const int row = int(blockIdx.x), slice = int(blockIdx.y), first = layout.first_row(slice);
   float* const out = op.out + std::size_t(split.first_token + row) * layout.d_in();
-  split_slice<kDigits, kMostDigitThreads>(digits, layout, row, slice, [&](int k) {
+  quantize_slice<kLimbs, kMostQuantizeThreads>(limbs, layout, row, slice, [&](int k) {
     const float value = add_splits(split, row, (first + k) / op.head_dim, (first + k) % op.head_dim);
     out[first + k] = value;
     return value;
@@ -272,10 +273,10 @@ void CudaBackend::attention(const Attention& op) {
                    : op.kv.type == KvCacheType::bf16 ? attend_split_for<KvCacheType::bf16>(op.head_dim)
                                                      : attend_split_for<KvCacheType::int8>(op.head_dim),
                    split);
-    if (out.digits.num_rows > 0)
+    if (out.limbs.num_rows > 0)
       stream_.launch("attention",
-                     {.blocks = dim3(num_tokens, unsigned(out.layout.num_slices())), .threads = kMostDigitThreads},
-                     options_.num_digits == 2 ? finish_slices<2> : finish_slices<3>, split, out.digits, out.layout);
+                     {.blocks = dim3(num_tokens, unsigned(out.layout.num_slices())), .threads = kMostQuantizeThreads},
+                     options_.num_limbs == 2 ? finish_slices<2> : finish_slices<3>, split, out.limbs, out.layout);
     else
       stream_.launch("attention", {.blocks = dim3(num_tokens, unsigned(op.num_q_heads)), .threads = kThreads},
                      finish_heads, split);

@@ -26,8 +26,8 @@ void CudaBackend::attention_out(const AttentionOut& op) {
     scratch_.clear();
     const CudaMatrix* const matrices[] = {&w};
     const Products products =
-        multiply(matrices, x.part(first, num_tokens, w.d_in), options_.num_digits,
-                 all_positions(num_tokens, options_.num_digits), traits_.num_multiprocessors, scratch_, stream_);
+        multiply(matrices, x.part(first, num_tokens, w.d_in), options_.num_limbs,
+                 all_positions(num_tokens, options_.num_limbs), traits_.num_multiprocessors, scratch_, stream_);
     const dim3 blocks(unsigned(num_tokens), unsigned((w.d_out + kThreads - 1) / kThreads));
     stream_.launch("attention_out", {.blocks = blocks, .threads = kThreads}, store_product,
                    op.out + std::size_t(first) * w.d_out, products[0], w.d_out);

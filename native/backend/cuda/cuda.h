@@ -13,8 +13,8 @@ namespace grok::cuda {
 
 struct CudaOptions {
   // Number of int8 limbs per activation and per embedding value. 2 limbs give 15 bits, 3 give 23 bits, relative to the
-  // largest value nearby. Products of limbs and weights are exact either way. See backend/cuda/digits.h.
-  int num_digits = 2;
+  // largest value nearby. Products of limbs and weights are exact either way. See backend/cuda/quantize.h.
+  int num_limbs = 2;
   // Lets a kernel start and prefetch weights while its predecessor runs, on devices of compute capability 9.0 or
   // higher.
   bool launches_overlap = true;

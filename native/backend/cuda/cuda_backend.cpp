@@ -85,9 +85,9 @@ std::uint64_t cuda_available_bytes() {
 }
 
 std::unique_ptr<Footprint> make_cuda_footprint(const CudaOptions& options) {
-  if (options.num_digits != 2 && options.num_digits != 3)
-    throw Error(ErrorCode::invalid_argument, concat("expected num_digits to be 2 or 3, found ", options.num_digits));
-  return std::make_unique<CudaFootprint>(options.num_digits);
+  if (options.num_limbs != 2 && options.num_limbs != 3)
+    throw Error(ErrorCode::invalid_argument, concat("expected num_limbs to be 2 or 3, found ", options.num_limbs));
+  return std::make_unique<CudaFootprint>(options.num_limbs);
 }
 
 DeviceTraits usable_device() {
@@ -104,7 +104,7 @@ std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
 
 std::string CudaBackend::description() const {
   return concat("cuda (", traits_.name, ", compute capability ", traits_.compute_major, ".", traits_.compute_minor,
-                ", ", options_.num_digits, " digits)");
+                ", ", options_.num_limbs, " limbs)");
 }
 
 BufferPtr CudaBackend::allocate(std::size_t size_bytes) {
@@ -116,7 +116,7 @@ BufferPtr CudaBackend::allocate(std::size_t size_bytes) {
 QuantizedRowsPtr CudaBackend::allocate_quantized(const QuantizedShape& shape) {
   stream_.throw_if_failed();
   graphs_.forget();
-  return std::make_unique<CudaQuantizedRows>(shape, options_.num_digits);
+  return std::make_unique<CudaQuantizedRows>(shape, options_.num_limbs);
 }
 
 BufferPtr CudaBackend::load_vector(const TensorView& f32) {
@@ -135,7 +135,7 @@ BufferPtr CudaBackend::load_vector(const TensorView& f32) {
 TablePtr CudaBackend::load_table(const TensorView& f32) {
   stream_.throw_if_failed();
   graphs_.forget();
-  return std::make_unique<CudaTable>(f32, options_.num_digits, upload_, scratch_, stream_);
+  return std::make_unique<CudaTable>(f32, options_.num_limbs, upload_, scratch_, stream_);
 }
 
 MatrixPtr CudaBackend::load_matrix(const Linear& stored) {

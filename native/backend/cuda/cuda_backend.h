@@ -29,7 +29,7 @@ DeviceTraits usable_device();
 class CudaBackend final : public Backend {
  public:
   CudaBackend(const CudaOptions& options, DeviceTraits traits)
-      : options_(options), footprint_(options.num_digits), traits_(std::move(traits)) {}
+      : options_(options), footprint_(options.num_limbs), traits_(std::move(traits)) {}
 
   std::string description() const override;
   BufferPtr allocate(std::size_t size_bytes) override;

@@ -18,28 +18,28 @@ struct Lookup {
 };
 
 // One block a token, one thread 4 values, which lie in one word of each limb: see pack_tiles of packed_matrix.cu.
-// Limited by memory: reads num_digits bytes and writes a float for each of d_model values a token.
-template <int kDigits>
+// Limited by memory: reads num_limbs bytes and writes a float for each of d_model values a token.
+template <int kLimbs>
 __global__ void __launch_bounds__(kThreads) embed_tokens(Lookup op) {
   pdl_sync();
   const int row = op.tokens[blockIdx.x], column = row % kTileColumns, d_model = op.layout.d_in();
-  const float scale = op.scales[digit_column<kDigits>(row, 0)] * op.scale;
+  const float scale = op.scales[limb_column<kLimbs>(row, 0)] * op.scale;
   float* const out = op.out + std::size_t(blockIdx.x) * d_model;
   for (int first = 4 * int(threadIdx.x); first < d_model; first += 4 * kThreads) {
     const int word = (column % 8 * 4 + first / 4 % 4) * 4 + column / 8 + first / 16 % 2 * 2;  // index in the tile
-    unsigned words[kDigits];
+    unsigned words[kLimbs];
 #pragma unroll
-    for (int digit = 0; digit < kDigits; ++digit) {
-      const int column_tile = digit_column<kDigits>(row, digit) / kTileColumns;
+    for (int limb = 0; limb < kLimbs; ++limb) {
+      const int column_tile = limb_column<kLimbs>(row, limb) / kTileColumns;
       const std::size_t place = place_of_tile(op.layout, op.column_tiles, first / kTileRows, column_tile);
-      words[digit] = op.words[place * (kTileBytes / 4) + word];
+      words[limb] = op.words[place * (kTileBytes / 4) + word];
     }
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       int integer = 0;
 #pragma unroll
-      for (int digit = kDigits - 1; digit >= 0; --digit)
-        integer = integer * 256 + std::int8_t(words[digit] >> (8 * i) & 255);
+      for (int limb = kLimbs - 1; limb >= 0; --limb)
+        integer = integer * 256 + std::int8_t(words[limb] >> (8 * i) & 255);
       if (first + i < d_model) out[first + i] = float(integer) * scale;
     }
   }
@@ -65,7 +65,7 @@ void CudaBackend::embed(const Embed& op) {
                       .column_tiles = table.columns().column_tiles,
                       .scale = op.scale};
   stream_.launch("embed", {.blocks = unsigned(op.batch->num_tokens), .threads = kThreads},
-                 options_.num_digits == 2 ? embed_tokens<2> : embed_tokens<3>, lookup);
+                 options_.num_limbs == 2 ? embed_tokens<2> : embed_tokens<3>, lookup);
 }
 
 }  // namespace grok::cuda

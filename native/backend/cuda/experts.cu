@@ -72,13 +72,13 @@ __device__ inline float gelu_tanh(float x) {
 }
 
 // One block a (position, slice of the down product's inputs): gelu(gate) * up, quantized.
-template <int kDigits>
-__global__ void __launch_bounds__(kMostDigitThreads)
-    gate(DigitRows hidden, ProductResult of_gate, ProductResult of_up, InputLayout layout) {
+template <int kLimbs>
+__global__ void __launch_bounds__(kMostQuantizeThreads)
+    gate(LimbRows hidden, ProductResult of_gate, ProductResult of_up, InputLayout layout) {
   pdl_sync();
   const int position = int(blockIdx.x), slice = int(blockIdx.y);
   const int first = layout.first_row(slice);
-  split_slice<kDigits, kMostDigitThreads>(hidden, layout, position, slice, [&](int k) {
+  quantize_slice<kLimbs, kMostQuantizeThreads>(hidden, layout, position, slice, [&](int k) {
     return gelu_tanh(of_gate.at(position, first + k)) * of_up.at(position, first + k);
   });
 }
@@ -101,8 +101,8 @@ __global__ void __launch_bounds__(kMixThreads)
 }
 
 // Allocates the scratch arrays; the caller fills in the remaining fields.
-Grouping grouping_of(int num_slots, int num_experts, int num_digits, DeviceScratch& scratch) {
-  const int fewest_per_job = positions_per_pass(1, num_digits);
+Grouping grouping_of(int num_slots, int num_experts, int num_limbs, DeviceScratch& scratch) {
+  const int fewest_per_job = positions_per_pass(1, num_limbs);
   Grouping group{};
   group.jobs = scratch.of<Job>(std::size_t(num_experts) + num_slots / fewest_per_job);
   group.num_jobs = scratch.of<std::int32_t>(1);
@@ -116,13 +116,13 @@ Grouping grouping_of(int num_slots, int num_experts, int num_digits, DeviceScrat
 }  // namespace
 
 void count_experts(const MatrixShape& w_gate, const MatrixShape& w_up, const MatrixShape& w_down, int num_tokens,
-                   int experts_per_token, int num_digits, DeviceScratch& scratch) {
+                   int experts_per_token, int num_limbs, DeviceScratch& scratch) {
   const int num_slots = num_tokens * experts_per_token;
-  grouping_of(num_slots, w_gate.num_experts, num_digits, scratch);
+  grouping_of(num_slots, w_gate.num_experts, num_limbs, scratch);
   const MatrixShape* const gate_and_up[] = {&w_gate, &w_up};
-  count_product(gate_and_up, num_tokens, num_slots, num_digits, scratch);
+  count_product(gate_and_up, num_tokens, num_slots, num_limbs, scratch);
   const MatrixShape* const down[] = {&w_down};
-  count_product(down, num_slots, num_slots, num_digits, scratch);
+  count_product(down, num_slots, num_slots, num_limbs, scratch);
 }
 
 // Tokens are grouped by expert, so that each expert's weights are read once for up to 32 of its tokens. The host never
@@ -132,20 +132,20 @@ void CudaBackend::experts_at_once(const Experts& op, const Activations& x) {
   const auto& w_gate = static_cast<const CudaMatrix&>(*op.w_gate);
   const auto& w_up = static_cast<const CudaMatrix&>(*op.w_up);
   const auto& w_down = static_cast<const CudaMatrix&>(*op.w_down);
-  const int num_slots = op.num_tokens * op.experts_per_token, num_digits = options_.num_digits;
+  const int num_slots = op.num_tokens * op.experts_per_token, num_limbs = options_.num_limbs;
   if (w_gate.num_experts > kMaxExperts)
     throw Error(ErrorCode::unsupported,
                 concat("the CUDA backend takes up to ", kMaxExperts, " experts, the model has ", w_gate.num_experts));
   scratch_.clear();
 
   // The slots of an expert belong to different tokens.
-  const int positions_per_job = positions_per_pass(op.num_tokens, num_digits);
+  const int positions_per_job = positions_per_pass(op.num_tokens, num_limbs);
   JobList jobs{.num_positions = num_slots, .positions_per_job = positions_per_job};
   const std::int32_t* position_of_slot = nullptr;
   if (op.num_tokens == 1) {
     jobs.experts = op.experts;
   } else {
-    Grouping group = grouping_of(num_slots, w_gate.num_experts, num_digits, scratch_);
+    Grouping group = grouping_of(num_slots, w_gate.num_experts, num_limbs, scratch_);
     group.experts = op.experts;
     group.experts_per_token = op.experts_per_token;
     group.positions_per_job = positions_per_job;
@@ -157,18 +157,17 @@ void CudaBackend::experts_at_once(const Experts& op, const Activations& x) {
   }
   const CudaMatrix* const gate_and_up[] = {&w_gate, &w_up};
   const Products gate_and_up_results =
-      multiply(gate_and_up, x, num_digits, jobs, traits_.num_multiprocessors, scratch_, stream_);
+      multiply(gate_and_up, x, num_limbs, jobs, traits_.num_multiprocessors, scratch_, stream_);
 
-  const DigitRows hidden = digit_rows(num_slots, num_digits, w_down.layout, scratch_);
+  const LimbRows hidden = limb_rows(num_slots, num_limbs, w_down.layout, scratch_);
   stream_.launch(
       "experts: gelu",
-      {.blocks = dim3(unsigned(num_slots), unsigned(w_down.layout.num_slices())), .threads = kMostDigitThreads},
-      num_digits == 2 ? gate<2> : gate<3>, hidden, gate_and_up_results[0], gate_and_up_results[1], w_down.layout);
+      {.blocks = dim3(unsigned(num_slots), unsigned(w_down.layout.num_slices())), .threads = kMostQuantizeThreads},
+      num_limbs == 2 ? gate<2> : gate<3>, hidden, gate_and_up_results[0], gate_and_up_results[1], w_down.layout);
 
   jobs.row_of_position = nullptr;  // the hidden rows are already in the order of the positions
   const CudaMatrix* const down[] = {&w_down};
-  const Products down_results =
-      multiply(down, hidden, num_digits, jobs, traits_.num_multiprocessors, scratch_, stream_);
+  const Products down_results = multiply(down, hidden, num_limbs, jobs, traits_.num_multiprocessors, scratch_, stream_);
   stream_.launch("experts: mixing",
                  {.blocks = dim3(unsigned(op.num_tokens), unsigned((w_down.d_out + kMixThreads - 1) / kMixThreads)),
                   .threads = kMixThreads},

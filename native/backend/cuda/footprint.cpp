@@ -19,12 +19,12 @@ std::uint64_t CudaFootprint::matrix_bytes(const Linear& stored) const {
 }
 
 std::uint64_t CudaFootprint::table_bytes(const TensorView& f32) const {
-  const MatrixShape shape = CudaTable::shape_of(int(f32.shape[0]), int(f32.shape[1]), num_digits_);
+  const MatrixShape shape = CudaTable::shape_of(int(f32.shape[0]), int(f32.shape[1]), num_limbs_);
   return shape.tile_bytes() + shape.num_scales() * sizeof(float);
 }
 
 std::uint64_t CudaFootprint::quantized_bytes(const QuantizedShape& shape) const {
-  return CudaQuantizedRows::size_bytes(shape, num_digits_);
+  return CudaQuantizedRows::size_bytes(shape, num_limbs_);
 }
 
 std::uint64_t CudaFootprint::scratch_bytes(const StepSize& largest) const {

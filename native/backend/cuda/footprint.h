@@ -14,7 +14,7 @@ inline constexpr int kTokensAtOnce = 64;
 
 class CudaFootprint final : public Footprint {
  public:
-  explicit CudaFootprint(int num_digits) : num_digits_(num_digits) {}
+  explicit CudaFootprint(int num_limbs) : num_limbs_(num_limbs) {}
 
   std::string memory_name() const override { return "GPU memory"; }
   bool can_map_weights() const override { return false; }
@@ -31,7 +31,7 @@ class CudaFootprint final : public Footprint {
   static std::size_t rotation_bytes(int num_positions, int head_dim);
 
  private:
-  const int num_digits_;
+  const int num_limbs_;
 };
 
 // Each function stands beside the code that it mirrors, and requests the same scratch without running anything.
@@ -39,8 +39,8 @@ void count_upload(const MatrixShape& shape, DeviceScratch& scratch);
 void count_table_upload(int vocab_size, int d_model, DeviceScratch& scratch);
 void count_attention(const StepSize& largest, DeviceScratch& scratch);
 void count_experts(const MatrixShape& w_gate, const MatrixShape& w_up, const MatrixShape& w_down, int num_tokens,
-                   int experts_per_token, int num_digits, DeviceScratch& scratch);
-void count_logits(const MatrixShape& table, int num_outputs, int num_digits, DeviceScratch& scratch);
+                   int experts_per_token, int num_limbs, DeviceScratch& scratch);
+void count_logits(const MatrixShape& table, int num_outputs, int num_limbs, DeviceScratch& scratch);
 void count_sample(const StepSize& largest, DeviceScratch& scratch);
 
 }  // namespace grok::cuda

@@ -4,7 +4,7 @@
 
 #include <type_traits>
 
-#include "backend/cuda/digits.h"
+#include "backend/cuda/quantize.h"
 #include "backend/cuda/reduce.h"
 
 // One block a row. With one token nothing else runs, so the number of times that block waits decides its speed. A row
@@ -20,12 +20,12 @@ inline bool fits_registers(int d_model, const InputLayout& layout) {
   return d_model <= kMostRowInputs && d_model % 4 == 0 && layout.num_groups <= 1;
 }
 
-// The kernel for num_digits limbs (0: no quantized copy). kernel_of returns it for an integral_constant.
+// The kernel for num_limbs limbs (0: no quantized copy). kernel_of returns it for an integral_constant.
 template <typename KernelOf>
-auto row_kernel(int num_digits, KernelOf kernel_of) {
-  return num_digits == 0   ? kernel_of(std::integral_constant<int, 0>())
-         : num_digits == 2 ? kernel_of(std::integral_constant<int, 2>())
-                           : kernel_of(std::integral_constant<int, 3>());
+auto row_kernel(int num_limbs, KernelOf kernel_of) {
+  return num_limbs == 0   ? kernel_of(std::integral_constant<int, 0>())
+         : num_limbs == 2 ? kernel_of(std::integral_constant<int, 2>())
+                          : kernel_of(std::integral_constant<int, 3>());
 }
 
 // A thread's part of a row: groups of four inputs, interleaved with those of other threads. Zeros past the end.
@@ -78,8 +78,8 @@ __device__ float inverse_rms(const Row& row, int d_model, float eps) {
 
 // Quantizes the block's row, in one scale group. The largest values of all slices are found at once, because the groups
 // of four of a warp lie in one slice.
-template <int kDigits>
-__device__ void split_row(const DigitRows& out, const InputLayout& layout, const Row& row) {
+template <int kLimbs>
+__device__ void quantize_row(const LimbRows& out, const InputLayout& layout, const Row& row) {
   constexpr int kWarpInputs = 4 * kWarpSize, kParts = kSliceRows / kWarpInputs;
   struct Shared {
     unsigned largest_bits[kMostRowInputs / kWarpInputs];
@@ -106,33 +106,33 @@ __device__ void split_row(const DigitRows& out, const InputLayout& layout, const
   for (int i = 0; i < kRowValues; i += 4) {
     const int first = first_input(i);
     if (first >= layout.padded_rows()) return;
-    const SliceScale scale = scale_of_slice(largest_bits[i / 4], kDigits);
+    const SliceScale scale = scale_of_slice(largest_bits[i / 4], kLimbs);
     if (first % kSliceRows == 0)
       out.scales[std::size_t(blockIdx.x) * layout.num_slices() + first / kSliceRows] = scale.to_value;
 
-    unsigned digits[4];  // one byte each: adding and subtracting the offset turns unsigned bytes into signed ones
+    unsigned limbs[4];  // one byte each: adding and subtracting the offset turns unsigned bytes into signed ones
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
       const int integer = scale.to_integer > 0 ? __float2int_rn(row.values[i + j] * scale.to_integer) : 0;
-      digits[j] = (unsigned(integer) + 0x808080u) ^ 0x808080u;
+      limbs[j] = (unsigned(integer) + 0x808080u) ^ 0x808080u;
     }
 #pragma unroll
-    for (int digit = 0; digit < kDigits; ++digit) {
+    for (int limb = 0; limb < kLimbs; ++limb) {
       unsigned four = 0;
 #pragma unroll
-      for (int j = 0; j < 4; ++j) four |= (digits[j] >> (8 * digit) & 0xff) << (8 * j);
-      const std::size_t place = (std::size_t(digit) * out.num_rows + blockIdx.x) * layout.padded_rows();
-      *reinterpret_cast<unsigned*>(out.digits + place + digit_place(first)) = four;
+      for (int j = 0; j < 4; ++j) four |= (limbs[j] >> (8 * limb) & 0xff) << (8 * j);
+      const std::size_t place = (std::size_t(limb) * out.num_rows + blockIdx.x) * layout.padded_rows();
+      *reinterpret_cast<unsigned*>(out.limbs + place + limb_place(first)) = four;
     }
   }
 }
 
 // The same for a row in memory. Each thread reads the values that it wrote itself: every kRowThreads-th.
-template <int kDigits>
-__device__ void split_row(const DigitRows& digits, const InputLayout& layout, const float* row) {
+template <int kLimbs>
+__device__ void quantize_row(const LimbRows& limbs, const InputLayout& layout, const float* row) {
   for (int slice = 0; slice < layout.num_slices(); ++slice)
-    split_slice<kDigits, kRowThreads>(digits, layout, int(blockIdx.x), slice,
-                                      [&](int k) { return row[layout.first_row(slice) + k]; });
+    quantize_slice<kLimbs, kRowThreads>(limbs, layout, int(blockIdx.x), slice,
+                                        [&](int k) { return row[layout.first_row(slice) + k]; });
 }
 
 }  // namespace grok::cuda

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "backend/cuda/digits.h"
 #include "backend/cuda/footprint.h"
+#include "backend/cuda/quantize.h"
 
 namespace grok::cuda {
 namespace {
@@ -27,7 +27,7 @@ struct Shared {
 
 // One block 16 rows: a warp finds the largest of every 8th row, then writes every 8th tile of the inputs, one for each
 // limb. Byte order: pack_tiles of packed_matrix.cu.
-template <int kDigits>
+template <int kLimbs>
 __global__ void __launch_bounds__(kThreads) pack_rows(Rows op) {
   pdl_sync();
   Shared& shared = static_shared<Shared>();
@@ -46,40 +46,40 @@ __global__ void __launch_bounds__(kThreads) pack_rows(Rows op) {
     largest_bits = warp_reduce(largest_bits, [](unsigned a, unsigned b) { return a > b ? a : b; });
     if (lane > 0) continue;
 
-    const SliceScale of_row = scale_of_slice(largest_bits, kDigits);
+    const SliceScale of_row = scale_of_slice(largest_bits, kLimbs);
     shared.to_integer[row] = of_row.to_integer;
     float scale = of_row.to_value;
-    for (int digit = 0; digit < kDigits; ++digit, scale *= 256.0f)
-      op.scales[digit_column<kDigits>(op.first_row + first_row + row, digit)] = scale;
+    for (int limb = 0; limb < kLimbs; ++limb, scale *= 256.0f)
+      op.scales[limb_column<kLimbs>(op.first_row + first_row + row, limb)] = scale;
   }
   __syncthreads();
 
   for (int row_tile = warp; row_tile < op.layout.num_tiles(); row_tile += kWarps) {
-    unsigned registers[kDigits][4];
+    unsigned registers[kLimbs][4];
 #pragma unroll
     for (int r = 0; r < 4; ++r) {
       const int row = lane / 4 + 8 * (r % 2), first_input = row_tile * kTileRows + 4 * (lane % 4) + 16 * (r / 2);
       const float to_integer = shared.to_integer[row];
-      for (int digit = 0; digit < kDigits; ++digit) registers[digit][r] = 0;
+      for (int limb = 0; limb < kLimbs; ++limb) registers[limb][r] = 0;
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const int input = first_input + i;
         const float value = row < num_rows && input < d_model ? values[std::size_t(row) * d_model + input] : 0.0f;
         int integer = to_integer > 0 ? __float2int_rn(value * to_integer) : 0;
 #pragma unroll
-        for (int digit = 0; digit < kDigits; ++digit) {
+        for (int limb = 0; limb < kLimbs; ++limb) {
           const auto low = std::int8_t(integer);
-          registers[digit][r] |= unsigned(std::uint8_t(low)) << (8 * i);
+          registers[limb][r] |= unsigned(std::uint8_t(low)) << (8 * i);
           integer = (integer - low) / 256;  // exact
         }
       }
     }
 #pragma unroll
-    for (int digit = 0; digit < kDigits; ++digit) {
-      const int column_tile = digit_column<kDigits>(op.first_row + first_row, digit) / kTileColumns;
+    for (int limb = 0; limb < kLimbs; ++limb) {
+      const int column_tile = limb_column<kLimbs>(op.first_row + first_row, limb) / kTileColumns;
       const std::size_t place = place_of_tile(op.layout, op.column_tiles, row_tile, column_tile);
       reinterpret_cast<uint4*>(op.tiles + place * kTileBytes)[lane] =
-          make_uint4(registers[digit][0], registers[digit][1], registers[digit][2], registers[digit][3]);
+          make_uint4(registers[limb][0], registers[limb][1], registers[limb][2], registers[limb][3]);
     }
   }
 }
@@ -98,12 +98,12 @@ void count_table_upload(int vocab_size, int d_model, DeviceScratch& scratch) {
   scratch.of<float>(std::size_t(rows_at_once(vocab_size, d_model)) * d_model);
 }
 
-MatrixShape CudaTable::shape_of(int vocab_size, int d_model, int num_digits) {
-  return MatrixShape(d_model, whole_tiles(vocab_size) * num_digits * kTileColumns);
+MatrixShape CudaTable::shape_of(int vocab_size, int d_model, int num_limbs) {
+  return MatrixShape(d_model, whole_tiles(vocab_size) * num_limbs * kTileColumns);
 }
 
-CudaTable::CudaTable(const TensorView& f32, int num_digits, Upload& upload, DeviceScratch& scratch, Stream& stream)
-    : vocab_size(int(f32.shape[0])), d_model(int(f32.shape[1])), columns_(shape_of(vocab_size, d_model, num_digits)) {
+CudaTable::CudaTable(const TensorView& f32, int num_limbs, Upload& upload, DeviceScratch& scratch, Stream& stream)
+    : vocab_size(int(f32.shape[0])), d_model(int(f32.shape[1])), columns_(shape_of(vocab_size, d_model, num_limbs)) {
   scratch.clear();
   const int at_once = rows_at_once(vocab_size, d_model);
   auto* const uploaded = scratch.of<float>(std::size_t(at_once) * d_model);
@@ -119,7 +119,7 @@ CudaTable::CudaTable(const TensorView& f32, int num_digits, Upload& upload, Devi
     f32.read(first_row * row_bytes, {upload.next(size_bytes), size_bytes});
     upload.send(uploaded, size_bytes);  // the stream orders this after packing of the last part
     stream.launch("packing the embedding", {.blocks = unsigned(whole_tiles(rows.num_rows)), .threads = kThreads},
-                  num_digits == 2 ? pack_rows<2> : pack_rows<3>, rows);
+                  num_limbs == 2 ? pack_rows<2> : pack_rows<3>, rows);
   }
 }
 

@@ -10,10 +10,10 @@ namespace grok::cuda {
 class CudaTable final : public Table {
  public:
   // Reads f32 [vocab_size, d_model]. The device may still be copying and packing it afterwards.
-  CudaTable(const TensorView& f32, int num_digits, Upload& upload, DeviceScratch& scratch, Stream& stream);
-  static MatrixShape shape_of(int vocab_size, int d_model, int num_digits);
+  CudaTable(const TensorView& f32, int num_limbs, Upload& upload, DeviceScratch& scratch, Stream& stream);
+  static MatrixShape shape_of(int vocab_size, int d_model, int num_limbs);
 
-  const CudaMatrix& columns() const { return columns_; }  // [d_model, whole tiles of vocab_size, num_digits in turn]
+  const CudaMatrix& columns() const { return columns_; }  // [d_model, whole tiles of vocab_size, num_limbs in turn]
 
   const int vocab_size;
   const int d_model;
@@ -25,9 +25,9 @@ class CudaTable final : public Table {
 // ---------------------------------------------------------------- on the device
 
 // The column of a row's limb: the lowest limbs of 16 rows, then their next limbs, then those of 16 more rows.
-template <int kDigits>
-__device__ int digit_column(int row, int digit) {
-  return (row / kTileColumns * kDigits + digit) * kTileColumns + row % kTileColumns;
+template <int kLimbs>
+__device__ int limb_column(int row, int limb) {
+  return (row / kTileColumns * kLimbs + limb) * kTileColumns + row % kTileColumns;
 }
 
 // Index of a tile in a matrix with one scale group.

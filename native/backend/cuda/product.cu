@@ -29,17 +29,17 @@ struct Product {
   int num_matrices;
   int column_tiles;  // total of all matrices
   InputLayout layout;
-  DigitRows x;
+  LimbRows x;
   JobList jobs;
   float* partials;  // [num_slices, num_positions, column_tiles * kTileColumns]
 };
 
 // Shared memory of a block. A lane's weights are its own 16 bytes of each tile, which no other lane reads. Activations
 // are those of one (job, slice), as right operands of mma: lane l holds column l / 4, inputs 4 (l % 4) and 16 more.
-template <int kTokenTiles, int kDigits>
+template <int kTokenTiles, int kLimbs>
 struct Shared {
   uint4 weights[kWarps][kChunksAhead][kChunk][kWarpSize];
-  uint2 digits[kSliceTiles][kTokenTiles][kDigits][kWarpSize];
+  uint2 limbs[kSliceTiles][kTokenTiles][kLimbs][kWarpSize];
   float scales[kTokenTiles * kMmaTokens];
 };
 // Limit of compute capability 8.6 and 8.9, the smallest of all.
@@ -50,8 +50,8 @@ __device__ inline int row_of(const Product& op, int position) {
 }
 
 // Two threads copy a row's 32 limb bytes of one tile, sixteen threads those of eight rows: their writes are adjacent.
-template <int kTokenTiles, int kDigits>
-__device__ void stage(Shared<kTokenTiles, kDigits>& shared, const Product& op, const Job& job, int slice) {
+template <int kTokenTiles, int kLimbs>
+__device__ void stage(Shared<kTokenTiles, kLimbs>& shared, const Product& op, const Job& job, int slice) {
   constexpr int kThreadsOfTile = 2 * kMmaTokens, kTilesAtOnce = kThreads / kThreadsOfTile;
   constexpr int kLoads = (kSliceTiles + kTilesAtOnce - 1) / kTilesAtOnce;
   const int num_tiles = op.layout.tiles_of(slice);
@@ -62,25 +62,23 @@ __device__ void stage(Shared<kTokenTiles, kDigits>& shared, const Product& op, c
     const int index = token_tile * kMmaTokens + column;
     const bool is_used = index < job.count;
     const int row = is_used ? row_of(op, job.first + index) : 0;
-    uint4 loaded[kDigits][kLoads];  // all loads are issued before the first is used
+    uint4 loaded[kLimbs][kLoads];  // all loads are issued before the first is used
 #pragma unroll
-    for (int digit = 0; digit < kDigits; ++digit) {
-      const std::int8_t* const digits =
-          op.x.digits + (std::size_t(digit) * op.x.num_rows + row) * op.layout.padded_rows();
-      const auto* from = reinterpret_cast<const uint4*>(digits + std::size_t(op.layout.first_tile(slice)) * kTileRows);
+    for (int limb = 0; limb < kLimbs; ++limb) {
+      const std::int8_t* const limbs = op.x.limbs + (std::size_t(limb) * op.x.num_rows + row) * op.layout.padded_rows();
+      const auto* from = reinterpret_cast<const uint4*>(limbs + std::size_t(op.layout.first_tile(slice)) * kTileRows);
 #pragma unroll
       for (int load = 0; load < kLoads; ++load) {
         const int tile = first_tile + load * kTilesAtOnce;
-        loaded[digit][load] = is_used && tile < num_tiles ? from[2 * tile + half] : make_uint4(0, 0, 0, 0);
+        loaded[limb][load] = is_used && tile < num_tiles ? from[2 * tile + half] : make_uint4(0, 0, 0, 0);
       }
     }
 #pragma unroll
-    for (int digit = 0; digit < kDigits; ++digit)
+    for (int limb = 0; limb < kLimbs; ++limb)
 #pragma unroll
       for (int load = 0; load < kLoads; ++load)
         if (const int tile = first_tile + load * kTilesAtOnce; tile < num_tiles)
-          *reinterpret_cast<uint4*>(&shared.digits[tile][token_tile][digit][column * 4 + 2 * half]) =
-              loaded[digit][load];
+          *reinterpret_cast<uint4*>(&shared.limbs[tile][token_tile][limb][column * 4 + 2 * half]) = loaded[limb][load];
   }
   if (const int index = int(threadIdx.x); index < kTokenTiles * kMmaTokens)
     shared.scales[index] =
@@ -181,9 +179,9 @@ struct TileStream {
 // warp. Units of one (job, slice) share the staged activations; the next weights are loaded while activations are
 // staged. Weights that belong to no expert are prefetched before the activations are ready. Limited by memory: reads
 // each weight of an expert once for a job.
-template <int kTokenTiles, int kDigits>
+template <int kTokenTiles, int kLimbs>
 __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_product(Product op) {
-  auto& shared = *dynamic_shared<Shared<kTokenTiles, kDigits>>();
+  auto& shared = *dynamic_shared<Shared<kTokenTiles, kLimbs>>();
   pdl_trigger();
   const bool has_experts = op.jobs.jobs || op.jobs.experts;
   if (has_experts) pdl_wait();  // the experts are its output
@@ -218,7 +216,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_pro
       // Lane l holds output l / 4 and the one 8 behind it, of position 2 (l % 4) and the next.
       const float* const scales = unit_of(op, job.expert, slice, own_place.column_tile).scales;
       const float scale_of[2] = {scales[lane / 4], scales[lane / 4 + 8]};
-      int sums[kTokenTiles][kDigits][4] = {};
+      int sums[kTokenTiles][kLimbs][4] = {};
       for (int first_tile = 0; first_tile < num_tiles; first_tile += kChunk) {
         const auto* const chunk = tiles.next();
 #pragma unroll
@@ -230,8 +228,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_pro
           for (int token_tile = 0; token_tile < kTokenTiles; ++token_tile) {
             if (token_tile * kMmaTokens >= job.count) break;  // an expert with few tokens, in a launch for many
 #pragma unroll
-            for (int digit = 0; digit < kDigits; ++digit)
-              mma_s8(sums[token_tile][digit], weights, shared.digits[tile][token_tile][digit][lane]);
+            for (int limb = 0; limb < kLimbs; ++limb)
+              mma_s8(sums[token_tile][limb], weights, shared.limbs[tile][token_tile][limb][lane]);
           }
         }
         tiles.use_up();
@@ -243,9 +241,9 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_pro
         for (int r = 0; r < 4; ++r) {
           const int column = lane / 4 + 8 * (r / 2), position = token_tile * kMmaTokens + 2 * (lane % 4) + r % 2;
           if (position >= job.count) continue;
-          float sum = float(sums[token_tile][kDigits - 1][r]);
+          float sum = float(sums[token_tile][kLimbs - 1][r]);
 #pragma unroll
-          for (int digit = kDigits - 2; digit >= 0; --digit) sum = sum * 256.0f + float(sums[token_tile][digit][r]);
+          for (int limb = kLimbs - 2; limb >= 0; --limb) sum = sum * 256.0f + float(sums[token_tile][limb][r]);
           const std::size_t partials_row = std::size_t(slice) * op.jobs.num_positions + job.first + position;
           op.partials[(partials_row * op.column_tiles + own_place.column_tile) * kTileColumns + column] =
               sum * shared.scales[position] * scale_of[r / 2];
@@ -258,13 +256,13 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) stream_pro
   pdl_wait();  // Wait even if this block had no work; later kernels rely on it transitively.
 }
 
-template <int kTokenTiles, int kDigits>
+template <int kTokenTiles, int kLimbs>
 void launch_product(const Product& op, int num_blocks, Stream& stream) {
-  static_assert(sizeof(Shared<kTokenTiles, kDigits>) <= kMostSharedBytes);
+  static_assert(sizeof(Shared<kTokenTiles, kLimbs>) <= kMostSharedBytes);
   stream.launch(
       "a product",
-      {.blocks = unsigned(num_blocks), .threads = kThreads, .shared_bytes = sizeof(Shared<kTokenTiles, kDigits>)},
-      stream_product<kTokenTiles, kDigits>, op);
+      {.blocks = unsigned(num_blocks), .threads = kThreads, .shared_bytes = sizeof(Shared<kTokenTiles, kLimbs>)},
+      stream_product<kTokenTiles, kLimbs>, op);
 }
 
 // The first matrix whose layout differs from the first one's, so that it cannot share its quantized activations.
@@ -282,24 +280,24 @@ float* allocate_partials(const InputLayout& layout, int num_positions, int colum
 
 }  // namespace
 
-int positions_per_pass(int most_of_an_expert, int num_digits) {
+int positions_per_pass(int most_of_an_expert, int num_limbs) {
   if (most_of_an_expert <= kMmaTokens) return kMmaTokens;
-  if (most_of_an_expert <= 2 * kMmaTokens || num_digits == 3) return 2 * kMmaTokens;  // more would not fit
+  if (most_of_an_expert <= 2 * kMmaTokens || num_limbs == 3) return 2 * kMmaTokens;  // more would not fit
   return 4 * kMmaTokens;
 }
 
-void count_product(std::span<const MatrixShape* const> matrices, int num_rows, int num_positions, int num_digits,
+void count_product(std::span<const MatrixShape* const> matrices, int num_rows, int num_positions, int num_limbs,
                    DeviceScratch& scratch) {
   for (std::size_t first = 0, last; first < matrices.size(); first = last) {
     last = end_of_layout(matrices, first);
     int column_tiles = 0;
     for (std::size_t m = first; m < last; ++m) column_tiles += matrices[m]->column_tiles;
-    digit_rows(num_rows, num_digits, matrices[first]->layout, scratch);
+    limb_rows(num_rows, num_limbs, matrices[first]->layout, scratch);
     allocate_partials(matrices[first]->layout, num_positions, column_tiles, scratch);
   }
 }
 
-Products multiply(std::span<const CudaMatrix* const> matrices, const DigitRows& x, int num_digits, const JobList& jobs,
+Products multiply(std::span<const CudaMatrix* const> matrices, const LimbRows& x, int num_limbs, const JobList& jobs,
                   int num_multiprocessors, DeviceScratch& scratch, Stream& stream) {
   Product op{};
   op.layout = matrices[0]->layout;
@@ -319,11 +317,11 @@ Products multiply(std::span<const CudaMatrix* const> matrices, const DigitRows& 
   const int num_rounds = num_slices * op.column_tiles / (num_resident * kWarps);  // for one job
   const int num_blocks = num_resident * (num_rounds >= kMostTurns ? kMostTurns : 1);
   const int token_tiles = jobs.positions_per_job / kMmaTokens;
-  if (num_digits == 2 && token_tiles == 1)
+  if (num_limbs == 2 && token_tiles == 1)
     launch_product<1, 2>(op, num_blocks, stream);
-  else if (num_digits == 2 && token_tiles == 2)
+  else if (num_limbs == 2 && token_tiles == 2)
     launch_product<2, 2>(op, num_blocks, stream);
-  else if (num_digits == 2)
+  else if (num_limbs == 2)
     launch_product<4, 2>(op, num_blocks, stream);
   else if (token_tiles == 1)
     launch_product<1, 3>(op, num_blocks, stream);
@@ -340,16 +338,16 @@ Products multiply(std::span<const CudaMatrix* const> matrices, const DigitRows& 
   return products;
 }
 
-Products multiply(std::span<const CudaMatrix* const> matrices, const Activations& x, int num_digits,
-                  const JobList& jobs, int num_multiprocessors, DeviceScratch& scratch, Stream& stream) {
+Products multiply(std::span<const CudaMatrix* const> matrices, const Activations& x, int num_limbs, const JobList& jobs,
+                  int num_multiprocessors, DeviceScratch& scratch, Stream& stream) {
   Products products;
   for (std::size_t first = 0, last; first < matrices.size(); first = last) {
     const InputLayout& layout = matrices[first]->layout;
     last = end_of_layout(matrices, first);
-    const bool are_there = x.digits.num_rows > 0 && x.layout == layout;
-    const DigitRows rows = are_there ? x.digits : split_rows(x.values, x.num_rows, num_digits, layout, scratch, stream);
+    const bool are_there = x.limbs.num_rows > 0 && x.layout == layout;
+    const LimbRows rows = are_there ? x.limbs : quantize_rows(x.values, x.num_rows, num_limbs, layout, scratch, stream);
     const Products alike =
-        multiply(matrices.subspan(first, last - first), rows, num_digits, jobs, num_multiprocessors, scratch, stream);
+        multiply(matrices.subspan(first, last - first), rows, num_limbs, jobs, num_multiprocessors, scratch, stream);
     std::copy_n(alike.begin(), last - first, products.begin() + std::ptrdiff_t(first));
   }
   return products;

@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <span>
 
-#include "backend/cuda/digits.h"
 #include "backend/cuda/packed_matrix.h"
+#include "backend/cuda/quantize.h"
 
 // Products of rows of activations with packed matrices. All blocks share the weights evenly, as one stream.
 namespace grok::cuda {
@@ -31,11 +31,11 @@ struct JobList {
 };
 
 // Positions that share one pass over the weights: 8 for each right operand of a matrix instruction.
-int positions_per_pass(int most_of_an_expert, int num_digits);
+int positions_per_pass(int most_of_an_expert, int num_limbs);
 
 // Job list of a matrix that belongs to no expert: all rows in order.
-inline JobList all_positions(int num_positions, int num_digits) {
-  return {.num_positions = num_positions, .positions_per_job = positions_per_pass(num_positions, num_digits)};
+inline JobList all_positions(int num_positions, int num_limbs) {
+  return {.num_positions = num_positions, .positions_per_job = positions_per_pass(num_positions, num_limbs)};
 }
 
 inline constexpr int kMaxMatrices = 3;
@@ -60,7 +60,7 @@ class ProductResult {
   }
 
  private:
-  friend std::array<ProductResult, kMaxMatrices> multiply(std::span<const CudaMatrix* const>, const DigitRows&, int,
+  friend std::array<ProductResult, kMaxMatrices> multiply(std::span<const CudaMatrix* const>, const LimbRows&, int,
                                                           const JobList&, int, DeviceScratch&, Stream&);
   // Split-k partials, one for each slice. They are added in the order of the slices.
   const float* partials_ = nullptr;  // [num_slices, num_positions, width], starting at the matrix's first column
@@ -72,15 +72,15 @@ class ProductResult {
 using Products = std::array<ProductResult, kMaxMatrices>;
 
 // Counts the scratch of a product of the matrices with num_rows rows of activations, at num_positions positions.
-void count_product(std::span<const MatrixShape* const> matrices, int num_rows, int num_positions, int num_digits,
+void count_product(std::span<const MatrixShape* const> matrices, int num_rows, int num_positions, int num_limbs,
                    DeviceScratch& scratch);
 
 // x times each of the matrices, which share the layout of their inputs. Positions of one job share an expert.
-Products multiply(std::span<const CudaMatrix* const> matrices, const DigitRows& x, int num_digits, const JobList& jobs,
+Products multiply(std::span<const CudaMatrix* const> matrices, const LimbRows& x, int num_limbs, const JobList& jobs,
                   int num_multiprocessors, DeviceScratch& scratch, Stream& stream);
 
 // The same for activations and matrices of any layouts. Quantizes the activations if necessary.
-Products multiply(std::span<const CudaMatrix* const> matrices, const Activations& x, int num_digits,
-                  const JobList& jobs, int num_multiprocessors, DeviceScratch& scratch, Stream& stream);
+Products multiply(std::span<const CudaMatrix* const> matrices, const Activations& x, int num_limbs, const JobList& jobs,
+                  int num_multiprocessors, DeviceScratch& scratch, Stream& stream);
 
 }  // namespace grok::cuda

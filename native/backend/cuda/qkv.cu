@@ -117,8 +117,8 @@ void CudaBackend::qkv(const Qkv& op) {
     batch.sequences += first;
     scratch_.clear();
     const Products products =
-        multiply(matrices, x.part(first, batch.num_tokens, w_q.d_in), options_.num_digits,
-                 all_positions(batch.num_tokens, options_.num_digits), traits_.num_multiprocessors, scratch_, stream_);
+        multiply(matrices, x.part(first, batch.num_tokens, w_q.d_in), options_.num_limbs,
+                 all_positions(batch.num_tokens, options_.num_limbs), traits_.num_multiprocessors, scratch_, stream_);
     const int num_heads = op.num_q_heads + 2 * op.num_kv_heads;
     const dim3 blocks(unsigned(batch.num_tokens), unsigned((num_heads + kWarps - 1) / kWarps));
     stream_.launch("qkv", {.blocks = blocks, .threads = kThreads}, finish_qkv,

@@ -1,9 +1,9 @@
 #include <algorithm>
 
-#include "backend/cuda/digits.h"
 #include "backend/cuda/footprint.h"
 #include "backend/cuda/packed_table.h"
 #include "backend/cuda/product.h"
+#include "backend/cuda/quantize.h"
 
 namespace grok::cuda {
 
@@ -23,14 +23,14 @@ std::size_t CudaFootprint::operation_bytes(const StepSize& largest) const {
     for (const MatrixShape& shape : {q, k, v, o, gate, up, down})
       count([&](DeviceScratch& scratch) { count_upload(shape, scratch); });
     const MatrixShape *const qkv[] = {&q, &k, &v}, *const out[] = {&o};
-    count([&](DeviceScratch& scratch) { count_product(qkv, num_tokens, num_tokens, num_digits_, scratch); });
-    count([&](DeviceScratch& scratch) { count_product(out, num_tokens, num_tokens, num_digits_, scratch); });
+    count([&](DeviceScratch& scratch) { count_product(qkv, num_tokens, num_tokens, num_limbs_, scratch); });
+    count([&](DeviceScratch& scratch) { count_product(out, num_tokens, num_tokens, num_limbs_, scratch); });
     count([&](DeviceScratch& scratch) {
-      count_experts(gate, up, down, num_tokens, largest.experts_per_token, num_digits_, scratch);
+      count_experts(gate, up, down, num_tokens, largest.experts_per_token, num_limbs_, scratch);
     });
-    const MatrixShape table = CudaTable::shape_of(largest.vocab_size, q.d_in, num_digits_);
+    const MatrixShape table = CudaTable::shape_of(largest.vocab_size, q.d_in, num_limbs_);
     count([&](DeviceScratch& scratch) { count_table_upload(largest.vocab_size, q.d_in, scratch); });
-    count([&](DeviceScratch& scratch) { count_logits(table, largest.num_outputs, num_digits_, scratch); });
+    count([&](DeviceScratch& scratch) { count_logits(table, largest.num_outputs, num_limbs_, scratch); });
   }
   return most;
 }

@@ -38,15 +38,15 @@ inline std::vector<TestedBackend> tested_backends() {
 #if defined(GROK_TEST_CUDA)
   // Three limbs are as precise as a float32. Two are 2^8 times coarser: 5e-5 to 2e-4 measured, while xAI's bf16 is 6e-3
   // to 6e-2 away. The emulator is slow, so not every network runs with every number of limbs.
-  tested.push_back({.name = "cuda, 3 digits",
-                    .make = [] { return cuda::make_cuda_backend({.num_digits = 3}); },
+  tested.push_back({.name = "cuda, 3 limbs",
+                    .make = [] { return cuda::make_cuda_backend({.num_limbs = 3}); },
                     .networks = {"ref-small", "ref-wide"}});
 #if defined(__SANITIZE_ADDRESS__)  // it takes ten times as long: one network is enough to find a bad access
   tested.back().networks.pop_back();
   return tested;
 #endif
-  tested.push_back({.name = "cuda, 2 digits",
-                    .make = [] { return cuda::make_cuda_backend({.num_digits = 2}); },
+  tested.push_back({.name = "cuda, 2 limbs",
+                    .make = [] { return cuda::make_cuda_backend({.num_limbs = 2}); },
                     .gates = {.product = 1e-4, .row = 0x1p-15, .layers = 5e-4, .logits = 5e-4, .tie = 0.01f},
                     .networks = {"ref-small"}});
 #else

@@ -63,7 +63,7 @@ struct ProductKernels {
   int exact_rows;        // rows after which sums become floats, before 32 bits can overflow
   int paired_tokens;     // maximum number of tokens for which two strips at once are faster than one after the other
   int tokens_at_once;    // more tokens need several passes over the weights
-  int table_planes;      // planes of the embedding that the head multiplies by (packed_table.h)
+  int table_limbs;       // limbs of the embedding that the head multiplies by (packed_table.h)
   float largest;         // largest |x| / scale that an activation can hold; 0: there are no scales
   void (*pack)(const PackActivations& op);
   void (*accumulate)(const StripProduct& op);

@@ -139,7 +139,7 @@ const ProductKernels kS16Products = {.activation_bytes = 2,
                                      .exact_rows = 512,
                                      .paired_tokens = 0,
                                      .tokens_at_once = 1,  // one token takes both halves at once
-                                     .table_planes = 2,
+                                     .table_limbs = 2,
                                      .largest = 32767,
                                      .pack = pack_s16,
                                      .accumulate = accumulate_s16,

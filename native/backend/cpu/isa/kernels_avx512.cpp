@@ -35,23 +35,23 @@ inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
 // bits (3e-5 of a product) or to 24 bits (like float32). The offset makes all bytes unsigned, as the instructions
 // require. It adds the column's sum of weights times 2^15 or 2^23, which is subtracted at the end.
 
-constexpr int offset_of(int num_digits) { return 1 << (8 * num_digits - 1); }
+constexpr int offset_of(int num_limbs) { return 1 << (8 * num_limbs - 1); }
 
-template <int kNumDigits>
-void pack_digits(const PackActivations& op) {
+template <int kNumLimbs>
+void pack_limbs(const PackActivations& op) {
   const Vec inverse = broadcast(op.scale > 0 ? 1 / op.scale : 0);
-  const std::size_t digit_stride = std::size_t(op.num_tokens) * kChunkRows;
+  const std::size_t limb_stride = std::size_t(op.num_tokens) * kChunkRows;
   for (int chunk = 0; chunk * kChunkRows < op.num_rows; ++chunk) {
     const int first = chunk * kChunkRows, num_rows = smaller(kChunkRows, op.num_rows - first);
     alignas(64) float x[kChunkRows] = {};
     __builtin_memcpy(x, op.x + first, num_rows * sizeof(float));
-    std::uint8_t* out = op.out + (std::size_t(chunk) * kNumDigits * op.num_tokens + op.token) * kChunkRows;
+    std::uint8_t* out = op.out + (std::size_t(chunk) * kNumLimbs * op.num_tokens + op.token) * kChunkRows;
     for (int row = 0; row < kChunkRows; row += kWidth) {
       const __m512i value =
-          _mm512_add_epi32(_mm512_cvtps_epi32(load(x + row) * inverse), _mm512_set1_epi32(offset_of(kNumDigits)));
-      for (int digit = 0; digit < kNumDigits; ++digit)
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(out + digit * digit_stride + row),
-                         _mm512_cvtepi32_epi8(_mm512_srli_epi32(value, 8 * (kNumDigits - 1 - digit))));
+          _mm512_add_epi32(_mm512_cvtps_epi32(load(x + row) * inverse), _mm512_set1_epi32(offset_of(kNumLimbs)));
+      for (int limb = 0; limb < kNumLimbs; ++limb)
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(out + limb * limb_stride + row),
+                         _mm512_cvtepi32_epi8(_mm512_srli_epi32(value, 8 * (kNumLimbs - 1 - limb))));
     }
   }
 }
@@ -62,27 +62,26 @@ enum class Ahead { nothing, own_weights, next_weights };
 // Tokens of one pass: their sums fit the registers.
 constexpr int kTokensAtOnce = 4;
 
-// Loops over sums must be unrolled before any other optimisation. Then the compiler sees kTokens * kVectors * kNumDigits
+// Loops over sums must be unrolled before any other optimisation. Then the compiler sees kTokens * kVectors * kNumLimbs
 // variables and keeps them in registers. It stored half of an array's elements after each addition, at twice the time.
-template <int kNumDigits, int kTokens, int kVectors, Ahead kAhead>
-void accumulate_digits(const StripProduct& op, int first_token) {
-  constexpr int kDigitSums = 2 * kPanelTokens * kHalf, kChunkQuads = kChunkRows / kQuad;
+template <int kNumLimbs, int kTokens, int kVectors, Ahead kAhead>
+void accumulate_limbs(const StripProduct& op, int first_token) {
+  constexpr int kLimbSums = 2 * kPanelTokens * kHalf, kChunkQuads = kChunkRows / kQuad;
   auto* const out = static_cast<std::int32_t*>(op.sums) + first_token * kHalf;
-  const auto place = [&](int token, int v, int digit) {
-    return out + (v / 2 * kNumDigits + digit) * kDigitSums + (v % 2 * kPanelTokens + token) * kHalf;
+  const auto place = [&](int token, int v, int limb) {
+    return out + (v / 2 * kNumLimbs + limb) * kLimbSums + (v % 2 * kPanelTokens + token) * kHalf;
   };
-  __m512i sums[kTokens][kVectors][kNumDigits] = {};
+  __m512i sums[kTokens][kVectors][kNumLimbs] = {};
   if (op.add)
 #pragma GCC unroll 4
     for (int token = 0; token < kTokens; ++token)
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v)
 #pragma GCC unroll 4
-        for (int digit = 0; digit < kNumDigits; ++digit)
-          sums[token][v][digit] = _mm512_loadu_si512(place(token, v, digit));
+        for (int limb = 0; limb < kNumLimbs; ++limb) sums[token][v][limb] = _mm512_loadu_si512(place(token, v, limb));
 
   const std::int8_t* const strips[2] = {op.weights, op.second_strip};
-  const std::size_t digit_stride = std::size_t(op.num_tokens) * kChunkRows;
+  const std::size_t limb_stride = std::size_t(op.num_tokens) * kChunkRows;
   const std::uint8_t* x = op.x + first_token * kChunkRows;
   std::size_t offset = 0;
   NextLines next(op, first_token / kTokensAtOnce, (op.num_tokens + kTokensAtOnce - 1) / kTokensAtOnce);
@@ -101,16 +100,16 @@ void accumulate_digits(const StripProduct& op, int first_token) {
 #pragma GCC unroll 4
       for (int token = 0; token < kTokens; ++token)
 #pragma GCC unroll 4
-        for (int digit = 0; digit < kNumDigits; ++digit) {
+        for (int limb = 0; limb < kNumLimbs; ++limb) {
           int four;
-          __builtin_memcpy(&four, x + digit * digit_stride + token * kChunkRows, sizeof four);
+          __builtin_memcpy(&four, x + limb * limb_stride + token * kChunkRows, sizeof four);
           const __m512i activations = _mm512_set1_epi32(four);
 #pragma GCC unroll 4
           for (int v = 0; v < kVectors; ++v)
-            sums[token][v][digit] = _mm512_dpbusd_epi32(sums[token][v][digit], activations, weight[v]);
+            sums[token][v][limb] = _mm512_dpbusd_epi32(sums[token][v][limb], activations, weight[v]);
         }
     }
-    x += kNumDigits * digit_stride - kChunkRows;
+    x += kNumLimbs * limb_stride - kChunkRows;
   }
 
 #pragma GCC unroll 4
@@ -118,43 +117,42 @@ void accumulate_digits(const StripProduct& op, int first_token) {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v)
 #pragma GCC unroll 4
-      for (int digit = 0; digit < kNumDigits; ++digit)
-        _mm512_storeu_si512(place(token, v, digit), sums[token][v][digit]);
+      for (int limb = 0; limb < kNumLimbs; ++limb) _mm512_storeu_si512(place(token, v, limb), sums[token][v][limb]);
 }
 
-template <int kNumDigits, int kTokens, bool kMayAskAhead>
-void accumulate_digits(const StripProduct& op, int first_token) {
-  if (kMayAskAhead && op.from_memory && first_token == 0)
-    accumulate_digits<kNumDigits, kTokens, 2, Ahead::own_weights>(op, first_token);
+template <int kNumLimbs, int kTokens, bool kMayPrefetch>
+void accumulate_limbs(const StripProduct& op, int first_token) {
+  if (kMayPrefetch && op.from_memory && first_token == 0)
+    accumulate_limbs<kNumLimbs, kTokens, 2, Ahead::own_weights>(op, first_token);
   else if (op.next)
-    accumulate_digits<kNumDigits, kTokens, 2, Ahead::next_weights>(op, first_token);
+    accumulate_limbs<kNumLimbs, kTokens, 2, Ahead::next_weights>(op, first_token);
   else
-    accumulate_digits<kNumDigits, kTokens, 2, Ahead::nothing>(op, first_token);
+    accumulate_limbs<kNumLimbs, kTokens, 2, Ahead::nothing>(op, first_token);
 }
 
-template <int kNumDigits, bool kMayAskAhead>
-void accumulate_digits(const StripProduct& op) {
+template <int kNumLimbs, bool kMayPrefetch>
+void accumulate_limbs(const StripProduct& op) {
   int token = 0;
   for (; token + kTokensAtOnce <= op.num_tokens; token += kTokensAtOnce)
-    accumulate_digits<kNumDigits, kTokensAtOnce, kMayAskAhead>(op, token);
-  if (op.num_tokens - token == 3) accumulate_digits<kNumDigits, 3, kMayAskAhead>(op, token);
-  if (op.num_tokens - token == 2) accumulate_digits<kNumDigits, 2, kMayAskAhead>(op, token);
-  if (op.num_tokens - token == 1) accumulate_digits<kNumDigits, 1, kMayAskAhead>(op, token);
+    accumulate_limbs<kNumLimbs, kTokensAtOnce, kMayPrefetch>(op, token);
+  if (op.num_tokens - token == 3) accumulate_limbs<kNumLimbs, 3, kMayPrefetch>(op, token);
+  if (op.num_tokens - token == 2) accumulate_limbs<kNumLimbs, 2, kMayPrefetch>(op, token);
+  if (op.num_tokens - token == 1) accumulate_limbs<kNumLimbs, 1, kMayPrefetch>(op, token);
 }
 
-template <int kNumDigits>
-void finish_digits(const StripResult& op) {
-  constexpr int kDigitSums = 2 * kPanelTokens * kHalf;
+template <int kNumLimbs>
+void finish_limbs(const StripResult& op) {
+  constexpr int kLimbSums = 2 * kPanelTokens * kHalf;
   for (int half = 0; half < 2; ++half) {
     const Vec scale = load(op.scales + half * kHalf);
     const __m512i offset = _mm512_slli_epi32(_mm512_loadu_si512(op.column_sums + half * kHalf), 7);
     for (int token = 0; token < op.num_tokens; ++token) {
       const auto* sums = static_cast<const std::int32_t*>(op.sums) + (half * kPanelTokens + token) * kHalf;
-      const auto sum = [&](int digit) { return _mm512_loadu_si512(sums + digit * kDigitSums); };
-      Vec lower = _mm512_cvtepi32_ps(sum(kNumDigits - 1));
-      if (kNumDigits == 3) lower = fma(_mm512_cvtepi32_ps(sum(1)), broadcast(256.0f), lower);
+      const auto sum = [&](int limb) { return _mm512_loadu_si512(sums + limb * kLimbSums); };
+      Vec lower = _mm512_cvtepi32_ps(sum(kNumLimbs - 1));
+      if (kNumLimbs == 3) lower = fma(_mm512_cvtepi32_ps(sum(1)), broadcast(256.0f), lower);
       const Vec highest = _mm512_cvtepi32_ps(_mm512_sub_epi32(sum(0), offset));
-      const Vec whole = fma(highest, broadcast(float(1 << (8 * (kNumDigits - 1)))), lower);
+      const Vec whole = fma(highest, broadcast(float(1 << (8 * (kNumLimbs - 1)))), lower);
       const Vec value = whole * broadcast(op.token_scales[token]);
       float* out = op.out + token * kStrip + half * kHalf;
       store(out, op.add ? fma(value, scale, load(out)) : value * scale);
@@ -179,53 +177,53 @@ constexpr int kPairedTokens = 2;
 
 // Uses tiles for whole chunks, and vectors for the rest of a scale group and for one or two tokens. So few tokens fill
 // too little of a tile, and memory limits both ways alike.
-template <int kNumDigits>
-void accumulate_amx_and_digits(const StripProduct& op) {
+template <int kNumLimbs>
+void accumulate_amx_and_limbs(const StripProduct& op) {
   constexpr int kChunkQuads = kChunkRows / kQuad;
   if (op.second_strip)
-    return op.num_tokens == 1 ? accumulate_digits<kNumDigits, 1, 4, Ahead::own_weights>(op, 0)
-                              : accumulate_digits<kNumDigits, 2, 4, Ahead::own_weights>(op, 0);
-  if (op.from_memory && op.num_tokens <= kPairedTokens) return accumulate_digits<kNumDigits, true>(op);
-  if (op.num_quads % kChunkQuads == 0) return accumulate_amx(op, kNumDigits);
+    return op.num_tokens == 1 ? accumulate_limbs<kNumLimbs, 1, 4, Ahead::own_weights>(op, 0)
+                              : accumulate_limbs<kNumLimbs, 2, 4, Ahead::own_weights>(op, 0);
+  if (op.from_memory && op.num_tokens <= kPairedTokens) return accumulate_limbs<kNumLimbs, true>(op);
+  if (op.num_quads % kChunkQuads == 0) return accumulate_amx(op, kNumLimbs);
   StripProduct whole = op, rest = op;
   rest.next = nullptr;  // prefetched by then
   rest.next_lines = 0;
   whole.num_quads = op.num_quads / kChunkQuads * kChunkQuads;
   rest.num_quads -= whole.num_quads;
   rest.weights += std::size_t(whole.num_quads) * kQuad * kStrip;
-  rest.x += std::size_t(whole.num_quads) * kQuad * kNumDigits * op.num_tokens;
+  rest.x += std::size_t(whole.num_quads) * kQuad * kNumLimbs * op.num_tokens;
   if (whole.num_quads > 0) {
-    accumulate_amx(whole, kNumDigits);
+    accumulate_amx(whole, kNumLimbs);
     rest.add = true;
   }
-  if (rest.num_quads > 0) accumulate_digits<kNumDigits, true>(rest);
+  if (rest.num_quads > 0) accumulate_limbs<kNumLimbs, true>(rest);
 }
 
 // 512 rows: 16 KiB of weights are read again from L1. The experts' groups are multiples of it. With 384, the last piece
 // of a group was too short to prefetch the whole next piece, which cost 5 % for 8 rows.
-template <int kNumDigits>
-constexpr ProductKernels kVnniProducts = {.activation_bytes = kNumDigits,
-                                          .num_sums = kNumDigits,
+template <int kNumLimbs>
+constexpr ProductKernels kVnniProducts = {.activation_bytes = kNumLimbs,
+                                          .num_sums = kNumLimbs,
                                           .block_rows = 512,
                                           .exact_rows = kMaxGroupRows,
                                           .paired_tokens = 0,
                                           .tokens_at_once = kTokensAtOnce,
-                                          .table_planes = 2,
-                                          .largest = float(offset_of(kNumDigits) - 2),
-                                          .pack = pack_digits<kNumDigits>,
-                                          .accumulate = accumulate_digits<kNumDigits, false>,
-                                          .finish = finish_digits<kNumDigits>,
+                                          .table_limbs = 2,
+                                          .largest = float(offset_of(kNumLimbs) - 2),
+                                          .pack = pack_limbs<kNumLimbs>,
+                                          .accumulate = accumulate_limbs<kNumLimbs, false>,
+                                          .finish = finish_limbs<kNumLimbs>,
                                           .add_columns = add_columns};
 
-template <int kNumDigits>
+template <int kNumLimbs>
 constexpr ProductKernels kAmxProducts = [] {
-  ProductKernels products = kVnniProducts<kNumDigits>;
+  ProductKernels products = kVnniProducts<kNumLimbs>;
   products.paired_tokens = kPairedTokens;
   products.tokens_at_once = kPanelTokens;
   // 12 KiB of weights stay in L1 beside 12 or 18 KiB of a panel's activations. With 768 rows a core was a quarter
   // slower.
   products.block_rows = 384;
-  products.accumulate = accumulate_amx_and_digits<kNumDigits>;
+  products.accumulate = accumulate_amx_and_limbs<kNumLimbs>;
   return products;
 }();
 

@@ -16,19 +16,19 @@ constexpr std::size_t kChunkBytes = kChunkRows * kStrip, kPrefetchBytes = kChunk
 
 // Tiles 0 to 3, or 0 to 5, are the sums, limb by limb, of both halves. Tile 6 holds the weights of a half, whose rows
 // are every second line. The others hold activations. The intrinsics accept only literal numbers.
-template <int kNumDigits>
+template <int kNumLimbs>
 void accumulate(const StripProduct& op) {
   configure_tiles(op.num_tokens);
   asm volatile("" : : : "memory");  // GCC 12's intrinsics do not declare that they read memory
   constexpr std::size_t kQuadBytes = kStrip * kQuad, kSumTile = std::size_t(kPanelTokens) * kTileBytes;
-  const std::size_t digit_bytes = std::size_t(op.num_tokens) * kChunkRows;
+  const std::size_t limb_bytes = std::size_t(op.num_tokens) * kChunkRows;
   char* const sums = static_cast<char*>(op.sums);
   if (op.add) {
     _tile_loadd(0, sums, kTileBytes);
     _tile_loadd(1, sums + kSumTile, kTileBytes);
     _tile_loadd(2, sums + 2 * kSumTile, kTileBytes);
     _tile_loadd(3, sums + 3 * kSumTile, kTileBytes);
-    if constexpr (kNumDigits == 3) {
+    if constexpr (kNumLimbs == 3) {
       _tile_loadd(4, sums + 4 * kSumTile, kTileBytes);
       _tile_loadd(5, sums + 5 * kSumTile, kTileBytes);
     }
@@ -37,7 +37,7 @@ void accumulate(const StripProduct& op) {
     _tile_zero(1);
     _tile_zero(2);
     _tile_zero(3);
-    if constexpr (kNumDigits == 3) {
+    if constexpr (kNumLimbs == 3) {
       _tile_zero(4);
       _tile_zero(5);
     }
@@ -54,32 +54,32 @@ void accumulate(const StripProduct& op) {
     _tile_loadd(6, weights, kQuadBytes);
     _tile_loadd(7, x, kTileBytes);
     _tile_dpbusd(0, 7, 6);
-    if constexpr (kNumDigits == 2) {
-      _tile_loadd(5, x + digit_bytes, kTileBytes);
+    if constexpr (kNumLimbs == 2) {
+      _tile_loadd(5, x + limb_bytes, kTileBytes);
       _tile_dpbusd(2, 5, 6);
       _tile_loadd(6, weights + kQuadBytes / 2, kQuadBytes);
       _tile_dpbusd(3, 5, 6);
       _tile_dpbusd(1, 7, 6);
     } else {
-      _tile_loadd(7, x + digit_bytes, kTileBytes);
+      _tile_loadd(7, x + limb_bytes, kTileBytes);
       _tile_dpbusd(2, 7, 6);
-      _tile_loadd(7, x + 2 * digit_bytes, kTileBytes);
+      _tile_loadd(7, x + 2 * limb_bytes, kTileBytes);
       _tile_dpbusd(4, 7, 6);
       _tile_loadd(6, weights + kQuadBytes / 2, kQuadBytes);
       _tile_dpbusd(5, 7, 6);
-      _tile_loadd(7, x + digit_bytes, kTileBytes);
+      _tile_loadd(7, x + limb_bytes, kTileBytes);
       _tile_dpbusd(3, 7, 6);
       _tile_loadd(7, x, kTileBytes);
       _tile_dpbusd(1, 7, 6);
     }
     weights += kChunkBytes;
-    x += kNumDigits * digit_bytes;
+    x += kNumLimbs * limb_bytes;
   }
   _tile_stored(0, sums, kTileBytes);
   _tile_stored(1, sums + kSumTile, kTileBytes);
   _tile_stored(2, sums + 2 * kSumTile, kTileBytes);
   _tile_stored(3, sums + 3 * kSumTile, kTileBytes);
-  if constexpr (kNumDigits == 3) {
+  if constexpr (kNumLimbs == 3) {
     _tile_stored(4, sums + 4 * kSumTile, kTileBytes);
     _tile_stored(5, sums + 5 * kSumTile, kTileBytes);
   }
@@ -87,7 +87,7 @@ void accumulate(const StripProduct& op) {
 
 }  // namespace
 
-void accumulate_amx(const StripProduct& op, int num_digits) { num_digits == 2 ? accumulate<2>(op) : accumulate<3>(op); }
+void accumulate_amx(const StripProduct& op, int num_limbs) { num_limbs == 2 ? accumulate<2>(op) : accumulate<3>(op); }
 
 }  // namespace grok::cpu
 

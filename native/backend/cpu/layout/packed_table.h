@@ -9,22 +9,22 @@ namespace grok::cpu {
 // would read. A row of the embedding is assembled from all three.
 class PackedTable final : public Table {
  public:
-  static constexpr int kNumPlanes = 3;
+  static constexpr int kNumLimbs = 3;
 
   PackedTable(const TensorView& f32, threads::ThreadPool& pool);  // f32 [vocab_size, d_model]
   static std::uint64_t size_bytes(const TensorView& f32);
 
-  // [kNumPlanes, d_model, vocab_size], most significant first. The sum of the planes' products, each with its scales,
+  // [kNumLimbs, d_model, vocab_size], most significant first. The sum of the limbs' products, each with its scales,
   // is the product.
-  const PackedMatrix& planes() const { return planes_; }
-  int vocab_size() const { return planes_.d_out; }
-  int d_model() const { return planes_.d_in; }
+  const PackedMatrix& limbs() const { return limbs_; }
+  int vocab_size() const { return limbs_.d_out; }
+  int d_model() const { return limbs_.d_in; }
 
   // out[i] = the row's value, with an error of at most 2^-24 of the row's largest.
   void row(int token, float* out) const;
 
  private:
-  PackedMatrix planes_;
+  PackedMatrix limbs_;
 };
 
 }  // namespace grok::cpu

@@ -6,7 +6,7 @@
 
 namespace grok::cpu {
 
-// Multiplies the planes of the head as separate matrices and adds up their results.
+// Multiplies the limbs of the head as separate matrices and adds up their results.
 void CpuBackend::logits(const Logits& op) {
   const auto& table = static_cast<const PackedTable&>(*op.table);
   const Batch& batch = *op.batch;
@@ -17,8 +17,8 @@ void CpuBackend::logits(const Logits& op) {
   const Panels x(rows, table.d_model(), 1, kernels_, scratch_, pool_);
 
   Product product{.matrices = {}, .x = &x, .out = op.out};
-  for (int plane = 0; plane < kernels_.product.table_planes; ++plane)
-    product.matrices.push_back({.matrix = &table.planes(), .expert = plane});
+  for (int limb = 0; limb < kernels_.product.table_limbs; ++limb)
+    product.matrices.push_back({.matrix = &table.limbs(), .expert = limb});
   multiply({&product, 1}, {.scale = op.scale}, kernels_, pool_);
 }
 

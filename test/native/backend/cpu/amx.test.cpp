@@ -20,7 +20,7 @@ using namespace grok::cpu;
 
 namespace {
 
-constexpr int kDigitSums = 2 * kPanelTokens * kHalf;
+constexpr int kLimbSums = 2 * kPanelTokens * kHalf;
 
 template <typename T>
 std::vector<T> random_bytes(std::size_t size, std::mt19937& random) {
@@ -29,7 +29,7 @@ std::vector<T> random_bytes(std::size_t size, std::mt19937& random) {
   return bytes;
 }
 
-template <int kNumDigits>
+template <int kNumLimbs>
 void check_sums() {
   std::mt19937 random(1);
   for (int num_tokens = 1; num_tokens <= kPanelTokens; ++num_tokens)
@@ -37,8 +37,8 @@ void check_sums() {
       for (const bool add : {false, true}) {
         const int num_rows = num_chunks * kChunkRows;
         const auto weights = random_bytes<std::int8_t>(std::size_t(num_rows) * kStrip, random);
-        const auto x = random_bytes<std::uint8_t>(std::size_t(num_rows) * kNumDigits * num_tokens, random);
-        std::vector<std::int32_t> sums(kNumDigits * kDigitSums, 7);
+        const auto x = random_bytes<std::uint8_t>(std::size_t(num_rows) * kNumLimbs * num_tokens, random);
+        std::vector<std::int32_t> sums(kNumLimbs * kLimbSums, 7);
 
         accumulate_software({.sums = sums.data(),
                              .weights = weights.data(),
@@ -49,19 +49,19 @@ void check_sums() {
                              .add = add,
                              .next = weights.data(),
                              .next_lines = 3},
-                            kNumDigits);
+                            kNumLimbs);
 
-        for (int digit = 0; digit < kNumDigits; ++digit)
+        for (int limb = 0; limb < kNumLimbs; ++limb)
           for (int token = 0; token < num_tokens; ++token)
             for (int column = 0; column < kStrip; ++column) {
               std::int32_t expected = add ? 7 : 0;
               for (int row = 0; row < num_rows; ++row) {
-                const std::size_t chunk = row / kChunkRows, digits = chunk * kNumDigits + digit;
-                expected += int(x[(digits * num_tokens + token) * kChunkRows + row % kChunkRows]) *
+                const std::size_t chunk = row / kChunkRows, limbs = chunk * kNumLimbs + limb;
+                expected += int(x[(limbs * num_tokens + token) * kChunkRows + row % kChunkRows]) *
                             int(weights[(row / kQuad * kStrip + column) * kQuad + row % kQuad]);
               }
               const int half = column / kHalf;
-              CHECK_EQ(sums[digit * kDigitSums + (half * kPanelTokens + token) * kHalf + column % kHalf], expected);
+              CHECK_EQ(sums[limb * kLimbSums + (half * kPanelTokens + token) * kHalf + column % kHalf], expected);
             }
       }
 }

@@ -15,7 +15,7 @@ using namespace grok::testing;
 
 // The errors when CUDA cannot be used, and that an error stays.
 TEST("refuses an unsupported number of limbs") {
-  CHECK_ERROR(make_cuda_backend({.num_digits = 4}), ErrorCode::invalid_argument, "2 or 3, found 4");
+  CHECK_ERROR(make_cuda_backend({.num_limbs = 4}), ErrorCode::invalid_argument, "2 or 3, found 4");
 }
 
 TEST(
@@ -137,7 +137,7 @@ TEST("returns all device memory, and reports in advance how much weights take") 
 }
 
 TEST("describes itself for people") {
-  CHECK_EQ(make_cuda_backend({})->description(), "cuda (emulated device, compute capability 9.0, 2 digits)");
+  CHECK_EQ(make_cuda_backend({})->description(), "cuda (emulated device, compute capability 9.0, 2 limbs)");
 }
 
 TEST("a batch is copied as it was when it was staged") {

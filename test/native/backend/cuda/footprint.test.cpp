@@ -38,15 +38,15 @@ TEST("reports the memory of a step without a device") {
   CHECK(footprint->scratch_bytes(layer.step()) > 0);
   CHECK_EQ(footprint->matrix_bytes(layer.views.w_q), 32u * 16 + 16 * 4);
   CHECK_EQ(footprint->memory_name(), "GPU memory");
-  CHECK_ERROR(make_cuda_footprint({.num_digits = 4}), ErrorCode::invalid_argument, "2 or 3, found 4");
+  CHECK_ERROR(make_cuda_footprint({.num_limbs = 4}), ErrorCode::invalid_argument, "2 or 3, found 4");
 }
 
 TEST("reserved scratch equals the plan, and steps of that size and smaller ones take no more") {
   const Restore restore;
   for (const Sizes& sizes : {kMostForExperts, kMostForQkv, kMostForAttentionOut, kMostForAttention, kMostForSampling})
-    for (const int num_digits : {2, 3}) {
+    for (const int num_limbs : {2, 3}) {
       const Layer layer(sizes);
-      const auto backend = make_cuda_backend({.num_digits = num_digits});
+      const auto backend = make_cuda_backend({.num_limbs = num_limbs});
       const std::size_t before = emulator::allocated_bytes();
       backend->reserve_scratch(layer.step());
       CHECK_EQ(emulator::allocated_bytes() - before, backend->footprint().scratch_bytes(layer.step()));

@@ -122,14 +122,14 @@ grok_mutant(adjusts_what_another_block_writes sample.cu
   "parameters.num_adjustments, span_first)"
   "parameters.num_adjustments, 0)" sample)
 grok_mutant(experts_need_less experts.cu
-  "count_product(down, num_slots, num_slots, num_digits, scratch);"
+  "count_product(down, num_slots, num_slots, num_limbs, scratch);"
   "" footprint)
 grok_mutant(attention_needs_less attention.cu
   "splits_of(largest.num_positions)"
   "splits_of(largest.num_positions - kSplitPositions)" footprint)
 grok_mutant(products_need_less product.cu
-  "digit_rows(num_rows, num_digits, matrices[first]->layout, scratch);"
-  "digit_rows(num_rows / 2, num_digits, matrices[first]->layout, scratch);" footprint)
+  "limb_rows(num_rows, num_limbs, matrices[first]->layout, scratch);"
+  "limb_rows(num_rows / 2, num_limbs, matrices[first]->layout, scratch);" footprint)
 grok_mutant(sampling_needs_less sample.cu
   "num_rows * (1 + std::size_t(largest.vocab_size))"
   "num_rows" footprint)
@@ -140,8 +140,8 @@ grok_mutant(tables_need_less packed_table.cu
   "rows_at_once(vocab_size, d_model)) * d_model"
   "rows_at_once(vocab_size, d_model))" footprint)
 grok_mutant(every_part_is_the_first packed_table.cu
-  "digit_column<kDigits>(op.first_row + first_row, digit) / kTileColumns"
-  "digit_column<kDigits>(first_row, digit) / kTileColumns" packed_table)
+  "limb_column<kLimbs>(op.first_row + first_row, limb) / kTileColumns"
+  "limb_column<kLimbs>(first_row, limb) / kTileColumns" packed_table)
 grok_mutant(word_of_another_row embed.cu
   "column / 8 + first"
   "column / 9 + first" packed_table)
@@ -154,10 +154,10 @@ grok_mutant(part_written_too_early upload.cpp
 grok_mutant(part_freed_too_early upload.cpp
   "for (const Part& part : parts_) stream_.wait_for(part.copied);"
   "" upload)
-grok_mutant(digits_in_other_groups product.cu
-  "x.digits.num_rows > 0 && x.layout == layout"
-  "x.digits.num_rows > 0" step_graphs)
-grok_mutant(digits_of_too_many_rows digits.cu
+grok_mutant(limbs_in_other_groups product.cu
+  "x.limbs.num_rows > 0 && x.layout == layout"
+  "x.limbs.num_rows > 0" step_graphs)
+grok_mutant(limbs_of_too_many_rows quantize.cu
   "if (num_rows > most_.num_rows) return {};"
   "" step_graphs)
 grok_mutant(row_split_in_one_group norm.h

@@ -80,14 +80,14 @@ TEST("a row with a NaN or infinity becomes NaN, and the others do not change") {
 }
 
 TEST("rows of the embedding are off by half a unit of the last limb, whatever the sizes") {
-  for (const int num_digits : {2, 3})
+  for (const int num_limbs : {2, 3})
     for (const auto& [vocab_size, d_model] :
          {std::pair(70, 64), std::pair(33, 23), std::pair(2, 1), std::pair(48, 1090)}) {
       const MadeUpTable made_up(vocab_size, d_model);
-      const auto backend = make_cuda_backend({.num_digits = num_digits});
+      const auto backend = make_cuda_backend({.num_limbs = num_limbs});
       const auto found = embedded(*backend, made_up);
       // A little under 2^15 and 2^23 is the largest integer, and values are scaled in float32.
-      const double half = num_digits == 2 ? 0x1.04p-16 : 0x1p-22;
+      const double half = num_limbs == 2 ? 0x1.04p-16 : 0x1p-22;
       for (int token = 0; token < vocab_size; ++token)
         for (int i = 0; i < d_model; ++i)
           CHECK_NEAR(found[(vocab_size - 1 - token) * d_model + i], 3 * made_up.values[token * d_model + i],
@@ -106,11 +106,11 @@ TEST("a table larger than one upload is packed part by part") {
 }
 
 TEST("the head multiplies by what the embedding holds, for any number of outputs") {
-  for (const int num_digits : {2, 3})
+  for (const int num_limbs : {2, 3})
     for (const auto& [vocab_size, d_model] : {std::pair(70, 200), std::pair(33, 1100), std::pair(5, 2085)})
       for (const int num_outputs : {1, 3, 9, 40}) {
         const MadeUpTable made_up(vocab_size, d_model);
-        const auto backend = make_cuda_backend({.num_digits = num_digits});
+        const auto backend = make_cuda_backend({.num_limbs = num_limbs});
         const auto x = random_floats(std::size_t(num_outputs) * d_model, 4);
         std::vector<std::int32_t> output_rows(num_outputs);
         std::iota(output_rows.rbegin(), output_rows.rend(), 0);
@@ -125,10 +125,9 @@ TEST("the head multiplies by what the embedding holds, for any number of outputs
         // Half a unit of the last limb on both sides, relative to the largest of normal values; three limbs: f32's
         // sums.
         const double d = distance(found, expected);
-        if (!(d < (num_digits == 2 ? 1e-4 : 1e-6)))
-          fail(
-              __FILE__, __LINE__,
-              concat(vocab_size, " x ", d_model, ", ", num_outputs, " outputs, ", num_digits, " digits: ", d, " away"));
+        if (!(d < (num_limbs == 2 ? 1e-4 : 1e-6)))
+          fail(__FILE__, __LINE__,
+               concat(vocab_size, " x ", d_model, ", ", num_outputs, " outputs, ", num_limbs, " limbs: ", d, " away"));
       }
 }
 

@@ -16,7 +16,7 @@ namespace {
 
 // Half a unit of the last limb relative to the largest of 2048 normal values: measured 6e-5, and 3e-7 if float sums
 // dominate.
-double tolerance_of(int num_digits) { return num_digits == 2 ? 1e-4 : 1e-6; }
+double tolerance_of(int num_limbs) { return num_limbs == 2 ? 1e-4 : 1e-6; }
 
 std::vector<float> product(Backend& backend, const Matrix& matrix, const std::vector<float>& x, int num_tokens,
                            int d_out) {
@@ -40,20 +40,20 @@ TEST("multiplies matrices of odd sizes and any number of scale groups, slices an
   struct Size {
     std::uint64_t d_in, d_out, num_groups;
   };
-  for (const int num_digits : {2, 3})
+  for (const int num_limbs : {2, 3})
     for (const Size size : {Size{1, 1, 1}, Size{8, 8, 8}, Size{48, 48, 8}, Size{376, 40, 1}, Size{384, 100, 8},
                             Size{2080, 17, 1}, Size{4200, 33, 2}}) {
-      const auto backend = make_cuda_backend({.num_digits = num_digits});
+      const auto backend = make_cuda_backend({.num_limbs = num_limbs});
       const MadeUpMatrix made_up(1, size.d_in, size.d_out, size.num_groups, 7);
       const MatrixPtr matrix = backend->load_matrix(made_up.view());
       for (const int num_tokens : {1, 3, 8, 9, 17, 70}) {
         const auto x = random_floats(num_tokens * size.d_in, num_tokens);
         const double d =
             distance(product(*backend, *matrix, x, num_tokens, int(size.d_out)), exact_product(made_up, x, num_tokens));
-        if (!(d < tolerance_of(num_digits)))
+        if (!(d < tolerance_of(num_limbs)))
           fail(__FILE__, __LINE__,
                concat(size.d_in, " x ", size.d_out, ", ", size.num_groups, " groups, ", num_tokens, " tokens, ",
-                      num_digits, " digits: ", d, " away"));
+                      num_limbs, " limbs: ", d, " away"));
       }
     }
 }

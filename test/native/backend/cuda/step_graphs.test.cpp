@@ -232,8 +232,8 @@ TEST("a step that is cancelled during its capture ends there, and the next goes 
 TEST("the quantized copy of a norm equals a product's own, and is read only where it fits") {
   const int num_tokens = 3, width = 16;
   // Products of several rows, with quantized copies or without.
-  const auto products_of = [&](int num_digits, int d_model, bool are_quantized) {
-    const auto made = make_cuda_backend({.num_digits = num_digits});
+  const auto products_of = [&](int num_limbs, int d_model, bool are_quantized) {
+    const auto made = make_cuda_backend({.num_limbs = num_limbs});
     auto& backend = static_cast<CudaBackend&>(*made);
     const MadeUpMatrix w(1, std::uint64_t(d_model), width, 1, 1), grouped(1, std::uint64_t(d_model), width, 2, 2);
     const MatrixPtr matrix = backend.load_matrix(w.view()), grouped_matrix = backend.load_matrix(grouped.view());
@@ -297,10 +297,10 @@ TEST("the quantized copy of a norm equals a product's own, and is read only wher
         {.out = to, .x = normed->as<float>(), .x_quantized = whole.get(), .table = table.get(), .batch = &batch});
     return read_floats(backend, *out);
   };
-  for (const int num_digits : {2, 3})
+  for (const int num_limbs : {2, 3})
     for (const int d_model : {48, 2100, 2102}) {  // all in registers, except for the last
-      const auto found = products_of(num_digits, d_model, true);
-      CHECK(found == products_of(num_digits, d_model, false));
+      const auto found = products_of(num_limbs, d_model, true);
+      CHECK(found == products_of(num_limbs, d_model, false));
       CHECK(std::none_of(found.begin(), found.end(), [](float value) { return std::isnan(value); }));
     }
 }
