@@ -62,17 +62,17 @@ function attention(inputs, weights, { keys, values }, position, shape) {
   const queries = rotated(product(weights('attn_q'), inputs), position, shape);
   keys.push(rotated(product(weights('attn_k'), inputs), position, shape));
   values.push(product(weights('attn_v'), inputs));
-  const mixed = new Float64Array(numQHeads * headDim);
+  const attended = new Float64Array(numQHeads * headDim);
   for (let query = 0; query < numQHeads; query++) {
     const shared = Math.floor((query * numKvHeads) / numQHeads);
     const logits = keys.map((key) => dot(head(queries, query), head(key, shared)) * attnLogitScale);
     const shares = softmax(logits.map((logit) => attnLogitCap * Math.tanh(logit / attnLogitCap)));
     for (const [past, share] of shares.entries()) {
       const value = head(values[past], shared);
-      for (let i = 0; i < headDim; i++) mixed[query * headDim + i] += share * value[i];
+      for (let i = 0; i < headDim; i++) attended[query * headDim + i] += share * value[i];
     }
   }
-  return product(weights('attn_output'), mixed);
+  return product(weights('attn_output'), attended);
 }
 
 /** Rotates the two halves of a head together. */

@@ -17,7 +17,7 @@ QuantizedShape normed_shape(const GrokConfig& config, const StepSize& largest) {
 }
 
 // Layers are alike: a layer with other scale groups than the first quantizes again.
-QuantizedShape mixed_shape(const GrokConfig& config, const StepSize& largest) {
+QuantizedShape attended_shape(const GrokConfig& config, const StepSize& largest) {
   return {.num_rows = largest.num_tokens,
           .width = config.num_q_heads * config.head_dim,
           .num_groups = largest.layers.empty() ? 1 : largest.layers.front().w_o.num_groups};
@@ -31,9 +31,9 @@ Workspace::Workspace(Backend& backend, const GrokConfig& config, const StepSize&
   normed = rows_of(config.d_model);
   projected = rows_of(config.d_model);
   q = rows_of(std::uint64_t(config.num_q_heads) * config.head_dim);
-  mixed = rows_of(std::uint64_t(config.num_q_heads) * config.head_dim);
+  attended = rows_of(std::uint64_t(config.num_q_heads) * config.head_dim);
   normed_quantized = backend.allocate_quantized(normed_shape(config, largest));
-  mixed_quantized = backend.allocate_quantized(mixed_shape(config, largest));
+  attended_quantized = backend.allocate_quantized(attended_shape(config, largest));
   router_logits = rows_of(config.num_experts);
   experts = rows_of(config.experts_per_token);
   gates = rows_of(config.experts_per_token);
@@ -48,7 +48,7 @@ std::uint64_t Workspace::size_bytes(const Footprint& footprint, const GrokConfig
   const std::uint64_t floats =
       checked_add(bytes_of(largest.num_tokens, width), bytes_of(largest.num_outputs, config.vocab_size), kCode);
   const std::uint64_t quantized = checked_add(footprint.quantized_bytes(normed_shape(config, largest)),
-                                              footprint.quantized_bytes(mixed_shape(config, largest)), kCode);
+                                              footprint.quantized_bytes(attended_shape(config, largest)), kCode);
   return checked_add(floats, quantized, kCode);
 }
 
@@ -61,9 +61,9 @@ void forward(const GrokConfig& config, const Weights& weights, const Batch& batc
   float* const normed = workspace.normed->as<float>();
   float* const projected = workspace.projected->as<float>();
   float* const q = workspace.q->as<float>();
-  float* const mixed = workspace.mixed->as<float>();
+  float* const attended = workspace.attended->as<float>();
   QuantizedRows* const normed_quantized = workspace.normed_quantized.get();
-  QuantizedRows* const mixed_quantized = workspace.mixed_quantized.get();
+  QuantizedRows* const attended_quantized = workspace.attended_quantized.get();
   float* const router_logits = workspace.router_logits->as<float>();
   std::int32_t* const experts = workspace.experts->as<std::int32_t>();
   float* const gates = workspace.gates->as<float>();
@@ -105,8 +105,8 @@ void forward(const GrokConfig& config, const Weights& weights, const Batch& batc
                  .num_kv_heads = config.num_kv_heads,
                  .head_dim = config.head_dim,
                  .rope_base = float(config.rope_base)});
-    backend.attention({.out = mixed,
-                       .out_quantized = mixed_quantized,
+    backend.attention({.out = attended,
+                       .out_quantized = attended_quantized,
                        .q = q,
                        .kv = kv_layers[l],
                        .batch = &batch,
@@ -116,8 +116,8 @@ void forward(const GrokConfig& config, const Weights& weights, const Batch& batc
                        .scale = float(config.attn_logit_scale),
                        .cap = float(config.attn_logit_cap)});
     backend.attention_out({.out = projected,
-                           .x = mixed,
-                           .x_quantized = mixed_quantized,
+                           .x = attended,
+                           .x_quantized = attended_quantized,
                            .w = weights.matrix(Param::w_o, l),
                            .num_tokens = num_tokens});
     observe("attn_out", l, projected, d_model);

@@ -14,13 +14,13 @@ struct Workspace {
   Workspace(Backend& backend, const GrokConfig& config, const StepSize& largest);
   static std::uint64_t size_bytes(const Footprint& footprint, const GrokConfig& config, const StepSize& largest);
 
-  BufferPtr residual, normed, projected;               // f32 [num_tokens, d_model]
-  BufferPtr q, mixed;                                  // f32 [num_tokens, num_q_heads * head_dim]
-  QuantizedRowsPtr normed_quantized, mixed_quantized;  // copies of normed and mixed, or null
-  BufferPtr router_logits;                             // f32 [num_tokens, num_experts]
-  BufferPtr experts;                                   // i32 [num_tokens, experts_per_token]
-  BufferPtr gates;                                     // f32 [num_tokens, experts_per_token]
-  BufferPtr logits;                                    // f32 [num_outputs, vocab_size]
+  BufferPtr residual, normed, projected;                  // f32 [num_tokens, d_model]
+  BufferPtr q, attended;                                  // f32 [num_tokens, num_q_heads * head_dim]
+  QuantizedRowsPtr normed_quantized, attended_quantized;  // copies of normed and attended, or null
+  BufferPtr router_logits;                                // f32 [num_tokens, num_experts]
+  BufferPtr experts;                                      // i32 [num_tokens, experts_per_token]
+  BufferPtr gates;                                        // f32 [num_tokens, experts_per_token]
+  BufferPtr logits;                                       // f32 [num_outputs, vocab_size]
 };
 
 // Receives intermediate tensors during the pass, in the backend's memory. For tests; names are those of the goldens:

@@ -34,7 +34,7 @@ struct Splits {
   int first_token;
   int num_splits, num_head_blocks;
   float two_over_cap;
-  float* mixed;        // [num_tokens, num_q_heads, num_splits, head_dim]
+  float* value_sums;   // [num_tokens, num_q_heads, num_splits, head_dim]
   float* weight_sums;  // [num_tokens, num_q_heads, num_splits]
 };
 
@@ -100,7 +100,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) attend_spl
 #pragma unroll
   for (int head = 0; head < kHeads; ++head)
     if (head < num_heads) queries[head].read(query_rows, first_head + head);
-  float mixed[kHeads][kTile.quads][4] = {};
+  float value_sums[kHeads][kTile.quads][4] = {};
   float weight_sum = 0;  // sum of one head over every kPositions-th position
 
   const int start_of_warp = first_position + warp * kPageSize;
@@ -150,7 +150,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) attend_spl
 #pragma unroll
         for (int quad = 0; quad < kTile.quads; ++quad)
 #pragma unroll
-          for (int d = 0; d < 4; ++d) mixed[head][quad][d] += weight_of_head * values[i].of[quad][d];
+          for (int d = 0; d < 4; ++d) value_sums[head][quad][d] += weight_of_head * values[i].of[quad][d];
       }
   }
 #pragma unroll
@@ -171,14 +171,14 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor) attend_spl
 #pragma unroll
       for (int d = 0; d < 4; ++d)
         if (const int i = 4 * (lane + kWarpSize * quad) + d; i < op.head_dim)
-          sums[(warp * kHeads + head) * op.head_dim + i] = mixed[head][quad][d];
+          sums[(warp * kHeads + head) * op.head_dim + i] = value_sums[head][quad][d];
   __syncthreads();  // the sums of all warps are written
   const std::size_t first_row = std::size_t(row) * op.num_q_heads + first_head;
   for (int i = int(threadIdx.x); i < num_heads * op.head_dim; i += kThreads) {
     float sum = 0;
     for (int from = 0; from < kWarps; ++from) sum += sums[from * kHeads * op.head_dim + i];
     const std::size_t to = (first_row + i / op.head_dim) * split.num_splits + index;
-    split.mixed[to * op.head_dim + i % op.head_dim] = sum;
+    split.value_sums[to * op.head_dim + i % op.head_dim] = sum;
   }
   if (int(threadIdx.x) < num_heads) {
     float sum = 0;
@@ -200,7 +200,7 @@ __device__ inline float add_splits(const Splits& split, int row, int head, int i
 #pragma unroll 4  // loads in flight
   for (int index = 0; index < num_splits; ++index) {
     weight_sum += split.weight_sums[from + index];
-    sum += split.mixed[(from + index) * split.op.head_dim + i];
+    sum += split.value_sums[(from + index) * split.op.head_dim + i];
   }
   return sum / weight_sum;
 }
@@ -233,7 +233,7 @@ int splits_of(int num_positions) { return (num_positions + kSplitPositions - 1) 
 
 void take_sums(Splits& split, int num_tokens, int num_q_heads, int head_dim, DeviceScratch& scratch) {
   const std::size_t num_rows = std::size_t(num_tokens) * num_q_heads * split.num_splits;
-  split.mixed = scratch.of<float>(num_rows * head_dim);
+  split.value_sums = scratch.of<float>(num_rows * head_dim);
   split.weight_sums = scratch.of<float>(num_rows);
 }
 
@@ -259,7 +259,7 @@ void CudaBackend::attention(const Attention& op) {
                .num_splits = splits_of(shape_.num_positions),
                .num_head_blocks = (heads_per_kv + heads_at_once - 1) / heads_at_once,
                .two_over_cap = 2.0f / op.cap,
-               .mixed = nullptr,
+               .value_sums = nullptr,
                .weight_sums = nullptr};
   take_sums(split, tokens_at_once, op.num_q_heads, op.head_dim, scratch_);
   const std::size_t shared_floats = std::size_t(kWarps) * heads_at_once * op.head_dim;

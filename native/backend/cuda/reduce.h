@@ -33,8 +33,8 @@ __device__ T lane_sums(T (&values)[kSize]) {
     const bool is_upper = (int(threadIdx.x) & kHalf) != 0;
 #pragma unroll
     for (int i = 0; i < kHalf; ++i) {
-      const T kept = is_upper ? values[i + kHalf] : values[i], given = is_upper ? values[i] : values[i + kHalf];
-      values[i] = kept + __shfl_xor_sync(kAllLanes, given, kHalf);
+      const T own = is_upper ? values[i + kHalf] : values[i], sent = is_upper ? values[i] : values[i + kHalf];
+      values[i] = own + __shfl_xor_sync(kAllLanes, sent, kHalf);
     }
     return lane_sums<kHalf>(values);
   }

@@ -9,12 +9,12 @@ namespace grok::cuda {
 namespace {
 
 // The best rank below `below` among the thread's tokens, or 0.
-__device__ inline Wide best_of(const float (&logits)[kTokensOfThread], int first, int vocab_size, Wide below) {
-  Wide best = 0;
+__device__ inline u64 best_of(const float (&logits)[kTokensOfThread], int first, int vocab_size, u64 below) {
+  u64 best = 0;
 #pragma unroll
   for (int i = 0; i < kTokensOfThread; ++i) {
     const int token = first + i * kSpanThreads;
-    const Wide rank = rank_of(logits[i], token);
+    const u64 rank = rank_of(logits[i], token);
     if (token < vocab_size && rank < below && rank > best) best = rank;
   }
   return best;
@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(kSpanThreads) summarize_spans(Sampling op) {
   }
 
   SpanSummary span{};
-  span.best = block_max(best_of(logits, first_token(), op.vocab_size, ~Wide(0)));
+  span.best = block_max(best_of(logits, first_token(), op.vocab_size, ~u64(0)));
   // infinity minus infinity is NaN
   const float highest = logit_of(span.best), zero = highest > -INFINITY ? highest : 0;
   double total = 0;
@@ -92,7 +92,7 @@ __global__ void __launch_bounds__(kSpanThreads) summarize_spans(Sampling op) {
     float* const adjusted = op.adjusted + row * op.vocab_size;
     adjust(adjusted, logits, parameters, op.adjustments + parameters.first_adjustment, op.vocab_size);
     load_tokens(logits, adjusted, first_token(), op.vocab_size);
-    span.best_adjusted = block_max(best_of(logits, first_token(), op.vocab_size, ~Wide(0)));
+    span.best_adjusted = block_max(best_of(logits, first_token(), op.vocab_size, ~u64(0)));
   }
   if (threadIdx.x == 0) op.spans_of(row)[blockIdx.x] = span;
 }
@@ -107,14 +107,14 @@ __global__ void __launch_bounds__(kSpanThreads) find_likeliest(Sampling op) {
     top[place] = {};  // copied to the host but not used
   if (num_logprobs == 0) return;
   const double log_total = log_total_of(op, row);
-  Wide best_of_span = int(threadIdx.x) < op.num_spans ? op.spans_of(row)[threadIdx.x].best : 0;
+  u64 best_of_span = int(threadIdx.x) < op.num_spans ? op.spans_of(row)[threadIdx.x].best : 0;
   for (int place = 0; place < num_logprobs; ++place) {
-    const Wide best = block_max(best_of_span);
+    const u64 best = block_max(best_of_span);
     if (threadIdx.x == 0) top[place] = {token_of(best), float(double(logit_of(best)) - log_total)};
     const int span = token_of(best) / kSpanTokens, first = span * kSpanTokens + int(threadIdx.x);
     float logits[kTokensOfThread];
     load_tokens(logits, op.logits + row * op.vocab_size, first, op.vocab_size);
-    const Wide next = block_max(best_of(logits, first, op.vocab_size, best));
+    const u64 next = block_max(best_of(logits, first, op.vocab_size, best));
     if (int(threadIdx.x) == span) best_of_span = next;
   }
 }
@@ -142,7 +142,7 @@ struct Memory {
   Drawn* results;           // the drawn tokens, then the top tokens of each row
   SpanSummary* spans;       // [num_rows, num_spans]
   Cut* cuts;                // [num_rows, 2]
-  Wide* candidates;         // [num_rows, vocab_size]
+  u64* candidates;          // [num_rows, vocab_size]
   float* adjusted;          // [num_rows, vocab_size]
 };
 
@@ -157,7 +157,7 @@ Memory memory_of(std::size_t num_rows, std::size_t num_adjustments, std::size_t 
           .results = scratch.of<Drawn>(num_results),
           .spans = scratch.of<SpanSummary>(num_rows * spans_of(vocab_size)),
           .cuts = scratch.of<Cut>(2 * num_rows),
-          .candidates = scratch.of<Wide>(num_rows * vocab_size),
+          .candidates = scratch.of<u64>(num_rows * vocab_size),
           .adjusted = scratch.of<float>(num_rows * vocab_size)};
 }
 

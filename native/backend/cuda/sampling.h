@@ -13,7 +13,7 @@
 // Shared definitions of the sampling kernels: the order of tokens, the parameters of a row, intermediate results.
 namespace grok::cuda {
 
-using Wide = unsigned long long;
+using u64 = unsigned long long;
 
 // A row is divided into spans, one block each.
 inline constexpr int kSpanThreads = 256, kTokensOfThread = 16;
@@ -25,7 +25,7 @@ inline constexpr int kBins = 1024;
 // Fixed-point unit of probabilities. Sums of integers are the same in any order, and 2^18 tokens as likely as the best
 // one fit 64 bits. The rounding error per token is 2^-46 of the best token's probability.
 inline constexpr int kTokenBits = 18;
-inline constexpr double kWholeMass = double(Wide(1) << 45);
+inline constexpr double kWholeMass = double(u64(1) << 45);
 inline constexpr int kMostSpans = (1 << kTokenBits) / kSpanTokens;
 
 // Larger for larger logits, equal for equal ones; 0 for a NaN, below all others.
@@ -37,13 +37,13 @@ __device__ inline unsigned key_of(float logit) {
 inline constexpr unsigned kInfinitelyUnlikely = 0x007fffffu;  // the key of minus infinity
 
 // Sorts by logit, then by id with the lower first.
-__device__ inline Wide rank_of(float logit, int token) {
-  return Wide(key_of(logit)) << kTokenBits | unsigned((1 << kTokenBits) - 1 - token);
+__device__ inline u64 rank_of(float logit, int token) {
+  return u64(key_of(logit)) << kTokenBits | unsigned((1 << kTokenBits) - 1 - token);
 }
 // the lowest rank of a token that may be drawn
-inline constexpr Wide kLowestRank = Wide(kInfinitelyUnlikely + 1) << kTokenBits;
-__device__ inline int token_of(Wide rank) { return (1 << kTokenBits) - 1 - int(unsigned(rank) % (1u << kTokenBits)); }
-__device__ inline float logit_of(Wide rank) {
+inline constexpr u64 kLowestRank = u64(kInfinitelyUnlikely + 1) << kTokenBits;
+__device__ inline int token_of(u64 rank) { return (1 << kTokenBits) - 1 - int(unsigned(rank) % (1u << kTokenBits)); }
+__device__ inline float logit_of(u64 rank) {
   const auto key = unsigned(rank >> kTokenBits);
   return __uint_as_float(key & 0x80000000u ? key & 0x7fffffffu : ~key);
 }
@@ -71,18 +71,18 @@ struct RowParameters : SamplingParams {
 
 // Results for a span.
 struct SpanSummary {
-  Wide best;           // rank
-  double total;        // sum of exp(logit - best logit)
-  Wide best_adjusted;  // rank
-  Wide mass;           // total mass of the tokens that surely remain for the draw
+  u64 best;           // rank
+  double total;       // sum of exp(logit - best logit)
+  u64 best_adjusted;  // rank
+  u64 mass;           // total mass of the tokens that surely remain for the draw
 };
 
 // Result of a filter for a row. The tokens of the boundary bin are its candidates.
 struct Cut {
-  Wide bins[kBins];  // total mass of their tokens
-  double limit;      // a token is kept while the mass above it is at most this
-  Wide above;        // total mass of the bins above the boundary
-  Wide lowest;       // lowest rank that is kept, once it is known
+  u64 bins[kBins];  // total mass of their tokens
+  double limit;     // a token is kept while the mass above it is at most this
+  u64 above;        // total mass of the bins above the boundary
+  u64 lowest;       // lowest rank that is kept, once it is known
   int num_candidates;
 };
 
@@ -98,7 +98,7 @@ struct Sampling {
   float* adjusted;                // [num_rows, vocab_size]; only rows with adjustments are written
   SpanSummary* spans;             // [num_rows, num_spans]
   Cut* cuts;                      // [num_rows, 2]
-  Wide* candidates;               // [num_rows, vocab_size], ranks
+  u64* candidates;                // [num_rows, vocab_size], ranks
   Drawn* drawn;                   // [num_rows]
   Drawn* top;                     // [num_rows, max_logprobs]
   int vocab_size, num_spans, max_logprobs;
@@ -108,7 +108,7 @@ struct Sampling {
   }
   __device__ SpanSummary* spans_of(std::size_t row) const { return spans + row * num_spans; }
   __device__ Cut& cut_of(std::size_t row, Filter filter) const { return cuts[2 * row + std::size_t(filter)]; }
-  __device__ Wide* candidates_of(std::size_t row) const { return candidates + row * vocab_size; }
+  __device__ u64* candidates_of(std::size_t row) const { return candidates + row * vocab_size; }
 };
 
 // The first of the thread's tokens; the others follow at a distance of kSpanThreads.

@@ -77,9 +77,9 @@ struct MadeUpNumbers {
 
 // The same numbers for the same seed and name, whatever the format.
 inline MadeUpNumbers make_up(const ParameterToWrite& parameter, std::uint64_t seed) {
-  std::seed_seq mixed(parameter.name.begin(), parameter.name.end());
+  std::seed_seq sequence(parameter.name.begin(), parameter.name.end());
   std::vector<std::uint32_t> seeds(2);
-  mixed.generate(seeds.begin(), seeds.end());
+  sequence.generate(seeds.begin(), seeds.end());
   std::mt19937_64 generator(seed ^ (std::uint64_t(seeds[0]) << 32 | seeds[1]));
 
   MadeUpNumbers numbers;

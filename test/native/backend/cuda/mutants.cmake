@@ -165,7 +165,7 @@ grok_mutant(row_split_in_one_group norm.h
   "" step_graphs norm.cu)
 grok_mutant(graph_of_another_length step_graphs.cpp
   "steps_.find(key)"
-  "std::find_if(steps_.begin(), steps_.end(), [&](const auto& kept) { return kept.first.second == memory && kept.first.first.num_tokens == shape.num_tokens; })"
+  "std::find_if(steps_.begin(), steps_.end(), [&](const auto& step) { return step.first.second == memory && step.first.first.num_tokens == shape.num_tokens; })"
   step_graphs)
 grok_mutant(graph_of_a_narrower_page_table cuda_backend.cpp
   ".max_pages = max_pages,"

@@ -45,7 +45,7 @@ class Network {
     for (const model::BoundWeight& weight : network_.weights) weight.load(*made_, weights_);
     if (may_replay) return;
     workspace_.normed_quantized = nullptr;
-    workspace_.mixed_quantized = nullptr;
+    workspace_.attended_quantized = nullptr;
   }
 
   CudaBackend& backend() { return static_cast<CudaBackend&>(*made_); }
