@@ -5,11 +5,11 @@ import { writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { startBusyLoops } from './cpu-contention.mjs';
 import { casesOf, measureCase } from './figures.mjs';
 import { bytesReadPerToken } from './gguf.mjs';
 import { peersFolder, peerVersions } from './llama-cpp.mjs';
 import { ensureModel } from './make-model.mjs';
-import { startBusyLoops } from './neighbours.mjs';
 import { probeLimits } from './sides.mjs';
 import { limitsText, lineOf, tableOf } from './table.mjs';
 import { CONTEXT, PROMPT_TOKENS } from './workload.mjs';
@@ -65,11 +65,11 @@ async function compareShapes(options) {
 }
 
 async function* measureShape(options) {
-  const neighbours = startBusyLoops(options.busy);
+  const busyLoops = startBusyLoops(options.busy);
   try {
-    for (const each of casesOf(options)) yield await measureCase(each, { ...options, neighbourPids: neighbours.pids });
+    for (const each of casesOf(options)) yield await measureCase(each, { ...options, busyLoopPids: busyLoops.pids });
   } finally {
-    neighbours.stop();
+    busyLoops.stop();
   }
 }
 

@@ -2,8 +2,8 @@
 import { execFile } from 'node:child_process';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
+import { watchOtherProcesses } from './cpu-contention.mjs';
 import { peersFolder } from './llama-cpp.mjs';
-import { watchOthers } from './neighbours.mjs';
 
 const runFile = promisify(execFile);
 
@@ -53,8 +53,8 @@ async function bench({ dist, keepDisturbed }, args) {
 }
 
 /** Adds the share of a core that other processes used meanwhile. */
-async function watched({ neighbourPids, quietShare }, run) {
-  const shareOfOthers = watchOthers(neighbourPids);
+async function watched({ busyLoopPids, quietShare }, run) {
+  const shareOfOthers = watchOtherProcesses(busyLoopPids);
   const measured = await run();
   const othersShare = shareOfOthers();
   return { ...measured, othersShare, disturbed: othersShare > quietShare };

@@ -9,7 +9,7 @@ export function lineOf({ figure, threads, unit, grokRun, llamaCpp, ahead, kept, 
 /** @param results of measureCase; @param circumstances date, machine, versions, options */
 export function tableOf(name, results, circumstances) {
   const { machine, peer, options } = circumstances;
-  const busy = options.busy > 0 ? `; ${options.busy} busy neighbour${options.busy > 1 ? 's' : ''}` : '';
+  const busy = options.busy > 0 ? `; ${options.busy} busy process${options.busy > 1 ? 'es' : ''}` : '';
   const rows = [
     ['', 'threads', 'grok-run', 'llama.cpp', 'ahead', 'pairs', 'thrown away'],
     ['---', '---:', '---:', '---:', '---:', '---:', '---:'],

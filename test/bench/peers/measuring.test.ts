@@ -1,6 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import {
+  busySeconds,
+  processSeconds,
+  startBusyLoops,
+  watchOtherProcesses,
+} from '../../../bench/peers/cpu-contention.mjs';
 import { casesOf } from '../../../bench/peers/figures.mjs';
-import { busySeconds, processSeconds, startBusyLoops, watchOthers } from '../../../bench/peers/neighbours.mjs';
 import { alternate, compare, spreadOf } from '../../../bench/peers/statistics.mjs';
 import { limitsText, tableOf } from '../../../bench/peers/table.mjs';
 import { FIRST_ORDINARY_ID, spreadIds } from '../../../bench/peers/workload.mjs';
@@ -79,7 +84,7 @@ describe('figures', () => {
   });
 });
 
-describe('neighbours', () => {
+describe('other processes', () => {
   it('are read from /proc as proc(5) has it', () => {
     expect(busySeconds('cpu  100 20 300 9999 5 6 7 8 0 0\ncpu0 1 2 3 4')).toBeCloseTo(4.41);
     const stat = '42 (a (b) c) R 1 1 1 0 -1 0 0 0 0 0 100 20 3 4 20 0 1 0';
@@ -89,7 +94,7 @@ describe('neighbours', () => {
   it('count unless they are known to be busy', { timeout: 20_000 }, async () => {
     const loops = startBusyLoops(1);
     try {
-      const [withIt, without] = [watchOthers(), watchOthers(loops.pids)];
+      const [withIt, without] = [watchOtherProcesses(), watchOtherProcesses(loops.pids)];
       await new Promise((resolve) => setTimeout(resolve, 1000));
       // The loop had part of a core, however busy the machine is; two ticks of 10 ms may lie between the readings.
       expect(withIt() - without()).toBeGreaterThan(0.05);
@@ -120,7 +125,7 @@ describe('the table', () => {
   it('has a dash if no pair was quiet', () => {
     const text = tableOf('mid', [{ ...row, kept: 0, grokRun: null, llamaCpp: null, ahead: null }], circumstances);
     expect(text.split('\n').at(-1)?.replace(/ +/g, ' ')).toBe('| decode, tokens/s | 1 | - | - | - | 0 | 2 |');
-    expect(text).toContain('1 busy neighbour\n');
+    expect(text).toContain('1 busy process\n');
   });
 
   it('has the least, the middle and the most', () => {

@@ -48,7 +48,7 @@ function secondsOf(pid) {
  * excludes this process, its children that have ended, `known` processes that are busy on purpose, and the kernel's
  * threads.
  */
-export function watchOthers(known = []) {
+export function watchOtherProcesses(known = []) {
   const othersSeconds = () =>
     busySeconds() - kernelThreadSeconds() - ['self', ...known].reduce((sum, pid) => sum + secondsOf(pid), 0);
   const startedAt = performance.now();
