@@ -175,9 +175,9 @@ void time_in_graph(TimedBackend& backend, int reps) {
 }
 
 std::unique_ptr<Backend> make_backend(const Request& request) {
-  if (request.device == "cpu") return cpu::make_cpu_backend({.num_threads = request.num_threads, .isa = request.isa});
+  if (request.device == "cpu") return cpu::make_backend({.num_threads = request.num_threads, .isa = request.isa});
 #if defined(GROK_WITH_CUDA)
-  if (request.device == "cuda") return cuda::make_cuda_backend({.launches_overlap = request.launches_overlap});
+  if (request.device == "cuda") return cuda::make_backend({.launches_overlap = request.launches_overlap});
 #endif
   throw Error(ErrorCode::invalid_argument, concat("this build has no device \"", request.device, "\""));
 }
@@ -185,7 +185,7 @@ std::unique_ptr<Backend> make_backend(const Request& request) {
 void measure_limits(const Request& request) {
 #if defined(GROK_WITH_CUDA)
   if (request.device == "cuda") {
-    const cuda::CudaProbe probe = cuda::probe_cuda({.buffer_bytes = std::uint64_t(request.probe_gib) << 30});
+    const cuda::Probe probe = cuda::run_probe({.buffer_bytes = std::uint64_t(request.probe_gib) << 30});
     std::printf("%s: %.0f GB/s of reading, %.0f GB/s of copying\n", probe.device.c_str(), probe.read.median,
                 probe.copy.median);
     if (!request.json.empty())
@@ -194,7 +194,7 @@ void measure_limits(const Request& request) {
     return;
   }
 #endif
-  const cpu::Probe probe = cpu::probe_cpu(
+  const cpu::Probe probe = cpu::run_probe(
       {.num_threads = request.num_threads, .isa = request.isa, .buffer_bytes = std::uint64_t(request.probe_gib) << 30});
   std::string json = concat("{\"limits\": {\"read\": ", probe.read.median);
   std::printf("%s, %d threads: %.1f GB/s of reading", probe.isa.c_str(), probe.num_threads, probe.read.median);

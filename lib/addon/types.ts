@@ -214,7 +214,7 @@ export interface NativeProbe {
   multiplyAdds: (NativeRate & { name: string; perProduct: number })[];
 }
 
-/** Mirrors `CudaProbe` in native/backend/cuda/cuda.h; GB/s. */
+/** Mirrors `cuda::Probe` in native/backend/cuda/cuda.h; GB/s. */
 export interface NativeCudaProbe {
   /** The name and compute capability of the device. */
   device: string;

@@ -96,7 +96,7 @@ Napi::Value probe_cuda_device(const Napi::CallbackInfo& info) {
   thread->on_interrupt([stopped] { return *stopped = true; });
   return thread->run(
       info.Env(), [stopped] { return runtime::probe_device(*stopped); },
-      [thread](Napi::Env env, const cuda::CudaProbe& probe) { return to_js(env, probe); });
+      [thread](Napi::Env env, const cuda::Probe& probe) { return to_js(env, probe); });
 }
 
 Napi::Value probe_disk_of(const Napi::CallbackInfo& info) {

@@ -333,7 +333,7 @@ Napi::Object to_js(Napi::Env env, const cpu::Probe& probe) {
   return object;
 }
 
-Napi::Object to_js(Napi::Env env, const cuda::CudaProbe& probe) {
+Napi::Object to_js(Napi::Env env, const cuda::Probe& probe) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("device", probe.device);
   object.Set("bufferBytes", to_js(env, probe.buffer_bytes));

@@ -35,7 +35,7 @@ runtime::SequenceRequest request_from(Napi::Value value);
 
 Napi::Object to_js(Napi::Env env, const runtime::Inspection& inspection);
 Napi::Object to_js(Napi::Env env, const cpu::Probe& probe);
-Napi::Object to_js(Napi::Env env, const cuda::CudaProbe& probe);
+Napi::Object to_js(Napi::Env env, const cuda::Probe& probe);
 Napi::Object to_js(Napi::Env env, const runtime::LoadProgress& progress);
 Napi::Object to_js(Napi::Env env, const runtime::TokenizerFile& file);
 Napi::Object to_js(Napi::Env env, const runtime::EngineStats& stats);

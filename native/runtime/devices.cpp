@@ -27,19 +27,19 @@ bool is_for_cuda(const EngineOptions& options, const Limits& limits) {
   return true;
 }
 
-cpu::CpuOptions cpu_options(const EngineOptions& options, const Limits& limits) {
+cpu::Options cpu_options(const EngineOptions& options, const Limits& limits) {
   return {.num_threads = options.num_threads, .isa = options.isa, .weights = limits.weight_storage};
 }
 
 }  // namespace
 
-std::vector<std::string> usable_isas() { return cpu::cpu_isas(); }
+std::vector<std::string> usable_isas() { return cpu::usable_isas(); }
 
 int default_cpu_threads() { return platform::usable_cores(); }
 
 std::string why_no_cuda() {
 #if defined(GROK_WITH_CUDA)
-  return cuda::why_no_cuda_device();
+  return cuda::why_no_device();
 #else
   return "this build has no CUDA backend";
 #endif
@@ -48,24 +48,24 @@ std::string why_no_cuda() {
 std::unique_ptr<Backend> make_backend(const EngineOptions& options, const Limits& limits) {
   [[maybe_unused]] const bool on_cuda = is_for_cuda(options, limits);
 #if defined(GROK_WITH_CUDA)
-  if (on_cuda) return cuda::make_cuda_backend({});
+  if (on_cuda) return cuda::make_backend({});
 #endif
-  return cpu::make_cpu_backend(cpu_options(options, limits));
+  return cpu::make_backend(cpu_options(options, limits));
 }
 
 std::unique_ptr<Footprint> make_footprint(const EngineOptions& options, const Limits& limits) {
   [[maybe_unused]] const bool on_cuda = is_for_cuda(options, limits);
 #if defined(GROK_WITH_CUDA)
-  if (on_cuda) return cuda::make_cuda_footprint({});
+  if (on_cuda) return cuda::make_footprint({});
 #endif
-  return cpu::make_cpu_footprint(cpu_options(options, limits));
+  return cpu::make_footprint(cpu_options(options, limits));
 }
 
 std::optional<std::uint64_t> memory_for(const EngineOptions& options, const Limits& limits) {
   if (options.memory_limit) return options.memory_limit;
   [[maybe_unused]] const bool on_cuda = is_for_cuda(options, limits);
 #if defined(GROK_WITH_CUDA)
-  if (on_cuda) return cuda::why_no_cuda_device().empty() ? std::optional(cuda::cuda_available_bytes()) : std::nullopt;
+  if (on_cuda) return cuda::why_no_device().empty() ? std::optional(cuda::available_bytes()) : std::nullopt;
 #endif
   return platform::available_memory();
 }

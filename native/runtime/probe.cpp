@@ -18,14 +18,14 @@ cpu::Probe probe_machine(int num_threads, const std::string& isa, const std::ato
   constexpr std::uint64_t kBufferBytes = std::uint64_t(1) << 30;
   const std::uint64_t buffer_bytes =
       std::min(kBufferBytes, platform::available_memory().value_or(4 * kBufferBytes) / 4);
-  return cpu::probe_cpu({.num_threads = num_threads, .isa = isa, .buffer_bytes = buffer_bytes, .stopped = &stopped});
+  return cpu::run_probe({.num_threads = num_threads, .isa = isa, .buffer_bytes = buffer_bytes, .stopped = &stopped});
 }
 
-cuda::CudaProbe probe_device([[maybe_unused]] const std::atomic<bool>& stopped) {
+cuda::Probe probe_device([[maybe_unused]] const std::atomic<bool>& stopped) {
 #if defined(GROK_WITH_CUDA)
   // More than ten times the largest cache of any GPU so far.
   constexpr std::uint64_t kBufferBytes = std::uint64_t(2) << 30;
-  return cuda::probe_cuda({.buffer_bytes = kBufferBytes, .stopped = &stopped});
+  return cuda::run_probe({.buffer_bytes = kBufferBytes, .stopped = &stopped});
 #else
   throw Error(ErrorCode::cuda_unavailable, why_no_cuda(), "Use device \"cpu\" or \"auto\".");
 #endif

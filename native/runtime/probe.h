@@ -14,6 +14,6 @@ cpu::Probe probe_machine(int num_threads, const std::string& isa, const std::ato
 
 // Measures the limits of the CUDA device's memory. Throws cuda_unavailable, out_of_memory, device_failed, and cancelled
 // soon after `stopped` is set.
-cuda::CudaProbe probe_device(const std::atomic<bool>& stopped);
+cuda::Probe probe_device(const std::atomic<bool>& stopped);
 
 }  // namespace grok::runtime

@@ -49,7 +49,7 @@ TEST("a pool whose threads are refused runs with fewer, leaves some to others, a
 
 TEST("a device reports the threads it has, not the number that was requested") {
   num_allowed = 11;
-  const auto backend = cpu::make_cpu_backend({.num_threads = 64, .isa = "", .weights = WeightStorage::packed});
+  const auto backend = cpu::make_backend({.num_threads = 64, .isa = "", .weights = WeightStorage::packed});
   CHECK(backend->description().find(", 4 threads)") != std::string::npos);
   num_allowed = 1000;
 }

@@ -17,7 +17,7 @@ constexpr std::uint64_t kAvailableBytes = std::uint64_t(1) << 30;
 
 void plan(const model::GrokConfig& config, const runtime::EngineOptions& options) {
   const runtime::Limits limits = runtime::limits_for(config, options);
-  const auto footprint = cpu::make_cpu_footprint({.num_threads = 1024, .isa = "", .weights = limits.weight_storage});
+  const auto footprint = cpu::make_footprint({.num_threads = 1024, .isa = "", .weights = limits.weight_storage});
   runtime::ModelPlan model = runtime::bind_model(runtime::synthetic_checkpoint(config), options, limits);
   runtime::plan_memory(model, *footprint, kAvailableBytes);
   const runtime::MemoryPlan& memory = model.memory;

@@ -28,7 +28,7 @@ BufferPtr copy_of(const TensorView& view, threads::ThreadPool& pool) {
 
 }  // namespace
 
-std::vector<std::string> cpu_isas() {
+std::vector<std::string> usable_isas() {
   std::vector<std::string> names;
   for (const Kernels* kernels : usable_kernels()) names.push_back(kernels->isa);
   return names;
@@ -36,7 +36,7 @@ std::vector<std::string> cpu_isas() {
 
 namespace {
 
-Kernels kernels_for(const CpuOptions& options) {
+Kernels kernels_for(const Options& options) {
   const auto usable = usable_kernels();
   const auto wanted = std::find_if(usable.begin(), usable.end(), [&](const Kernels* kernels) {
     return options.isa.empty() || options.isa == kernels->isa;
@@ -53,17 +53,17 @@ Kernels kernels_for(const CpuOptions& options) {
   return kernels;
 }
 
-int num_threads_for(const CpuOptions& options) {
+int num_threads_for(const Options& options) {
   return options.num_threads > 0 ? options.num_threads : platform::usable_cores();
 }
 
 }  // namespace
 
-std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) {
+std::unique_ptr<Backend> make_backend(const Options& options) {
   return std::make_unique<CpuBackend>(kernels_for(options), num_threads_for(options), options.weights);
 }
 
-std::unique_ptr<Footprint> make_cpu_footprint(const CpuOptions& options) {
+std::unique_ptr<Footprint> make_footprint(const Options& options) {
   return std::make_unique<CpuFootprint>(kernels_for(options), options.weights, num_threads_for(options));
 }
 

@@ -11,7 +11,7 @@
 // The public interface of the CUDA backend. It includes no CUDA header, so its users need none.
 namespace grok::cuda {
 
-struct CudaOptions {
+struct Options {
   // Number of int8 limbs per activation and per embedding value. 2 limbs give 15 bits, 3 give 23 bits, relative to the
   // largest value nearby. Products of limbs and weights are exact either way. See backend/cuda/quantize.h.
   int num_limbs = 2;
@@ -20,25 +20,25 @@ struct CudaOptions {
   bool launches_overlap = true;
 };
 
-// Throws cuda_unavailable with why_no_cuda_device(), or invalid_argument.
-std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options);
+// Throws cuda_unavailable with why_no_device(), or invalid_argument.
+std::unique_ptr<Backend> make_backend(const Options& options);
 // The memory requirements of that backend. Needs no device.
-std::unique_ptr<Footprint> make_cuda_footprint(const CudaOptions& options);
+std::unique_ptr<Footprint> make_footprint(const Options& options);
 
 // Why no device can be used, in a sentence; empty if one can.
-std::string why_no_cuda_device();
+std::string why_no_device();
 
 // Bytes of the device's memory that are free now. Throws device_failed.
-std::uint64_t cuda_available_bytes();
+std::uint64_t available_bytes();
 
-struct CudaProbeOptions {
+struct ProbeOptions {
   // much larger than the device's cache; at most a quarter of the free memory
   std::uint64_t buffer_bytes = 0;
   const std::atomic<bool>* stopped = nullptr;  // ends the probe with `cancelled` within about a tenth of a second
 };
 
 // The limits of the device's memory, with which the operations are compared.
-struct CudaProbe {
+struct Probe {
   std::string device;
   std::uint64_t buffer_bytes = 0;
   ProbeRate read;  // GB/s, front to back
@@ -46,6 +46,6 @@ struct CudaProbe {
 };
 
 // Throws cuda_unavailable, out_of_memory, device_failed, cancelled.
-CudaProbe probe_cuda(const CudaProbeOptions& options);
+Probe run_probe(const ProbeOptions& options);
 
 }  // namespace grok::cuda

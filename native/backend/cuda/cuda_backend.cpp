@@ -70,12 +70,12 @@ Obstacle obstacle_to(DeviceTraits& traits) {
 
 }  // namespace
 
-std::string why_no_cuda_device() {
+std::string why_no_device() {
   DeviceTraits traits;
   return obstacle_to(traits).reason;
 }
 
-std::uint64_t cuda_available_bytes() {
+std::uint64_t available_bytes() {
   std::size_t free_bytes = 0, total_bytes = 0;
   if (const cudaError_t error = cudaMemGetInfo(&free_bytes, &total_bytes); error != cudaSuccess) {
     cudaGetLastError();
@@ -84,7 +84,7 @@ std::uint64_t cuda_available_bytes() {
   return free_bytes;
 }
 
-std::unique_ptr<Footprint> make_cuda_footprint(const CudaOptions& options) {
+std::unique_ptr<Footprint> make_footprint(const Options& options) {
   if (options.num_limbs != 2 && options.num_limbs != 3)
     throw Error(ErrorCode::invalid_argument, concat("expected num_limbs to be 2 or 3, found ", options.num_limbs));
   return std::make_unique<CudaFootprint>(options.num_limbs);
@@ -97,8 +97,8 @@ DeviceTraits usable_device() {
   return traits;
 }
 
-std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
-  make_cuda_footprint(options);  // throws
+std::unique_ptr<Backend> make_backend(const Options& options) {
+  make_footprint(options);  // throws
   return std::make_unique<CudaBackend>(options, usable_device());
 }
 

@@ -21,14 +21,14 @@ struct DeviceTraits {
   int num_multiprocessors = 0;
 };
 
-// Device 0. Throws cuda_unavailable with why_no_cuda_device().
+// Device 0. Throws cuda_unavailable with why_no_device().
 DeviceTraits usable_device();
 
 // The operations on one CUDA device, one file each, as in backend/cpu. All except read() and sample() only launch work
 // and return; the device executes it in order. A step whose shape occurs twice is replayed from then on: step_graphs.h.
 class CudaBackend final : public Backend {
  public:
-  CudaBackend(const CudaOptions& options, DeviceTraits traits)
+  CudaBackend(const Options& options, DeviceTraits traits)
       : options_(options), footprint_(options.num_limbs), traits_(std::move(traits)) {}
 
   std::string description() const override;
@@ -64,7 +64,7 @@ class CudaBackend final : public Backend {
   void sample_at_once(const Sample& op);
   const float* rotation(int num_positions, int head_dim, float rope_base);
 
-  const CudaOptions options_;
+  const Options options_;
   const CudaFootprint footprint_;
   const DeviceTraits traits_;
   Stream stream_{options_.launches_overlap && traits_.compute_major >= 9};

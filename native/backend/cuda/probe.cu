@@ -78,11 +78,11 @@ void copy_half(Stream& stream, const DeviceMemory& buffer, int num_blocks) {
                 half_bytes / kProbeStep);
 }
 
-CudaProbe probe_cuda(const CudaProbeOptions& options) {
+Probe run_probe(const ProbeOptions& options) {
   constexpr int kPasses = 10;     // before the host waits, since a launch takes as long as reading some megabytes
   constexpr int kBlocksEach = 4;  // per multiprocessor, so that all blocks run at once on every generation
   const DeviceTraits traits = usable_device();
-  const std::uint64_t buffer_bytes = std::min(options.buffer_bytes, cuda_available_bytes() / 4);
+  const std::uint64_t buffer_bytes = std::min(options.buffer_bytes, available_bytes() / 4);
   const std::uint64_t num_steps = std::max<std::uint64_t>(buffer_bytes / (2 * kProbeStep), 1) * 2;
   const int num_blocks =
       int(std::min<std::uint64_t>(std::uint64_t(traits.num_multiprocessors) * kBlocksEach, num_steps));

@@ -6,7 +6,7 @@
 #include "backend/cuda/device_memory.h"
 #include "backend/cuda/stream.h"
 
-// The kernels that probe_cuda() times: reading and copying the device's memory front to back on all multiprocessors.
+// The kernels that run_probe() times: reading and copying the device's memory front to back on all multiprocessors.
 namespace grok::cuda {
 
 inline constexpr int kProbeThreads = 256;

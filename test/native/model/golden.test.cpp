@@ -337,7 +337,7 @@ namespace {
 
 TestedBackend on_cpu(const std::string& isa, WeightStorage weights) {
   return {.name = isa,
-          .make = [=] { return cpu::make_cpu_backend({.num_threads = 2, .isa = isa, .weights = weights}); },
+          .make = [=] { return cpu::make_backend({.num_threads = 2, .isa = isa, .weights = weights}); },
           .gates = {}};
 }
 
@@ -345,7 +345,7 @@ TestedBackend on_cpu(const std::string& isa, WeightStorage weights) {
 
 TEST("weights that stay in the file give the same bits") {
   const Golden golden(golden_path("ref-order/golden.safetensors"));
-  for (const std::string& isa : cpu::cpu_isas()) {
+  for (const std::string& isa : cpu::usable_isas()) {
     Network packed(golden_path("ref-order"), on_cpu(isa, WeightStorage::packed));
     Network mapped(golden_path("ref-order"), on_cpu(isa, WeightStorage::mapped));
     for (const int prompt : {0, 5}) {

@@ -14,9 +14,7 @@
 // float32. Sizes are odd, one, and more than a block.
 namespace grok::testing {
 
-inline std::unique_ptr<Backend> reference_backend() {
-  return cpu::make_cpu_backend({.num_threads = 1, .isa = "portable"});
-}
+inline std::unique_ptr<Backend> reference_backend() { return cpu::make_backend({.num_threads = 1, .isa = "portable"}); }
 
 // The result of `compute` on a tested backend, and on the reference.
 template <typename Compute>

@@ -11,7 +11,7 @@ namespace {
 
 const bool kAsks = [] {
   grok::testing::before_all() = [] {
-    const std::string reason = grok::cuda::why_no_cuda_device();
+    const std::string reason = grok::cuda::why_no_device();
     if (reason.empty()) return;
     std::printf("SKIPPED: %s\n", reason.c_str());
     std::exit(77);  // ctest's code for a skipped test

@@ -39,22 +39,21 @@ inline std::vector<TestedBackend> tested_backends() {
   // Three limbs are as precise as a float32. Two are 2^8 times coarser: 5e-5 to 2e-4 measured, while xAI's bf16 is 6e-3
   // to 6e-2 away. The emulator is slow, so not every network runs with every number of limbs.
   tested.push_back({.name = "cuda, 3 limbs",
-                    .make = [] { return cuda::make_cuda_backend({.num_limbs = 3}); },
+                    .make = [] { return cuda::make_backend({.num_limbs = 3}); },
                     .networks = {"ref-small", "ref-wide"}});
 #if defined(__SANITIZE_ADDRESS__)  // it takes ten times as long: one network is enough to find a bad access
   tested.back().networks.pop_back();
   return tested;
 #endif
   tested.push_back({.name = "cuda, 2 limbs",
-                    .make = [] { return cuda::make_cuda_backend({.num_limbs = 2}); },
+                    .make = [] { return cuda::make_backend({.num_limbs = 2}); },
                     .gates = {.product = 1e-4, .row = 0x1p-15, .layers = 5e-4, .logits = 5e-4, .tie = 0.01f},
                     .networks = {"ref-small"}});
 #else
   for (const cpu::Kernels* kernels : cpu::usable_kernels()) {
     const std::string isa = kernels->isa;
     const auto make = [isa](bool is_precise) {
-      return
-          [isa, is_precise] { return cpu::make_cpu_backend({.num_threads = 2, .isa = isa, .is_precise = is_precise}); };
+      return [isa, is_precise] { return cpu::make_backend({.num_threads = 2, .isa = isa, .is_precise = is_precise}); };
     };
     const Gates precise{.layers = 1e-5, .logits = 1e-4};  // 24-bit activations, and a head of 16 bits: 2.5e-5
     const Gates usual{.product = 1e-4, .layers = 5e-4, .logits = 5e-4};  // 16-bit activations: 3e-5 a product

@@ -60,7 +60,7 @@ class Stopped {
 
 }  // namespace
 
-Probe probe_cpu(const ProbeOptions& options) {
+Probe run_probe(const ProbeOptions& options) {
   const ProbeKernels& kernels = probe_for(options.isa);
   threads::ThreadPool pool(options.num_threads > 0 ? options.num_threads : platform::usable_cores());
   const Stopped stopped(options.stopped);

@@ -13,7 +13,7 @@ namespace grok::cpu {
 
 struct ProbeOptions {
   int num_threads = 0;  // 0: platform::usable_cores()
-  // "": the best that has a probe and that this CPU runs; else one of cpu_isas()
+  // "": the best that has a probe and that this CPU runs; else one of usable_isas()
   std::string isa = {};
   std::uint64_t buffer_bytes = 0;              // size of the buffer to read, much larger than the caches
   const std::atomic<bool>* stopped = nullptr;  // ends the probe with `cancelled` within about a tenth of a second
@@ -36,6 +36,6 @@ struct Probe {
 };
 
 // Takes about two seconds. Throws invalid_argument for an ISA without a probe here, out_of_memory, cancelled.
-Probe probe_cpu(const ProbeOptions& options);
+Probe run_probe(const ProbeOptions& options);
 
 }  // namespace grok::cpu

@@ -46,7 +46,7 @@ class Cache {
         num_sequences_(num_sequences),
         num_positions_(num_positions),
         max_pages_((num_positions + kPageSize - 1) / kPageSize),
-        backend_(make_cpu_backend({.num_threads = num_threads, .isa = kind.isa})),
+        backend_(make_backend({.num_threads = num_threads, .isa = kind.isa})),
         w_q_(1, kDim, std::uint64_t(size.num_q_heads) * size.head_dim, 1, 1),
         w_k_(1, kDim, std::uint64_t(size.num_kv_heads) * size.head_dim, 1, 2),
         w_v_(1, kDim, std::uint64_t(size.num_kv_heads) * size.head_dim, 1, 3),
@@ -178,7 +178,7 @@ std::string name_of(const Cache::Kind& kind) { return concat(kind.isa, " ", grok
 // Every instruction set that this CPU runs with every type of cache.
 std::vector<Cache::Kind> kinds() {
   std::vector<Cache::Kind> all;
-  for (const std::string& isa : cpu_isas())
+  for (const std::string& isa : usable_isas())
     for (const KvCacheType type : {KvCacheType::f32, KvCacheType::bf16, KvCacheType::int8}) all.push_back({isa, type});
   return all;
 }
@@ -202,7 +202,7 @@ void check_run(Cache& cache, const Part& part, const std::string& what) {
 TEST("holds keys and values rounded to the nearest that the type can represent") {
   const Size size{2, 2, 40};
   constexpr int kNumTokens = kPageSize + 3, kSilent = 5;
-  for (const std::string& isa : cpu_isas()) {
+  for (const std::string& isa : usable_isas()) {
     const auto held_by = [&](KvCacheType type) {
       Cache cache(size, 1, kNumTokens, {isa, type});
       cache.silence(kSilent);
@@ -228,7 +228,7 @@ TEST("holds keys and values rounded to the nearest that the type can represent")
 }
 
 TEST("says how large a page is: values in whole vectors, and a scale for each position in int8") {
-  const auto backend = make_cpu_backend({.num_threads = 1});
+  const auto backend = make_backend({.num_threads = 1});
   CHECK_EQ(backend->footprint().kv_page_bytes(KvCacheType::f32, 8, 128), 8u * kPageSize * 128 * 4);
   CHECK_EQ(backend->footprint().kv_page_bytes(KvCacheType::bf16, 8, 128), 8u * kPageSize * 128 * 2);
   CHECK_EQ(backend->footprint().kv_page_bytes(KvCacheType::int8, 8, 128), 8u * kPageSize * (128 + 4));

@@ -15,8 +15,8 @@ using namespace grok::testing;
 namespace {
 
 // Every kind of product that this CPU runs: of each instruction set, and with 24-bit activations if 16 bits are usual.
-std::vector<CpuOptions> every_product() {
-  std::vector<CpuOptions> all;
+std::vector<Options> every_product() {
+  std::vector<Options> all;
   for (const Kernels* kernels : usable_kernels()) {
     all.push_back({.isa = kernels->isa});
     if (kernels->precise_product) all.push_back({.isa = kernels->isa, .is_precise = true});
@@ -25,15 +25,15 @@ std::vector<CpuOptions> every_product() {
 }
 
 // Float32 sums, or exact sums of 24-bit activations: measured 1e-7 .. 3e-7. Activations of 16 bits: 3e-5.
-double tolerance(const CpuOptions& options) {
+double tolerance(const Options& options) {
   const bool has_16_bits = options.isa == "avx2" || options.isa == "avx512" || options.isa == "amx";
   return has_16_bits && !options.is_precise ? 1e-4 : 1e-6;
 }
 
-std::unique_ptr<Backend> make(CpuOptions options, int num_threads, WeightStorage weights = WeightStorage::packed) {
+std::unique_ptr<Backend> make(Options options, int num_threads, WeightStorage weights = WeightStorage::packed) {
   options.num_threads = num_threads;
   options.weights = weights;
-  return make_cpu_backend(options);
+  return make_backend(options);
 }
 
 std::vector<float> product(Backend& backend, const Matrix& matrix, const std::vector<float>& x, int num_tokens,
@@ -46,10 +46,10 @@ std::vector<float> product(Backend& backend, const Matrix& matrix, const std::ve
 }  // namespace
 
 TEST("refuses an instruction set that it or this CPU does not have, and names those it has") {
-  const auto isas = cpu_isas();
+  const auto isas = usable_isas();
   for (const std::string isa : {"mmx", "amx", "avx512", "avx2", "neon"}) {
     if (std::find(isas.begin(), isas.end(), isa) != isas.end()) continue;
-    CHECK_ERROR(make_cpu_backend({.num_threads = 1, .isa = isa}), ErrorCode::invalid_argument, "portable");
+    CHECK_ERROR(make_backend({.num_threads = 1, .isa = isa}), ErrorCode::invalid_argument, "portable");
   }
 }
 
@@ -71,7 +71,7 @@ TEST("a whole number that an activation can hold comes through a product unchang
       const Linear view{{DType::i8, {width, width}, &weights, 0}, {DType::bf16, {1, width}, &scales, 0}};
 
       const auto backend =
-          make_cpu_backend({.num_threads = 1, .isa = kernels->isa, .is_precise = of == kernels->precise_product});
+          make_backend({.num_threads = 1, .isa = kernels->isa, .is_precise = of == kernels->precise_product});
       CHECK(product(*backend, *backend->load_matrix(view), x, 1, int(width)) == x);
     }
 }
@@ -80,7 +80,7 @@ TEST("multiplies matrices of odd sizes and any number of scale groups, on every 
   struct Size {
     std::uint64_t d_in, d_out, num_groups;
   };
-  for (const CpuOptions& options : every_product())
+  for (const Options& options : every_product())
     for (const Size size : {Size{8, 8, 8}, Size{48, 48, 8}, Size{376, 40, 1}, Size{384, 376, 8}, Size{1024, 33, 8},
                             Size{2600, 70, 2}, Size{44, 33, 1}, Size{1, 1, 1}}) {
       const auto backend = make(options, 2);
@@ -99,7 +99,7 @@ TEST("multiplies matrices of odd sizes and any number of scale groups, on every 
 }
 
 TEST("gives a token the same bits whatever tokens are beside it, and however many threads there are") {
-  for (const CpuOptions& options : every_product()) {
+  for (const Options& options : every_product()) {
     const auto one = make(options, 1), two = make(options, 2);
     const MadeUpMatrix made_up(1, 512, 768, 8, 3);
     const MatrixPtr for_one = one->load_matrix(made_up.view()), for_two = two->load_matrix(made_up.view());
@@ -114,7 +114,7 @@ TEST("gives a token the same bits whatever tokens are beside it, and however man
 }
 
 TEST("sums do not overflow however long, however large and however alike the numbers are") {
-  for (const CpuOptions& options : every_product())
+  for (const Options& options : every_product())
     for (const std::int8_t weight : {std::int8_t(127), std::int8_t(-128)})
       for (const float sign : {1.0f, -1.0f}) {
         const auto backend = make(options, 1);
@@ -136,16 +136,16 @@ TEST("sums do not overflow however long, however large and however alike the num
 }
 
 TEST("refuses a scale for more inputs than 32 bits can add up, before anything is loaded") {
-  const auto backend = make_cpu_backend({.num_threads = 1});
+  const auto backend = make_backend({.num_threads = 1});
   const MadeUpMatrix made_up(1, 65537, 1, 1, 7);
   CHECK_ERROR(backend->footprint().matrix_bytes(made_up.view()), ErrorCode::unsupported, "found 65537");
   CHECK_ERROR(backend->load_matrix(made_up.view()), ErrorCode::unsupported, "found 65537");
-  const auto mapped = make_cpu_backend({.num_threads = 1, .weights = WeightStorage::mapped});
+  const auto mapped = make_backend({.num_threads = 1, .weights = WeightStorage::mapped});
   CHECK_ERROR(mapped->footprint().matrix_bytes(made_up.view()), ErrorCode::unsupported, "found 65537");
 }
 
 TEST("tiles and dot products of bytes give the same bits") {
-  const auto isas = cpu_isas();
+  const auto isas = usable_isas();
   if (isas.front() != "amx") {
     std::printf("       SKIPPED: this CPU has no AMX\n");
     return;
@@ -164,7 +164,7 @@ TEST("tiles and dot products of bytes give the same bits") {
 }
 
 TEST("activations that are zero, tiny, infinite or NaN do not disturb the tokens beside them") {
-  for (const CpuOptions& options : every_product()) {
+  for (const Options& options : every_product()) {
     const auto backend = make(options, 1);
     const MadeUpMatrix made_up(1, 128, 32, 1, 5);
     const MatrixPtr matrix = backend->load_matrix(made_up.view());
@@ -190,7 +190,7 @@ TEST("a mapped matrix gives the bits of a packed one, whatever its size, the tok
   struct Size {
     std::uint64_t d_in, d_out, num_groups;
   };
-  for (const CpuOptions& options : every_product())
+  for (const Options& options : every_product())
     for (const int num_threads : {1, 2})
       for (const Size size : {Size{8, 8, 8}, Size{376, 40, 1}, Size{384, 376, 8}, Size{1030, 33, 2},
                               Size{2600, 1030, 2}, Size{1, 1, 1}}) {
@@ -209,7 +209,7 @@ TEST("mapped experts give the bits of packed ones") {
   constexpr int kNumExperts = 5, kModel = 200, kFf = 328, kTopK = 2;
   const MadeUpMatrix gate(kNumExperts, kModel, kFf, 2, 1), up(kNumExperts, kModel, kFf, 2, 2),
       down(kNumExperts, kFf, kModel, 8, 3);
-  for (const CpuOptions& options : every_product())
+  for (const Options& options : every_product())
     for (const int num_tokens : {1, 3, 60}) {
       const auto x = random_floats(std::size_t(num_tokens) * kModel, num_tokens);
       std::vector<std::int32_t> experts;
@@ -253,8 +253,8 @@ TEST("a mapped matrix whose file cannot be read any more gives the source's erro
   FailingBytes failing(*made_up.weight_source);
   Linear view = made_up.view();
   view.weight.source = &failing;
-  const auto packed = make_cpu_backend({.num_threads = 4});
-  const auto mapped = make_cpu_backend({.num_threads = 4, .weights = WeightStorage::mapped});
+  const auto packed = make_backend({.num_threads = 4});
+  const auto mapped = make_backend({.num_threads = 4, .weights = WeightStorage::mapped});
   const MatrixPtr in_memory = packed->load_matrix(made_up.view()), in_file = mapped->load_matrix(view);
   for (const int num_tokens : {1, 40}) {
     const auto x = random_floats(std::size_t(num_tokens) * 512, 1);
@@ -266,13 +266,13 @@ TEST("a mapped matrix whose file cannot be read any more gives the source's erro
 }
 
 TEST("says how many bytes a matrix will take before it is loaded") {
-  const auto backend = make_cpu_backend({.num_threads = 1});
+  const auto backend = make_backend({.num_threads = 1});
   const MadeUpMatrix made_up(2, 64, 40, 8, 1);
   // Two experts of two strips of eight groups of 8 rows; 8 bytes a column for its scale and its sum.
   CHECK_EQ(backend->footprint().matrix_bytes(made_up.view()), 2u * 2 * 8 * 32 * (8 + 8));
   CHECK_EQ(backend->footprint().product_bytes(made_up.view()), 2u * 2 * 8 * 32 * (8 + 8));
   // Mapped: the scales.
-  const auto mapped = make_cpu_backend({.num_threads = 1, .weights = WeightStorage::mapped});
+  const auto mapped = make_backend({.num_threads = 1, .weights = WeightStorage::mapped});
   CHECK_EQ(mapped->footprint().matrix_bytes(made_up.view()), 2u * 2 * 8 * 32 * 4);
   CHECK_EQ(mapped->footprint().product_bytes(made_up.view()), 2u * 2 * 8 * 32 * 4 + 2 * 64 * 40);
 }

@@ -23,7 +23,7 @@ bool is_in_order(const ProbeRate& rate) { return 0 < rate.min && rate.min <= rat
 }  // namespace
 
 TEST("refuses an instruction set that this CPU lacks, with the names of those it has") {
-  CHECK_ERROR(probe_cpu({.isa = "mmx", .buffer_bytes = kSmall}), ErrorCode::invalid_argument, "portable");
+  CHECK_ERROR(run_probe({.isa = "mmx", .buffer_bytes = kSmall}), ErrorCode::invalid_argument, "portable");
 }
 
 TEST("ends soon when it is stopped") {
@@ -33,18 +33,18 @@ TEST("ends soon when it is stopped") {
     stopped = true;
   });
   // Read all through, this buffer would take seconds.
-  CHECK_ERROR(probe_cpu({.num_threads = 1, .buffer_bytes = std::uint64_t(1) << 30, .stopped = &stopped}),
+  CHECK_ERROR(run_probe({.num_threads = 1, .buffer_bytes = std::uint64_t(1) << 30, .stopped = &stopped}),
               ErrorCode::cancelled, "stopped");
   stopper.join();
 }
 
 TEST("a buffer of no size is one chunk") {
-  CHECK_EQ(probe_cpu({.num_threads = 1, .isa = "portable"}).buffer_bytes, std::uint64_t(2) << 20);
+  CHECK_EQ(run_probe({.num_threads = 1, .isa = "portable"}).buffer_bytes, std::uint64_t(2) << 20);
 }
 
 TEST("the reading loops depend on every byte") {
   std::vector<const ProbeKernels*> probes = {&kPortableProbe};
-  const auto runs_here = [isas = cpu_isas()](const char* isa) {
+  const auto runs_here = [isas = usable_isas()](const char* isa) {
     return std::find(isas.begin(), isas.end(), isa) != isas.end();
   };
 #if defined(__x86_64__)
@@ -68,8 +68,8 @@ TEST("the reading loops depend on every byte") {
 }
 
 TEST("every instruction set of the kernels has a probe, with fp32 first and rates in order") {
-  for (const std::string& isa : cpu_isas()) {
-    const Probe probe = probe_cpu({.num_threads = 1, .isa = isa, .buffer_bytes = kSmall});
+  for (const std::string& isa : usable_isas()) {
+    const Probe probe = run_probe({.num_threads = 1, .isa = isa, .buffer_bytes = kSmall});
     CHECK_EQ(probe.isa, isa);
     CHECK_EQ(probe.num_threads, 1);
     CHECK_EQ(probe.buffer_bytes, kSmall);

@@ -41,10 +41,10 @@ constexpr Sizes kMostForAttention{.num_tokens = 3, .num_positions = 60000, .num_
 }  // namespace
 
 TEST("steps take no more memory than was planned and reserved") {
-  for (const std::string& isa : cpu_isas())
+  for (const std::string& isa : usable_isas())
     for (const Sizes& sizes : {kMostForExperts, kMostForQkv, kMostForAttentionOut, kMostForAttention}) {
       const Layer layer(sizes);
-      const auto backend = make_cpu_backend({.num_threads = 1, .isa = isa});
+      const auto backend = make_backend({.num_threads = 1, .isa = isa});
       LoadedLayer loaded(*backend, layer);
       loaded.run(1, 1);  // memory that a thread keeps
       const std::size_t before = address_space_bytes();
@@ -84,7 +84,7 @@ TEST("attention takes no more than planned, however a step and its threads divid
                         .num_tokens = num_tokens,
                         .num_sequences = num_sequences,
                         .max_pages = max_pages};
-      const auto backend = make_cpu_backend({.num_threads = num_threads});
+      const auto backend = make_backend({.num_threads = num_threads});
       const std::size_t page = backend->footprint().kv_page_bytes(KvCacheType::f32, kNumKvHeads, kHeadDim);
       const BufferPtr keys = backend->allocate(page), values = backend->allocate(page);
       std::vector<float> q(std::size_t(num_tokens) * kNumQHeads * kHeadDim), out(q.size());

@@ -34,7 +34,7 @@ TEST("rows of the embedding are as close as float32, whatever the sizes") {
   for (const auto& [vocab_size, d_model] :
        {std::pair(70, 64), std::pair(33, 24), std::pair(2, 1), std::pair(100, 200)}) {
     const MadeUpTable made_up(vocab_size, d_model);
-    const auto backend = make_cpu_backend({.num_threads = 2});
+    const auto backend = make_backend({.num_threads = 2});
     const TablePtr table = backend->load_table(made_up.view());
     std::vector<std::int32_t> tokens;
     for (int token = 0; token < vocab_size; ++token) tokens.push_back(token);
@@ -56,7 +56,7 @@ TEST("a row with a NaN or infinity becomes NaN, and the others do not change") {
   made_up.values[3 * 64 + 5] = std::numeric_limits<float>::quiet_NaN();
   made_up.values[4 * 64 + 6] = std::numeric_limits<float>::infinity();
   made_up.source = Bytes(made_up.values);
-  const auto backend = make_cpu_backend({.num_threads = 1});
+  const auto backend = make_backend({.num_threads = 1});
   const TablePtr table = backend->load_table(made_up.view());
   const std::vector<std::int32_t> tokens = {2, 3, 4}, rows = {0};
   const std::vector<float> x(64, 1.0f);
@@ -73,9 +73,9 @@ TEST("a row with a NaN or infinity becomes NaN, and the others do not change") {
 
 TEST("the head multiplies by what the embedding holds, to 16 bits or better") {
   const MadeUpTable made_up(70, 200);
-  for (const std::string& isa : cpu_isas())
+  for (const std::string& isa : usable_isas())
     for (const int num_outputs : {1, 3, 40}) {
-      const auto backend = make_cpu_backend({.num_threads = 2, .isa = isa});
+      const auto backend = make_backend({.num_threads = 2, .isa = isa});
       const TablePtr table = backend->load_table(made_up.view());
       const auto x = random_floats(std::size_t(num_outputs) * 200, 4);
       std::vector<std::int32_t> rows;

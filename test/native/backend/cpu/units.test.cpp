@@ -64,9 +64,9 @@ TEST("norms sum in float32 and use the scale as it is") {
   const auto input = units().floats("rms_norm/float32/input"), weight = units().floats("rms_norm/scale");
   const auto expected = units().floats("exact/rms_norm/float32/output");
   const int num_tokens = int(units().shape("rms_norm/float32/input")[0]), d_model = int(weight.size());
-  for (const std::string& isa : cpu_isas()) {
+  for (const std::string& isa : usable_isas()) {
     std::vector<float> found(input.size());
-    make_cpu_backend({.num_threads = 1, .isa = isa})
+    make_backend({.num_threads = 1, .isa = isa})
         ->norm({.out = found.data(),
                 .x = input.data(),
                 .weight = weight.data(),

@@ -15,16 +15,16 @@ using namespace grok::testing;
 
 // The errors when CUDA cannot be used, and that an error stays.
 TEST("refuses an unsupported number of limbs") {
-  CHECK_ERROR(make_cuda_backend({.num_limbs = 4}), ErrorCode::invalid_argument, "2 or 3, found 4");
+  CHECK_ERROR(make_backend({.num_limbs = 4}), ErrorCode::invalid_argument, "2 or 3, found 4");
 }
 
 TEST(
     "says why CUDA cannot be used, and what to do: no driver, one too old, no device, one too old, no kernels for it") {
   const Restore restore;
   const auto check_refusal = [](const char* reason, const char* remedy) {
-    CHECK_EQ(why_no_cuda_device(), reason);
+    CHECK_EQ(why_no_device(), reason);
     try {
-      make_cuda_backend({});
+      make_backend({});
       CHECK(!"refused");
     } catch (const Error& error) {
       CHECK(error.code == ErrorCode::cuda_unavailable);
@@ -33,7 +33,7 @@ TEST(
     }
     emulator::settings() = {};
   };
-  CHECK_EQ(why_no_cuda_device(), "");
+  CHECK_EQ(why_no_device(), "");
   emulator::settings().driver_version = 0;
   check_refusal("no NVIDIA driver is installed", "Install NVIDIA's driver.");
   emulator::settings().driver_version = 12040;
@@ -49,7 +49,7 @@ TEST(
   emulator::settings().has_kernels = false;
   check_refusal("this build has no kernels for emulated device (compute capability 9.0)",
                 "Configure with -DGROK_CUDA_ARCHS=90 and build.");
-  CHECK_EQ(why_no_cuda_device(), "");
+  CHECK_EQ(why_no_device(), "");
 }
 
 TEST("any other answer of the runtime is passed on, from every caller") {
@@ -57,7 +57,7 @@ TEST("any other answer of the runtime is passed on, from every caller") {
   for (const char* function :
        {"cudaDriverGetVersion", "cudaGetDeviceCount", "cudaGetDeviceProperties", "cudaFuncGetAttributes"}) {
     emulator::fail(function, cudaErrorIllegalAddress);
-    CHECK_ERROR(make_cuda_backend({}), ErrorCode::cuda_unavailable, "reports cudaErrorIllegalAddress");
+    CHECK_ERROR(make_backend({}), ErrorCode::cuda_unavailable, "reports cudaErrorIllegalAddress");
   }
 }
 
@@ -72,13 +72,13 @@ TEST("pinned memory that the system refuses is out of memory, and a device that 
   emulator::fail("cudaMalloc", cudaErrorIllegalAddress);
   CHECK_ERROR(DeviceMemory(1000), ErrorCode::device_failed, "an allocation of 1000 bytes: cudaErrorIllegalAddress");
   emulator::fail("cudaMemGetInfo", cudaErrorIllegalAddress);
-  CHECK_ERROR(cuda_available_bytes(), ErrorCode::device_failed, "querying free memory: cudaErrorIllegalAddress");
+  CHECK_ERROR(available_bytes(), ErrorCode::device_failed, "querying free memory: cudaErrorIllegalAddress");
 }
 
 TEST("a refused allocation reports the requested and the free bytes, and the backend goes on") {
   const Restore restore;
   emulator::settings().memory_bytes = 1 << 20;
-  const auto backend = make_cuda_backend({});
+  const auto backend = make_backend({});
   const BufferPtr held = backend->allocate(1000);
   CHECK_ERROR(backend->allocate(2 << 20), ErrorCode::out_of_memory,
               "refused 2097152 bytes of memory: 1047576 of 1048576");
@@ -87,7 +87,7 @@ TEST("a refused allocation reports the requested and the free bytes, and the bac
 
 TEST("an error of the device stays: every later call is refused with the first error") {
   const Restore restore;
-  const auto backend = make_cuda_backend({});
+  const auto backend = make_backend({});
   const BufferPtr x = on_device(*backend, random_floats(64, 1));
   const Norm norm{.out = x->as<float>(),
                   .x = x->as<float>(),
@@ -108,7 +108,7 @@ TEST("an error of the device stays: every later call is refused with the first e
 
 TEST("a launch that fails names the operation") {
   const Restore restore;
-  const auto backend = make_cuda_backend({});
+  const auto backend = make_backend({});
   const BufferPtr x = on_device(*backend, random_floats(64, 1));
   emulator::fail("cudaLaunchKernelEx", cudaErrorLaunchFailure);
   CHECK_ERROR(backend->norm({.out = x->as<float>(),
@@ -124,7 +124,7 @@ TEST("returns all device memory, and reports in advance how much weights take") 
   const Restore restore;
   const std::size_t before = emulator::allocated_bytes();
   {
-    const auto backend = make_cuda_backend({});
+    const auto backend = make_backend({});
     const MadeUpMatrix made_up(2, 64, 40, 8, 1);
     backend->load_matrix(made_up.view());  // takes scratch, which remains
     const std::size_t without = emulator::allocated_bytes();
@@ -137,11 +137,11 @@ TEST("returns all device memory, and reports in advance how much weights take") 
 }
 
 TEST("describes itself for people") {
-  CHECK_EQ(make_cuda_backend({})->description(), "cuda (emulated device, compute capability 9.0, 2 limbs)");
+  CHECK_EQ(make_backend({})->description(), "cuda (emulated device, compute capability 9.0, 2 limbs)");
 }
 
 TEST("a batch is copied as it was when it was staged") {
-  const auto backend = make_cuda_backend({});
+  const auto backend = make_backend({});
   std::vector<std::int32_t> tokens = {1, 2, 3};
   const Batch host{.tokens = tokens.data(), .positions = tokens.data(), .sequences = tokens.data(), .num_tokens = 3};
   const Batch batch = backend->stage(host);
@@ -152,7 +152,7 @@ TEST("a batch is copied as it was when it was staged") {
 }
 
 TEST("refuses keys that are longer than a warp has registers for") {
-  const auto backend = make_cuda_backend({});
+  const auto backend = make_backend({});
   CHECK_ERROR(backend->attention({.num_q_heads = 1, .num_kv_heads = 1, .head_dim = 1026}), ErrorCode::unsupported,
               "head_dim to be at most 1024, found 1026");
 }

@@ -83,12 +83,12 @@ std::size_t best_of(const std::vector<float>& logits) {
 }  // namespace
 
 TEST("the embedded model's logits on CUDA are those on the CPU, and so is the likeliest token where there is no tie") {
-  const std::vector<float> cuda = logits_on(make_cuda_backend({}));
+  const std::vector<float> cuda = logits_on(make_backend({}));
   const std::size_t vocab_size = cuda.size() / kText.size();
-  std::vector<std::string> isas = cpu::cpu_isas();
+  std::vector<std::string> isas = cpu::usable_isas();
   isas = {isas.front(), isas.back()};  // the one in use, and the specification
   for (const std::string& isa : isas) {
-    const std::vector<float> cpu = logits_on(cpu::make_cpu_backend({.num_threads = 2, .isa = isa}));
+    const std::vector<float> cpu = logits_on(cpu::make_backend({.num_threads = 2, .isa = isa}));
     CHECK_EQ(cpu.size(), cuda.size());
     std::vector<double> distances;
     std::size_t num_agreeing = 0;

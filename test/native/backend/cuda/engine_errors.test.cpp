@@ -28,7 +28,7 @@ std::unique_ptr<runtime::Engine> open_engine() {
   runtime::EngineOptions options;
   options.max_sequences = 2;
   options.prefill_chunk = 4;
-  return engine_on(make_cuda_backend({}), runtime::make_synthetic_source(config, 1), config, options);
+  return engine_on(make_backend({}), runtime::make_synthetic_source(config, 1), config, options);
 }
 
 std::unique_ptr<runtime::Engine> open_loaded() {
@@ -77,11 +77,11 @@ struct NothingLeft {
 }  // namespace
 
 TEST("a weight that is not finite is refused with its name and place") {
-  check_refused_at_load([] { return make_cuda_backend({}); });
+  check_refused_at_load([] { return make_backend({}); });
 }
 
 TEST("a sequence that overflows ends alone and says where, with every cache") {
-  check_overflow_is_told([] { return make_cuda_backend({}); });
+  check_overflow_is_told([] { return make_backend({}); });
 }
 
 TEST("a device that fails during a generation: the engine tells all sequences that run, wait or come later") {
@@ -113,7 +113,7 @@ TEST("a device that fails during a generation: the engine tells all sequences th
   check_told(waiting);
   check_told(submit_two(*engine));
   CHECK_EQ(step_of(*engine, running).size(), 0u);  // they are released: nothing to wait for
-  CHECK_ERROR(make_cuda_backend({}), ErrorCode::cuda_unavailable, "the NVIDIA driver reports cudaErrorIllegalAddress");
+  CHECK_ERROR(make_backend({}), ErrorCode::cuda_unavailable, "the NVIDIA driver reports cudaErrorIllegalAddress");
   emulator::heal();
   check_told(submit_two(*engine));  // whatever the device reports now
 }

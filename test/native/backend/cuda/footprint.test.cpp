@@ -33,12 +33,12 @@ void refuse_memory() { emulator::fail("cudaMalloc", cudaErrorMemoryAllocation); 
 TEST("reports the memory of a step without a device") {
   const Restore restore;
   emulator::settings().num_devices = 0;
-  const auto footprint = make_cuda_footprint({});
+  const auto footprint = make_footprint({});
   const Layer layer({});
   CHECK(footprint->scratch_bytes(layer.step()) > 0);
   CHECK_EQ(footprint->matrix_bytes(layer.views.w_q), 32u * 16 + 16 * 4);
   CHECK_EQ(footprint->memory_name(), "GPU memory");
-  CHECK_ERROR(make_cuda_footprint({.num_limbs = 4}), ErrorCode::invalid_argument, "2 or 3, found 4");
+  CHECK_ERROR(make_footprint({.num_limbs = 4}), ErrorCode::invalid_argument, "2 or 3, found 4");
 }
 
 TEST("reserved scratch equals the plan, and steps of that size and smaller ones take no more") {
@@ -46,7 +46,7 @@ TEST("reserved scratch equals the plan, and steps of that size and smaller ones 
   for (const Sizes& sizes : {kMostForExperts, kMostForQkv, kMostForAttentionOut, kMostForAttention, kMostForSampling})
     for (const int num_limbs : {2, 3}) {
       const Layer layer(sizes);
-      const auto backend = make_cuda_backend({.num_limbs = num_limbs});
+      const auto backend = make_backend({.num_limbs = num_limbs});
       const std::size_t before = emulator::allocated_bytes();
       backend->reserve_scratch(layer.step());
       CHECK_EQ(emulator::allocated_bytes() - before, backend->footprint().scratch_bytes(layer.step()));
@@ -63,7 +63,7 @@ TEST("reserved scratch equals the plan, and steps of that size and smaller ones 
 TEST("more rows than are sampled at once take no more memory than those") {
   const Restore restore;
   const Layer layer({.num_tokens = 200, .num_outputs = 200, .d_model = 1});
-  const auto backend = make_cuda_backend({});
+  const auto backend = make_backend({});
   LoadedLayer loaded(*backend, layer);
   backend->reserve_scratch(layer.step());
   refuse_memory();
@@ -75,7 +75,7 @@ TEST("loading takes no more than the result, and the reserved scratch") {
   for (const int d_ff : {70, 400}) {  // the embedding needs most scratch, or a matrix does
     const Restore restore;
     const Layer layer({.num_tokens = 1, .d_model = 1000, .d_ff = d_ff});
-    const auto backend = make_cuda_backend({});
+    const auto backend = make_backend({});
     backend->reserve_scratch(layer.step());
     const Bytes rows(random_floats(50 * 1000, 1));
     const TensorView table_view{DType::f32, {50, 1000}, &rows, 0};
@@ -97,7 +97,7 @@ TEST("an engine takes the planned memory, and its steps none") {
   options.prefill_chunk = 80;
 
   const std::size_t before = emulator::allocated_bytes();
-  const auto engine = engine_on(make_cuda_backend({}), runtime::make_synthetic_source(config, 1), config, options);
+  const auto engine = engine_on(make_backend({}), runtime::make_synthetic_source(config, 1), config, options);
   while (!engine->load_next().done) continue;
   const runtime::MemoryPlan& plan = engine->inspection().memory;
   CHECK_EQ(emulator::allocated_bytes() - before, plan.total() - plan.reserve);

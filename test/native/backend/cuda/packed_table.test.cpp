@@ -71,7 +71,7 @@ TEST("a row with a NaN or infinity becomes NaN, and the others do not change") {
   MadeUpTable made_up(40, 70);
   made_up.values[3 * 70 + 5] = std::numeric_limits<float>::quiet_NaN();
   made_up.values[4 * 70 + 6] = -std::numeric_limits<float>::infinity();
-  const auto backend = make_cuda_backend({});
+  const auto backend = make_backend({});
   const auto rows = embedded(*backend, made_up), found = logits(*backend, made_up, std::vector<float>(70, 1), {0});
   for (int token = 0; token < 40; ++token) {
     CHECK_EQ(std::isnan(found[token]), token == 3 || token == 4);
@@ -84,7 +84,7 @@ TEST("rows of the embedding are off by half a unit of the last limb, whatever th
     for (const auto& [vocab_size, d_model] :
          {std::pair(70, 64), std::pair(33, 23), std::pair(2, 1), std::pair(48, 1090)}) {
       const MadeUpTable made_up(vocab_size, d_model);
-      const auto backend = make_cuda_backend({.num_limbs = num_limbs});
+      const auto backend = make_backend({.num_limbs = num_limbs});
       const auto found = embedded(*backend, made_up);
       // A little under 2^15 and 2^23 is the largest integer, and values are scaled in float32.
       const double half = num_limbs == 2 ? 0x1.04p-16 : 0x1p-22;
@@ -97,7 +97,7 @@ TEST("rows of the embedding are off by half a unit of the last limb, whatever th
 
 TEST("a table larger than one upload is packed part by part") {
   const MadeUpTable made_up(70, 130'000);  // 32 rows at once
-  const auto backend = make_cuda_backend({});
+  const auto backend = make_backend({});
   const auto found = embedded(*backend, made_up);
   for (const int token : {0, 31, 32, 63, 64, 69})
     for (int i = 0; i < made_up.d_model; i += 999)
@@ -110,7 +110,7 @@ TEST("the head multiplies by what the embedding holds, for any number of outputs
     for (const auto& [vocab_size, d_model] : {std::pair(70, 200), std::pair(33, 1100), std::pair(5, 2085)})
       for (const int num_outputs : {1, 3, 9, 40}) {
         const MadeUpTable made_up(vocab_size, d_model);
-        const auto backend = make_cuda_backend({.num_limbs = num_limbs});
+        const auto backend = make_backend({.num_limbs = num_limbs});
         const auto x = random_floats(std::size_t(num_outputs) * d_model, 4);
         std::vector<std::int32_t> output_rows(num_outputs);
         std::iota(output_rows.rbegin(), output_rows.rend(), 0);

@@ -47,20 +47,20 @@ bool is_a_rate(const ProbeRate& rate) {
 TEST("says why no device can be probed") {
   const Restore restore;
   emulator::settings().num_devices = 0;
-  CHECK_ERROR(probe_cuda({}), ErrorCode::cuda_unavailable, "sees no device");
+  CHECK_ERROR(run_probe({}), ErrorCode::cuda_unavailable, "sees no device");
 }
 
 TEST("takes at most a quarter of the free memory, and says so if that is not enough") {
   const Restore restore;
   emulator::settings().memory_bytes = 1 << 20;
-  CHECK_EQ(probe_cuda({.buffer_bytes = 2 << 20}).buffer_bytes, 1u << 18);
+  CHECK_EQ(run_probe({.buffer_bytes = 2 << 20}).buffer_bytes, 1u << 18);
   emulator::settings().memory_bytes = 1000;
-  CHECK_ERROR(probe_cuda({.buffer_bytes = 2 << 20}), ErrorCode::out_of_memory, "refused 65536 bytes");
+  CHECK_ERROR(run_probe({.buffer_bytes = 2 << 20}), ErrorCode::out_of_memory, "refused 65536 bytes");
 }
 
 TEST("ends when it is stopped") {
   const std::atomic<bool> stopped{true};
-  CHECK_ERROR(probe_cuda({.stopped = &stopped}), ErrorCode::cancelled, "stopped");
+  CHECK_ERROR(run_probe({.stopped = &stopped}), ErrorCode::cancelled, "stopped");
 }
 
 TEST("the buffer consists of words of which no two are equal") {
@@ -103,12 +103,12 @@ TEST("copying takes the first half to the second, and leaves the first as it was
 }
 
 TEST("says which device it was, how large a buffer, and rates in order") {
-  const CudaProbe probe = probe_cuda({.buffer_bytes = 5 * kProbeStep});
+  const Probe probe = run_probe({.buffer_bytes = 5 * kProbeStep});
   CHECK_EQ(probe.device, "emulated device, compute capability 9.0");
   CHECK_EQ(probe.buffer_bytes, 4 * kProbeStep);  // two halves of whole steps
   CHECK(is_a_rate(probe.read));
   CHECK(is_a_rate(probe.copy));
-  CHECK_EQ(probe_cuda({}).buffer_bytes, 2 * kProbeStep);
+  CHECK_EQ(run_probe({}).buffer_bytes, 2 * kProbeStep);
 }
 
 TEST_MAIN()

@@ -43,7 +43,7 @@ TEST("multiplies matrices of odd sizes and any number of scale groups, slices an
   for (const int num_limbs : {2, 3})
     for (const Size size : {Size{1, 1, 1}, Size{8, 8, 8}, Size{48, 48, 8}, Size{376, 40, 1}, Size{384, 100, 8},
                             Size{2080, 17, 1}, Size{4200, 33, 2}}) {
-      const auto backend = make_cuda_backend({.num_limbs = num_limbs});
+      const auto backend = make_backend({.num_limbs = num_limbs});
       const MadeUpMatrix made_up(1, size.d_in, size.d_out, size.num_groups, 7);
       const MatrixPtr matrix = backend->load_matrix(made_up.view());
       for (const int num_tokens : {1, 3, 8, 9, 17, 70}) {
@@ -65,7 +65,7 @@ TEST("gives a token the same bits whatever tokens are beside it, run after run, 
   for (const int num_multiprocessors : {1, 3, 4}) {
     emulator::settings().num_multiprocessors = num_multiprocessors;
     emulator::settings().seed = std::uint64_t(100 + num_multiprocessors);
-    const auto backend = make_cuda_backend({});
+    const auto backend = make_backend({});
     const MatrixPtr matrix = backend->load_matrix(made_up.view());
     const auto found = product(*backend, *matrix, x, 19, 50);
     if (together.empty()) together = found;
@@ -81,7 +81,7 @@ TEST("gives a token the same bits whatever tokens are beside it, run after run, 
 
 TEST("a NaN or infinity is not lost, and spoils no other token") {
   const MadeUpMatrix made_up(1, 70, 20, 2, 3);
-  const auto backend = make_cuda_backend({});
+  const auto backend = make_backend({});
   const MatrixPtr matrix = backend->load_matrix(made_up.view());
   auto x = random_floats(3 * 70, 1);
   const auto expected = product(*backend, *matrix, x, 3, 20);
@@ -98,7 +98,7 @@ TEST("a NaN or infinity is not lost, and spoils no other token") {
 
 TEST("zeros stay zero, and the smallest values do no harm") {
   const MadeUpMatrix made_up(1, 40, 20, 1, 3);
-  const auto backend = make_cuda_backend({});
+  const auto backend = make_backend({});
   const MatrixPtr matrix = backend->load_matrix(made_up.view());
   for (const float tiny : {0.0f, 1e-45f, 1e-38f})
     for (const float value : product(*backend, *matrix, std::vector<float>(40, tiny), 1, 20))

@@ -36,7 +36,7 @@ class Network {
  public:
   explicit Network(bool may_replay)
       : may_replay_(may_replay),
-        made_(make_cuda_backend({})),
+        made_(make_backend({})),
         source_(runtime::make_synthetic_source(config_, 1)),
         network_(model::bind_weights(config_, *source_)),
         workspace_(*made_, config_,
@@ -233,7 +233,7 @@ TEST("the quantized copy of a norm equals a product's own, and is read only wher
   const int num_tokens = 3, width = 16;
   // Products of several rows, with quantized copies or without.
   const auto products_of = [&](int num_limbs, int d_model, bool are_quantized) {
-    const auto made = make_cuda_backend({.num_limbs = num_limbs});
+    const auto made = make_backend({.num_limbs = num_limbs});
     auto& backend = static_cast<CudaBackend&>(*made);
     const MadeUpMatrix w(1, std::uint64_t(d_model), width, 1, 1), grouped(1, std::uint64_t(d_model), width, 2, 2);
     const MatrixPtr matrix = backend.load_matrix(w.view()), grouped_matrix = backend.load_matrix(grouped.view());
@@ -306,7 +306,7 @@ TEST("the quantized copy of a norm equals a product's own, and is read only wher
 }
 
 TEST("graphs are forgotten when memory changes hands, and the longest unused one when there are many") {
-  const auto made = make_cuda_backend({});
+  const auto made = make_backend({});
   auto& backend = static_cast<CudaBackend&>(*made);
   const BufferPtr weight = on_device(backend, std::vector<float>(16, 1.0f));
   const auto step_of = [&](int num_tokens) {

@@ -60,7 +60,7 @@ TEST("host memory is limited to the parts in flight") {
 
 TEST("loading weights never waits for all work of the device") {
   const Restore restore;
-  const auto backend = make_cuda_backend({});
+  const auto backend = make_backend({});
   const MadeUpMatrix made_up(8, 64, 40, 2, 1);
   emulator::fail("cudaStreamSynchronize", cudaErrorLaunchFailure);
   const MatrixPtr matrix = backend->load_matrix(made_up.view());
