@@ -36,6 +36,7 @@
 #include "core/error.h"
 #include "model/check_config.h"
 #include "model/forward.h"
+#include "model/haiku_naming.h"
 #include "model/weights.h"
 #include "report.h"
 #include "request.h"
@@ -270,7 +271,7 @@ void measure(const std::string& shape, const Request& request) {
       runtime::make_synthetic_source(config, 1, std::max(runtime::kScaleGroups / request.num_shards, 1));
   backend.weight_bytes = weight_bytes_of(*source, config, inner->footprint());
   model::Weights weights(config.num_layers);
-  const model::BoundNetwork network = model::bind_weights(config, *source);
+  const model::BoundNetwork network = model::bind_weights(config, *source, model::haiku_naming());
   for (const model::BoundWeight& weight : network.weights) weight.load(backend, weights);
 
   for (const int context : request.contexts)

@@ -6,7 +6,7 @@
 #include "backend/backend.h"
 #include "format/tensor_source.h"
 #include "model/config.h"
-#include "model/haiku_naming.h"
+#include "model/naming.h"
 
 namespace grok::model {
 
@@ -48,8 +48,7 @@ struct BoundNetwork {
 // Binds every parameter of the source by its name. Everything is checked before anything is read. One
 // bad_checkpoint error lists all missing, unexpected and misshapen parameters by file, with expected and found shapes.
 // `source` must outlive the result.
-BoundNetwork bind_weights(const GrokConfig& config, const format::TensorSource& source,
-                          const Naming& naming = haiku_naming());
+BoundNetwork bind_weights(const GrokConfig& config, const format::TensorSource& source, const Naming& naming);
 
 // Sizes of the model, computed from the shapes in a checkpoint.
 struct DerivedSizes {
@@ -58,6 +57,6 @@ struct DerivedSizes {
 };
 
 // Throws bad_checkpoint if the necessary parameters are missing or do not belong to a Grok-1 network.
-DerivedSizes derive_sizes(const format::TensorSource& source, const Naming& naming = haiku_naming());
+DerivedSizes derive_sizes(const format::TensorSource& source, const Naming& naming);
 
 }  // namespace grok::model

@@ -46,7 +46,8 @@ Checkpoint open_checkpoint(const std::string& path) {
   }
   checkpoint.source = location.format == Format::jax ? open_jax(location, checkpoint.config, has_config)
                                                      : format::open_safetensors(checkpoint.path);
-  model::check_config(checkpoint.config, model::derive_sizes(*checkpoint.source), checkpoint.config_from);
+  model::check_config(checkpoint.config, model::derive_sizes(*checkpoint.source, *checkpoint.naming),
+                      checkpoint.config_from);
   if (const auto file = location.find("generation_config.json"); !file.empty())
     checkpoint.generation = model::read_generation_config(file.string(), checkpoint.config.vocab_size);
   return checkpoint;

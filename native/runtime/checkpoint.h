@@ -6,11 +6,13 @@
 #include "format/tensor_source.h"
 #include "model/config.h"
 #include "model/generation_config.h"
+#include "model/haiku_naming.h"
 
 namespace grok::runtime {
 
 struct Checkpoint {
   std::unique_ptr<format::TensorSource> source;
+  const model::Naming* naming = &model::haiku_naming();  // of the source's tensors
   model::GrokConfig config;
   std::string path;                         // directory or file of the tensors
   std::string config_from;                  // "config.json" or "built in (Grok-1)"

@@ -59,7 +59,7 @@ void plan_for_device(ModelPlan& plan, const Footprint& footprint) {
 }  // namespace
 
 ModelPlan bind_model(Checkpoint checkpoint, const EngineOptions& options, Limits limits) {
-  model::BoundNetwork network = model::bind_weights(checkpoint.config, *checkpoint.source);
+  model::BoundNetwork network = model::bind_weights(checkpoint.config, *checkpoint.source, *checkpoint.naming);
   return {.checkpoint = std::move(checkpoint),
           .options = options,
           .why_cpu = "",

@@ -3,6 +3,7 @@
 #include "backend/cpu/cpu.h"
 #include "fuzz.h"
 #include "model/check_config.h"
+#include "model/haiku_naming.h"
 #include "model/read_config.h"
 #include "runtime/limits.h"
 #include "runtime/model_plan.h"
@@ -41,7 +42,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* input, std::size_t siz
     model::check_ranges(config, "config.json");
     config.num_layers = std::min(config.num_layers, 40);  // more layers take time and find nothing
     const auto source = runtime::make_synthetic_source(config, 1);
-    model::check_config(config, model::derive_sizes(*source), "config.json");
+    model::check_config(config, model::derive_sizes(*source, model::haiku_naming()), "config.json");
     for (const char* weights : {"packed", "mapped"})
       for (const char* kv_cache_type : {"f32", "int8"})
         plan(config, {.device = "cpu",

@@ -69,7 +69,7 @@ class Network {
         checkpoint_(runtime::open_checkpoint(path)),
         backend_(tested.make()),
         weights_(config().num_layers) {
-    const BoundNetwork network = bind_weights(config(), *checkpoint_.source);
+    const BoundNetwork network = bind_weights(config(), *checkpoint_.source, *checkpoint_.naming);
     for (const BoundWeight& weight : network.weights) weight.load(*backend_, weights_);
     const std::uint64_t cache_bytes =
         std::uint64_t(kMaxSequences) * kPagesEach *

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "model/haiku_naming.h"
 #include "support/write_checkpoint.h"
 #include "testing.h"
 
@@ -116,7 +117,7 @@ class MadeUpSource final : public format::TensorSource {
 };
 
 BoundNetwork bind(const MadeUpSource& source, const GrokConfig& config = tiny_config()) {
-  return bind_weights(config, source);
+  return bind_weights(config, source, haiku_naming());
 }
 
 const std::string kLayer0 = "transformer/decoder_layer_0/";
@@ -174,17 +175,19 @@ TEST("refuses a network of more layers than the checkpoint has, and of fewer") {
 TEST("derives no sizes from parameters that are missing or of another rank") {
   MadeUpSource source(tiny_config());
   source.at("language_model/in_out_embed/embeddings").name = "wte";
-  CHECK_ERROR(derive_sizes(source), ErrorCode::bad_checkpoint, "language_model/in_out_embed/embeddings");
+  CHECK_ERROR(derive_sizes(source, haiku_naming()), ErrorCode::bad_checkpoint,
+              "language_model/in_out_embed/embeddings");
   MadeUpSource flat(tiny_config());
   flat.at(kLayer0 + "moe/linear/w").weight.shape = {16, 16};
-  CHECK_ERROR(derive_sizes(flat), ErrorCode::bad_checkpoint, "moe/linear/w: expected 3 axes, found i8 [16, 16]");
+  CHECK_ERROR(derive_sizes(flat, haiku_naming()), ErrorCode::bad_checkpoint,
+              "moe/linear/w: expected 3 axes, found i8 [16, 16]");
   MadeUpSource vast(tiny_config());
   vast.at("language_model/in_out_embed/embeddings").weight.shape = {std::uint64_t(1) << 40, 16};
-  CHECK_ERROR(derive_sizes(vast), ErrorCode::bad_checkpoint, "found 1099511627776");
+  CHECK_ERROR(derive_sizes(vast, haiku_naming()), ErrorCode::bad_checkpoint, "found 1099511627776");
   MadeUpSource deep(tiny_config());
   deep.list.push_back(deep.list.back());
   deep.list.back().name = "transformer/decoder_layer_999999/router/w";
-  CHECK_EQ(derive_sizes(deep).num_layers, 1'000'000);
+  CHECK_EQ(derive_sizes(deep, haiku_naming()).num_layers, 1'000'000);
 }
 
 TEST("takes any number of scale groups that divides the input") {
@@ -198,7 +201,7 @@ TEST("takes any number of scale groups that divides the input") {
 TEST("derives the sizes of a network from its shapes") {
   GrokConfig config = tiny_config();
   config.num_layers = 12;
-  const DerivedSizes sizes = derive_sizes(MadeUpSource(config));
+  const DerivedSizes sizes = derive_sizes(MadeUpSource(config), haiku_naming());
   CHECK_EQ(sizes.num_layers, 12);
   CHECK_EQ(sizes.vocab_size, 32);
   CHECK_EQ(sizes.d_model, 16);

@@ -10,6 +10,7 @@
 #include "backend/backend.h"
 #include "core/error.h"
 #include "format/tensor_source.h"
+#include "model/haiku_naming.h"
 #include "model/weights.h"
 
 // A network whose logits are a plain function of the tokens in the cache, so that tests can check the engine exactly.

@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "model/haiku_naming.h"
 #include "runtime/devices.h"
 #include "runtime/engine.h"
 #include "runtime/inspection.h"

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "model/haiku_naming.h"
 #include "runtime/synthetic.h"
 #include "support/changed_source.h"
 #include "support/small_engine.h"

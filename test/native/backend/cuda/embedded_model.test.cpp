@@ -42,7 +42,7 @@ std::vector<float> logits_on(std::unique_ptr<Backend> backend) {
   const runtime::Checkpoint checkpoint = runtime::open_checkpoint(concat(GROK_PROJECT_DIR, "/models/grok-tiny"));
   const model::GrokConfig& config = checkpoint.config;
   model::Weights weights(config.num_layers);
-  const model::BoundNetwork network = model::bind_weights(config, *checkpoint.source);
+  const model::BoundNetwork network = model::bind_weights(config, *checkpoint.source, *checkpoint.naming);
   for (const model::BoundWeight& weight : network.weights) weight.load(*backend, weights);
   const int num_tokens = int(kText.size());
   runtime::KvCache cache(*backend, config, KvCacheType::f32, runtime::pages_for(num_tokens));

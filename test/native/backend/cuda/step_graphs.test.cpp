@@ -9,6 +9,7 @@
 #include "backend/cuda/cuda_backend.h"
 #include "emulator/emulator.h"
 #include "model/forward.h"
+#include "model/haiku_naming.h"
 #include "model/weights.h"
 #include "runtime/kv_cache.h"
 #include "runtime/synthetic.h"
@@ -38,7 +39,7 @@ class Network {
       : may_replay_(may_replay),
         made_(make_backend({})),
         source_(runtime::make_synthetic_source(config_, 1)),
-        network_(model::bind_weights(config_, *source_)),
+        network_(model::bind_weights(config_, *source_, model::haiku_naming())),
         workspace_(*made_, config_,
                    {.num_tokens = kMaxTokens, .num_outputs = kMaxSequences, .layers = network_.layers}),
         cache_(*made_, config_, KvCacheType::f32, kMaxSequences * kPagesEach) {
