@@ -46,12 +46,7 @@ export interface NativeConfig {
 }
 
 /** Mirrors `GenerationConfig` in native/model/generation_config.h. Absent fields have no value. */
-export interface NativeGenerationConfig {
-  temperature?: number;
-  topP?: number;
-  topK?: number;
-  minP?: number;
-  repetitionPenalty?: number;
+export interface NativeGenerationConfig extends Partial<Sampling> {
   maxTokens?: number;
   /** Empty: those of the config. */
   eosIds: number[];

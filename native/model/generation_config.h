@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -9,13 +10,9 @@ namespace grok::model {
 
 // Defaults of generation for one model. A field without a value means grok-run's own default.
 struct GenerationConfig {
-  std::optional<double> temperature;         // 0 or more
-  std::optional<double> top_p;               // 0 to 1
-  std::optional<std::int32_t> top_k;         // 0: off
-  std::optional<double> min_p;               // 0 to 1
-  std::optional<double> repetition_penalty;  // above 0
-  std::optional<std::int32_t> max_tokens;    // 0 or more
-  std::vector<std::int32_t> eos_ids;         // empty: those of the config
+  std::map<std::string, double> sampling;  // by the names of backend/sampling_options.inc
+  std::optional<std::int32_t> max_tokens;  // 0 or more
+  std::vector<std::int32_t> eos_ids;       // empty: those of the config
 };
 
 // Reads a generation_config.json with Hugging Face's field names. max_new_tokens there is max_tokens here, and

@@ -110,15 +110,8 @@ Napi::Object to_js(Napi::Env env, const model::GrokConfig& config) {
 
 Napi::Object to_js(Napi::Env env, const model::GenerationConfig& generation) {
   Napi::Object object = Napi::Object::New(env);
-  const auto set = [&](const char* name, const auto& value) {
-    if (value) object.Set(name, *value);
-  };
-  set("temperature", generation.temperature);
-  set("topP", generation.top_p);
-  set("topK", generation.top_k);
-  set("minP", generation.min_p);
-  set("repetitionPenalty", generation.repetition_penalty);
-  set("maxTokens", generation.max_tokens);
+  for (const auto& [name, value] : generation.sampling) object.Set(camel_case(name), value);
+  if (generation.max_tokens) object.Set("maxTokens", *generation.max_tokens);
   Napi::Array eos_ids = Napi::Array::New(env, generation.eos_ids.size());
   for (std::uint32_t index = 0; index < generation.eos_ids.size(); ++index)
     eos_ids.Set(index, generation.eos_ids[index]);

@@ -2,8 +2,7 @@
 
 #include "model/generation_config.h"
 
-#include <limits>
-
+#include "backend/backend.h"
 #include "fuzz.h"
 
 using namespace grok;
@@ -13,20 +12,16 @@ namespace {
 
 constexpr std::int32_t kVocabSize = 131072;
 
-template <typename Value>
-void check_range(const std::optional<Value>& value, Value lowest, Value highest) {
-  FUZZ_CHECK(!value || (*value >= lowest && *value <= highest));
-}
-
 void check_ranges(const model::GenerationConfig& config) {
-  constexpr double kMaxFloat = std::numeric_limits<float>::max();
-  constexpr std::int32_t kMaxInt = std::numeric_limits<std::int32_t>::max();
-  check_range(config.temperature, 0.0, kMaxFloat);
-  check_range(config.top_p, 0.0, 1.0);
-  check_range(config.min_p, 0.0, 1.0);
-  check_range(config.repetition_penalty, double(std::numeric_limits<float>::min()), kMaxFloat);
-  check_range(config.top_k, 0, kMaxInt);
-  check_range(config.max_tokens, 0, kMaxInt);
+  for (const auto& given : config.sampling) {
+    bool is_in_range = false;
+    const SamplingParams params;
+    for_each_option(params, [&](const auto& option, auto) {
+      if (given.first == option.name) is_in_range = given.second >= option.smallest && given.second <= option.largest;
+    });
+    FUZZ_CHECK(is_in_range);
+  }
+  FUZZ_CHECK(!config.max_tokens || *config.max_tokens >= 0);
   for (const std::int32_t id : config.eos_ids) FUZZ_CHECK(id >= 0 && id < kVocabSize);
 }
 

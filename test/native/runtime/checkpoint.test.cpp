@@ -115,10 +115,10 @@ TEST("prefers the files beside the tensors to those of the parent") {
 
 TEST("reads the generation_config.json beside the tensors or above ckpt-0, and refuses a bad one") {
   const TinyCheckpoint checkpoint;
-  CHECK(!open_checkpoint(checkpoint.directory.path()).generation.temperature);
+  CHECK(open_checkpoint(checkpoint.directory.path()).generation.sampling.empty());
   write_file(checkpoint.directory / "generation_config.json", R"({"temperature": 0.5})");
-  CHECK_EQ(open_checkpoint(checkpoint.directory.path()).generation.temperature.value(), 0.5);
-  CHECK_EQ(open_checkpoint(checkpoint.directory / "ckpt-0").generation.temperature.value(), 0.5);
+  CHECK_EQ(open_checkpoint(checkpoint.directory.path()).generation.sampling.at("temperature"), 0.5);
+  CHECK_EQ(open_checkpoint(checkpoint.directory / "ckpt-0").generation.sampling.at("temperature"), 0.5);
   write_file(checkpoint.directory / "ckpt-0/generation_config.json", R"({"eos_token_id": 32})");
   CHECK_ERROR(open_checkpoint(checkpoint.directory.path()), ErrorCode::bad_checkpoint, "expected eos_token_id");
 }

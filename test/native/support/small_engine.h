@@ -36,8 +36,9 @@ inline std::unique_ptr<runtime::Engine> engine_on(std::unique_ptr<Backend> backe
                                                   std::unique_ptr<format::TensorSource> source,
                                                   const model::GrokConfig& config,
                                                   const runtime::EngineOptions& options) {
-  runtime::Checkpoint checkpoint{
-      .source = std::move(source), .config = config, .path = "", .config_from = "", .tokenizer = ""};
+  runtime::Checkpoint checkpoint;
+  checkpoint.source = std::move(source);
+  checkpoint.config = config;
   runtime::ModelPlan plan = runtime::bind_model(std::move(checkpoint), options, runtime::limits_for(config, options));
   runtime::plan_memory(plan, backend->footprint(), std::nullopt);
   return std::make_unique<runtime::Engine>(std::move(backend), std::move(plan));
