@@ -14,17 +14,15 @@
 //
 // On CUDA those microseconds are the host's: launch, execution and notification. In the product a step is one graph, so
 // operations are also timed "in graph" (median), and rates refer to that. Backend::step replays a step that repeats one
-// operation over all layers many times; the capture is not timed, and the time of an empty step is subtracted. Products
-// consume the quantized copy of a norm or attention, so these run first, and their own time is subtracted. "MB a round"
-// is the data that the calls of all layers read until the first comes again. If that is not several times the L2, some
-// of it is found there, and more --layers help.
+// operation over all layers many times; the capture is not timed, and the time of an empty step is subtracted. "MB a
+// round" is the data that the calls of all layers read until the first comes again. If that is not several times the
+// L2, some of it is found there, and more --layers help.
 
 #include <algorithm>
 #include <cstdio>
 #include <map>
 #include <memory>
 #include <numeric>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -134,28 +132,18 @@ void time_in_graph(TimedBackend& backend, int reps) {
   constexpr double kMicroseconds = 4000;
   constexpr std::size_t kMostCalls = 256;
 
-  const std::vector<double> of_nothing = backend.time_replays({}, 1, reps);
-  if (of_nothing.empty()) return;
+  const std::vector<double> empty_step = backend.time_replays({}, 1, reps);
+  if (empty_step.empty()) return;
 
   struct Round {
-    std::vector<const RecordedOperation*> operations, others;  // others: recorded operations of other kinds
-    int calls = 0;
+    std::vector<const RecordedOperation*> operations;
     double bytes = 0;
   };
   std::map<std::string, Round> rounds;
-  const std::set<std::string> writes_copy = {"norm", "add_norm", "attention"};
-  const std::set<std::string> reads_copy = {"qkv", "attention_out", "experts", "logits"};
-  const RecordedOperation* last_writer = nullptr;
   for (const RecordedOperation& operation : backend.recorded) {
     Round& round = rounds[operation.name];
-    if (reads_copy.contains(operation.name)) {
-      round.operations.push_back(last_writer);
-      round.others.push_back(last_writer);
-    }
     round.operations.push_back(&operation);
-    ++round.calls;
     round.bytes += operation.work.bytes;
-    if (writes_copy.contains(operation.name)) last_writer = &operation;
   }
 
   for (const auto& [name, round] : rounds) {
@@ -164,12 +152,10 @@ void time_in_graph(TimedBackend& backend, int reps) {
       from_host += median_of(backend.times[operation->name].microseconds);
     const int num_rounds =
         std::max(1, std::min(int(kMicroseconds / from_host), int(kMostCalls / round.operations.size())));
-    const std::vector<double> without =
-        round.others.empty() ? of_nothing : backend.time_replays(round.others, num_rounds, reps);
     std::vector<double> microseconds = backend.time_replays(round.operations, num_rounds, reps);
-    if (without.empty() || microseconds.empty()) continue;
-    const int calls = num_rounds * round.calls;
-    for (double& took : microseconds) took = (took - median_of(without)) / calls;
+    if (microseconds.empty()) continue;
+    const int calls = num_rounds * int(round.operations.size());
+    for (double& took : microseconds) took = (took - median_of(empty_step)) / calls;
     backend.times[name].in_graph = {
         .microseconds = std::move(microseconds), .calls = calls, .bytes_a_round = round.bytes};
   }
@@ -218,7 +204,7 @@ void measure_after(int context, const std::string& shape, const model::GrokConfi
   constexpr int kChunk = 256;
   Passes passes(config, backend, weights, layers, request.kv_cache_type, std::max(most_sequences * most_tokens, kChunk),
                 most_sequences, num_positions);
-  backend.mode = TimedBackend::Mode::hand_on;
+  backend.mode = TimedBackend::Mode::pass_through;
   for (int sequence = 0; sequence < most_sequences; ++sequence)
     for (int position = 0; position < context; position += kChunk)
       passes.run(position, std::min(kChunk, context - position), sequence, 1);
@@ -235,7 +221,7 @@ void measure_after(int context, const std::string& shape, const model::GrokConfi
       }
       const auto time_steps = [&](const char* what, bool may_replay) {
         backend.may_replay = may_replay;
-        backend.mode = TimedBackend::Mode::hand_on;
+        backend.mode = TimedBackend::Mode::pass_through;
         for (int time = 0; time < 2; ++time) step();  // captures the replay
         backend.mode = TimedBackend::Mode::time;
         for (int rep = 0; rep < request.reps; ++rep) backend.time_step(what, request.reps, step);
@@ -243,7 +229,7 @@ void measure_after(int context, const std::string& shape, const model::GrokConfi
       if (request.device == "cuda") time_steps("step, not replayed", false);
       time_steps("step", true);
       if (request.device == "cuda") {
-        backend.note(step);
+        backend.record(step);
         time_in_graph(backend, request.reps);
         backend.forget_steps();
       }
@@ -265,8 +251,8 @@ void measure(const std::string& shape, const Request& request) {
   model::check_ranges(config, shape);
   const auto inner = make_backend(request);
   TimedBackend backend(*inner, config);
-  const BufferPtr something = inner->allocate(sizeof(float));
-  if (request.device != "cpu") backend.something_to_read = something->as<float>();
+  const BufferPtr buffer = inner->allocate(sizeof(float));
+  if (request.device != "cpu") backend.something_to_read = buffer->as<float>();
   const auto source =
       runtime::make_synthetic_source(config, 1, std::max(runtime::kScaleGroups / request.num_shards, 1));
   backend.weight_bytes = weight_bytes_of(*source, config, inner->footprint());

@@ -53,7 +53,7 @@ struct RecordedOperation {
 // Passes every operation on, and times or records it.
 class TimedBackend final : public Backend {
  public:
-  enum class Mode { hand_on, time, note };
+  enum class Mode { pass_through, time, record };
 
   TimedBackend(Backend& inner, const model::GrokConfig& config) : inner_(inner), config_(config) {}
 
@@ -83,7 +83,7 @@ class TimedBackend final : public Backend {
 
   // Without a replay, operations are called one by one.
   void step(const std::function<void()>& body) override {
-    if (mode == Mode::hand_on && may_replay)
+    if (mode == Mode::pass_through && may_replay)
       inner_.step(body);
     else
       body();
@@ -121,20 +121,20 @@ class TimedBackend final : public Backend {
   void route(const Route& op) override {
     const double size = double(op.d_model) * op.num_experts;
     perform("route", {.bytes = size * sizeof(float), .macs = op.num_tokens * size}, [=, this] { inner_.route(op); });
-    if (mode != Mode::note) return;
+    if (mode != Mode::record) return;
     // The next layer overwrites its choice of experts, so this layer's is copied for later.
     const std::size_t num_slots = std::size_t(op.num_tokens) * op.experts_per_token;
     chosen_.push_back(inner_.allocate(num_slots * sizeof(std::int32_t)));
     gates_.push_back(inner_.allocate(num_slots * sizeof(float)));
-    Route kept = op;
-    kept.experts = chosen_.back()->as<std::int32_t>();
-    kept.gates = gates_.back()->as<float>();
-    inner_.route(kept);
+    Route copy = op;
+    copy.experts = chosen_.back()->as<std::int32_t>();
+    copy.gates = gates_.back()->as<float>();
+    inner_.route(copy);
   }
   void experts(const Experts& given) override {
-    if (mode == Mode::hand_on) return inner_.experts(given);  // the choice is not copied within a whole step
+    if (mode == Mode::pass_through) return inner_.experts(given);  // the choice is not copied within a whole step
     Experts op = given;
-    if (mode == Mode::note) {
+    if (mode == Mode::record) {
       op.experts = chosen_.back()->as<std::int32_t>();
       op.gates = gates_.back()->as<float>();
     }
@@ -164,7 +164,7 @@ class TimedBackend final : public Backend {
       work.macs += timed.work.macs / num_steps_before;
     }
     time(what, work, [&] {
-      mode = Mode::hand_on;
+      mode = Mode::pass_through;
       step();
       mode = Mode::time;
     });
@@ -176,11 +176,11 @@ class TimedBackend final : public Backend {
 
   // Records an operation of `step`.
   template <typename Step>
-  void note(const Step& step) {
+  void record(const Step& step) {
     recorded.clear();
     chosen_.clear();
     gates_.clear();
-    mode = Mode::note;
+    mode = Mode::record;
     step();
     mode = Mode::time;
   }
@@ -216,7 +216,7 @@ class TimedBackend final : public Backend {
   // Times one operation of a step.
   template <typename Call>
   void perform(const char* name, const Work& work, const Call& call) {
-    if (mode == Mode::note) recorded.push_back({.name = name, .work = work, .again = call});
+    if (mode == Mode::record) recorded.push_back({.name = name, .work = work, .again = call});
     time(name, work, call);
   }
 
