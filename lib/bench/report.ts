@@ -103,7 +103,7 @@ export async function report(source?: string, options?: ReportOptions): Promise<
   try {
     const tokenizer = await tokenizerOf(grok);
     const prompts: PromptReport[] = [];
-    for (const index of texts.keys()) prompts.push(await askPrompt(grok, index, bound));
+    for (const index of texts.keys()) prompts.push(await runPrompt(grok, index, bound));
     const prefill = await measurePrefill(grok, bound);
     const decode = await measureDecode(grok, bound);
     const peakMemoryBytes = peakMemory();
@@ -177,7 +177,7 @@ async function tokenizerOf({ info }: Grok): Promise<RunReport['tokenizer']> {
 
 // ---------------------------------------------------------------- prompts
 
-async function askPrompt(grok: Grok, index: number, bound: Bound): Promise<PromptReport> {
+async function runPrompt(grok: Grok, index: number, bound: Bound): Promise<PromptReport> {
   bound.onProgress?.(`prompt ${index + 1} of ${texts.length}`);
   const text = grok.info.tokenizer === undefined ? null : (texts[index] ?? null);
   const { vocabSize } = grok.info.config;

@@ -74,7 +74,7 @@ void shapes(const GrokConfig& config, const DerivedSizes& derived, Check& check)
   check.equal("num_kv_heads * head_dim", std::int64_t(config.num_kv_heads) * config.head_dim, derived.kv_width);
 }
 
-std::string what_to_do(const std::string& config_from) {
+std::string config_hint(const std::string& config_from) {
   return config_from == "config.json"
              ? "Correct config.json, or take the one that belongs to these tensors."
              : "A checkpoint of another size than Grok-1's needs a config.json beside its tensors.";
@@ -86,14 +86,15 @@ void check_ranges(const GrokConfig& config, const std::string& config_from) {
   Check check;
   ranges(config, check);
   check.problems.throw_if_any("the config, " + config_from + ", does not describe a valid network:",
-                              what_to_do(config_from));
+                              config_hint(config_from));
 }
 
 void check_config(const GrokConfig& config, const DerivedSizes& derived, const std::string& config_from) {
   check_ranges(config, config_from);
   Check check;
   shapes(config, derived, check);
-  check.problems.throw_if_any("the config, " + config_from + ", does not fit the checkpoint:", what_to_do(config_from));
+  check.problems.throw_if_any("the config, " + config_from + ", does not fit the checkpoint:",
+                              config_hint(config_from));
 }
 
 }  // namespace grok::model

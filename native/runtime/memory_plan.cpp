@@ -27,7 +27,7 @@ std::string in_words(std::uint64_t size_bytes) {
   return concat(std::round(double(size_bytes) / (is_large ? 1e7 : 1e4)) / 100, is_large ? " GB" : " MB");
 }
 
-std::uint64_t left_of(std::uint64_t from, std::uint64_t taken) { return from - std::min(from, taken); }
+std::uint64_t saturating_sub(std::uint64_t a, std::uint64_t b) { return a - std::min(a, b); }
 
 // Memory that does not depend on the size of the cache.
 std::uint64_t fixed_of(const MemoryPlan& plan) {
@@ -166,7 +166,7 @@ void require_fit(const SizedNetwork& network, const Limits& limits) {
 }
 
 int num_cache_pages(const MemoryPlan& plan, const Limits& limits) {
-  const std::uint64_t fitting = left_of(plan.available.value_or(kLargest), fixed_of(plan)) / plan.kv_page;
+  const std::uint64_t fitting = saturating_sub(plan.available.value_or(kLargest), fixed_of(plan)) / plan.kv_page;
   const auto wanted = std::uint64_t(limits.max_sequences) * std::uint64_t(pages_for(limits.context_length));
   return int(std::min({fitting, wanted, std::uint64_t(std::numeric_limits<int>::max())}));
 }

@@ -231,7 +231,7 @@ __global__ void __launch_bounds__(kMostQuantizeThreads)
 
 int splits_of(int num_positions) { return (num_positions + kSplitPositions - 1) / kSplitPositions; }
 
-void take_sums(Splits& split, int num_tokens, int num_q_heads, int head_dim, DeviceScratch& scratch) {
+void allocate_sums(Splits& split, int num_tokens, int num_q_heads, int head_dim, DeviceScratch& scratch) {
   const std::size_t num_rows = std::size_t(num_tokens) * num_q_heads * split.num_splits;
   split.value_sums = scratch.of<float>(num_rows * head_dim);
   split.weight_sums = scratch.of<float>(num_rows);
@@ -242,7 +242,7 @@ void take_sums(Splits& split, int num_tokens, int num_q_heads, int head_dim, Dev
 void count_attention(const StepSize& largest, DeviceScratch& scratch) {
   Splits split{};
   split.num_splits = splits_of(largest.num_positions);
-  take_sums(split, std::min(kTokensAtOnce, largest.num_tokens), largest.num_q_heads, largest.head_dim, scratch);
+  allocate_sums(split, std::min(kTokensAtOnce, largest.num_tokens), largest.num_q_heads, largest.head_dim, scratch);
 }
 
 void CudaBackend::attention(const Attention& op) {
@@ -261,7 +261,7 @@ void CudaBackend::attention(const Attention& op) {
                .two_over_cap = 2.0f / op.cap,
                .value_sums = nullptr,
                .weight_sums = nullptr};
-  take_sums(split, tokens_at_once, op.num_q_heads, op.head_dim, scratch_);
+  allocate_sums(split, tokens_at_once, op.num_q_heads, op.head_dim, scratch_);
   const std::size_t shared_floats = std::size_t(kWarps) * heads_at_once * op.head_dim;
 
   const Activations out(op.out, op.batch->num_tokens, op.out_quantized);

@@ -23,7 +23,7 @@ struct Obstacle {
 constexpr const char* kRestart = "Restart the process; nvidia-smi shows the state of the device.";
 
 // Checks everything except for kernels in this build. If the result is empty, `traits` describes the device.
-Obstacle obstacle_on_the_way(DeviceTraits& traits) {
+Obstacle driver_obstacle(DeviceTraits& traits) {
   int driver = 0, runtime = 0, num_devices = 0;
   const cudaError_t found = cudaDriverGetVersion(&driver);
   cudaRuntimeGetVersion(&runtime);
@@ -57,8 +57,8 @@ Obstacle obstacle_on_the_way(DeviceTraits& traits) {
   return {};
 }
 
-Obstacle obstacle_to(DeviceTraits& traits) {
-  if (Obstacle met = obstacle_on_the_way(traits); !met.reason.empty()) return met;
+Obstacle device_obstacle(DeviceTraits& traits) {
+  if (Obstacle obstacle = driver_obstacle(traits); !obstacle.reason.empty()) return obstacle;
   const cudaError_t error = find_kernels();
   if (error == cudaSuccess) return {};
   if (error == cudaErrorNoKernelImageForDevice)
@@ -72,7 +72,7 @@ Obstacle obstacle_to(DeviceTraits& traits) {
 
 std::string why_no_device() {
   DeviceTraits traits;
-  return obstacle_to(traits).reason;
+  return device_obstacle(traits).reason;
 }
 
 std::uint64_t available_bytes() {
@@ -92,8 +92,8 @@ std::unique_ptr<Footprint> make_footprint(const Options& options) {
 
 DeviceTraits usable_device() {
   DeviceTraits traits;
-  if (const Obstacle met = obstacle_to(traits); !met.reason.empty())
-    throw Error(ErrorCode::cuda_unavailable, met.reason, met.remedy + " Or use device \"cpu\".");
+  if (const Obstacle obstacle = device_obstacle(traits); !obstacle.reason.empty())
+    throw Error(ErrorCode::cuda_unavailable, obstacle.reason, obstacle.remedy + " Or use device \"cpu\".");
   return traits;
 }
 

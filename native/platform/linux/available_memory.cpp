@@ -21,7 +21,7 @@ constexpr std::uint64_t kNoLimit = std::uint64_t(1) << 62;
 
 Bytes smaller(Bytes a, Bytes b) { return a && b ? std::min(*a, *b) : a ? a : b; }
 
-std::uint64_t left_of(std::uint64_t limit, std::uint64_t usage) { return limit - std::min(limit, usage); }
+std::uint64_t saturating_sub(std::uint64_t a, std::uint64_t b) { return a - std::min(a, b); }
 
 // The number in a file; none if it says "max" or cannot be read.
 Bytes number_in(const std::string& path) {
@@ -62,7 +62,7 @@ Bytes room_in(const Cgroup& group) {
   const std::uint64_t usage = number_in(file(is_v2 ? "memory.current" : "memory.usage_in_bytes")).value_or(0);
   // Pages of files are freed on demand.
   const char* const reclaimable = is_v2 ? "inactive_file" : "total_inactive_file";
-  return left_of(*limit, left_of(usage, number_after(file("memory.stat"), reclaimable).value_or(0)));
+  return saturating_sub(*limit, saturating_sub(usage, number_after(file("memory.stat"), reclaimable).value_or(0)));
 }
 
 Bytes room_in_cgroups(const std::string& root) {
@@ -74,7 +74,7 @@ Bytes room_in_cgroups(const std::string& root) {
 Bytes room_under(decltype(RLIMIT_AS) resource, std::uint64_t used_pages) {
   rlimit limit;
   if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return {};
-  return left_of(limit.rlim_cur, used_pages * std::uint64_t(sysconf(_SC_PAGESIZE)));
+  return saturating_sub(limit.rlim_cur, used_pages * std::uint64_t(sysconf(_SC_PAGESIZE)));
 }
 
 // Source: man 5 proc_pid_statm, whose columns are size resident shared text lib data dt, in pages.
