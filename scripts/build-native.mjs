@@ -61,20 +61,19 @@ const config = options.debug ? 'Debug' : 'Release';
 const cuda = process.env.GROK_CUDA || 'AUTO';
 if (!['AUTO', 'ON', 'OFF'].includes(cuda)) fail(`expected GROK_CUDA to be AUTO, ON or OFF, found "${cuda}".`);
 
+// An installed package brings the headers of Node-API.
+const include = join(root, 'dist', 'include');
+const headers = existsSync(include) ? [`-DCMAKE_JS_INC=${include}`] : [];
+const configure = ['-S', root, '-B', buildDir, `-DCMAKE_BUILD_TYPE=${config}`, ...headers];
 const driver = cmakeJs();
 if (isCross) {
   const [processor] = triple.split('-');
   const target = ['-DCMAKE_SYSTEM_NAME=Linux', `-DCMAKE_SYSTEM_PROCESSOR=${processor}`];
   const tools = [`-DCMAKE_CXX_COMPILER=${triple}-g++`, `-DCMAKE_CROSSCOMPILING_EMULATOR=qemu-${processor}`];
-  run('cmake', ['-S', root, '-B', buildDir, `-DCMAKE_BUILD_TYPE=${config}`, '-DGROK_CUDA=OFF', ...target, ...tools]);
+  run('cmake', [...configure, '-DGROK_CUDA=OFF', ...target, ...tools]);
 } else if (driver)
   run(process.execPath, [driver, 'configure', '--log-level', 'warn', '--config', config, `--CDGROK_CUDA=${cuda}`]);
-else {
-  // An installed package brings the headers of Node-API.
-  const include = join(root, 'dist', 'include');
-  const headers = existsSync(include) ? [`-DCMAKE_JS_INC=${include}`] : [];
-  run('cmake', ['-S', root, '-B', buildDir, `-DCMAKE_BUILD_TYPE=${config}`, `-DGROK_CUDA=${cuda}`, ...headers]);
-}
+else run('cmake', [...configure, `-DGROK_CUDA=${cuda}`]);
 
 run('cmake', ['--build', buildDir, '--target', 'addon', '--parallel', String(availableParallelism())]);
 
