@@ -110,6 +110,7 @@ export function makeApp(service: Service, allowedHosts: readonly string[] | '*')
 
   const guard = (route: Route | undefined) => async (context: Context<Env>, next: () => Promise<void>) => {
     const { req } = context;
+    context.get('call').route = route?.path ?? 'other';
     if (route?.isOpen) return await next();
     const host = req.header('host') ?? new URL(req.url).host;
     hosts.check(host);
@@ -160,9 +161,8 @@ function settle(call: Call, context: Context<Env>, { calls, log, metrics }: Serv
   calls.remove(call);
   const { status = 499, ...details } = call.details as { status?: number };
   const { method, path } = context.req;
-  const route = routes.find((known) => known.path === context.req.routePath)?.path ?? 'other';
   const seconds = (performance.now() - call.startedAt) / 1000;
-  metrics.answered(route, method, status, seconds);
+  metrics.answered(call.route, method, status, seconds);
   log.add('info', 'request', {
     ...{ request_id: call.id, method, path: path.slice(0, 200), status },
     ms: Math.round(1000 * seconds),

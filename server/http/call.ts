@@ -7,6 +7,8 @@ export class Call {
   readonly startedAt = performance.now();
   /** Details for the log. */
   readonly details: Record<string, unknown> = {};
+  /** Pattern of the path, for the metrics. */
+  route = 'other';
   /** Headers of the answer, whatever it is. */
   readonly headers: Record<string, string> = {};
   readonly #controller = new AbortController();

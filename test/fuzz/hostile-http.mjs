@@ -166,7 +166,7 @@ export function hostileBody(random, routes) {
     body.set(field, random.below(4) > 0 ? plausible(random, field) : anything(random));
   }
   // Long texts of many choices would only take time.
-  if (body.get('n') > 3) body.set('max_tokens', 1);
+  if (Number.isInteger(body.get('n')) && body.get('n') > 3) body.set('max_tokens', 1);
   let text = JSON.stringify(Object.fromEntries(body));
   if (random.below(6) === 0) text = mutated(random, text);
   return { method, path, headers, body: text };

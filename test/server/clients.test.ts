@@ -74,7 +74,7 @@ describe.skipIf(!areInstalled)('the client of OpenAI', () => {
   it('ends the work when it aborts', async () => {
     const before = service.grok.stats().tokens.generated;
     expect(await client('openai', 'abortOpenai', baseURL)).toBeLessThan(100); // some were on their way
-    await expect.poll(() => service.grok.stats().running).toBe(0);
+    await expect.poll(() => service.grok.stats().running, { timeout: 20_000 }).toBe(0);
     expect(service.grok.stats().tokens.generated - before).toBeLessThan(400);
   });
 });

@@ -55,5 +55,5 @@ it('64 streams at once each equal their solo run, beside clients that leave, err
     else if (index % 10 === 3) expect(outcome).toBe('left');
     else expect([index, outcome]).toEqual([index, solo[index]]);
   }
-  await expect.poll(() => service.grok.stats().running + service.grok.stats().waiting).toBe(0);
+  await expect.poll(() => service.grok.stats().running + service.grok.stats().waiting, { timeout: 20_000 }).toBe(0);
 });

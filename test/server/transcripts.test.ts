@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import type { Chunk, Completion, Generation, Grok } from '../../lib/index.js';
 import { createHandler } from '../../server/index.js';
@@ -8,13 +9,20 @@ const usage = { promptTokens: 2, completionTokens: 3, totalTokens: 5 };
 const timings = { queueMs: 0, prefillMs: 1, firstTokenMs: 1, decodeMs: 2, tokensPerSecond: 1 };
 const done: Completion = { text: '', tokenIds: [], finishReason: 'stop', usage, timings, seed: 1 };
 
+/** Stands for an answer that goes on until it is aborted. */
+const endless = Symbol('endless');
+
 /** A loaded model that answers with the given chunks, then with `error` or with the end. */
 function fakeGrok(chunks: readonly Chunk[], error?: unknown): Grok {
-  const generate = (): Generation =>
+  const generate = (_: unknown, { signal }: { signal: AbortSignal }): Generation =>
     ({
       result: Promise.resolve({ ...done, text: chunks.map(({ text }) => text).join('') }),
       async *[Symbol.asyncIterator]() {
         yield* chunks;
+        if (error === endless) {
+          await once(signal, 'abort');
+          throw signal.reason;
+        }
         if (error) throw error;
       },
     }) as unknown as Generation;
@@ -35,7 +43,7 @@ function fakeGrok(chunks: readonly Chunk[], error?: unknown): Grok {
 }
 
 async function transcript(path: string, body: object, chunks: readonly Chunk[], error?: unknown): Promise<string> {
-  const handler = createHandler(fakeGrok(chunks, error), { metrics: false });
+  const handler = createHandler(fakeGrok(chunks, error), { metrics: false, requestTimeout: 100 });
   const headers = { 'x-request-id': 'r1' };
   const request = new Request(`http://localhost${path}`, { method: 'POST', body: JSON.stringify(body), headers });
   const text = await (await handler(request)).text();
@@ -82,6 +90,16 @@ describe('the bytes of a stream', () => {
       [
         `data: ${completion},"choices":[{"index":0,"text":"a","logprobs":null,"finish_reason":null}]}`,
         'data: {"error":{"message":"The server could not finish this request.","type":"server_error","param":null,"code":"internal_error"}}\n\n',
+      ].join('\n\n'),
+    );
+  });
+
+  it('of an answer that takes too long', async () => {
+    const chunks = [{ text: 'a', tokenIds: [3] }];
+    expect(await transcript('/v1/completions', { prompt: [1], stream: true }, chunks, endless)).toBe(
+      [
+        `data: ${completion},"choices":[{"index":0,"text":"a","logprobs":null,"finish_reason":null}]}`,
+        'data: {"error":{"message":"The answer was not finished after 100 ms.","type":"server_error","param":null,"code":"request_timeout"}}\n\n',
       ].join('\n\n'),
     );
   });
