@@ -186,6 +186,8 @@ export interface NativeModel {
   /** Runs one forward pass. A call during another pass begins as soon as that has ended. */
   step(): Promise<NativeOutput[]>;
   release(sequence: number): Promise<void>;
+  /** Gives the cache of a sequence back. It waits for a place again, and goes on with the same tokens. */
+  suspend(sequence: number): void;
   stats(): NativeStats;
   /** Stops the current step, then frees everything. Idempotent; pending and later calls reject with GROK_CLOSED. */
   close(): Promise<void>;

@@ -25,6 +25,8 @@ interface Place {
   hasStarted: boolean;
   /** It needs no tokens now. */
   isPaused: boolean;
+  /** It gave its cache up: `unreadSince` of its listener at that time. Another value means that its reader reads again. */
+  suspendedSince: number | undefined;
 }
 
 interface StepInFlight {
@@ -58,6 +60,7 @@ export class StepLoop {
   readonly #submitted = new Map<number, Place>();
   #numSubmitting = 0;
   #numStarted = 0;
+  #numSuspended = 0;
   readonly #inFlight: StepInFlight[] = []; // the running one first
   /** The runnable sequences that the model was given last. */
   #runnable: readonly number[] = [];
@@ -85,9 +88,13 @@ export class StepLoop {
    */
   add(listener: StepListener): void {
     if (this.#closed) throw this.#closed;
-    if (this.#places.size >= this.#model.maxSequences + this.#maxQueue) throw this.#busyError();
-    const place = { listener, request: undefined, sequence: undefined, hasStarted: false, isPaused: false };
-    this.#places.set(listener, place);
+    if (this.#places.size >= this.#model.maxSequences + this.#maxQueue) {
+      const abandoned = this.#longestUnread(({ suspendedSince }) => suspendedSince !== undefined);
+      if (!abandoned) throw this.#busyError();
+      this.#fail(abandoned.place, readTimeoutError(this.#readTimeout));
+    }
+    const none = { request: undefined, sequence: undefined, suspendedSince: undefined };
+    this.#places.set(listener, { listener, hasStarted: false, isPaused: false, ...none });
   }
 
   /** Queues the request of a listener that has a place. Fails the listener if the request cannot run. */
@@ -124,7 +131,7 @@ export class StepLoop {
   #submitNext(): void {
     const mostSubmitted = submittedPerSequence * this.#model.maxSequences;
     for (const place of this.#queue) {
-      if (this.#submitted.size + this.#numSubmitting >= mostSubmitted) return;
+      if (this.#submitted.size - this.#numSuspended + this.#numSubmitting >= mostSubmitted) return;
       this.#queue.delete(place);
       void this.#submitToEngine(place);
     }
@@ -203,11 +210,16 @@ export class StepLoop {
     this.#tellsSoon = false;
     if (this.#closed) return;
     const runnable: number[] = [];
+    let numWaiting = this.#queue.size;
     for (const [sequence, place] of this.#submitted) {
-      place.isPaused = !place.listener.wantsTokens();
-      if (!place.isPaused) runnable.push(sequence);
+      if (place.suspendedSince !== undefined && place.listener.unreadSince() !== place.suspendedSince)
+        this.#resume(place);
+      place.isPaused = place.suspendedSince !== undefined || !place.listener.wantsTokens();
+      if (place.isPaused) continue;
+      runnable.push(sequence);
+      if (!place.hasStarted) numWaiting++;
     }
-    this.#watchReaders();
+    this.#watchReaders(numWaiting);
     const isKnown =
       runnable.length === this.#runnable.length && runnable.every((id, index) => id === this.#runnable[index]);
     if (isKnown) return;
@@ -216,10 +228,10 @@ export class StepLoop {
     this.#runnable = runnable;
   }
 
-  /** While requests wait: ends the one whose reader has paused longest, after `readTimeout`. */
-  #watchReaders(): void {
-    const numWaiting = this.#queue.size + this.#submitted.size - this.#numStarted;
-    const oldest = numWaiting > 0 && this.#readTimeout > 0 ? this.#longestUnread() : undefined;
+  /** While requests wait: suspends the one whose reader has paused longest, after `readTimeout`. */
+  #watchReaders(numWaiting: number): void {
+    const holdsCache = ({ hasStarted }: Place) => hasStarted;
+    const oldest = numWaiting > 0 && this.#readTimeout > 0 ? this.#longestUnread(holdsCache) : undefined;
     if (!oldest) {
       clearTimeout(this.#readerWatch);
       this.#readerWatch = undefined;
@@ -229,20 +241,40 @@ export class StepLoop {
     this.#readerWatch ??= setTimeout(
       () => {
         this.#readerWatch = undefined;
-        const unread = this.#longestUnread();
-        if (unread && performance.now() - unread.since >= this.#readTimeout)
-          this.#fail(unread.place, readTimeoutError(this.#readTimeout));
+        const unread = this.#longestUnread(holdsCache);
+        if (unread && performance.now() - unread.since >= this.#readTimeout) this.#suspend(unread.place, unread.since);
         this.#change();
       },
       Math.max(shortWaitMs, msLeft),
     );
   }
 
-  /** The longest pause among the readers whose sequences hold cache. */
-  #longestUnread(): { place: Place; since: number } | undefined {
+  /** The sequence gives its cache to those that wait. It waits for a place again when its reader goes on. */
+  #suspend(place: Place, unreadSince: number): void {
+    if (place.sequence === undefined) return;
+    place.suspendedSince = unreadSince;
+    this.#numSuspended++;
+    place.hasStarted = false;
+    this.#numStarted--;
+    try {
+      this.#tellRunnable(); // first, so that no step gives it a place again
+      this.#model.suspend(place.sequence);
+    } catch {
+      this.#resume(place); // it kept its place, and is suspended later if others still wait
+    }
+  }
+
+  #resume(place: Place): void {
+    if (place.suspendedSince === undefined) return;
+    place.suspendedSince = undefined;
+    this.#numSuspended--;
+  }
+
+  /** The longest pause among the readers of some places. */
+  #longestUnread(isOfThem: (place: Place) => boolean): { place: Place; since: number } | undefined {
     let longest: { place: Place; since: number } | undefined;
     for (const place of this.#submitted.values()) {
-      const since = place.hasStarted ? place.listener.unreadSince() : undefined;
+      const since = isOfThem(place) ? place.listener.unreadSince() : undefined;
       if (since !== undefined && since < (longest?.since ?? Infinity)) longest = { place, since };
     }
     return longest;
@@ -251,8 +283,10 @@ export class StepLoop {
   #deliver(output: NativeOutput, stepStartedAt: number): void {
     const place = this.#submitted.get(output.sequence);
     if (!place) return;
-    if (!place.hasStarted) this.#numStarted++;
-    place.hasStarted = true;
+    if (!place.hasStarted && place.suspendedSince === undefined) {
+      this.#numStarted++;
+      place.hasStarted = true;
+    }
     if (output.notFiniteAt !== null) {
       this.#fail(place, notFiniteError(output.notFiniteAt));
       return;
@@ -289,6 +323,7 @@ export class StepLoop {
     this.#queue.delete(place);
     if (place.sequence !== undefined) this.#submitted.delete(place.sequence);
     if (place.hasStarted) this.#numStarted--;
+    this.#resume(place);
   }
 
   #release({ sequence }: Place): void {
@@ -319,7 +354,7 @@ export interface QueueLimits {
 }
 
 function readTimeoutError(readTimeout: number): GrokError {
-  return new GrokError(`Nobody read this generation for ${readTimeout} ms while other requests waited for its place`, {
+  return new GrokError(`Nobody read this generation for ${readTimeout} ms, and another request needed its place`, {
     code: 'GROK_READ_TIMEOUT',
     hint: 'Read without long pauses, access `result` before reading, or load the model with a larger `readTimeout`.',
     details: { readTimeout },

@@ -141,12 +141,13 @@ export const loadOptions = {
   prefixCache: boolean({ default: true }),
   /**
    * Milliseconds that a reader may leave text unread while other requests wait for the place of its generation. Then
-   * the generation fails with GROK_READ_TIMEOUT. Each read restarts the time. 0 and Infinity are off. Default: 60000.
+   * the generation gives its cache up, and goes on with the same tokens when its reader reads again. It fails with
+   * GROK_READ_TIMEOUT only if the queue is full by then. Each read restarts the time. 0 and Infinity are off. Default: 5000.
    */
-  readTimeout: checked<number, number, 60_000>({
+  readTimeout: checked<number, number, 5000>({
     kind: 'number',
     expectation: timeRange,
-    default: 60_000,
+    default: 5000,
     check: (name, value) => {
       if (value === Infinity) return 0;
       if (typeof value === 'number' && value >= 0 && value <= mostTime) return value;

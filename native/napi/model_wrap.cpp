@@ -119,6 +119,12 @@ Napi::Value release(const ModelPtr& model, const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value suspend(const ModelPtr& model, const Napi::CallbackInfo& info) {
+  const runtime::SequenceId sequence = sequence_from(info[0], "sequence");
+  if (model->closing.IsEmpty()) model->engine->suspend(sequence);
+  return info.Env().Undefined();
+}
+
 Napi::Value stats(const ModelPtr& model, const Napi::CallbackInfo& info) {
   if (!model->closing.IsEmpty()) throw closed_error();
   return to_js(info.Env(), model->engine->stats());
@@ -168,6 +174,7 @@ Napi::Object wrap_model(Napi::Env env, std::shared_ptr<runtime::Engine> engine, 
   method("setRunnable", set_runnable);
   method("step", step);
   method("release", release);
+  method("suspend", suspend);
   method("stats", stats);
   method("close", close);
   return object;

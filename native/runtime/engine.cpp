@@ -69,6 +69,16 @@ void Engine::release(SequenceId id) {
     sequences_.erase(found);
 }
 
+void Engine::suspend(SequenceId id) {
+  const std::lock_guard lock(mutex_);
+  const auto found = sequences_.find(id);
+  if (found == sequences_.end()) return;
+  if (found->second.in_step)
+    found->second.suspended = true;
+  else
+    cache_.release(found->second);
+}
+
 EngineStats Engine::stats() {
   const std::lock_guard lock(mutex_);
   EngineStats stats = counted_;
@@ -238,6 +248,7 @@ void Engine::end_step(std::span<const StepPart> parts, std::vector<SequenceOutpu
         sequence.num_generated() == request.max_tokens)
       output.finish = Finish::length;
 
+    if (std::exchange(sequence.suspended, false)) cache_.release(sequence);
     const bool was_released = sequence.released;
     if (was_released || output.not_finite_at || output.finish != Finish::no) sequences_.erase(parts[index].id);
     if (!was_released) wanted.push_back(std::move(output));

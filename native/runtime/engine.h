@@ -67,6 +67,11 @@ class Engine {
   // StepError and releases the sequences that it names, because their cache may be half-written.
   std::vector<SequenceOutput> step();
 
+  // Gives the cache of a sequence back, at once or at the end of the current step. The sequence keeps its place among
+  // those that wait, and goes on with the same tokens: it computes again those that the cache no longer holds. Unknown
+  // ids are ignored.
+  void suspend(SequenceId sequence);
+
   // Releases a sequence and its cache: at once, or at the end of the current step if that runs it. A step ends before
   // its next layer if all of its sequences were released. Unknown ids are ignored, because the sequence may just have
   // finished.

@@ -83,6 +83,7 @@ struct Sequence {
   int num_reported = 0;                 // prompt tokens whose outputs were returned
   bool in_step = false;                 // part of the current step
   bool released = false;                // during a step that runs it
+  bool suspended = false;               // during a step that runs it
 };
 
 }  // namespace grok::runtime

@@ -141,6 +141,7 @@ describe.skipIf(!addonIsBuilt())('benchmark()', () => {
         setRunnable: (sequences) => model.setRunnable(sequences),
         step: () => model.step(),
         release: (sequence) => model.release(sequence),
+        suspend: (sequence: number) => model.suspend(sequence),
         stats: () => model.stats(),
         close: () => model.close(),
       };

@@ -42,6 +42,7 @@ export class FakeModel implements NativeModel {
   readonly steps: number[][] = [];
   readonly requests: NativeRequest[] = [];
   readonly released: number[] = [];
+  readonly suspended: number[] = [];
   /** Rejects the next step. */
   failNextStep: Error | undefined;
   closed = false;
@@ -49,6 +50,8 @@ export class FakeModel implements NativeModel {
   readonly #sequences = new Map<number, FakeSequence>();
   #gate: Promise<void> | undefined;
   #runnable: number[] = [];
+  #inStep: readonly number[] = [];
+  readonly #suspendedInStep: number[] = [];
   #lastStep: Promise<unknown> = Promise.resolve();
   readonly #script: (index: number, request: NativeRequest) => number;
   readonly #prefillChunk: number;
@@ -99,8 +102,10 @@ export class FakeModel implements NativeModel {
   async #step(): Promise<NativeOutput[]> {
     const ids = this.#runnable;
     this.steps.push(ids);
+    this.#inStep = ids;
     await turn();
     await this.#gate;
+    this.#inStep = [];
     this.#refuseWhenClosed();
     const failure = this.failNextStep;
     this.failNextStep = undefined;
@@ -110,6 +115,7 @@ export class FakeModel implements NativeModel {
       const sequence = this.#sequences.get(id);
       if (sequence && this.#holdsCache(sequence)) outputs.push(this.#advance(sequence));
     }
+    for (const id of this.#suspendedInStep.splice(0)) this.#takeCache(id);
     return outputs;
   }
 
@@ -136,6 +142,17 @@ export class FakeModel implements NativeModel {
     this.#refuseWhenClosed();
     this.released.push(id);
     this.#sequences.delete(id);
+  }
+
+  suspend(id: number): void {
+    this.suspended.push(id);
+    if (this.#inStep.includes(id)) this.#suspendedInStep.push(id);
+    else this.#takeCache(id);
+  }
+
+  #takeCache(id: number): void {
+    const sequence = this.#sequences.get(id);
+    if (sequence) sequence.holdsCache = false;
   }
 
   stats(): NativeStats {

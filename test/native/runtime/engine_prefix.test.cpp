@@ -168,7 +168,9 @@ TEST("equal sequences that decode side by side end with the same pages") {
   CHECK_EQ(rig.engine->stats().prefix_cache_pages, 3);  // 199 tokens
 }
 
-TEST("random requests, pauses and releases give the tokens of each prompt alone, and every page comes back") {
+TEST(
+    "random requests, pauses, suspensions and releases give the tokens of each prompt alone, and every page comes "
+    "back") {
   std::mt19937 random(11);
   for (const int chunk : {3, 40, 256}) {
     Rig rig(options_of(5, chunk));
@@ -193,6 +195,8 @@ TEST("random requests, pauses and releases give the tokens of each prompt alone,
       std::vector<SequenceId> runnable;
       for (const auto& [id, sequence] : running)
         if (random() % 4 > 0) runnable.push_back(id);
+      if (!running.empty() && random() % 10 == 0)
+        rig.engine->suspend(std::next(running.begin(), std::ptrdiff_t(random() % running.size()))->first);
       for (const SequenceOutput& output : step_of(*rig.engine, runnable)) {
         Running& sequence = running.at(output.sequence);
         if (output.token) sequence.generated.push_back(output.token->token);
