@@ -34,7 +34,7 @@ export class Generation implements AsyncIterable<Chunk>, AsyncDisposable {
   }
 
   /** The chunks, for one reader. @throws {GrokError} GROK_ALREADY_READ the second time */
-  [Symbol.asyncIterator](): AsyncIterableIterator<Chunk, undefined> {
+  [Symbol.asyncIterator](): AsyncIterator<Chunk, undefined> & AsyncIterable<Chunk> {
     if (this.#hasReader) throw alreadyRead();
     this.#hasReader = true;
     const { stream } = this.#run;
