@@ -41,7 +41,14 @@ const yarnClassic = {
   folder: 'yarn',
   async check(kit) {
     writePrograms(kit);
-    await kit.tool('yarn/bin/yarn.js', ['add', '--ignore-scripts', '--silent', '--cache-folder', kit.emptyFolder(), kit.tarball]);
+    await kit.tool('yarn/bin/yarn.js', [
+      'add',
+      '--ignore-scripts',
+      '--silent',
+      '--cache-folder',
+      kit.emptyFolder(),
+      kit.tarball,
+    ]);
     return runAll(
       kit,
       (file) => kit.node([file]),
