@@ -58,6 +58,8 @@ export class HttpError extends Error {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.param = options.param ?? null;
+    // An answer needs no stack. Its frames would keep the objects of a request alive, as the reason of its signal.
+    this.stack = `${this.name}: ${message}`;
   }
 
   get status(): number {
