@@ -87,13 +87,7 @@ export const placementOptions = {
 export const oneTextOptions = {
   ...placementOptions,
   /** CPU threads, 1 to 1024. Default: one for each physical core that the process may use. */
-  threads: integer({
-    from: 1,
-    to: 1024,
-    otherwise: 'one per core',
-    env: 'GROK_RUN_THREADS',
-    help: 'CPU threads',
-  }),
+  threads: integer({ from: 1, to: 1024, otherwise: 'one per core', env: 'GROK_RUN_THREADS', help: 'CPU threads' }),
   /**
    * Maximum tokens of a prompt and its continuation together, from 1 to the model's own maximum. Default: that maximum.
    */
