@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // Builds build/Release/grok-run.node with CMake, driven by cmake-js if it is installed. `--arch arm64` on another machine
-// builds build/arm64/Release/grok-run.node with Debian's cross compiler, without CUDA.
+// builds build/arm64/build/Release/grok-run.node with Debian's cross compiler, without CUDA. prebuildify runs this file in
+// place of node-gyp.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -45,7 +46,7 @@ const arch = options.arch ?? process.arch;
 const triple = TRIPLES[arch];
 if (!triple) fail(`expected --arch x64 or arm64, found "${arch}".`);
 const isCross = arch !== process.arch;
-const buildDir = isCross ? join(root, 'build', arch) : join(root, 'build');
+const buildDir = isCross ? join(root, 'build', arch, 'build') : join(root, 'build');
 
 const missing = [];
 if (!isInstalled('cmake')) missing.push('cmake');

@@ -134,7 +134,7 @@ for (const arch of ARCHITECTURES)
     problems.push(`prebuilds/ has no binary for ${arch}: npm run prebuild:binaries makes it`);
 binaries.forEach(checkBinary);
 checkKernels(
-  ['build/CMakeFiles', 'build/arm64/CMakeFiles'].filter(existsSync).flatMap((folder) =>
+  ['build/CMakeFiles', 'build/arm64/build/CMakeFiles'].filter(existsSync).flatMap((folder) =>
     readdirSync(folder, { recursive: true })
       .filter((file) => /_(avx2|avx512|amx|neon)\.cpp\.o$/.test(file))
       .map((file) => join(folder, file)),

@@ -17,17 +17,17 @@ if ((${#missing[@]})) && ! install "${missing[@]}"; then
 fi
 
 node scripts/build-native.mjs --arch arm64
-cmake --build build/arm64 --target backend_cpu_matmul backend_cpu_table backend_cpu_attention model_golden --parallel 2
+cmake --build build/arm64/build --target backend_cpu_matmul backend_cpu_table backend_cpu_attention model_golden --parallel 2
 
 export QEMU_LD_PREFIX=/usr/aarch64-linux-gnu
 test_on() { # the CPU, the kernels that it must have
   export QEMU_CPU=$1
   printf '\non an emulated %s:\n' "$1"
-  qemu-aarch64 build/arm64/backend_cpu_matmul
-  qemu-aarch64 build/arm64/backend_cpu_table
-  qemu-aarch64 build/arm64/model_golden 'logits are' | tee build/arm64/logits.txt
+  qemu-aarch64 build/arm64/build/backend_cpu_matmul
+  qemu-aarch64 build/arm64/build/backend_cpu_table
+  qemu-aarch64 build/arm64/build/model_golden 'logits are' | tee build/arm64/build/logits.txt
   local tested
-  tested=$(sed -nE 's/.* (neon|portable) +prompt.*/\1/p' build/arm64/logits.txt | sort -u | xargs)
+  tested=$(sed -nE 's/.* (neon|portable) +prompt.*/\1/p' build/arm64/build/logits.txt | sort -u | xargs)
   if [[ $tested != "$2" ]]; then
     echo "test-arm64: expected the kernels \"$2\" on $1, found \"$tested\"" >&2
     exit 1
@@ -37,6 +37,6 @@ test_on cortex-a57 portable
 test_on max 'neon portable'
 # The slowest tests run once. A token after thousands of others would take minutes.
 for title in 'a chunk of a prompt' 'several sequences' 'in chunks of any size'; do
-  qemu-aarch64 build/arm64/backend_cpu_attention "$title"
+  qemu-aarch64 build/arm64/build/backend_cpu_attention "$title"
 done
-qemu-aarch64 build/arm64/model_golden
+qemu-aarch64 build/arm64/build/model_golden
