@@ -5,7 +5,7 @@ const lineStart = /(?<=[\n\v\f\r\u0085\u2028\u2029])/;
 const invisible = /(?!\t)[\p{C}\p{M}\p{Default_Ignorable_Code_Point}]/gu;
 
 /**
- * Indents each line of a content that could be mistaken for the beginning of a turn: one that matches `header` after
+ * Indents each line of a content that could be mistaken for the beginning of a turn. Such a line matches `header` after
  * compatibility forms, letter case, accents and invisible characters are removed. `header` is in lower case.
  */
 export function guardLines(content: string, header: RegExp): string {

@@ -85,7 +85,7 @@ function fieldsOf(name: string, expectation: string, value: unknown): Record<str
   return value as Record<string, unknown>;
 }
 
-/** A field that has no effect would mislead its sender. One without a value asks for nothing. */
+/** A field that has no effect would mislead its sender. A field without a value has none. */
 function refuseOthers(name: string, known: readonly string[], others: Record<string, unknown>): void {
   for (const [key, value] of Object.entries(others)) {
     if (value === undefined || value === null) continue;

@@ -18,7 +18,7 @@ export interface ChatTemplate {
   readonly examples: readonly TurnMessage[];
   /** Matches a line that looks like a header. undefined: contents cannot write one. */
   readonly headerLine: RegExp | undefined;
-  /** Texts that end an answer. Of two that are complete at once the longer one counts, so that no line break is left. */
+  /** Texts that end an answer. If two are complete at once, the longer one counts, so that no line break is left. */
   readonly stop: readonly string[];
 }
 

@@ -14,7 +14,7 @@ const abandoned = new FinalizationRegistry<GenerationRun>((run) => run.abandon()
  *
  * Read it with `for await`. A reader that falls far behind pauses it, unless {@link result} was read: then it runs to
  * its end by itself. While others wait for a place, a generation whose reader leaves text unread for `readTimeout` gives
- * its place up, and goes on with the same tokens when it is read again. It ends when its object is garbage.
+ * its place up. It goes on with the same tokens when it is read again. It ends when its object is garbage.
  *
  * `break` and {@link cancel} end it without an error; an aborted signal rejects with the signal's reason.
  */

@@ -1,5 +1,5 @@
-// Installs the packed package into bundlers, tracers, test runners, compilers and package managers, and checks that each runs
-// the embedded model or says what to do: `npm run consumers`, or `npm run consumers -- --all` for every version.
+// Installs the packed package into bundlers, tracers, test runners, compilers and package managers. Each must run the
+// embedded model or say what to do: `npm run consumers`, or `npm run consumers -- --all` for every version.
 //
 //   --all             all consumers, not only those of CI
 //   --only PATTERN    consumers whose name matches

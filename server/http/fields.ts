@@ -27,7 +27,7 @@ export function objectField(body: Body, name: string): Body | undefined {
   throw invalidValue(name, 'an object', value);
 }
 
-/** Refuses a field that asks for a feature this server lacks. */
+/** Refuses a field whose feature this server lacks. */
 export function refuseUnsupported(body: Body, unsupported: Unsupported): void {
   for (const [name, isNeutral] of Object.entries(unsupported)) {
     const value = fieldOf(body, name);
@@ -38,7 +38,7 @@ export function refuseUnsupported(body: Body, unsupported: Unsupported): void {
   }
 }
 
-/** For each field that this server lacks: whether a value asks for nothing. */
+/** For each field that this server lacks: whether a value leaves the feature unused. */
 export type Unsupported = Readonly<Record<string, (value: unknown) => boolean>>;
 
 export const never = (): boolean => false;

@@ -168,7 +168,7 @@ describe('a completion', () => {
 });
 
 describe('a streamed completion', () => {
-  it('has the parts of the whole one, an end for each choice, usage if asked, and [DONE]', async () => {
+  it('has the parts of the whole one, an end for each choice, usage on request, and [DONE]', async () => {
     const body = { prompt: PROMPT, n: 2, seed: 11, temperature: 1, max_tokens: 16, logprobs: 1 };
     const whole = await complete(body);
     const response = await post(`${service.url}/v1/completions`, {

@@ -158,7 +158,7 @@ describe('the end of a server', () => {
     await expect.poll(isIdle, patient).toBe(true);
   });
 
-  it('is safe to ask for twice, and before the beginning', async () => {
+  it('may be called twice, and before the beginning', async () => {
     const grok = await Grok.load();
     const server = createServer(grok);
     await server.close();

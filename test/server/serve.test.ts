@@ -85,7 +85,7 @@ describe('grok-run serve', () => {
     expect(stderr).not.toContain('Once upon');
   });
 
-  it('exits at once at the second signal, with prompts in the log if asked', async () => {
+  it('exits at once at the second signal, with prompts in the log on request', async () => {
     const { child, ended, url } = await serve('--log-prompts');
     await post(`${url}/v1/completions`, { prompt: 'Hello there', max_tokens: 1 });
     const never = post(`${url}/v1/completions`, { prompt: 'x', n: 8, max_tokens: 500, ignore_eos: true }).catch(

@@ -64,7 +64,7 @@ class NativeTrainer:
         return Losses(*result[:3], result[3:].view(self.config.num_layers, -1))
 
     def losses(self, ids: torch.Tensor, targets: torch.Tensor) -> Losses:
-        """Of the weights at the last set_weights()."""
+        """The losses of the weights given to the last set_weights()."""
         return self._call(self.library.trainer_losses, ids, targets)
 
     def add_gradients(self, ids, targets, text: float, balance: float, router_z: float) -> Losses:

@@ -1,7 +1,7 @@
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import { generateText, streamText } from 'ai';
 
-/** What a program gets that uses Vercel's AI SDK. */
+/** The answers that a program with Vercel's AI SDK gets. */
 export async function useAiSdk(baseURL) {
   const provider = createOpenAICompatible({ name: 'grok-run', baseURL, includeUsage: true });
   const settings = { temperature: 0, maxOutputTokens: 8, maxRetries: 0 };

@@ -1,6 +1,6 @@
 import { ChatOpenAI, OpenAI } from '@langchain/openai';
 
-/** What a program gets that uses LangChain. */
+/** The answers that a program with LangChain gets. */
 export async function useLangchain(baseURL) {
   const settings = { apiKey: 'none', model: 'grok-tiny', temperature: 0, maxTokens: 8, maxRetries: 0 };
   const configuration = { baseURL };

@@ -1,6 +1,6 @@
 import OpenAI from 'openai';
 
-/** What a program gets that uses the client of OpenAI. */
+/** The answers that a program with the client of OpenAI gets. */
 export async function useOpenai(baseURL, apiKey = 'none') {
   const client = new OpenAI({ baseURL, apiKey, maxRetries: 0 });
   const model = (await client.models.list()).data[0].id;

@@ -36,7 +36,7 @@ struct ExpertWeights {
   const T *gate_up, *gate_up_transposed, *down, *down_transposed;
 };
 
-// What the way back needs of a layer's way forward.
+// Values of a layer's forward pass that its backward pass reads.
 template <class T>
 struct Routing {
   std::size_t num_tokens = 0;

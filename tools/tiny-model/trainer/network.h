@@ -102,7 +102,7 @@ class Network {
   }
 
  private:
-  // What the way back needs of a layer's way forward.
+  // Values of a layer's forward pass that its backward pass reads.
   struct Kept {
     Buffer<T> before_attention, qkv, mixed, after_attention, before_experts, after_experts;
     Buffer<float> factors, inverse_sums;  // factors [4, num_tokens]
