@@ -19,6 +19,7 @@ export interface GenerationHost extends PromptHost {
  */
 export class GenerationRun implements StepListener {
   readonly #host: GenerationHost;
+  readonly #onEnd: (run: GenerationRun) => void;
   readonly #prompt: Prompt;
   readonly #options: Pick<ResolvedGenerateOptions, 'echo' | 'logprobs' | 'maxTokens' | 'seed' | 'signal'>;
   readonly #request: ReturnType<typeof generationRequest>;
@@ -39,9 +40,18 @@ export class GenerationRun implements StepListener {
   readonly #chunks: Chunk[] = [];
   #numGenerated = 0;
 
-  /** `prompt` and `options` are checked. */
-  constructor(host: GenerationHost, prompt: Prompt, options: ResolvedGenerateOptions) {
+  /**
+   * `prompt` and `options` are checked. `onEnd` lets go of this run, whose error may refer to the object that owns it: an
+   * error has the objects of the calls that made it, until its stack is read.
+   */
+  constructor(
+    host: GenerationHost,
+    prompt: Prompt,
+    options: ResolvedGenerateOptions,
+    onEnd: (run: GenerationRun) => void,
+  ) {
     this.#host = host;
+    this.#onEnd = onEnd;
     this.#prompt = prompt;
     const { echo, logprobs, maxTokens, seed, signal, stop } = options;
     this.#options = { echo, logprobs, maxTokens, seed, signal };
@@ -178,6 +188,7 @@ export class GenerationRun implements StepListener {
     this.#state = 'ended';
     this.#stopListening?.();
     this.#host.loop.remove(this);
+    this.#onEnd(this);
   }
 
   /** A function, so that the compiler does not assume that the state is the same after an await. */

@@ -24,8 +24,8 @@ export class Generation implements AsyncIterable<Chunk>, AsyncDisposable {
 
   /** @internal Grok.generate makes them. `prompt` and `options` are checked. */
   constructor(host: GenerationHost, prompt: Prompt, options: ResolvedGenerateOptions) {
-    this.#run = new GenerationRun(host, prompt, options);
-    abandoned.register(this, this.#run);
+    this.#run = new GenerationRun(host, prompt, options, (run) => abandoned.unregister(run));
+    abandoned.register(this, this.#run, this.#run);
   }
 
   /** The whole completion, after the generation has ended. */

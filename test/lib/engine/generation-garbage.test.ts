@@ -23,6 +23,10 @@ async function collect(): Promise<void> {
   }
 }
 
+function makeError(this: unknown): Error {
+  return new Error('the client left');
+}
+
 describe('a generation whose object is garbage', () => {
   it('leaves the engine, so that the next one runs', async () => {
     const { model, generate } = setUpOne();
@@ -39,6 +43,25 @@ describe('a generation whose object is garbage', () => {
     await collect();
     expect(model.numSequences).toBe(0);
     expect(signal.aborted).toBe(false);
+  });
+
+  it('is collected though the reason of its abort refers to it', async () => {
+    const { generate } = setUpOne();
+    const abortOne = async () => {
+      const controller = new AbortController();
+      const generation = generate({ signal: controller.signal });
+      const iterator = generation[Symbol.asyncIterator]();
+      await iterator.next();
+      // Until its stack is read, an error refers to the objects of the calls that made it.
+      const reason = makeError.call(generation);
+      controller.abort(reason);
+      const failure = await iterator.next().catch((error: unknown) => error);
+      if (failure !== reason) throw failure;
+      return new WeakRef(generation);
+    };
+    const aborted = await abortOne();
+    await collect();
+    expect(aborted.deref()).toBeUndefined();
   });
 
   it('runs to its end when its result was read', async () => {
