@@ -135,7 +135,7 @@ operations() { # NAME LIMIT OPTIONS...
   step "$name" "$limit" "$build/bench_ops" --device cuda --shape grok1 --layers 4 --json "$out/operations.jsonl" "$@"
 }
 
-# The command line, with the addon that was built here. The loader searches build/Release in $GROK_RUN_PREBUILD.
+# The command line, with the addon that was built here. node-gyp-build searches build/Release in $GROK_RUN_PREBUILD.
 if [[ $addon ]]; then
   mkdir -p "$out/addon"
   ln -sfn "$(realpath "$build")" "$out/addon/build"

@@ -38,7 +38,7 @@ export function requireFromPackage(): PackageRequire {
  */
 export function tracedFiles(): unknown[] {
   const directories = [join(__dirname, '../../prebuilds/'), join(__dirname, '../../models/grok-tiny/')];
-  return [...directories, import('@agnai/sentencepiece-js')];
+  return [...directories, import('node-gyp-build'), import('@agnai/sentencepiece-js')];
 }
 
 /**

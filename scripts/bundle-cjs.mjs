@@ -12,7 +12,7 @@ const traced = `
 function tracedFiles() {
   const { join } = require('node:path');
   const directories = [join(__dirname, '../../../prebuilds/'), join(__dirname, '../../../models/grok-tiny/')];
-  return [...directories, require('@agnai/sentencepiece-js')];
+  return [...directories, require('node-gyp-build'), require('@agnai/sentencepiece-js')];
 }
 `;
 

@@ -42,9 +42,12 @@ export function fixFor({ error, directory, file, libc }: AddonFailure): string {
     return `Start Node with --allow-fs-read=${resource} beside --permission, or allow to read all (--allow-fs-read=*).`;
   }
   if (libc === 'musl') return 'grok-run runs on Linux with glibc: use such a machine or container, such as Debian 12.';
-  if (!file && process.env.GROK_RUN_PREBUILD) return 'Unset GROK_RUN_PREBUILD: it names a directory without a binary.';
   if (directory === '' || !existsSync(join(directory, 'package.json'))) {
     return BUNDLE_FIX;
+  }
+  const misleading = misleadingVariable();
+  if (misleading && (!file || /expected a binary for/.test(message))) {
+    return `Unset ${misleading}: it makes node-gyp-build look for another binary.`;
   }
   const script = join(directory, 'scripts', 'build-native.mjs');
   const build = `build it with \`node ${script}\` (Debian packages: cmake, g++, make)`;
@@ -64,6 +67,18 @@ export function fixFor({ error, directory, file, libc }: AddonFailure): string {
       : 'Raise the limit on address space (`ulimit -v`).';
   }
   return `The binary is damaged or not for this machine: install grok-run again, or ${build}.`;
+}
+
+/** A variable by which node-gyp-build looks for the binary of another kind of machine, or in another place. */
+function misleadingVariable(): string | undefined {
+  const { env } = process;
+  const own: Record<string, string> = {
+    npm_config_arch: process.arch,
+    npm_config_platform: process.platform,
+    LIBC: 'glibc',
+  };
+  const others = Object.keys(own).filter((name) => env[name] && env[name] !== own[name]);
+  return [...others, ...['PREBUILDS_ONLY', 'GROK_RUN_PREBUILD'].filter((name) => env[name])][0];
 }
 
 /** Source: man 5 proc_pid_mountinfo. "30 24 0:26 /root /mount/point rw,noexec shared:9 - tmpfs none rw" */

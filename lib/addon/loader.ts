@@ -1,5 +1,3 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { GrokError } from '../errors.js';
 import { packageRoot, requireFromPackage } from '../package-root.js';
 import { fromNative } from './calls.js';
@@ -13,23 +11,13 @@ let loadedAddon: NativeAddon | undefined;
 
 /** Loads the addon at the first call, so that the library can be imported on machines without a binary. */
 export function loadNative(): NativeAddon {
-  loadedAddon ??= loadFrom(searchedDirectory());
+  loadedAddon ??= loadFrom(packageRoot);
   return loadedAddon;
 }
 
-function searchedDirectory(): string {
-  return process.env.GROK_RUN_PREBUILD || packageRoot;
-}
-
-/** Path of the addon. */
-export function addonFile(directory = searchedDirectory()): string {
-  const places = [
-    join('build', 'Release', 'grok-run.node'), // built on this machine
-    join('prebuilds', `${process.platform}-${process.arch}`, 'grok-run.glibc.node'),
-  ];
-  const place = places.find((one) => existsSync(join(directory, one)));
-  if (!place) throw new Error(`found neither ${places.join(' nor ')} in ${directory}`);
-  return join(directory, place);
+/** Path of the addon. It is searched in build/Release, where this machine builds it, and then in prebuilds. */
+export function addonFile(directory = packageRoot): string {
+  return (requireFromPackage()('node-gyp-build') as typeof import('node-gyp-build')).resolve(directory);
 }
 
 /** Exported for its test. @throws {GrokError} GROK_NO_BINARY, GROK_UNSUPPORTED */
@@ -37,10 +25,9 @@ export function loadFrom(directory: string): NativeAddon {
   requireSupportedMachine();
   let file: string | undefined;
   try {
-    const require = requireFromPackage();
     file = addonFile(directory);
     checkAddonFile(file);
-    return require(file) as NativeAddon;
+    return requireFromPackage()(file) as NativeAddon;
   } catch (error) {
     const known = fromNative(error);
     if (known instanceof GrokError) throw known; // the addon was found, but failed to start

@@ -44,7 +44,7 @@ describe('an addon that is not there', () => {
     expect(details).toMatchObject({
       node: process.version,
       directory,
-      loader: expect.stringContaining('found neither'),
+      loader: expect.stringContaining('No native'),
     });
   });
 
@@ -53,9 +53,15 @@ describe('an addon that is not there', () => {
     expect(failure().hint).toContain('mark grok-run as external');
   });
 
-  it('names the variable that leads astray', () => {
-    vi.stubEnv('GROK_RUN_PREBUILD', directory);
-    expect(failure().hint).toContain('Unset GROK_RUN_PREBUILD');
+  it.each([
+    ['npm_config_arch', 'mips'],
+    ['npm_config_platform', 'win32'],
+    ['LIBC', 'musl'],
+    ['PREBUILDS_ONLY', '1'],
+    ['GROK_RUN_PREBUILD', '/nowhere'],
+  ])('names the variable %s that leads astray', (name, value) => {
+    vi.stubEnv(name, value);
+    expect(failure().hint).toContain(`Unset ${name}`);
   });
 });
 
@@ -85,6 +91,8 @@ describe('an addon that is damaged', () => {
     writeFileSync(addon, header);
     const other = process.arch === 'x64' ? 'arm64' : 'x64';
     expect(failure().message).toContain(`expected a binary for ${process.arch}, found one for ${other}`);
+    vi.stubEnv('npm_config_arch', other);
+    expect(failure().hint).toContain('Unset npm_config_arch');
   });
 });
 
