@@ -136,7 +136,10 @@ function brokenImports(file: string, source: string): string[] {
   const broken: string[] = [];
   const room = libRoomOf(file);
   if (file.startsWith('lib/') && !LIB_ARROWS[room]) return [`${file} lies in no room of lib`];
-  if (/(?<!\bimport\()['"]node-gyp-build['"]|\.node['"`]/.test(source) && !/^lib\/addon\/(loader|node-gyp-build\.d)\.ts$/.test(file))
+  if (
+    /(?<!\bimport\()['"]node-gyp-build['"]|\.node['"`]/.test(source) &&
+    !/^lib\/addon\/(loader|node-gyp-build\.d)\.ts$/.test(file)
+  )
     broken.push(`${file} loads the addon; only lib/addon/loader.ts may`);
   const withoutTypes = source.replace(/^(import|export) type [^;]*;/gm, '');
   for (const [, specifier = ''] of withoutTypes.matchAll(
